@@ -1,0 +1,106 @@
+//! Every bound of the daemon, each with its reason.
+//!
+//! Sizes are bytes, and a name ends in its unit. What an operator may change is a field of [`Limits`]; what
+//! other constants or the formats on disk rely on is a constant, and the relations between them are asserted at compile time.
+
+use std::time::Duration;
+
+/// A room's, client's, device's or message id's name: longest, in bytes of UTF-8.
+pub const NAME_MAX_BYTES: usize = 64;
+/// A nick: longest, in characters.
+pub const NICK_MAX_CHARS: usize = 32;
+/// A room's topic: longest, in bytes of UTF-8.
+pub const TOPIC_MAX_BYTES: usize = 512;
+/// A line's `@tag`: longest, in bytes, without the `@`.
+pub const TAG_MAX_BYTES: usize = 32;
+/// A HELLO's token: longest, in bytes.
+pub const TOKEN_MAX_BYTES: usize = 256;
+/// A message body, where `--max-body` is not given.
+pub const BODY_DEFAULT_BYTES: usize = 64 * 1024;
+/// The highest that `--max-body` takes.
+pub const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// What a line or a frame may hold besides a body: verb, tag, names, topic, lengths.
+pub const ENVELOPE_BYTES: usize = 1024;
+/// Frame lengths stay under 2^24, so that a frame's first byte is 0x00 and tells it from a line.
+pub const FRAME_CEILING_BYTES: usize = 1 << 24;
+
+/// Bytes of message bodies in one commit, past which no further request is taken into it.
+pub const COMMIT_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Requests in one commit: bounds how long the first of them waits for the last.
+pub const COMMIT_MAX_REQUESTS: usize = 4096;
+/// A journal file, written with zeros beforehand. A commit never spans two files.
+pub const JOURNAL_FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// Bodies submitted by all connections and not yet answered: what the commit queue may hold in memory.
+pub const IN_FLIGHT_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Commands of one connection that may wait for their commit; further ones stay in the socket.
+pub const PIPELINE_MAX_REQUESTS: usize = 1024;
+/// Messages committed but not yet in sled: past this a commit waits for the mover.
+pub const UNMOVED_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Recent messages that stay in memory after sled has them, so that followers need not read them back.
+pub const RECENT_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// One sled value: a larger record is split. sled moves a leaf page of 16 values or so over a quarter of a
+/// segment into blob files that it never syncs; see [`SLED_SEGMENT_BYTES`].
+pub const SLED_VALUE_MAX_BYTES: usize = 32 * 1024;
+/// sled's segment size, fixed when a data directory is made.
+pub const SLED_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// sled's page cache.
+pub const SLED_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// A file that holds space so that a full disk can still be opened: sled writes while it opens.
+pub const BALLAST_BYTES: u64 = 32 * 1024 * 1024;
+/// Free space under which new writes are refused, so that the mover and a restart still have room.
+pub const FREE_SPACE_MIN_BYTES: u64 = 48 * 1024 * 1024;
+
+/// What a reader takes from the store at a time, in messages …
+pub const PAGE_MAX_MESSAGES: usize = 512;
+/// … and in bytes of bodies (at least one message is always handed over).
+pub const PAGE_MAX_BYTES: usize = 128 * 1024;
+/// Replies waiting to be written, past which a connection writes before it does anything else.
+pub const OUTPUT_HIGH_WATER_BYTES: usize = 64 * 1024;
+
+/// The promise that gives the daemon its name for keeping: no message is dropped before this age, in hours.
+pub const RETENTION_FLOOR: Duration = Duration::from_secs(24 * 3600);
+
+const _: () = {
+    assert!(BODY_DEFAULT_BYTES <= BODY_MAX_BYTES);
+    assert!(BODY_MAX_BYTES + ENVELOPE_BYTES < FRAME_CEILING_BYTES);
+    assert!(TOPIC_MAX_BYTES + 2 * NAME_MAX_BYTES + TAG_MAX_BYTES + 64 <= ENVELOPE_BYTES);
+    assert!(TOKEN_MAX_BYTES + 2 * NAME_MAX_BYTES + TAG_MAX_BYTES + 64 <= ENVELOPE_BYTES);
+    // A commit that is full but for one byte still takes one more body.
+    assert!(((COMMIT_MAX_BYTES + BODY_MAX_BYTES) * 2) as u64 <= JOURNAL_FILE_BYTES);
+    assert!(17 * SLED_VALUE_MAX_BYTES < SLED_SEGMENT_BYTES / 4);
+    assert!(BODY_MAX_BYTES < IN_FLIGHT_MAX_BYTES);
+};
+
+/// The bounds that an operator sets; each is a flag of `dantok serve`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest message body, in bytes.
+    pub body_max_bytes: usize,
+    /// Connections at once; one more is told so and closed.
+    pub connections_max: usize,
+    /// Rooms that may exist.
+    pub rooms_max: usize,
+    /// Rooms that one client (or device) may be a member of.
+    pub joined_rooms_max: usize,
+    /// Requests a second on one connection; 0: no limit.
+    pub requests_per_second: u32,
+    /// Time that a connection has to say HELLO.
+    pub hello_timeout: Duration,
+    /// Time that open connections have at shutdown to take their last answers.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            body_max_bytes: BODY_DEFAULT_BYTES,
+            connections_max: 16_384,
+            rooms_max: 100_000,
+            joined_rooms_max: 10_000,
+            requests_per_second: 0,
+            hello_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}

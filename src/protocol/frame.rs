@@ -1,0 +1,194 @@
+//! The framed protocol: a `u32` big-endian length, then that many bytes of one serde type in bincode.
+//!
+//! bincode with fixed-width little-endian integers, a size limit and no bytes left over; nothing outside this file knows of
+//! it. A pure codec, no I/O. The layout, with hex vectors, is in `protocol.md`.
+
+use bincode::Options;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use super::{Command, ErrorCode, Incoming, Item, Refusal, Reply, Tag};
+use crate::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
+
+const PREFIX_BYTES: usize = 4;
+
+/// What a client sends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFrame {
+    /// Comes back with every part of the answer.
+    pub id: u64,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// What the daemon sends. The order of the variants is their number on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerFrame {
+    /// Ends the answer to a request.
+    Reply {
+        /// The request's.
+        id: u64,
+        /// The answer, or its end.
+        reply: Reply,
+    },
+    /// A part of an answer; its [`Reply`](ServerFrame::Reply) follows.
+    Part {
+        /// The request's.
+        id: u64,
+        /// The part.
+        item: Item,
+    },
+    /// Told unasked: to a FOLLOW or a WATCH.
+    Push {
+        /// What is told.
+        item: Item,
+    },
+    /// The stream can't be understood any more; the daemon closes the connection after this.
+    Closing {
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+fn options() -> impl Options {
+    // DefaultOptions refuses trailing bytes and is little-endian.
+    bincode::DefaultOptions::new().with_fixint_encoding().with_limit(FRAME_CEILING_BYTES as u64)
+}
+
+/// Appends a value as a frame.
+///
+/// # Errors
+/// `too-long`, where it would not stay under 2^24 bytes; nothing is appended then.
+fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let start = out.len();
+    out.put_u32(0);
+    let written = options().serialize_into(&mut *out, value);
+    let length = out.len() - start - PREFIX_BYTES;
+    if written.is_err() || length >= FRAME_CEILING_BYTES {
+        out.truncate(start);
+        return Err(Refusal::new(ErrorCode::TooLong, format!("a frame stays under {FRAME_CEILING_BYTES} bytes")));
+    }
+    if let Some(prefix) = out.get_mut(start..start + PREFIX_BYTES) {
+        prefix.copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    }
+    Ok(())
+}
+
+/// Appends a request.
+///
+/// # Errors
+/// `too-long`, where it would not stay under 2^24 bytes.
+pub fn encode_request(frame: &RequestFrame, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    encode(frame, out)
+}
+
+/// Appends what the daemon says.
+///
+/// # Errors
+/// `too-long`, where it would not stay under 2^24 bytes.
+pub fn encode_server(frame: &ServerFrame, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    encode(frame, out)
+}
+
+/// Takes one frame's payload off the buffer; none while it is not there in full.
+///
+/// # Errors
+/// `too-long`, from the length alone.
+fn split_frame(buffer: &mut BytesMut, max: usize) -> Result<Option<Bytes>, Refusal> {
+    let Some(prefix) = buffer.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+    let length = u32::from_be_bytes(*prefix) as usize;
+    if length > max {
+        return Err(Refusal::new(ErrorCode::TooLong, format!("a frame of {length} bytes; at most {max} are taken")));
+    }
+    if buffer.len() < PREFIX_BYTES + length {
+        return Ok(None);
+    }
+    buffer.advance(PREFIX_BYTES);
+    Ok(Some(buffer.split_to(length).freeze()))
+}
+
+/// Decodes requests, for the daemon.
+#[derive(Debug)]
+pub struct RequestDecoder {
+    body_max: usize,
+    broken: bool,
+}
+
+impl RequestDecoder {
+    /// A decoder that takes bodies of at most `body_max` bytes.
+    pub fn new(body_max: usize) -> Self {
+        RequestDecoder { body_max, broken: false }
+    }
+
+    fn broken(&mut self, refusal: Refusal) -> Incoming {
+        self.broken = true;
+        Incoming::Broken(refusal)
+    }
+
+    /// The next request, or none until more bytes are there.
+    fn next(&mut self, buffer: &mut BytesMut) -> Option<Incoming> {
+        if self.broken {
+            buffer.clear();
+            return None;
+        }
+        let payload = match split_frame(buffer, self.body_max + ENVELOPE_BYTES) {
+            Ok(payload) => payload?,
+            Err(refusal) => return Some(self.broken(refusal)),
+        };
+        Some(match options().deserialize::<RequestFrame>(&payload) {
+            Ok(RequestFrame { id, command }) => match &command {
+                Command::Send { body, .. } if body.len() > self.body_max => Incoming::Refused {
+                    tag: Tag::Id(id),
+                    refusal: Refusal::new(
+                        ErrorCode::TooLong,
+                        format!("a body of {} bytes; at most {} are taken", body.len(), self.body_max),
+                    ),
+                },
+                _ => Incoming::Request { tag: Tag::Id(id), command },
+            },
+            Err(error) => self.broken(Refusal::new(ErrorCode::BadFrame, format!("the frame does not decode: {error}"))),
+        })
+    }
+}
+
+impl tokio_util::codec::Decoder for RequestDecoder {
+    type Item = Incoming;
+    type Error = std::io::Error;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, std::io::Error> {
+        Ok(self.next(buffer))
+    }
+
+    fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, std::io::Error> {
+        // A frame cut off in its middle is no frame.
+        Ok(self.next(buffer))
+    }
+}
+
+/// Decodes what the daemon says and encodes requests, for a client.
+#[derive(Debug, Default)]
+pub struct ClientCodec;
+
+impl tokio_util::codec::Decoder for ClientCodec {
+    type Item = ServerFrame;
+    type Error = std::io::Error;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<ServerFrame>, std::io::Error> {
+        let invalid = |why: String| std::io::Error::new(std::io::ErrorKind::InvalidData, why);
+        let payload = split_frame(buffer, FRAME_CEILING_BYTES - 1).map_err(|refusal| invalid(refusal.text))?;
+        let Some(payload) = payload else { return Ok(None) };
+        options().deserialize(&payload).map(Some).map_err(|error| invalid(error.to_string()))
+    }
+}
+
+impl tokio_util::codec::Encoder<RequestFrame> for ClientCodec {
+    type Error = std::io::Error;
+
+    fn encode(&mut self, frame: RequestFrame, buffer: &mut BytesMut) -> Result<(), std::io::Error> {
+        let mut out = Vec::new();
+        encode_request(&frame, &mut out)
+            .map_err(|refusal| std::io::Error::new(std::io::ErrorKind::InvalidInput, refusal.text))?;
+        buffer.extend_from_slice(&out);
+        Ok(())
+    }
+}
