@@ -1,5 +1,35 @@
-//! dantok: durable rooms over TCP.
+//! dantok (단톡): durable group chat over raw TCP. Rooms are ordered logs; a message is on disk before it is acknowledged, is kept
+//! at least 24 hours, and reaches every member from the point where that member last read.
+//!
+//! ```text
+//! socket → connection → protocol (line | frame) → session → committer → store … fdatasync → OK to the sender
+//!                                                                      ↘ rooms: last seq moves → each follower reads on
+//! ```
+//!
+//! The modules, in reading order:
+//!
+//! 1. [`protocol`]: what may be asked and answered, and its two framings. Pure.
+//! 2. [`limits`]: every bound, with its reason.
+//! 3. [`server`]: accepts and stops connections. [`connection`]: a socket, its buffers and deadlines.
+//! 4. [`session`]: one client, one function a command. [`hub`]: what all sessions share.
+//! 5. [`committer`]: the only writer; one sync serves many senders.
+//! 6. [`rooms`]: durable rooms as clients see them, and who waits for what.
+//! 7. [`store`]: the journal, sled, and the memory between them. [`clock`]: what ages are counted with.
+//! 8. [`retention`]: drops what is past its time.
+//! 9. [`error`]: what an operator reads.
+//!
+//! The wire's contract is `protocol.md`; both are in the repository.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod clock;
+pub mod committer;
+pub mod connection;
+pub mod error;
+pub mod hub;
 pub mod limits;
 pub mod protocol;
+pub mod retention;
+pub mod rooms;
+pub mod server;
+pub mod session;
+pub mod store;

@@ -1,0 +1,415 @@
+//! A socket: which framing, its buffers, its deadlines. Hides the framing from the session.
+//!
+//! One task a connection. Writes are handed to the committer as they come, so that pipelined ones share a commit; any
+//! other command waits until those before it are answered. So the answers come in the order of the requests, as if each had
+//! been carried out before the next was read. A peer that does not read its answers is not read from either.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::codec::Decoder;
+
+use crate::committer;
+use crate::hub::Hub;
+use crate::limits::{OUTPUT_HIGH_WATER_BYTES, PIPELINE_MAX_REQUESTS};
+use crate::protocol::frame::{self, RequestDecoder, ServerFrame};
+use crate::protocol::line::{self, LineDecoder};
+use crate::protocol::{Command, ErrorCode, Incoming, Item, Refusal, Reply, Tag};
+use crate::session::{Action, Out, Session};
+
+/// What a read takes at the most.
+const READ_BYTES: usize = 16 * 1024;
+/// Bytes that had arrived when the daemon was told to stop and that are still carried out.
+const LAST_READ_BYTES: usize = 1024 * 1024;
+/// How long, and for how many bytes, a closed peer is listened to, so that it gets to read why it was closed.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    Lines,
+    Frames,
+}
+
+/// What the first byte says.
+fn framing(first: u8) -> Result<Framing, Refusal> {
+    match first {
+        0x00 => Ok(Framing::Frames),
+        b'@' | b'\r' | b'\n' | 0xff => Ok(Framing::Lines),
+        letter if letter.is_ascii_alphabetic() => Ok(Framing::Lines),
+        0x16 => Err(Refusal::new(ErrorCode::BadCommand, "this port does not speak TLS; connect without it")),
+        _ => Err(Refusal::new(ErrorCode::BadCommand, "this is dantok; begin with HELLO <client>, or a frame")),
+    }
+}
+
+enum Requests {
+    Lines(LineDecoder),
+    Frames(RequestDecoder),
+}
+
+impl Requests {
+    fn next(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Incoming>> {
+        match self {
+            Requests::Lines(decoder) => decoder.decode(bytes),
+            Requests::Frames(decoder) => decoder.decode(bytes),
+        }
+    }
+}
+
+struct Output {
+    socket: OwnedWriteHalf,
+    framing: Framing,
+    bytes: Vec<u8>,
+}
+
+impl Output {
+    fn reply(&mut self, tag: &Tag, reply: Reply) {
+        match self.framing {
+            Framing::Lines => line::encode_reply(tag, &reply, &mut self.bytes),
+            Framing::Frames => self.frame(&ServerFrame::Reply { id: id(tag), reply }),
+        }
+    }
+
+    fn item(&mut self, tag: Option<&Tag>, item: Item) {
+        match (self.framing, tag) {
+            (Framing::Lines, tag) => line::encode_item(tag.unwrap_or(&Tag::None), &item, &mut self.bytes),
+            (Framing::Frames, Some(tag)) => self.frame(&ServerFrame::Part { id: id(tag), item }),
+            (Framing::Frames, None) => self.frame(&ServerFrame::Push { item }),
+        }
+    }
+
+    fn closing(&mut self, refusal: Refusal) {
+        match self.framing {
+            Framing::Lines => line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut self.bytes),
+            Framing::Frames => self.frame(&ServerFrame::Closing { refusal }),
+        }
+    }
+
+    fn frame(&mut self, frame: &ServerFrame) {
+        // Every part of an answer is bounded by the limits, far under a frame's.
+        if let Err(refusal) = frame::encode_server(frame, &mut self.bytes) {
+            tracing::error!(%refusal, "an answer does not fit a frame; this is a bug");
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() >= OUTPUT_HIGH_WATER_BYTES
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if !self.bytes.is_empty() {
+            self.socket.write_all(&self.bytes).await?;
+            self.bytes.clear();
+            // A large answer's buffer is not kept by an idle connection.
+            self.bytes.shrink_to(4096);
+        }
+        Ok(())
+    }
+}
+
+fn id(tag: &Tag) -> u64 {
+    if let Tag::Id(id) = tag { *id } else { 0 }
+}
+
+/// The output, for the items of one answer (with its tag) or for pushes.
+struct Items<'a> {
+    output: &'a mut Output,
+    tag: Option<&'a Tag>,
+}
+
+impl Out for Items<'_> {
+    fn item(&mut self, item: Item) {
+        self.output.item(self.tag, item);
+    }
+
+    fn is_full(&self) -> bool {
+        self.output.is_full()
+    }
+
+    async fn drain(&mut self) -> io::Result<()> {
+        self.output.flush().await
+    }
+}
+
+struct Connection {
+    socket: OwnedReadHalf,
+    input: BytesMut,
+    requests: Requests,
+    output: Output,
+    hub: Arc<Hub>,
+    session: Session,
+    pace: Pace,
+    /// Requests with the committer, oldest first.
+    pending: VecDeque<(Tag, oneshot::Receiver<Reply>)>,
+    /// What waits until they are answered.
+    held: Option<Incoming>,
+    /// No more bytes come, or none are taken any more.
+    ended: bool,
+    /// Nothing more is carried out.
+    closing: bool,
+}
+
+/// Serves a connection until its peer is done, it breaks, or `stop` says so.
+///
+/// # Errors
+/// What the socket says; of no concern to anybody but a debugging log.
+pub async fn serve(stream: TcpStream, hub: Arc<Hub>, stop: watch::Receiver<bool>) -> io::Result<()> {
+    let deadline = Instant::now() + hub.limits.hello_timeout;
+    let Some((framing, input, socket, mut write)) = begin(stream, deadline, stop.clone()).await? else { return Ok(()) };
+    let body_max = hub.limits.body_max_bytes;
+    let framing = match framing {
+        Ok(framing) => framing,
+        Err(refusal) => {
+            let mut bytes = Vec::new();
+            line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut bytes);
+            write.write_all(&bytes).await?;
+            return linger(socket, write).await;
+        }
+    };
+    let mut connection = Connection {
+        socket,
+        input,
+        requests: match framing {
+            Framing::Lines => Requests::Lines(LineDecoder::new(body_max)),
+            Framing::Frames => Requests::Frames(RequestDecoder::new(body_max)),
+        },
+        output: Output { socket: write, framing, bytes: Vec::new() },
+        session: Session::new(hub.clone()),
+        pace: Pace::new(hub.limits.requests_per_second),
+        hub,
+        pending: VecDeque::new(),
+        held: None,
+        ended: false,
+        closing: false,
+    };
+    connection.run(deadline, stop).await?;
+    if connection.ended {
+        return connection.output.socket.shutdown().await;
+    }
+    linger(connection.socket, connection.output.socket).await
+}
+
+type Begun = (Result<Framing, Refusal>, BytesMut, OwnedReadHalf, OwnedWriteHalf);
+
+/// Waits for the first byte; none where it does not come.
+async fn begin(stream: TcpStream, deadline: Instant, mut stop: watch::Receiver<bool>) -> io::Result<Option<Begun>> {
+    let mut first = [0];
+    let peeked = tokio::select! {
+        biased; // What has arrived when the daemon stops is carried out.
+        peeked = stream.peek(&mut first) => peeked?,
+        () = sleep_until(deadline) => 0,
+        _ = stop.wait_for(|stop| *stop) => 0,
+    };
+    let (socket, write) = stream.into_split();
+    let [first] = first;
+    Ok((peeked > 0).then(|| (framing(first), BytesMut::new(), socket, write)))
+}
+
+/// Turns away a connection for which there is no place, in its own framing.
+///
+/// # Errors
+/// What the socket says.
+pub async fn refuse(stream: TcpStream, refusal: Refusal) -> io::Result<()> {
+    let mut first = [b'\n'];
+    // The first byte tells the framing; a peer that waits for us to begin is a person.
+    let _ = timeout(Duration::from_secs(1), stream.peek(&mut first)).await;
+    let (socket, write) = stream.into_split();
+    let [first] = first;
+    let mut output = Output { socket: write, framing: framing(first).unwrap_or(Framing::Lines), bytes: Vec::new() };
+    output.closing(refusal);
+    output.flush().await?;
+    linger(socket, output.socket).await
+}
+
+/// Closes such that the peer can still read what was written: a close with unread bytes would throw it away.
+async fn linger(mut socket: OwnedReadHalf, mut write: OwnedWriteHalf) -> io::Result<()> {
+    write.shutdown().await?;
+    let mut sink = [0; 4096];
+    let drain = async {
+        let mut bytes = 0;
+        while bytes < LINGER_BYTES {
+            match socket.read(&mut sink).await {
+                Ok(read) if read > 0 => bytes += read,
+                _ => return,
+            }
+        }
+    };
+    let _ = timeout(LINGER, drain).await;
+    Ok(())
+}
+
+impl Connection {
+    async fn run(&mut self, deadline: Instant, mut stop: watch::Receiver<bool>) -> io::Result<()> {
+        let waker = self.session.waker();
+        loop {
+            self.take_requests().await?;
+            if self.take_answers() && !self.closing {
+                continue; // What was held may go on now.
+            }
+            if !self.closing && self.session.has_news() {
+                self.session.pump(&mut Items { output: &mut self.output, tag: None }).await;
+            }
+            let more = self.output.is_full();
+            self.output.flush().await?;
+            if more {
+                continue;
+            }
+            if self.pending.is_empty() && self.held.is_none() && (self.closing || self.ended) {
+                return Ok(());
+            }
+            let can_read =
+                !self.ended && !self.closing && self.held.is_none() && self.pending.len() < PIPELINE_MAX_REQUESTS;
+            self.input.reserve(if can_read { READ_BYTES } else { 0 });
+            tokio::select! {
+                biased;
+                reply = next_answer(&mut self.pending) => self.answer(reply),
+                read = self.socket.read_buf(&mut self.input), if can_read => self.ended = read? == 0,
+                () = waker.changed() => {}
+                () = sleep_until(deadline), if !self.session.is_known() => self.too_late(),
+                _ = stop.wait_for(|stop| *stop), if !self.ended => self.last_read(),
+            }
+            if self.input.is_empty() && self.input.capacity() > 0 && self.pending.is_empty() {
+                // An idle connection keeps no buffer.
+                self.input = BytesMut::new();
+            }
+        }
+    }
+
+    /// Carries out what the input holds, as far as it can go on now.
+    async fn take_requests(&mut self) -> io::Result<()> {
+        while !self.closing && self.pending.len() < PIPELINE_MAX_REQUESTS {
+            let incoming = match self.held.take() {
+                Some(incoming) => incoming,
+                None => match self.requests.next(&mut self.input)? {
+                    Some(incoming) => incoming,
+                    None => break,
+                },
+            };
+            let Some(incoming) = self.start(incoming).await else { continue };
+            if !self.pending.is_empty() {
+                self.held = Some(incoming);
+                break;
+            }
+            self.finish(incoming).await?;
+            if self.output.is_full() {
+                self.output.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a write to the committer; gives back anything else.
+    async fn start(&mut self, incoming: Incoming) -> Option<Incoming> {
+        let Incoming::Request { tag, command } = incoming else { return Some(incoming) };
+        if !self.pace.take() {
+            let refusal = committer::limit("requests a second on one connection", self.pace.per_second as usize);
+            return Some(Incoming::Refused { tag, refusal });
+        }
+        match self.session.action(command) {
+            Action::Write(client, write) => {
+                let answered = self.hub.committer.submit(client, write).await;
+                self.pending.push_back((tag, answered));
+                None
+            }
+            Action::Run(command) => Some(Incoming::Request { tag, command }),
+            Action::Refuse(refusal) => Some(Incoming::Refused { tag, refusal }),
+        }
+    }
+
+    /// Answers what is no write, with nothing before it unanswered.
+    async fn finish(&mut self, incoming: Incoming) -> io::Result<()> {
+        match incoming {
+            Incoming::Request { tag, command } => {
+                self.closing = command == Command::Quit;
+                let mut out = Items { output: &mut self.output, tag: Some(&tag) };
+                let reply = self.session.run(command, &mut out).await?;
+                self.output.reply(&tag, reply);
+            }
+            Incoming::Refused { tag, refusal } => self.output.reply(&tag, Reply::Error(refusal)),
+            Incoming::Broken(refusal) => {
+                self.closing = true;
+                self.output.closing(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, reply: Reply) {
+        if let Some((tag, _)) = self.pending.pop_front() {
+            self.output.reply(&tag, reply);
+        }
+    }
+
+    /// Writes the answers that are there; true where nothing is left to wait for and something waits for that.
+    fn take_answers(&mut self) -> bool {
+        while let Some((_, answered)) = self.pending.front_mut() {
+            match answered.try_recv() {
+                Ok(reply) => self.answer(reply),
+                Err(oneshot::error::TryRecvError::Closed) => self.answer(committer::ended()),
+                Err(oneshot::error::TryRecvError::Empty) => return false,
+            }
+        }
+        self.held.is_some()
+    }
+
+    fn too_late(&mut self) {
+        self.closing = true;
+        let seconds = self.hub.limits.hello_timeout.as_secs_f64();
+        self.output.closing(Refusal::new(ErrorCode::HelloFirst, format!("no HELLO within {seconds} s")));
+    }
+
+    /// The daemon stops: what has arrived is still carried out, and no more.
+    fn last_read(&mut self) {
+        let until = self.input.len() + LAST_READ_BYTES;
+        while self.input.len() < until && self.held.is_none() {
+            self.input.reserve(READ_BYTES);
+            if !self.socket.try_read_buf(&mut self.input).is_ok_and(|read| read > 0) {
+                break;
+            }
+        }
+        self.ended = true;
+    }
+}
+
+async fn next_answer(pending: &mut VecDeque<(Tag, oneshot::Receiver<Reply>)>) -> Reply {
+    match pending.front_mut() {
+        Some((_, answered)) => answered.await.unwrap_or_else(|_| committer::ended()),
+        None => std::future::pending().await,
+    }
+}
+
+/// Requests a second: a bucket that holds one second's worth.
+struct Pace {
+    per_second: u32,
+    left: f64,
+    at: Instant,
+}
+
+impl Pace {
+    fn new(per_second: u32) -> Pace {
+        Pace { per_second, left: f64::from(per_second), at: Instant::now() }
+    }
+
+    fn take(&mut self) -> bool {
+        if self.per_second == 0 {
+            return true;
+        }
+        let now = Instant::now();
+        let rate = f64::from(self.per_second);
+        self.left = (self.left + (now - self.at).as_secs_f64() * rate).min(rate);
+        self.at = now;
+        let granted = self.left >= 1.0;
+        if granted {
+            self.left -= 1.0;
+        }
+        granted
+    }
+}

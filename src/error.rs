@@ -1,0 +1,73 @@
+//! Errors that an operator reads. What a client is answered is a [`Refusal`](crate::protocol::Refusal).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why the daemon can't start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused something.
+    #[error("{}: can't {what}: {source}", path.display())]
+    Io {
+        /// What was tried, as in "can't …".
+        what: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another daemon has the data directory.
+    #[error("{}: another dantok is running on this data directory; stop it, or give this one its own --data-dir", path.display())]
+    InUse {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The data directory is of a version that this build does not know.
+    #[error("{}: the data directory has format {found:?}; this dantok knows format {known}: use the version that wrote it", path.display())]
+    Format {
+        /// The file that says so.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// What this build knows.
+        known: u32,
+    },
+    /// Stored bytes are not what was written.
+    #[error("{}: damaged: {what}. Nothing was changed. Restore the data directory from a backup, or copy it away and ask for help before anything else is tried", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        what: String,
+    },
+    /// sled failed.
+    #[error("{}: the store can't {what}: {source}. If the disk is full, make room; if this stays after a restart, restore the data directory from a backup", path.display())]
+    Store {
+        /// What was tried, as in "can't …".
+        what: &'static str,
+        /// sled's directory.
+        path: PathBuf,
+        /// What sled said.
+        source: sled::Error,
+    },
+    /// The daemon stopped taking writes.
+    #[error("stopped taking writes: {0}")]
+    Failed(String),
+    /// The commit path's sync is not the one that the promises need.
+    #[error(
+        "sync_file_range is not replaced by fdatasync in this build, so that a power cut could lose messages; rebuild dantok as its Cargo.toml says"
+    )]
+    SyncNotInterposed,
+}
+
+impl Error {
+    /// Makes an I/O error an error that names its file.
+    pub fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::Io { what, path: path.to_owned(), source }
+    }
+
+    /// Damage in a file.
+    pub fn damaged(path: &Path, what: impl Into<String>) -> Error {
+        Error::Damaged { path: path.to_owned(), what: what.into() }
+    }
+}

@@ -1,0 +1,112 @@
+//! What every connection shares: the rooms, the store, the way to the committer, the limits and the figures.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::committer::Committer;
+use crate::error::Error;
+use crate::limits::{Limits, PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
+use crate::rooms::Rooms;
+use crate::store::record::Stored;
+use crate::store::{Page, Store};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Hub {
+    /// The rooms, and who is here.
+    pub rooms: Arc<Rooms>,
+    /// The store, to read.
+    pub store: Arc<Store>,
+    /// The only way to change anything.
+    pub committer: Committer,
+    /// Every bound that an operator sets.
+    pub limits: Limits,
+    /// How long a message is kept.
+    pub retention: Duration,
+    /// What has happened so far.
+    pub figures: Arc<Figures>,
+}
+
+/// Counters since the start.
+#[derive(Debug)]
+pub struct Figures {
+    /// When that was.
+    pub started: Instant,
+    /// Commits, each with an fdatasync.
+    pub commits: AtomicU64,
+    /// Messages stored.
+    pub messages: AtomicU64,
+    /// Bytes of their bodies.
+    pub bytes: AtomicU64,
+    /// Messages handed to clients.
+    pub handed: AtomicU64,
+    /// Open connections.
+    pub connections: AtomicU64,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Figures {
+            started: Instant::now(),
+            commits: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            handed: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+        }
+    }
+}
+
+/// What was taken before this on the kept clock is past retention.
+pub fn cutoff_ms(store: &Store, retention: Duration) -> u64 {
+    store.clock().now_ms().saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl Hub {
+    /// A page of a room: what comes after `after` and up to `through`, at most `max` messages; see [`Store::read`].
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn read(&self, room: u64, after: u64, through: u64, max: u64) -> Result<Vec<Stored>, Error> {
+        let page = Page {
+            room,
+            after,
+            through,
+            cutoff_ms: cutoff_ms(&self.store, self.retention),
+            max_messages: usize::try_from(max).unwrap_or(usize::MAX).min(PAGE_MAX_MESSAGES),
+            max_bytes: PAGE_MAX_BYTES,
+        };
+        let messages = match self.store.read_recent(&page) {
+            Some(messages) => messages,
+            None => {
+                let store = self.store.clone();
+                let read = tokio::task::spawn_blocking(move || store.read(&page));
+                read.await.map_err(|error| Error::Failed(format!("a read died: {error}")))??
+            }
+        };
+        self.figures.handed.fetch_add(messages.len() as u64, Ordering::Relaxed);
+        Ok(messages)
+    }
+
+    /// STATS.
+    pub async fn stats(&self) -> Vec<(String, u64)> {
+        let store = self.store.clone();
+        let (unmoved, recent, disk) = tokio::task::spawn_blocking(move || store.figures()).await.unwrap_or_default();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            ("uptime", self.figures.started.elapsed().as_secs()),
+            ("connections", count(&self.figures.connections)),
+            ("rooms", self.rooms.count() as u64),
+            ("commits", count(&self.figures.commits)),
+            ("messages", count(&self.figures.messages)),
+            ("bytes", count(&self.figures.bytes)),
+            ("handed", count(&self.figures.handed)),
+            ("journal-memory", unmoved),
+            ("recent-memory", recent),
+            ("store-disk", disk),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+}

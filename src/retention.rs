@@ -1,0 +1,30 @@
+//! Drops what is past retention, a little at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::hub::cutoff_ms;
+use crate::store::Store;
+
+/// Rooms of one pass: their steps queue in front of commits on their way to sled.
+const ROOMS_PER_PASS: usize = 64;
+
+/// One pass: has some of what was taken before `cutoff_ms` on the kept clock dropped; true where there was any to look at.
+pub fn pass(store: &Store, cutoff_ms: u64) -> bool {
+    let rooms = store.expiring(cutoff_ms);
+    for room in rooms.iter().take(ROOMS_PER_PASS) {
+        store.expire(*room, cutoff_ms);
+    }
+    !rooms.is_empty()
+}
+
+/// Runs passes for ever.
+pub async fn run(store: Arc<Store>, retention: Duration) {
+    let period = (retention / 100).clamp(Duration::from_millis(50), Duration::from_secs(30));
+    loop {
+        let store = store.clone();
+        let pass = tokio::task::spawn_blocking(move || pass(&store, cutoff_ms(&store, retention)));
+        let more = pass.await.unwrap_or(false);
+        tokio::time::sleep(if more { Duration::from_millis(50) } else { period }).await;
+    }
+}

@@ -1,0 +1,324 @@
+//! The rooms as clients see them: durable changes only, published by the committer after each commit.
+//!
+//! A reader pulls: it knows the seq that it has reached, and is woken when the room's last seq passes it. What a wake-up
+//! holds is which rooms changed, each once, so a slow reader costs nothing.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+
+use tokio::sync::Notify;
+
+use crate::protocol::name::person;
+use crate::protocol::{MemberInfo, RoomInfo};
+use crate::store::record::Op;
+use crate::store::{RoomState, State};
+
+/// A room.
+#[derive(Debug)]
+pub struct Room {
+    /// Its number in the store.
+    pub id: u64,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is about.
+    pub topic: Arc<str>,
+    last_seq: AtomicU64,
+    active_ms: AtomicU64,
+    members: RwLock<HashMap<Arc<str>, u64>>,
+    followers: Mutex<Vec<Weak<Waker>>>,
+}
+
+/// The changes since a connection last looked.
+#[derive(Debug, Default)]
+pub struct Waker {
+    changed: Mutex<Changed>,
+    notify: Notify,
+}
+
+/// Rooms that changed, by number.
+#[derive(Debug, Default)]
+pub struct Changed {
+    /// Followed rooms with new messages.
+    pub followed: BTreeSet<u64>,
+    /// Watched rooms that are not what they were.
+    pub watched: BTreeSet<u64>,
+}
+
+impl Waker {
+    fn wake(&self, note: impl FnOnce(&mut Changed) -> bool) {
+        if note(&mut lock(&self.changed)) {
+            self.notify.notify_one();
+        }
+    }
+
+    /// Takes what has changed.
+    pub fn take(&self) -> Changed {
+        std::mem::take(&mut lock(&self.changed))
+    }
+
+    /// Waits for a change; cancel-safe.
+    pub async fn changed(&self) {
+        self.notify.notified().await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Room {
+    fn new(state: RoomState) -> Room {
+        Room {
+            id: state.id,
+            name: state.name,
+            topic: state.topic,
+            last_seq: AtomicU64::new(state.last.seq),
+            active_ms: AtomicU64::new(state.last.time_ms.max(state.time_ms)),
+            members: RwLock::new(state.members),
+            followers: Mutex::default(),
+        }
+    }
+
+    /// The last durable seq.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq.load(Ordering::Acquire)
+    }
+
+    /// The time of the last message, or of the room's making; milliseconds since 1970 UTC.
+    pub fn active_ms(&self) -> u64 {
+        self.active_ms.load(Ordering::Acquire)
+    }
+
+    /// A member's cursor; none where the client is no member.
+    pub fn cursor(&self, client: &str) -> Option<u64> {
+        read(&self.members).get(client).copied()
+    }
+
+    /// The room as this client sees it in a list. `floor`: how far its messages are gone.
+    pub fn info(&self, client: &str, floor: u64) -> RoomInfo {
+        let members = read(&self.members);
+        let last = self.last_seq();
+        RoomInfo {
+            room: self.name.clone(),
+            members: members.len() as u64,
+            last,
+            unread: members.get(client).map(|cursor| last.saturating_sub(floor.max(*cursor))),
+            active_ms: self.active_ms(),
+            topic: self.topic.clone(),
+        }
+    }
+
+    /// From now on, notes in `waker` that the room has new messages.
+    pub fn follow(&self, waker: &Arc<Waker>) {
+        lock(&self.followers).push(Arc::downgrade(waker));
+    }
+
+    /// Ends a [`follow`](Room::follow).
+    pub fn unfollow(&self, waker: &Arc<Waker>) {
+        lock(&self.followers).retain(|follower| !std::ptr::eq(follower.as_ptr(), Arc::as_ptr(waker)));
+    }
+
+    fn wake_followers(&self) {
+        lock(&self.followers).retain(|follower| {
+            let Some(waker) = follower.upgrade() else { return false };
+            waker.wake(|changed| changed.followed.insert(self.id));
+            true
+        });
+    }
+}
+
+/// Every room, and who is here.
+#[derive(Debug, Default)]
+pub struct Rooms {
+    by_name: RwLock<HashMap<Arc<str>, Arc<Room>>>,
+    by_id: RwLock<HashMap<u64, Arc<Room>>>,
+    joined: RwLock<HashMap<Arc<str>, usize>>,
+    nicks: RwLock<HashMap<Arc<str>, Arc<str>>>,
+    connected: Mutex<HashMap<Arc<str>, u64>>,
+    watchers: Mutex<Vec<Weak<Waker>>>,
+}
+
+impl Rooms {
+    /// The rooms that the store had at the start.
+    pub fn new(state: State) -> Rooms {
+        let rooms = Rooms { nicks: RwLock::new(state.nicks), ..Rooms::default() };
+        for room in state.rooms {
+            for client in room.members.keys() {
+                *write(&rooms.joined).entry(client.clone()).or_default() += 1;
+            }
+            rooms.add(room);
+        }
+        rooms
+    }
+
+    fn add(&self, state: RoomState) {
+        let room = Arc::new(Room::new(state));
+        write(&self.by_id).insert(room.id, room.clone());
+        write(&self.by_name).insert(room.name.clone(), room);
+    }
+
+    /// The room of this name.
+    pub fn get(&self, name: &str) -> Option<Arc<Room>> {
+        read(&self.by_name).get(name).cloned()
+    }
+
+    /// The room of this number.
+    pub fn by_id(&self, id: u64) -> Option<Arc<Room>> {
+        read(&self.by_id).get(&id).cloned()
+    }
+
+    /// All rooms, in the order of their making.
+    pub fn all(&self) -> Vec<Arc<Room>> {
+        let mut rooms: Vec<_> = read(&self.by_id).values().cloned().collect();
+        rooms.sort_unstable_by_key(|room| room.id);
+        rooms
+    }
+
+    /// How many rooms there are.
+    pub fn count(&self) -> usize {
+        read(&self.by_id).len()
+    }
+
+    /// The highest number that a room has; 0 where there is none.
+    pub fn highest_id(&self) -> u64 {
+        read(&self.by_id).keys().copied().max().unwrap_or(0)
+    }
+
+    /// Rooms that this client is a member of.
+    pub fn joined(&self, client: &str) -> usize {
+        read(&self.joined).get(client).copied().unwrap_or(0)
+    }
+
+    /// What this client is shown as.
+    pub fn nick(&self, client: &str) -> Option<Arc<str>> {
+        read(&self.nicks).get(person(client)).cloned()
+    }
+
+    /// The members of a room, by name.
+    pub fn members(&self, room: &Room) -> Vec<MemberInfo> {
+        let mut names: Vec<Arc<str>> = read(&room.members).keys().cloned().collect();
+        names.sort_unstable();
+        let connected = lock(&self.connected);
+        let member = |client: Arc<str>| MemberInfo {
+            room: room.name.clone(),
+            connections: connected.get(&client).copied().unwrap_or(0),
+            nick: self.nick(&client).unwrap_or_else(|| person(&client).into()),
+            client,
+        };
+        names.into_iter().map(member).collect()
+    }
+
+    /// Notes a client's connection, until the value is dropped.
+    pub fn connect(self: &Arc<Self>, client: Arc<str>) -> Presence {
+        *lock(&self.connected).entry(client.clone()).or_default() += 1;
+        Presence { rooms: self.clone(), client }
+    }
+
+    /// From now on, notes in `waker` every room that changes.
+    pub fn watch(&self, waker: &Arc<Waker>) {
+        lock(&self.watchers).push(Arc::downgrade(waker));
+    }
+
+    /// Ends a [`watch`](Rooms::watch).
+    pub fn unwatch(&self, waker: &Arc<Waker>) {
+        lock(&self.watchers).retain(|watcher| !std::ptr::eq(watcher.as_ptr(), Arc::as_ptr(waker)));
+    }
+
+    /// Makes durable changes visible, and wakes who waits for them.
+    pub fn publish(&self, ops: &[Op]) {
+        let mut with_messages = BTreeSet::new();
+        let mut changed = BTreeSet::new();
+        for op in ops {
+            let id = match op {
+                Op::Room { room, name, topic, time_ms } => {
+                    self.add(RoomState {
+                        id: *room,
+                        name: name.clone(),
+                        topic: topic.clone(),
+                        time_ms: *time_ms,
+                        last: Default::default(),
+                        members: HashMap::new(),
+                    });
+                    changed.insert(*room);
+                    continue;
+                }
+                Op::Nick { client, nick } => {
+                    write(&self.nicks).insert(client.clone(), nick.clone());
+                    continue;
+                }
+                Op::Join { room, .. } | Op::Leave { room, .. } | Op::Cursor { room, .. } | Op::Message { room, .. } => {
+                    *room
+                }
+            };
+            // The committer names only rooms that it made or was given.
+            let Some(room) = self.by_id(id) else { continue };
+            match op {
+                Op::Message { message, .. } => {
+                    room.active_ms.store(message.time_ms, Ordering::Release);
+                    room.last_seq.store(message.seq, Ordering::Release);
+                    with_messages.insert(id);
+                }
+                Op::Join { client, .. } => {
+                    write(&room.members).insert(client.clone(), 0);
+                    *write(&self.joined).entry(client.clone()).or_default() += 1;
+                }
+                Op::Leave { client, .. } => {
+                    write(&room.members).remove(client);
+                    let mut joined = write(&self.joined);
+                    if let Some(count) = joined.get_mut(client) {
+                        *count = count.saturating_sub(1);
+                        if *count == 0 {
+                            joined.remove(client);
+                        }
+                    }
+                }
+                Op::Cursor { client, seq, .. } => {
+                    write(&room.members).insert(client.clone(), *seq);
+                    continue;
+                }
+                Op::Room { .. } | Op::Nick { .. } => {}
+            }
+            changed.insert(id);
+        }
+        for room in with_messages.iter().filter_map(|id| self.by_id(*id)) {
+            room.wake_followers();
+        }
+        lock(&self.watchers).retain(|watcher| {
+            let Some(waker) = watcher.upgrade() else { return false };
+            waker.wake(|noted| {
+                let before = noted.watched.len();
+                noted.watched.extend(&changed);
+                noted.watched.len() > before
+            });
+            true
+        });
+    }
+}
+
+/// A client's connection, as others see it.
+#[derive(Debug)]
+pub struct Presence {
+    rooms: Arc<Rooms>,
+    client: Arc<str>,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let mut connected = lock(&self.rooms.connected);
+        if let Some(count) = connected.get_mut(&self.client) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                connected.remove(&self.client);
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Accepts connections and stops them: is handed its listeners and its shutdown.
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use crate::committer::{self, Committer};
+use crate::connection;
+use crate::error::Error;
+use crate::hub::{Figures, Hub};
+use crate::limits::Limits;
+use crate::retention;
+use crate::rooms::Rooms;
+use crate::store::{self, Store};
+
+/// Connections over the limit that are told so at once; further ones are just closed.
+const REFUSED_AT_ONCE: usize = 64;
+
+/// How the daemon runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where everything is stored.
+    pub data_dir: PathBuf,
+    /// How long a message is kept, in time that has really passed.
+    pub retention: Duration,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// Serves until `shutdown` is done: then stops accepting, carries out what was received, answers it, and closes the store.
+///
+/// # Errors
+/// The store does not open; or it failed while it served, in which case nothing has been acknowledged since.
+pub async fn run(
+    listeners: Vec<TcpListener>,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    let Options { data_dir, retention, limits } = options;
+    let dir = data_dir.clone();
+    let opening = tokio::task::spawn_blocking(move || Store::open(&dir, &store::Options::default()));
+    let (store, writer, state) = opening.await.map_err(|error| Error::Failed(format!("the start died: {error}")))??;
+    let rooms = Arc::new(Rooms::new(state));
+    let figures = Arc::new(Figures::default());
+    let started = Committer::start(writer, store.clone(), rooms.clone(), limits.clone(), retention, figures.clone());
+    let (committer, committing) = started.map_err(Error::io("start a thread for", &data_dir))?;
+    let hub = Arc::new(Hub { rooms, store: store.clone(), committer, limits, retention, figures });
+    let expiring = tokio::spawn(retention::run(store.clone(), retention));
+    tracing::info!("ready");
+
+    let failed = serve(listeners, &hub, shutdown).await;
+
+    expiring.abort();
+    let _ = expiring.await;
+    drop(hub);
+    // The committer ends when the last connection has dropped its way to it; the mover when the store is dropped.
+    let closing = tokio::task::spawn_blocking(move || {
+        let _ = committing.join();
+        let failure = store.failure().get();
+        store.settle();
+        failure.or_else(|| store.failure().get())
+    });
+    match closing.await.ok().flatten().or(failed) {
+        Some(why) => Err(Error::Failed(why.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// Accepts until `shutdown` is done or the store fails (which it returns), then lets the connections end.
+async fn serve(listeners: Vec<TcpListener>, hub: &Arc<Hub>, shutdown: impl Future<Output = ()>) -> Option<Arc<str>> {
+    let (stop, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let refusals = Arc::new(Semaphore::new(REFUSED_AT_ONCE));
+    let failure = async { hub.store.failure().wait().await };
+    tokio::pin!(shutdown, failure);
+    let failed = loop {
+        tokio::select! {
+            () = &mut shutdown => break None,
+            why = &mut failure => break Some(why),
+            accepted = accept(&listeners) => match accepted {
+                Ok(stream) if connections.len() < hub.limits.connections_max => {
+                    connections.spawn(connect(stream, hub.clone(), stopped.clone()));
+                }
+                Ok(stream) => refuse(stream, hub, &refusals),
+                Err(error) => {
+                    // Out of descriptors or memory: the connections that are there go on, and may end.
+                    tracing::warn!(%error, "can't accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection died; this is a bug");
+                }
+            }
+        }
+    };
+    drop(listeners);
+    tracing::info!(connections = connections.len(), "stopping");
+    // Whoever waits for it is a connection; there may be none.
+    let _ = stop.send(true);
+    let drained =
+        tokio::time::timeout(hub.limits.drain_timeout, async { while connections.join_next().await.is_some() {} });
+    if drained.await.is_err() {
+        tracing::warn!(connections = connections.len(), "closing connections that did not take their answers in time");
+        connections.shutdown().await;
+    }
+    failed
+}
+
+async fn accept(listeners: &[TcpListener]) -> io::Result<TcpStream> {
+    std::future::poll_fn(|context| {
+        for listener in listeners {
+            if let std::task::Poll::Ready(accepted) = listener.poll_accept(context) {
+                return std::task::Poll::Ready(accepted.map(|(stream, _)| stream));
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+async fn connect(stream: TcpStream, hub: Arc<Hub>, stop: watch::Receiver<bool>) {
+    let peer = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());
+    let span = tracing::debug_span!("connection", peer);
+    async {
+        prepare(&stream);
+        hub.figures.connections.fetch_add(1, Ordering::Relaxed);
+        let figures = hub.figures.clone();
+        let served = connection::serve(stream, hub, stop).await;
+        figures.connections.fetch_sub(1, Ordering::Relaxed);
+        match served {
+            Ok(()) => tracing::debug!("closed"),
+            Err(error) => tracing::debug!(%error, "broken"),
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+fn refuse(stream: TcpStream, hub: &Hub, refusals: &Arc<Semaphore>) {
+    let refusal = committer::limit("connections", hub.limits.connections_max);
+    if let Ok(permit) = refusals.clone().try_acquire_owned() {
+        tokio::spawn(async move {
+            // A peer that does not take its refusal is no loss.
+            let _ = connection::refuse(stream, refusal).await;
+            drop(permit);
+        });
+    }
+}
+
+/// No waiting for full packets; and a peer that is gone without a word is found out.
+fn prepare(stream: &TcpStream) {
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    let set = stream.set_nodelay(true).and_then(|()| socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive));
+    if let Err(error) = set {
+        tracing::debug!(%error, "can't set the socket's options");
+    }
+}

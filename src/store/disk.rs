@@ -1,0 +1,86 @@
+//! The disk under the store: who has it, is there room on it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use super::Inner;
+use super::journal::sync_dir;
+use crate::error::Error;
+use crate::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES};
+
+/// The format that this build writes. To change it: say here what a start must do with the one before.
+const FORMAT: u32 = 1;
+
+/// Takes the data directory for this process; it is let go when the file is closed, also by a kill.
+pub(super) fn lock(dir: &Path) -> Result<File, Error> {
+    let path = dir.join("dantok.lock");
+    let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = open.map_err(Error::io("open the lock file", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
+    }
+}
+
+/// Checks the data directory's format, or writes it where there is none yet.
+pub(super) fn check_format(dir: &Path) -> Result<(), Error> {
+    let path = dir.join("FORMAT");
+    match std::fs::read_to_string(&path) {
+        Ok(found) if found.trim() == FORMAT.to_string() => Ok(()),
+        // An empty one is what a power cut left of the very first start.
+        Ok(found) if !found.trim().is_empty() => Err(Error::Format { path, found, known: FORMAT }),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("read", &path)(error)),
+        _ => {
+            std::fs::write(&path, format!("{FORMAT}\n")).map_err(Error::io("write", &path))?;
+            File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("sync", &path))?;
+            sync_dir(dir)
+        }
+    }
+}
+
+/// Lets the ballast go, so that the store can be opened on a full disk.
+pub(super) fn drop_ballast(dir: &Path) -> Result<(), Error> {
+    let path = dir.join("ballast");
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the ballast again; where there is no room for it, the start goes on without, and writes are refused.
+pub(super) fn take_ballast(dir: &Path) {
+    let path = dir.join("ballast");
+    let taken = File::create(&path).and_then(|file| {
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, BALLAST_BYTES)?;
+        file.sync_all()
+    });
+    if let Err(error) = taken {
+        tracing::warn!(path = %path.display(), %error, "can't reserve space for restarts on a full disk");
+        let _ = std::fs::remove_file(&path);
+    }
+}
+
+/// Free bytes for this process on the file system of `dir`.
+pub fn free_bytes(dir: &Path) -> std::io::Result<u64> {
+    let stat = rustix::fs::statvfs(dir)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Notes whether there is still room for writes.
+pub(super) fn watch_space(inner: &Inner) {
+    match free_bytes(&inner.dir) {
+        Ok(free) => {
+            let short = free < FREE_SPACE_MIN_BYTES;
+            if inner.short_of_space.swap(short, Ordering::Relaxed) != short {
+                if short {
+                    tracing::error!(path = %inner.dir.display(), free, needed = FREE_SPACE_MIN_BYTES, "disk nearly full: refusing writes until there is room");
+                } else {
+                    tracing::info!(path = %inner.dir.display(), free, "room on the disk again: taking writes");
+                }
+            }
+        }
+        Err(error) => tracing::warn!(path = %inner.dir.display(), %error, "can't tell the free space"),
+    }
+}

@@ -1,0 +1,493 @@
+//! The journal: where a commit becomes durable, with one sequential write and one fdatasync.
+//!
+//! Files `<number>.journal`, 16 hex digits, each written with zeros and synced before its first use, so that a commit changes no
+//! file size. A file's header is synced before its first record. Integers are little-endian.
+//!
+//! ```text
+//! header, 64 bytes   "dantokJ1" | number u64 | first commit u64 | salt u64 | crc32 u32 of the 32 bytes before | zeros
+//! record             "DTKR" | length u32 | commit u64 | crc32 u32 of salt, length, commit and payload | zero u32
+//!                    | payload | zeros up to a multiple of 16
+//! ```
+//!
+//! Commits are numbered without gaps, over all files. The next one is written only after the one before it was synced; so in
+//! what a crash leaves, only the last commit can be torn. A record that fails its checksum with no good record behind it is
+//! such a tail, and is cut. With a good record behind it, it was acknowledged: that is damage, and is reported. The salt
+//! keeps a message that looks like a record from being taken for one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::error::Error;
+
+const FILE_MAGIC: [u8; 8] = *b"dantokJ1";
+const RECORD_MAGIC: [u8; 4] = *b"DTKR";
+const HEADER_BYTES: usize = 64;
+const RECORD_HEADER_BYTES: usize = 24;
+const ALIGN_BYTES: usize = 16;
+
+fn le_u64(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn le_u32(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// A file's header, without its magic and checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    number: u64,
+    first_commit: u64,
+    salt: u64,
+}
+
+impl Header {
+    fn encode(self) -> [u8; HEADER_BYTES] {
+        let mut out = [0; HEADER_BYTES];
+        let fields = [u64::from_le_bytes(FILE_MAGIC), self.number, self.first_commit, self.salt];
+        for (place, field) in out.chunks_exact_mut(8).zip(fields) {
+            place.copy_from_slice(&field.to_le_bytes());
+        }
+        let (body, rest) = out.split_at_mut(32);
+        if let Some(place) = rest.first_chunk_mut::<4>() {
+            *place = crc32fast::hash(body).to_le_bytes();
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Header> {
+        let body = bytes.get(..32)?;
+        if !body.starts_with(&FILE_MAGIC) || le_u32(bytes, 32)? != crc32fast::hash(body) {
+            return None;
+        }
+        Some(Header { number: le_u64(body, 8)?, first_commit: le_u64(body, 16)?, salt: le_u64(body, 24)? })
+    }
+}
+
+fn record_crc(salt: u64, length: u32, commit: u64, payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&salt.to_le_bytes());
+    hasher.update(&length.to_le_bytes());
+    hasher.update(&commit.to_le_bytes());
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+/// The commit and payload of the record at `at`; none where there is no good one.
+fn record_at(bytes: &[u8], at: usize, salt: u64) -> Option<(u64, &[u8])> {
+    let record = bytes.get(at..)?;
+    if !record.starts_with(&RECORD_MAGIC) {
+        return None;
+    }
+    let length = le_u32(record, 4)?;
+    let commit = le_u64(record, 8)?;
+    let crc = le_u32(record, 16)?;
+    let payload = record.get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES.checked_add(usize::try_from(length).ok()?)?)?;
+    (crc == record_crc(salt, length, commit, payload)).then_some((commit, payload))
+}
+
+fn record_bytes(payload: usize) -> usize {
+    (RECORD_HEADER_BYTES + payload).next_multiple_of(ALIGN_BYTES)
+}
+
+fn path_of(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:016x}.journal"))
+}
+
+/// Makes a directory's entries durable.
+///
+/// # Errors
+/// What the system says, with the directory's name.
+pub fn sync_dir(dir: &Path) -> Result<(), Error> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync the directory", dir))
+}
+
+/// The numbers of the journal's files, in order.
+fn numbers(dir: &Path) -> Result<Vec<u64>, Error> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(Error::io("list the journal", dir))? {
+        let name = entry.map_err(Error::io("list the journal", dir))?.file_name();
+        let stem = name.to_str().and_then(|name| name.strip_suffix(".journal"));
+        numbers.extend(stem.and_then(|stem| u64::from_str_radix(stem, 16).ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// What a journal held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The last good commit, or the one that was covered.
+    pub last_commit: u64,
+    /// The highest file number in use.
+    pub last_number: u64,
+    /// Whether a torn tail was cut.
+    pub cut: bool,
+}
+
+/// Reads every commit after `covered`, in order, and hands its payload to `replay`. Changes nothing.
+///
+/// # Errors
+/// [`Error::Damaged`], where anything but the last commit does not stand as it was written; what the system or `replay` says.
+pub fn recover(
+    dir: &Path,
+    covered: u64,
+    mut replay: impl FnMut(u64, &[u8]) -> Result<(), Error>,
+) -> Result<Recovered, Error> {
+    let numbers = numbers(dir)?;
+    let mut recovered =
+        Recovered { last_commit: covered, last_number: numbers.last().copied().unwrap_or(0), cut: false };
+    // The commit that the next good record must have; none while no file with a header was seen.
+    let mut expected: Option<u64> = None;
+    // A tail was cut, or a file was never begun: nothing good may follow.
+    let mut ended: Option<PathBuf> = None;
+    for number in numbers {
+        let path = path_of(dir, number);
+        let bytes = std::fs::read(&path).map_err(Error::io("read the journal", &path))?;
+        let Some(header) = Header::decode(&bytes) else {
+            // The header is synced before the first record: without a good one, there is no record.
+            if bytes.iter().skip(HEADER_BYTES).any(|&byte| byte != 0) {
+                return Err(Error::damaged(&path, "its header fails its checksum, and there are records behind it"));
+            }
+            ended = Some(path);
+            continue;
+        };
+        if let Some(ended) = ended {
+            return Err(Error::damaged(
+                &ended,
+                format!("its end is missing, but {} goes on behind it", path.display()),
+            ));
+        }
+        let first = *expected.get_or_insert(header.first_commit);
+        if header.number != number || header.first_commit != first {
+            return Err(Error::damaged(
+                &path,
+                format!("it begins with commit {}, where {first} is due", header.first_commit),
+            ));
+        }
+        if first > covered + 1 && recovered.last_commit == covered {
+            return Err(Error::damaged(
+                &path,
+                format!(
+                    "it begins with commit {first}, but the store ends with {covered}: the file before it is missing"
+                ),
+            ));
+        }
+        let mut due = first;
+        let mut at = HEADER_BYTES;
+        while let Some((commit, payload)) = record_at(&bytes, at, header.salt) {
+            if commit != due {
+                return Err(Error::damaged(&path, format!("commit {commit} at byte {at}, where {due} is due")));
+            }
+            if commit > covered {
+                replay(commit, payload)?;
+                recovered.last_commit = commit;
+            }
+            due += 1;
+            at += record_bytes(payload.len());
+        }
+        let rest = bytes.get(at..).unwrap_or_default();
+        let good = (0..rest.len()).step_by(ALIGN_BYTES).find_map(|place| record_at(rest, place, header.salt));
+        if let Some((commit, _)) = good {
+            return Err(Error::damaged(
+                &path,
+                format!("commit {due} at byte {at} is broken, and commit {commit} stands behind it"),
+            ));
+        }
+        if rest.iter().any(|&byte| byte != 0) {
+            recovered.cut = true;
+            ended = Some(path);
+        }
+        expected = Some(due);
+    }
+    Ok(recovered)
+}
+
+/// Files that are full, with their last commit; shared with whoever frees them.
+#[derive(Clone, Debug, Default)]
+pub struct Full(Arc<Mutex<Vec<(PathBuf, u64)>>>);
+
+impl Full {
+    fn push(&self, path: PathBuf, last_commit: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((path, last_commit));
+    }
+
+    /// Whether any file waits to be freed.
+    pub fn any(&self) -> bool {
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Removes the files whose commits are all in the store for good.
+    ///
+    /// # Errors
+    /// What the system says, with the file's name.
+    pub fn free(&self, covered: u64) -> Result<(), Error> {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (path, _) in files.extract_if(.., |(_, last)| *last <= covered) {
+            std::fs::remove_file(&path).map_err(Error::io("remove the covered journal file", &path))?;
+        }
+        Ok(())
+    }
+}
+
+/// The journal, open for writing.
+#[derive(Debug)]
+pub struct Journal {
+    dir: PathBuf,
+    file: File,
+    path: PathBuf,
+    header: Header,
+    at: u64,
+    file_bytes: u64,
+    last_commit: u64,
+    next_file: Option<JoinHandle<Result<File, Error>>>,
+    full: Full,
+    record: Vec<u8>,
+}
+
+impl Journal {
+    /// Begins a journal behind what was recovered and is covered by the store: removes its files, and goes on with a new one.
+    ///
+    /// # Errors
+    /// What the system says, with the file's name.
+    pub fn begin(dir: &Path, recovered: Recovered, file_bytes: u64) -> Result<Journal, Error> {
+        for number in numbers(dir)? {
+            let path = path_of(dir, number);
+            std::fs::remove_file(&path).map_err(Error::io("remove the covered journal file", &path))?;
+        }
+        let number = recovered.last_number + 1;
+        let file = prepare(dir, number, file_bytes)?;
+        let mut journal = Journal {
+            dir: dir.to_owned(),
+            file,
+            path: path_of(dir, number),
+            header: Header { number, first_commit: 0, salt: 0 },
+            at: 0,
+            file_bytes,
+            last_commit: recovered.last_commit,
+            next_file: None,
+            full: Full::default(),
+            record: Vec::new(),
+        };
+        journal.write_header(number)?;
+        Ok(journal)
+    }
+
+    /// The files that wait to be freed.
+    pub fn full(&self) -> Full {
+        self.full.clone()
+    }
+
+    fn write_header(&mut self, number: u64) -> Result<(), Error> {
+        let salt = getrandom::u64().map_err(|error| Error::Io {
+            what: "get random bytes for the journal",
+            path: self.path.clone(),
+            source: io::Error::other(error.to_string()),
+        })?;
+        self.header = Header { number, first_commit: self.last_commit + 1, salt };
+        self.file.write_all_at(&self.header.encode(), 0).map_err(Error::io("write the journal", &self.path))?;
+        self.file.sync_data().map_err(Error::io("sync the journal", &self.path))?;
+        self.at = HEADER_BYTES as u64;
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> Result<(), Error> {
+        let number = self.header.number + 1;
+        let prepared = self.next_file.take().map(JoinHandle::join);
+        let file = match prepared {
+            Some(Ok(file)) => file?,
+            // Never prepared, or the thread died: here and now, then.
+            Some(Err(_)) | None => prepare(&self.dir, number, self.file_bytes)?,
+        };
+        self.full.push(std::mem::replace(&mut self.path, path_of(&self.dir, number)), self.last_commit);
+        self.file = file;
+        self.write_header(number)
+    }
+
+    /// Appends a commit; when this returns, it is on disk. Returns its number.
+    ///
+    /// # Errors
+    /// What the system says, with the file's name. The commit may or may not be found by a later [`recover`]; the journal is
+    /// not to be used any more: a sync is never tried again and then believed.
+    pub fn append(&mut self, payload: &[u8]) -> Result<u64, Error> {
+        let bytes = record_bytes(payload.len());
+        if self.at + bytes as u64 > self.file_bytes {
+            self.rotate()?;
+        }
+        let commit = self.last_commit + 1;
+        // Commits are bounded far under 4 GiB.
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        self.record.clear();
+        self.record.extend_from_slice(&RECORD_MAGIC);
+        self.record.extend_from_slice(&length.to_le_bytes());
+        self.record.extend_from_slice(&commit.to_le_bytes());
+        self.record.extend_from_slice(&record_crc(self.header.salt, length, commit, payload).to_le_bytes());
+        self.record.extend_from_slice(&[0; 4]);
+        self.record.extend_from_slice(payload);
+        self.record.resize(bytes, 0);
+        self.file.write_all_at(&self.record, self.at).map_err(Error::io("write the journal", &self.path))?;
+        self.file.sync_data().map_err(Error::io("sync the journal", &self.path))?;
+        self.at += bytes as u64;
+        self.last_commit = commit;
+        if self.at > self.file_bytes / 4 && self.next_file.is_none() {
+            let (dir, number, file_bytes) = (self.dir.clone(), self.header.number + 1, self.file_bytes);
+            let thread = std::thread::Builder::new().name("journal-prepare".to_owned());
+            // Without the thread, `rotate` does it.
+            self.next_file = thread.spawn(move || prepare(&dir, number, file_bytes)).ok();
+        }
+        Ok(commit)
+    }
+}
+
+/// Makes a file of zeros, and it and its name durable.
+fn prepare(dir: &Path, number: u64, file_bytes: u64) -> Result<File, Error> {
+    static PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
+    let path = path_of(dir, number);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)
+        .map_err(Error::io("create the journal file", &path))?;
+    let mut left = file_bytes;
+    while left > 0 {
+        let piece = PIECE.get(..usize::try_from(left).unwrap_or(PIECE.len())).unwrap_or(&PIECE);
+        file.write_all(piece).map_err(Error::io("write the journal file beforehand", &path))?;
+        left -= piece.len() as u64;
+    }
+    file.sync_all().map_err(Error::io("sync the journal file", &path))?;
+    sync_dir(dir)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE_BYTES: u64 = 4096;
+
+    fn written(dir: &Path, commits: usize) -> Journal {
+        let mut journal = Journal::begin(dir, Recovered::default(), FILE_BYTES).unwrap();
+        for n in 1..=commits {
+            assert_eq!(journal.append(&vec![n as u8; 100]).unwrap(), n as u64);
+        }
+        journal
+    }
+
+    fn read(dir: &Path, covered: u64) -> Result<(Recovered, Vec<u64>), Error> {
+        let mut commits = Vec::new();
+        let recovered = recover(dir, covered, |commit, payload| {
+            assert_eq!(payload, vec![commit as u8; 100]);
+            commits.push(commit);
+            Ok(())
+        })?;
+        Ok((recovered, commits))
+    }
+
+    /// Changes byte `at` of the newest file that has a record, or of the oldest.
+    fn damage(dir: &Path, newest: bool, at: usize) {
+        let mut numbers = numbers(dir).unwrap();
+        numbers.retain(|&number| std::fs::read(path_of(dir, number)).unwrap()[HEADER_BYTES] != 0);
+        let number = if newest { numbers.last() } else { numbers.first() };
+        let path = path_of(dir, *number.unwrap());
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[at] ^= 0x40;
+        std::fs::write(&path, bytes).unwrap();
+    }
+
+    #[test]
+    fn every_commit_comes_back_over_many_files() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(written(dir.path(), 100));
+        let (recovered, commits) = read(dir.path(), 0).unwrap();
+        assert_eq!(commits, (1..=100).collect::<Vec<_>>());
+        assert!(!recovered.cut);
+        assert_eq!(read(dir.path(), 90).unwrap().1, (91..=100).collect::<Vec<_>>());
+        assert_eq!(read(dir.path(), 100).unwrap().1, Vec::<u64>::new());
+    }
+
+    #[test]
+    fn freeing_keeps_what_is_not_covered() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = written(dir.path(), 100);
+        journal.full().free(60).unwrap();
+        drop(journal);
+        assert_eq!(read(dir.path(), 60).unwrap().1, (61..=100).collect::<Vec<_>>());
+        let error = read(dir.path(), 5).unwrap_err();
+        assert!(error.to_string().contains("the file before it is missing"), "{error}");
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_at_every_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(written(dir.path(), 3));
+        let path = path_of(dir.path(), 1);
+        let whole = std::fs::read(&path).unwrap();
+        let last = HEADER_BYTES + 2 * record_bytes(100);
+        for kept in last..last + RECORD_HEADER_BYTES + 100 {
+            let mut torn = whole.clone();
+            torn[kept..].fill(0);
+            std::fs::write(&path, torn).unwrap();
+            let (recovered, commits) = read(dir.path(), 0).unwrap();
+            assert_eq!((recovered.last_commit, commits), (2, vec![1, 2]));
+            assert_eq!(recovered.cut, kept > last);
+        }
+    }
+
+    #[test]
+    fn damage_before_the_last_commit_is_reported() {
+        let record = record_bytes(100);
+        for at in [HEADER_BYTES, HEADER_BYTES + 5, HEADER_BYTES + 30, HEADER_BYTES + record + 60, 9, 33] {
+            let dir = tempfile::tempdir().unwrap();
+            drop(written(dir.path(), 100));
+            damage(dir.path(), false, at);
+            let error = read(dir.path(), 0).unwrap_err();
+            assert!(matches!(error, Error::Damaged { .. }), "{at}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_broken_header_with_records_behind_it_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(written(dir.path(), 100));
+        damage(dir.path(), true, 20);
+        assert!(matches!(read(dir.path(), 0), Err(Error::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_full_file_whose_end_is_gone_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(written(dir.path(), 100));
+        let path = path_of(dir.path(), 1);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = (FILE_BYTES as usize - HEADER_BYTES) / record_bytes(100) - 1;
+        bytes[HEADER_BYTES + last * record_bytes(100) + 40] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert!(matches!(read(dir.path(), 0), Err(Error::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_message_that_looks_like_a_record_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::begin(dir.path(), Recovered::default(), FILE_BYTES).unwrap();
+        let mut forged = vec![0; 8];
+        forged.extend_from_slice(&RECORD_MAGIC);
+        forged.extend_from_slice(&0u32.to_le_bytes());
+        forged.extend_from_slice(&9u64.to_le_bytes());
+        forged.extend_from_slice(&record_crc(0, 0, 9, &[]).to_le_bytes());
+        forged.resize(100, 0);
+        journal.append(&forged).unwrap();
+        drop(journal);
+        let path = path_of(dir.path(), 1);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[HEADER_BYTES + 17] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let recovered = recover(dir.path(), 0, |_, _| Ok(())).unwrap();
+        assert!(recovered.cut);
+        assert_eq!(recovered.last_commit, 0);
+    }
+}

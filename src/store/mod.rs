@@ -1,0 +1,415 @@
+//! What is on disk, and the promises about it: `durable`, `kept`, `honest failure`.
+//!
+//! A commit is durable in the [journal](mod@journal) when [`Writer::append`] returns. A [mover](mod@mover) takes it into
+//! [sled](mod@tables) later; until then, and for a while after, reads are served from [memory](mod@tail). Nothing outside this
+//! directory knows of any of them. See `docs/storage.md` for what is assumed of the disk.
+//!
+//! Blocking throughout: call it from threads that may block.
+
+pub mod disk;
+pub mod journal;
+pub mod key;
+mod mover;
+pub mod record;
+pub mod sync;
+pub mod tables;
+pub mod tail;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use crate::clock::KeptClock;
+use crate::error::Error;
+use crate::limits::JOURNAL_FILE_BYTES;
+use journal::Journal;
+use mover::{Job, Mover};
+use record::{Commit, Last, Stored};
+use tables::Tables;
+use tail::Tail;
+
+/// A room, as it was found at the start.
+#[derive(Clone, Debug)]
+pub struct RoomState {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is about.
+    pub topic: Arc<str>,
+    /// When it was made, by the wall clock.
+    pub time_ms: u64,
+    /// How far it is.
+    pub last: Last,
+    /// Its members and their cursors.
+    pub members: HashMap<Arc<str>, u64>,
+}
+
+/// What was found at the start, but for the messages.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The rooms, by number.
+    pub rooms: Vec<RoomState>,
+    /// What clients are shown as.
+    pub nicks: HashMap<Arc<str>, Arc<str>>,
+}
+
+/// Set once, by the first write or sync that fails: from then on nothing is acknowledged.
+#[derive(Debug)]
+pub struct Failure(tokio::sync::watch::Sender<Option<Arc<str>>>);
+
+impl Default for Failure {
+    fn default() -> Self {
+        Failure(tokio::sync::watch::Sender::new(None))
+    }
+}
+
+impl Failure {
+    /// Notes a failure; the first one stays.
+    pub fn set(&self, why: &str) {
+        self.0.send_if_modified(|failure| {
+            let first = failure.is_none();
+            if first {
+                tracing::error!("{why}; nothing more is acknowledged");
+                *failure = Some(why.into());
+            }
+            first
+        });
+    }
+
+    /// Why the store failed; none while it did not.
+    pub fn get(&self) -> Option<Arc<str>> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for a failure.
+    pub async fn wait(&self) -> Arc<str> {
+        let mut failure = self.0.subscribe();
+        // The sender lives as long as `self`.
+        let found = failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
+        found.unwrap_or_else(|| "unknown".into())
+    }
+}
+
+/// What the store's threads share.
+#[derive(Debug)]
+struct Inner {
+    dir: PathBuf,
+    tables: Tables,
+    tail: Tail,
+    clock: KeptClock,
+    failure: Failure,
+    short_of_space: AtomicBool,
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The size of a journal file, in bytes; at least four times the largest commit.
+    pub journal_file_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { journal_file_bytes: JOURNAL_FILE_BYTES }
+    }
+}
+
+/// The store, to read and to expire; shared by all.
+#[derive(Debug)]
+pub struct Store {
+    // Dropped first: its thread ends with everything moved and durable.
+    mover: Mover,
+    inner: Arc<Inner>,
+    _lock: File,
+}
+
+/// The store's only way in; there is one.
+#[derive(Debug)]
+pub struct Writer {
+    store: Arc<Store>,
+    journal: Journal,
+    payload: Vec<u8>,
+}
+
+impl Store {
+    /// Opens the data directory, making it where it is missing; recovers what a crash left, durably, before it returns.
+    ///
+    /// # Errors
+    /// Another daemon has the directory; it was written by a newer version; something in it is [damaged](Error::Damaged);
+    /// what the system or sled says.
+    pub fn open(dir: &Path, options: &Options) -> Result<(Arc<Store>, Writer, State), Error> {
+        let (journal_dir, sled_dir) = (dir.join("journal"), dir.join("sled"));
+        for made in [dir, &journal_dir, &sled_dir] {
+            std::fs::create_dir_all(made).map_err(Error::io("create the directory", made))?;
+        }
+        let lock = disk::lock(dir)?;
+        disk::check_format(dir)?;
+        disk::drop_ballast(dir)?;
+        let tables = Tables::open(&sled_dir)?;
+        tables.load_lasts()?;
+        let (covered, reading) = tables.checkpointed()?;
+        let mut last_commit_ms = 0;
+        let mut replay = Replay { tables: &tables, commits: Vec::new(), bytes: 0 };
+        let recovered = journal::recover(&journal_dir, covered, |number, payload| {
+            let commit = Commit::decode(payload);
+            let commit = commit.ok_or_else(|| Error::damaged(&journal_dir, format!("commit {number} is no record")))?;
+            last_commit_ms = commit.kept_ms;
+            replay.take(Arc::new(commit), payload.len())
+        })?;
+        replay.flush()?;
+        let clock = KeptClock::resume(&reading, last_commit_ms);
+        tables.checkpoint(recovered.last_commit, &clock.reading())?;
+        if sync::calls() == 0 {
+            return Err(Error::SyncNotInterposed);
+        }
+        let state = tables.load()?;
+        tracing::info!(
+            path = %dir.display(),
+            rooms = state.rooms.len(),
+            recovered = recovered.last_commit - covered,
+            torn_tail_cut = recovered.cut,
+            "store open"
+        );
+        let journal = Journal::begin(&journal_dir, recovered, options.journal_file_bytes)?;
+        disk::take_ballast(dir);
+        // A new directory is only there for good once its parent says so.
+        for synced in [Some(dir), dir.parent().filter(|parent| !parent.as_os_str().is_empty())].into_iter().flatten() {
+            journal::sync_dir(synced)?;
+        }
+        let tail = Tail::default();
+        for room in &state.rooms {
+            tail.raise_floor(room.id, room.last.floor, None);
+        }
+        let inner = Arc::new(Inner {
+            dir: dir.to_owned(),
+            tables,
+            tail,
+            clock,
+            failure: Failure::default(),
+            short_of_space: AtomicBool::new(false),
+        });
+        disk::watch_space(&inner);
+        let mover = Mover::start(inner.clone(), journal.full(), recovered.last_commit)?;
+        let store = Arc::new(Store { mover, inner, _lock: lock });
+        let writer = Writer { store: store.clone(), journal, payload: Vec::new() };
+        Ok((store, writer, state))
+    }
+
+    /// Stored messages of a room, oldest first, with consecutive seqs: those after `after` and up to `through` (which must be
+    /// durable), but for those taken before `cutoff_ms` on the kept clock, and no more than a page: `max_messages`, and
+    /// `max_bytes` of bodies unless the first alone is more. Where the first one's seq is not `after + 1`, those before it
+    /// have expired; where there is none, all up to `through` have.
+    ///
+    /// # Errors
+    /// What sled says; [`Error::Damaged`] where a message is not as it was written, or missing.
+    pub fn read(&self, page: &Page) -> Result<Vec<Stored>, Error> {
+        let tail = &self.inner.tail;
+        let mut after = page.after;
+        loop {
+            after = after.max(tail.floor(page.room));
+            if after >= page.through {
+                return Ok(Vec::new());
+            }
+            let messages = match tail.read(page.room, after, page.through, page.max_messages, page.max_bytes) {
+                Some(messages) => messages,
+                None => self.read_tables(page, after)?,
+            };
+            let expired = messages.partition_point(|message| message.kept_ms < page.cutoff_ms);
+            if let Some(newest) = expired.checked_sub(1).and_then(|place| messages.get(place)) {
+                tail.raise_floor(page.room, newest.seq, None);
+            }
+            let first = messages.first().map_or(page.through + 1, |message| message.seq);
+            if first != after + 1 && tail.floor(page.room) == after {
+                let what = format!("room {} lacks its messages from seq {} on", page.room, after + 1);
+                return Err(Error::damaged(&self.inner.dir, what));
+            }
+            if expired < messages.len() && first == after + 1 {
+                return Ok(messages.into_iter().skip(expired).collect());
+            }
+            // All of these have expired, or some did while they were read: the floor is higher now.
+        }
+    }
+
+    fn read_tables(&self, page: &Page, after: u64) -> Result<Vec<Stored>, Error> {
+        let mut messages: Vec<Stored> = Vec::new();
+        let mut bytes = 0;
+        let mut next = after + 1;
+        while next <= page.through && messages.len() < page.max_messages && bytes < page.max_bytes {
+            let chunk = match self.inner.tables.chunk_at(page.room, next) {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                // It may have expired between the reading of its parts.
+                Err(_) if self.inner.tail.floor(page.room) >= next => break,
+                Err(error) => return Err(error),
+            };
+            if !messages.is_empty() && chunk.first().is_none_or(|oldest| oldest.seq > next) {
+                break; // A gap inside a page: the next page begins with it, and says what it is.
+            }
+            let skip = chunk.partition_point(|message| message.seq < next);
+            for message in chunk.into_iter().skip(skip) {
+                let fits = messages.is_empty() || bytes + message.body.len() <= page.max_bytes;
+                if !fits || message.seq > page.through || messages.len() >= page.max_messages {
+                    return Ok(messages);
+                }
+                bytes += message.body.len();
+                next = message.seq + 1;
+                messages.push(message);
+            }
+        }
+        Ok(messages)
+    }
+
+    /// The messages of a page, where they are in memory: does not block on the disk.
+    pub fn read_recent(&self, page: &Page) -> Option<Vec<Stored>> {
+        let after = page.after.max(self.floor(page.room));
+        if after > page.after {
+            return None;
+        }
+        let found = self.inner.tail.read(page.room, after, page.through, page.max_messages, page.max_bytes)?;
+        let fresh = found.first().is_some_and(|oldest| oldest.kept_ms >= page.cutoff_ms && oldest.seq == after + 1);
+        fresh.then_some(found)
+    }
+
+    /// The stored message that this client sent with this id, unless it was taken before `cutoff_ms` on the kept clock.
+    ///
+    /// # Errors
+    /// As [`read`](Store::read).
+    pub fn find(&self, room: u64, client: &str, id: &str, cutoff_ms: u64) -> Result<Option<Stored>, Error> {
+        let key = key::message_id(room, client, id);
+        let found = match self.inner.tail.find_id(&key) {
+            Some(seq) => Some(seq),
+            // Between the two looks it may have moved from the one to the other, never the other way.
+            None => self.inner.tables.find_id(&key)?,
+        };
+        let Some(seq) = found else { return Ok(None) };
+        let page = Page { room, after: seq - 1, through: seq, cutoff_ms, max_messages: 1, max_bytes: 0 };
+        Ok(self.read(&page)?.pop())
+    }
+
+    /// The seq up to which a room's messages are gone.
+    pub fn floor(&self, room: u64) -> u64 {
+        self.inner.tail.floor(room)
+    }
+
+    /// Rooms that may hold messages from before `cutoff_ms` on the kept clock.
+    pub fn expiring(&self, cutoff_ms: u64) -> Vec<u64> {
+        self.inner.tail.expiring(cutoff_ms)
+    }
+
+    /// Has some of a room's messages from before `cutoff_ms` on the kept clock dropped; to be asked again until
+    /// [`expiring`](Store::expiring) no longer names the room.
+    pub fn expire(&self, room: u64, cutoff_ms: u64) {
+        // A mover that has ended has said why in `failure`.
+        let _ = self.hand(Job::Expire { room, cutoff_ms });
+    }
+
+    fn hand(&self, job: Job) -> bool {
+        self.mover.hand(job)
+    }
+
+    /// Waits until everything handed over is in sled and durable there.
+    pub fn settle(&self) {
+        let (done, settled) = sync_channel(1);
+        if self.hand(Job::Settle(done)) {
+            // An error here is the mover's end, of which `failure` tells.
+            let _ = settled.recv();
+        }
+    }
+
+    /// The clock that ages are counted on.
+    pub fn clock(&self) -> &KeptClock {
+        &self.inner.clock
+    }
+
+    /// Whether, and why, the store has failed.
+    pub fn failure(&self) -> &Failure {
+        &self.inner.failure
+    }
+
+    /// Whether the disk is so full that writes are to be refused.
+    pub fn is_short_of_space(&self) -> bool {
+        self.inner.short_of_space.load(Ordering::Relaxed)
+    }
+
+    /// Figures: bytes of messages in memory that are not in sled yet, and that are; sled's bytes on disk.
+    pub fn figures(&self) -> (u64, u64, u64) {
+        let (unmoved, recent) = self.inner.tail.bytes();
+        (unmoved as u64, recent as u64, self.inner.tables.disk_bytes().unwrap_or(0))
+    }
+}
+
+/// What to [read](Store::read).
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// Of this room.
+    pub room: u64,
+    /// What comes after this seq …
+    pub after: u64,
+    /// … up to this one, which is durable.
+    pub through: u64,
+    /// Nothing that was taken before this time of the kept clock.
+    pub cutoff_ms: u64,
+    /// At most so many messages.
+    pub max_messages: usize,
+    /// At most so many bytes of bodies, unless the first alone has more.
+    pub max_bytes: usize,
+}
+
+impl Writer {
+    /// Makes changes durable: when this returns, they are on disk and [`Store::read`] finds them.
+    /// The messages' seqs follow each other in every room.
+    ///
+    /// # Errors
+    /// What the system says. The changes may or may not be found after a restart, and nothing more can be written.
+    pub fn append(&mut self, commit: Arc<Commit>) -> Result<(), Error> {
+        if let Some(why) = self.store.failure().get() {
+            return Err(Error::Failed(why.to_string()));
+        }
+        // A mover that hangs is one that waits for the disk: no commit is taken meanwhile.
+        while !self.store.inner.tail.wait_for_room(Duration::from_secs(1)) {
+            if let Some(why) = self.store.failure().get() {
+                return Err(Error::Failed(why.to_string()));
+            }
+        }
+        self.payload.clear();
+        commit.encode(&mut self.payload);
+        let number = self.journal.append(&self.payload).inspect_err(|error| {
+            self.store.failure().set(&error.to_string());
+        })?;
+        self.store.inner.tail.add(&commit.ops);
+        if !self.store.hand(Job::Commit(number, self.payload.len(), commit)) {
+            // It is durable, and will be found at the next start; the mover has said why it ended.
+            self.store.failure().set("the store's thread has ended");
+        }
+        Ok(())
+    }
+}
+
+/// Applies recovered commits in groups.
+struct Replay<'a> {
+    tables: &'a Tables,
+    commits: Vec<Arc<Commit>>,
+    bytes: usize,
+}
+
+impl Replay<'_> {
+    const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+    fn take(&mut self, commit: Arc<Commit>, bytes: usize) -> Result<(), Error> {
+        self.commits.push(commit);
+        self.bytes += bytes;
+        if self.bytes < Self::GROUP_BYTES { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.tables.replay(&self.commits)?;
+        self.commits.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+}

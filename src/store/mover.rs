@@ -1,0 +1,189 @@
+//! Takes durable commits from the journal's front into sled, in bulk and off the acknowledged path.
+//!
+//! One thread, the only one that writes to sled once the daemon serves. It gathers commits for a while, so that a room's
+//! messages share a value; makes sled durable now and then; and only then frees the journal that sled covers. It also
+//! drops what has expired, in steps between which commits move on.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::journal::Full;
+use super::record::Commit;
+use super::tables::Expired;
+use super::{Inner, disk};
+use crate::error::Error;
+
+/// How long a commit waits for others before it moves.
+const GATHER: Duration = Duration::from_millis(500);
+/// Journal bytes after which the gathered commits move at once.
+const GATHER_BYTES: usize = 4 * 1024 * 1024;
+/// Journal bytes moved after which sled is made durable …
+const CHECKPOINT_BYTES: usize = 16 * 1024 * 1024;
+/// … and the time after which it is, however little has moved.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+/// Chunks of one room that expire before commits get their turn.
+const EXPIRE_STEPS: usize = 16;
+/// Jobs that may wait; a full queue makes the committer wait.
+const QUEUE: usize = 4096;
+
+pub(super) enum Job {
+    /// A durable commit: its number, its bytes in the journal.
+    Commit(u64, usize, Arc<Commit>),
+    /// Drop what one room has from before this time of the kept clock.
+    Expire { room: u64, cutoff_ms: u64 },
+    /// Nothing: answer when all jobs before this one are done and durable.
+    Settle(SyncSender<()>),
+}
+
+/// The way to the thread; when it is dropped, the thread moves what is left, makes it durable and ends.
+#[derive(Debug)]
+pub(super) struct Mover {
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Mover {
+    pub(super) fn start(inner: Arc<Inner>, full: Full, covered: u64) -> Result<Mover, Error> {
+        let (jobs, queue) = sync_channel(QUEUE);
+        let path = inner.dir.clone();
+        let worker = Worker {
+            inner,
+            full,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            covered,
+            uncovered_bytes: 0,
+            dirty: false,
+            checkpointed: Instant::now(),
+        };
+        let thread = std::thread::Builder::new().name("mover".to_owned()).spawn(move || worker.run(&queue));
+        let thread = thread.map_err(Error::io("start a thread for", &path))?;
+        Ok(Mover { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Hands a job over; waits while the queue is full. False once the thread has ended.
+    pub(super) fn hand(&self, job: Job) -> bool {
+        self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok())
+    }
+}
+
+impl Drop for Mover {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was reported by its hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    inner: Arc<Inner>,
+    full: Full,
+    gathered: Vec<Arc<Commit>>,
+    gathered_bytes: usize,
+    /// The last commit that is in `gathered` or moved.
+    covered: u64,
+    uncovered_bytes: usize,
+    dirty: bool,
+    checkpointed: Instant,
+}
+
+impl Worker {
+    fn run(mut self, queue: &Receiver<Job>) {
+        // If this thread ends in any way but the last line, nothing must be acknowledged any more.
+        struct OnPanic(Arc<Inner>);
+        impl Drop for OnPanic {
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    self.0.failure.set("the store's thread died; this is a bug");
+                }
+            }
+        }
+        let _guard = OnPanic(self.inner.clone());
+        if let Err(error) = self.work(queue) {
+            self.inner.failure.set(&error.to_string());
+        }
+    }
+
+    fn work(&mut self, queue: &Receiver<Job>) -> Result<(), Error> {
+        let mut gathering_since = None;
+        loop {
+            let wait =
+                gathering_since.map_or(CHECKPOINT_EVERY / 10, |since: Instant| GATHER.saturating_sub(since.elapsed()));
+            match queue.recv_timeout(wait) {
+                Ok(Job::Commit(number, bytes, commit)) => {
+                    self.covered = number;
+                    self.gathered.push(commit);
+                    self.gathered_bytes += bytes;
+                    gathering_since.get_or_insert_with(Instant::now);
+                    if self.gathered_bytes < GATHER_BYTES {
+                        continue;
+                    }
+                }
+                Ok(Job::Expire { room, cutoff_ms }) => {
+                    self.expire(room, cutoff_ms)?;
+                    continue;
+                }
+                Ok(Job::Settle(done)) => {
+                    self.move_gathered()?;
+                    self.checkpoint()?;
+                    // Whoever asked may have gone.
+                    let _ = done.send(());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.move_gathered()?;
+                    return self.checkpoint();
+                }
+            }
+            gathering_since = None;
+            self.move_gathered()?;
+            disk::watch_space(&self.inner);
+            if self.uncovered_bytes >= CHECKPOINT_BYTES
+                || self.full.any()
+                || (self.dirty && self.checkpointed.elapsed() >= CHECKPOINT_EVERY)
+            {
+                self.checkpoint()?;
+            }
+        }
+    }
+
+    fn move_gathered(&mut self) -> Result<(), Error> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        self.inner.tables.apply(&self.gathered)?;
+        for commit in self.gathered.drain(..) {
+            self.inner.tail.moved(&commit.ops);
+        }
+        self.uncovered_bytes += std::mem::take(&mut self.gathered_bytes);
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// Only after [`move_gathered`](Self::move_gathered): `covered` must be in sled.
+    fn checkpoint(&mut self) -> Result<(), Error> {
+        self.checkpointed = Instant::now();
+        if std::mem::take(&mut self.dirty) {
+            self.inner.tables.checkpoint(self.covered, &self.inner.clock.reading())?;
+            self.uncovered_bytes = 0;
+            self.full.free(self.covered)?;
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self, room: u64, cutoff_ms: u64) -> Result<(), Error> {
+        let tail = &self.inner.tail;
+        let gone = |seq| tail.raise_floor(room, seq, None);
+        match self.inner.tables.drop_before(room, cutoff_ms, EXPIRE_STEPS, gone)? {
+            Expired::More => {}
+            Expired::Until(kept_ms) => tail.raise_floor(room, tail.floor(room), Some(kept_ms)),
+            Expired::Empty => tail.set_empty(room),
+        }
+        self.dirty = true;
+        Ok(())
+    }
+}

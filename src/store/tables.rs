@@ -1,0 +1,430 @@
+//! sled: where the messages live, are found and expire. The only file that names it.
+//!
+//! One thread writes here (the mover, or the start). Everything is written such that doing it again, as a start does with what
+//! the journal holds past the last checkpoint, ends the same.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::journal::sync_dir;
+use super::record::{self, Commit, Last, Op, RoomRecord, Stored};
+use super::{RoomState, State, key, sync};
+use crate::clock::Reading;
+use crate::error::Error;
+use crate::limits::{SLED_CACHE_BYTES, SLED_SEGMENT_BYTES, SLED_VALUE_MAX_BYTES};
+
+/// Bytes of chunks in one batch: bounds the memory that sled takes for it.
+const BATCH_BYTES: usize = 1024 * 1024;
+const CHECKPOINT_KEY: &[u8] = b"checkpoint";
+
+/// The trees.
+#[derive(Debug)]
+pub struct Tables {
+    dir: PathBuf,
+    db: sled::Db,
+    messages: sled::Tree,
+    rooms: sled::Tree,
+    lasts: sled::Tree,
+    members: sled::Tree,
+    ids: sled::Tree,
+    nicks: sled::Tree,
+    meta: sled::Tree,
+    /// The tree `lasts`, in memory.
+    last: Mutex<HashMap<u64, Last>>,
+}
+
+/// What one step of expiry did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// The step ended before the expired messages did.
+    More,
+    /// The oldest chunk is to be looked at when messages taken at this time (kept clock) expire.
+    Until(u64),
+    /// Nothing is left.
+    Empty,
+}
+
+impl Tables {
+    /// Opens the trees in `dir`, which exists.
+    ///
+    /// # Errors
+    /// What sled or the system says.
+    pub fn open(dir: &Path) -> Result<Tables, Error> {
+        // A snapshot that a kill left half made keeps sled from opening; sled makes another.
+        for entry in std::fs::read_dir(dir).map_err(Error::io("list the store", dir))? {
+            let path = entry.map_err(Error::io("list the store", dir))?.path();
+            if path.extension().is_some_and(|extension| extension == "generating") {
+                std::fs::remove_file(&path).map_err(Error::io("remove the unfinished snapshot", &path))?;
+            }
+        }
+        let config = sled::Config::new()
+            .path(dir)
+            .segment_size(SLED_SEGMENT_BYTES)
+            .cache_capacity(SLED_CACHE_BYTES)
+            // Its own thread swallows the errors of its flushes; the mover flushes, and sees them.
+            .flush_every_ms(None);
+        let failed = |source| Error::Store { what: "open", path: dir.to_owned(), source };
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
+        let db = opened.map_err(|_| Error::damaged(dir, "sled can't make sense of its files"))?.map_err(failed)?;
+        let tree = |name: &str| db.open_tree(name).map_err(failed);
+        Ok(Tables {
+            dir: dir.to_owned(),
+            messages: tree("messages")?,
+            rooms: tree("rooms")?,
+            lasts: tree("lasts")?,
+            members: tree("members")?,
+            ids: tree("ids")?,
+            nicks: tree("nicks")?,
+            meta: tree("meta")?,
+            last: Mutex::default(),
+            db,
+        })
+    }
+
+    fn failed(&self, what: &'static str) -> impl FnOnce(sled::Error) -> Error {
+        move |source| Error::Store { what, path: self.dir.clone(), source }
+    }
+
+    fn damaged(&self, what: impl Into<String>) -> Error {
+        Error::damaged(&self.dir, what)
+    }
+
+    fn last(&self) -> MutexGuard<'_, HashMap<u64, Last>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far the journal was covered at the last checkpoint, and the kept clock then.
+    ///
+    /// # Errors
+    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    pub fn checkpointed(&self) -> Result<(u64, Reading), Error> {
+        match self.meta.get(CHECKPOINT_KEY).map_err(self.failed("read the checkpoint"))? {
+            None => Ok((0, Reading::default())),
+            Some(bytes) => record::decode_reading(&bytes).ok_or_else(|| self.damaged("the checkpoint's record")),
+        }
+    }
+
+    /// Reads how far each room is, which every other method relies on, and drops chunks that are past it: what a kill left
+    /// of a batch that the journal still holds.
+    ///
+    /// # Errors
+    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    pub fn load_lasts(&self) -> Result<(), Error> {
+        let mut last = self.last();
+        for entry in &self.lasts {
+            let (room, value) = entry.map_err(self.failed("read the rooms"))?;
+            let parsed = (|| Some((u64::from_be_bytes(room.as_ref().try_into().ok()?), Last::decode(&value)?)))();
+            let (room, value) = parsed.ok_or_else(|| self.damaged("a room's last seq"))?;
+            last.insert(room, value);
+        }
+        Ok(())
+    }
+
+    /// Drops a room's chunks past its last seq.
+    fn drop_unfinished(&self, room: u64) -> Result<(), Error> {
+        let next = self.last().get(&room).map_or(0, |last| last.seq) + 1;
+        for entry in self.messages.range(key::chunk(room, next, 0)..=key::chunk(room, u64::MAX, u32::MAX)) {
+            let (key, _) = entry.map_err(self.failed("read messages"))?;
+            self.messages.remove(key).map_err(self.failed("drop messages"))?;
+        }
+        Ok(())
+    }
+
+    /// Applies commits again that the journal holds past the checkpoint.
+    ///
+    /// # Errors
+    /// As [`apply`](Tables::apply).
+    pub fn replay(&self, commits: &[Arc<Commit>]) -> Result<(), Error> {
+        let mut rooms: Vec<u64> = messages(commits).map(|(room, _)| room).collect();
+        rooms.sort_unstable();
+        rooms.dedup();
+        for room in rooms {
+            self.drop_unfinished(room)?;
+        }
+        self.apply(commits)
+    }
+
+    /// Applies commits, each room's messages in as few values as they fit in. Durable only after [`checkpoint`](Tables::checkpoint).
+    ///
+    /// # Errors
+    /// What sled says; [`Error::Damaged`] where a room's messages do not follow each other.
+    pub fn apply(&self, commits: &[Arc<Commit>]) -> Result<(), Error> {
+        let mut rooms = sled::Batch::default();
+        let mut members = sled::Batch::default();
+        let mut ids = sled::Batch::default();
+        let mut nicks = sled::Batch::default();
+        let mut by_room: BTreeMap<u64, Vec<Stored>> = BTreeMap::new();
+        for op in commits.iter().flat_map(|commit| &commit.ops) {
+            match op {
+                Op::Room { room, name, topic, time_ms } => {
+                    let record = RoomRecord { time_ms: *time_ms, name: name.clone(), topic: topic.clone() };
+                    rooms.insert(&key::room(*room), record.encode());
+                }
+                Op::Join { room, client } => members.insert(key::member(*room, client), &record::encode_seq(0)),
+                Op::Leave { room, client } => members.remove(key::member(*room, client)),
+                Op::Cursor { room, client, seq } => {
+                    members.insert(key::member(*room, client), &record::encode_seq(*seq));
+                }
+                Op::Nick { client, nick } => nicks.insert(client.as_bytes(), record::encode_nick(nick)),
+                Op::Message { room, message } => {
+                    if let Some(id) = &message.id {
+                        let key = key::message_id(*room, &message.client, id);
+                        ids.insert(key, &record::encode_seq(message.seq));
+                    }
+                    by_room.entry(*room).or_default().push(message.clone());
+                }
+            }
+        }
+        // Messages first: a room's last seq never says more than is there.
+        let lasts = self.apply_messages(by_room)?;
+        for (tree, batch) in [
+            (&self.rooms, rooms),
+            (&self.lasts, lasts),
+            (&self.members, members),
+            (&self.ids, ids),
+            (&self.nicks, nicks),
+        ] {
+            tree.apply_batch(batch).map_err(self.failed("write"))?;
+        }
+        Ok(())
+    }
+
+    fn apply_messages(&self, by_room: BTreeMap<u64, Vec<Stored>>) -> Result<sled::Batch, Error> {
+        let mut lasts = sled::Batch::default();
+        let mut batch = sled::Batch::default();
+        let mut batch_bytes = 0;
+        for (room, mut messages) in by_room {
+            let mut last = self.last().get(&room).copied().unwrap_or_default();
+            messages.retain(|message| message.seq > last.seq);
+            let Some(newest) = messages.last() else { continue };
+            if newest.seq != last.seq + messages.len() as u64 {
+                return Err(
+                    self.damaged(format!("room {room} has {} as its last seq, {} is to follow", last.seq, newest.seq))
+                );
+            }
+            last = Last { seq: newest.seq, time_ms: newest.time_ms, floor: last.floor };
+            for chunk in chunks(&messages) {
+                let first = chunk.first().map_or(0, |message| message.seq);
+                let bytes = record::encode_chunk(chunk);
+                batch_bytes += bytes.len();
+                for (part, value) in (0u32..).zip(bytes.chunks(SLED_VALUE_MAX_BYTES)) {
+                    batch.insert(&key::chunk(room, first, part), value);
+                }
+                if batch_bytes >= BATCH_BYTES {
+                    self.messages.apply_batch(std::mem::take(&mut batch)).map_err(self.failed("write messages"))?;
+                    batch_bytes = 0;
+                }
+            }
+            lasts.insert(&key::room(room), last.encode());
+            self.last().insert(room, last);
+        }
+        self.messages.apply_batch(batch).map_err(self.failed("write messages"))?;
+        Ok(lasts)
+    }
+
+    /// Makes everything that was applied durable, and that the journal is covered up to `covered`.
+    ///
+    /// # Errors
+    /// What sled or the system says; the daemon must not go on then.
+    pub fn checkpoint(&self, covered: u64, reading: &Reading) -> Result<(), Error> {
+        self.meta
+            .insert(CHECKPOINT_KEY, record::encode_reading(covered, reading))
+            .map_err(self.failed("write the checkpoint"))?;
+        self.db.flush().map_err(self.failed("flush"))?;
+        self.sync_files(&self.dir)?;
+        if sync::failed() {
+            return Err(Error::Failed(
+                "an fdatasync of the store failed; see the system's log for the disk".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// fdatasync of each of sled's files, and of their directories: its flush does not promise as much.
+    fn sync_files(&self, dir: &Path) -> Result<(), Error> {
+        for entry in std::fs::read_dir(dir).map_err(Error::io("list the store", dir))? {
+            let path = entry.map_err(Error::io("list the store", dir))?.path();
+            if path.is_dir() {
+                self.sync_files(&path)?;
+                continue;
+            }
+            match File::open(&path).and_then(|file| file.sync_data()) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {} // an old snapshot, replaced
+                synced => synced.map_err(Error::io("sync the store", &path))?,
+            }
+        }
+        sync_dir(dir)
+    }
+
+    /// Everything but the messages.
+    ///
+    /// # Errors
+    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    pub fn load(&self) -> Result<State, Error> {
+        let mut rooms = BTreeMap::new();
+        let last = self.last();
+        for entry in &self.rooms {
+            let (key, value) = entry.map_err(self.failed("read the rooms"))?;
+            let parsed = (|| Some((u64::from_be_bytes(key.as_ref().try_into().ok()?), RoomRecord::decode(&value)?)))();
+            let (id, record) = parsed.ok_or_else(|| self.damaged("a room's record"))?;
+            let last = last.get(&id).copied().unwrap_or_default();
+            let RoomRecord { time_ms, name, topic } = record;
+            rooms.insert(id, RoomState { id, name, topic, time_ms, last, members: HashMap::new() });
+        }
+        if let Some(stray) = last.keys().find(|room| !rooms.contains_key(room)) {
+            return Err(self.damaged(format!("room {stray} has messages but no name")));
+        }
+        // The same client is in many rooms: one name for all.
+        let mut clients: HashMap<Arc<str>, ()> = HashMap::new();
+        for entry in &self.members {
+            let (key, value) = entry.map_err(self.failed("read the members"))?;
+            let parsed = (|| Some((key::parse_member(&key)?, record::decode_seq(&value)?)))();
+            let ((room, client), cursor) = parsed.ok_or_else(|| self.damaged("a member's record"))?;
+            let room = rooms.get_mut(&room).ok_or_else(|| self.damaged(format!("{client} is in no known room")))?;
+            if cursor > room.last.seq {
+                return Err(self.damaged(format!("{client}'s cursor in {} is past its last seq", room.name)));
+            }
+            let client = match clients.get_key_value(client) {
+                Some((shared, ())) => shared.clone(),
+                None => {
+                    let shared: Arc<str> = client.into();
+                    clients.insert(shared.clone(), ());
+                    shared
+                }
+            };
+            room.members.insert(client, cursor);
+        }
+        let mut nicks = HashMap::new();
+        for entry in &self.nicks {
+            let (key, value) = entry.map_err(self.failed("read the nicks"))?;
+            let parsed = (|| Some((Arc::from(std::str::from_utf8(&key).ok()?), record::decode_nick(&value)?)))();
+            let (client, nick) = parsed.ok_or_else(|| self.damaged("a nick's record"))?;
+            nicks.insert(client, nick);
+        }
+        Ok(State { rooms: rooms.into_values().collect(), nicks })
+    }
+
+    /// The seq under which a message id was stored.
+    ///
+    /// # Errors
+    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    pub fn find_id(&self, key: &[u8]) -> Result<Option<u64>, Error> {
+        let Some(value) = self.ids.get(key).map_err(self.failed("read a message id"))? else { return Ok(None) };
+        record::decode_seq(&value).map(Some).ok_or_else(|| self.damaged("a message id's record"))
+    }
+
+    /// The chunk that holds `seq`, or else the next one; none where no such message is stored.
+    ///
+    /// # Errors
+    /// What sled says; [`Error::Damaged`] where the chunk is not whole.
+    pub fn chunk_at(&self, room: u64, seq: u64) -> Result<Option<Vec<Stored>>, Error> {
+        let failed = || self.failed("read messages");
+        let before = self.messages.range(key::chunk(room, 0, 0)..=key::chunk(room, seq, u32::MAX)).next_back();
+        if let Some((key, _)) = before.transpose().map_err(failed())? {
+            let messages = self.chunk(room, &key)?;
+            if messages.last().is_some_and(|newest| newest.seq >= seq) {
+                return Ok(Some(messages));
+            }
+        }
+        let after = self.messages.range(key::chunk(room, seq, 0)..=key::chunk(room, u64::MAX, u32::MAX)).next();
+        match after.transpose().map_err(failed())? {
+            Some((key, _)) => self.chunk(room, &key).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The chunk that one of its keys belongs to.
+    fn chunk(&self, room: u64, key: &[u8]) -> Result<Vec<Stored>, Error> {
+        let damaged = || self.damaged("a key of the messages");
+        let (_, first, _) = key::parse_chunk(key).ok_or_else(damaged)?;
+        let mut bytes = Vec::new();
+        for entry in self.messages.range(key::chunk(room, first, 0)..=key::chunk(room, first, u32::MAX)) {
+            let (_, value) = entry.map_err(self.failed("read messages"))?;
+            bytes.extend_from_slice(&value);
+        }
+        let messages =
+            record::decode_chunk(&bytes).filter(|chunk| chunk.first().is_some_and(|oldest| oldest.seq == first));
+        messages
+            .ok_or_else(|| self.damaged(format!("the messages of room {room} from seq {first} on fail their checksum")))
+    }
+
+    /// Drops chunks whose newest message was taken before `cutoff_ms` on the kept clock, `steps` at the most.
+    /// `gone` is told of each seq up to which messages go, before they do.
+    ///
+    /// # Errors
+    /// What sled says; [`Error::Damaged`] where a chunk is not whole.
+    pub fn drop_before(&self, room: u64, cutoff_ms: u64, steps: usize, gone: impl Fn(u64)) -> Result<Expired, Error> {
+        for _ in 0..steps {
+            let Some(chunk) = self.chunk_at(room, 0)? else { return Ok(Expired::Empty) };
+            let expired = chunk.partition_point(|message| message.kept_ms < cutoff_ms);
+            if let Some(newest) = expired.checked_sub(1).and_then(|place| chunk.get(place)) {
+                gone(newest.seq);
+            }
+            let (Some(oldest), Some(newest)) = (chunk.first(), chunk.last()) else { return Ok(Expired::Empty) };
+            if expired < chunk.len() {
+                return Ok(Expired::Until(newest.kept_ms));
+            }
+            // The floor first: it must not be found without it.
+            let mut last = self.last().get(&room).copied().unwrap_or_default();
+            last.floor = last.floor.max(newest.seq);
+            self.lasts.insert(key::room(room), last.encode()).map_err(self.failed("write the room"))?;
+            self.last().insert(room, last);
+            let range = key::chunk(room, oldest.seq, 0)..=key::chunk(room, oldest.seq, u32::MAX);
+            let mut batch = sled::Batch::default();
+            for entry in self.messages.range(range) {
+                batch.remove(entry.map_err(self.failed("read messages"))?.0);
+            }
+            self.messages.apply_batch(batch).map_err(self.failed("drop messages"))?;
+            self.drop_ids(room, &chunk)?;
+        }
+        Ok(Expired::More)
+    }
+
+    fn drop_ids(&self, room: u64, chunk: &[Stored]) -> Result<(), Error> {
+        let mut batch = sled::Batch::default();
+        for message in chunk {
+            let Some(id) = &message.id else { continue };
+            let key = key::message_id(room, &message.client, id);
+            // The id may have been used again since, for a newer message.
+            if self.find_id(&key)? == Some(message.seq) {
+                batch.remove(key);
+            }
+        }
+        self.ids.apply_batch(batch).map_err(self.failed("drop message ids"))
+    }
+
+    /// Bytes on disk.
+    ///
+    /// # Errors
+    /// What sled says.
+    pub fn disk_bytes(&self) -> Result<u64, Error> {
+        self.db.size_on_disk().map_err(self.failed("measure"))
+    }
+}
+
+fn messages(commits: &[Arc<Commit>]) -> impl Iterator<Item = (u64, &Stored)> {
+    commits.iter().flat_map(|commit| &commit.ops).filter_map(|op| match op {
+        Op::Message { room, message } => Some((*room, message)),
+        _ => None,
+    })
+}
+
+/// Cuts messages into chunks of about one value each.
+fn chunks(messages: &[Stored]) -> impl Iterator<Item = &[Stored]> {
+    let mut rest = messages;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|message| {
+            // The numbers and lengths of a message take 24 bytes.
+            bytes += 24 + message.client.len() + message.id.as_deref().map_or(0, str::len) + message.body.len();
+            bytes + 32 <= SLED_VALUE_MAX_BYTES
+        });
+        let count = fits.count().max(1).min(rest.len());
+        let (chunk, after) = rest.split_at_checked(count)?;
+        rest = after;
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}

@@ -1,0 +1,178 @@
+//! The newest messages of every room, in memory: all that sled does not have yet, and some that it has.
+//!
+//! What sled does not have yet is bounded by making the writer wait ([`Tail::wait_for_room`]); the rest by forgetting the
+//! oldest. Also holds, for each room, how far its messages have expired.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::key;
+use super::record::{Op, Stored};
+use crate::limits::{RECENT_MAX_BYTES, UNMOVED_MAX_BYTES};
+
+/// What a message costs besides its body.
+const OVERHEAD_BYTES: usize = 160;
+
+fn cost(message: &Stored) -> usize {
+    message.body.len() + OVERHEAD_BYTES
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    /// Consecutive seqs, up to the room's last.
+    messages: VecDeque<Stored>,
+    /// Messages up to here are gone: expired, and not to be served.
+    floor: u64,
+    /// When the oldest stored message was taken, on the kept clock; none where that is not known.
+    oldest_kept_ms: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    rooms: HashMap<u64, Room>,
+    /// Message ids that sled does not have yet.
+    ids: HashMap<Vec<u8>, u64>,
+    unmoved_bytes: usize,
+    /// Moved messages that are still here, in the order in which they were moved: room, last seq, bytes.
+    moved: VecDeque<(u64, u64, usize)>,
+    moved_bytes: usize,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Tail {
+    inner: Mutex<Inner>,
+    moved: Condvar,
+}
+
+impl Tail {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here panics between two changes that belong together.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a durable commit's messages.
+    pub fn add(&self, ops: &[Op]) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        for op in ops {
+            let Op::Message { room, message } = op else { continue };
+            let tail = inner.rooms.entry(*room).or_default();
+            if message.seq == tail.floor + 1 {
+                tail.oldest_kept_ms = Some(message.kept_ms);
+            }
+            tail.messages.push_back(message.clone());
+            inner.unmoved_bytes += cost(message);
+            if let Some(id) = &message.id {
+                inner.ids.insert(key::message_id(*room, &message.client, id), message.seq);
+            }
+        }
+    }
+
+    /// Notes that sled has these now.
+    pub fn moved(&self, ops: &[Op]) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        for op in ops {
+            let Op::Message { room, message } = op else { continue };
+            let bytes = cost(message);
+            inner.unmoved_bytes = inner.unmoved_bytes.saturating_sub(bytes);
+            inner.moved_bytes += bytes;
+            match inner.moved.back_mut() {
+                Some((last_room, seq, total)) if last_room == room => {
+                    *seq = message.seq;
+                    *total += bytes;
+                }
+                _ => inner.moved.push_back((*room, message.seq, bytes)),
+            }
+            if let Some(id) = &message.id {
+                inner.ids.remove(&key::message_id(*room, &message.client, id));
+            }
+        }
+        while inner.moved_bytes > RECENT_MAX_BYTES {
+            let Some((room, seq, bytes)) = inner.moved.pop_front() else { break };
+            inner.moved_bytes -= bytes;
+            if let Some(tail) = inner.rooms.get_mut(&room) {
+                while tail.messages.front().is_some_and(|message| message.seq <= seq) {
+                    tail.messages.pop_front();
+                }
+                tail.messages.shrink_to(tail.messages.len() * 2);
+            }
+        }
+        self.moved.notify_all();
+    }
+
+    /// Waits while sled is too far behind; false where it still is after `timeout`.
+    pub fn wait_for_room(&self, timeout: Duration) -> bool {
+        let behind = |inner: &mut Inner| inner.unmoved_bytes > UNMOVED_MAX_BYTES;
+        let waited = self.moved.wait_timeout_while(self.lock(), timeout, behind);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// The messages after `after` and up to `through`, as far as a page goes; none where the first of them is not here.
+    pub fn read(
+        &self,
+        room: u64,
+        after: u64,
+        through: u64,
+        max_messages: usize,
+        max_bytes: usize,
+    ) -> Option<Vec<Stored>> {
+        let inner = self.lock();
+        let messages = &inner.rooms.get(&room)?.messages;
+        let first = messages.front()?.seq;
+        let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
+        let mut bytes = 0;
+        let page = messages.iter().skip(skip).take_while(|message| {
+            let fits = bytes == 0 || bytes + message.body.len() <= max_bytes;
+            bytes += message.body.len().max(1);
+            fits && message.seq <= through
+        });
+        Some(page.take(max_messages).cloned().collect())
+    }
+
+    /// The seq under which a message id was stored, where sled does not have it yet.
+    pub fn find_id(&self, key: &[u8]) -> Option<u64> {
+        self.lock().ids.get(key).copied()
+    }
+
+    /// How far the room's messages are gone.
+    pub fn floor(&self, room: u64) -> u64 {
+        self.lock().rooms.get(&room).map_or(0, |tail| tail.floor)
+    }
+
+    /// Raises the room's floor, and forgets what lies under it. `oldest_kept_ms` is the age of what lies above, where known.
+    pub fn raise_floor(&self, room: u64, floor: u64, oldest_kept_ms: Option<u64>) {
+        let mut inner = self.lock();
+        let tail = inner.rooms.entry(room).or_default();
+        if floor > tail.floor {
+            tail.floor = floor;
+            tail.oldest_kept_ms = oldest_kept_ms;
+        } else if floor == tail.floor && oldest_kept_ms.is_some() {
+            tail.oldest_kept_ms = oldest_kept_ms;
+        }
+    }
+
+    /// Rooms whose oldest message was taken before `cutoff_ms`, or of which that is not known.
+    pub fn expiring(&self, cutoff_ms: u64) -> Vec<u64> {
+        let inner = self.lock();
+        let old = |tail: &Room| tail.oldest_kept_ms.is_none_or(|kept_ms| kept_ms < cutoff_ms);
+        inner.rooms.iter().filter(|(_, tail)| old(tail)).map(|(room, _)| *room).collect()
+    }
+
+    /// Notes that sled holds nothing of the room: it is not looked at again before a message comes.
+    pub fn set_empty(&self, room: u64) {
+        if let Some(tail) = self.lock().rooms.get_mut(&room)
+            && tail.messages.back().is_none_or(|newest| newest.seq <= tail.floor)
+        {
+            tail.oldest_kept_ms = Some(u64::MAX);
+        }
+    }
+
+    /// Bytes in memory: not yet in sled, and kept for readers.
+    pub fn bytes(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.unmoved_bytes, inner.moved_bytes)
+    }
+}
