@@ -2,7 +2,11 @@
 //!
 //! A commit is durable in the [journal](mod@journal) when [`Writer::append`] returns. A [mover](mod@mover) takes it into
 //! [sled](mod@tables) later; until then, and for a while after, reads are served from [memory](mod@tail). Nothing outside this
-//! directory knows of any of them. See `docs/storage.md` for what is assumed of the disk.
+//! directory knows of any of them.
+//!
+//! What is assumed of the disk: that after a successful fdatasync (fsync for a directory) the bytes, and a file's name, survive a
+//! power cut; that a write that was not synced may be there in any part, but changes no other byte than its own; and that bytes
+//! at rest do not change — where they do, checksums find it and it is reported, never repaired by guessing.
 //!
 //! Blocking throughout: call it from threads that may block.
 
@@ -239,7 +243,10 @@ impl Store {
         let mut messages: Vec<Stored> = Vec::new();
         let mut bytes = 0;
         let mut next = after + 1;
-        while next <= page.through && messages.len() < page.max_messages && bytes < page.max_bytes {
+        while next <= page.through
+            && messages.len() < page.max_messages
+            && (messages.is_empty() || bytes < page.max_bytes)
+        {
             let chunk = match self.inner.tables.chunk_at(page.room, next) {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
