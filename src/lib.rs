@@ -21,8 +21,10 @@
 //! The wire's contract is `protocol.md`; both are in the repository.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod cli;
 pub mod clock;
 pub mod committer;
+pub mod config;
 pub mod connection;
 pub mod error;
 pub mod hub;

@@ -1,0 +1,73 @@
+//! The command line: built from the table of [settings](crate::config::SETTINGS).
+
+use clap::{Arg, ArgAction, Command, value_parser};
+use std::path::PathBuf;
+
+use crate::config::SETTINGS;
+
+const ABOUT: &str = "Durable group chat over raw TCP: what is answered OK is on disk.";
+
+const AFTER: &str = "\
+Try it, with netcat in another terminal:
+  $ nc localhost 7420
+  HELLO alice
+  JOIN lobby
+  SEND lobby hello, world
+  FETCH lobby
+  HELP
+
+Every option is also an environment variable, DANTOK_ and its name (DANTOK_MAX_BODY),
+and a key of the --config file (max-body = \"64KiB\"). A flag beats the environment,
+which beats the file. `dantok config` prints what is in force, and why.";
+
+/// The whole command line.
+pub fn command() -> Command {
+    let command = Command::new("dantok")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .after_help(AFTER)
+        .subcommand(Command::new("serve").about("Run the daemon (the default)").after_help(AFTER))
+        .subcommand(Command::new("config").about("Print the values in force and where each came from"));
+    let command = command.arg(
+        Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .env("DANTOK_CONFIG")
+            .hide_env(true)
+            .global(true)
+            .value_parser(value_parser!(PathBuf))
+            .help("A TOML file with any of these options"),
+    );
+    SETTINGS.iter().fold(command, |command, setting| {
+        let arg = Arg::new(setting.name)
+            .long(setting.name)
+            .value_name(setting.value)
+            .help(help(setting))
+            .help_heading(setting.heading)
+            .env(setting.env())
+            .hide_env(true)
+            .global(true)
+            .action(if setting.many { ArgAction::Append } else { ArgAction::Set });
+        command.arg(if setting.switch {
+            arg.num_args(0..=1).default_missing_value("true").require_equals(true).hide_possible_values(true)
+        } else {
+            arg.allow_hyphen_values(false)
+        })
+    })
+}
+
+fn help(setting: &crate::config::Setting) -> String {
+    let default = (setting.show)(&crate::config::Config::default());
+    match setting.name {
+        "data-dir" | "allow-short-retention" => setting.help.to_owned(),
+        _ => format!("{} [default: {}]", setting.help, default.trim_matches(['[', ']', '"'])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,484 @@
+//! What is in force, and where each value came from: a flag, an environment variable, the file, or the default, in that order.
+//!
+//! [`SETTINGS`] is the one table behind the command line, the environment, the file and `dantok config`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+use crate::limits::{BODY_MAX_BYTES, Limits, RETENTION_FLOOR};
+
+/// The configuration of a daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses to listen on.
+    pub listen: Vec<String>,
+    /// Where everything is stored.
+    pub data_dir: PathBuf,
+    /// How long a message is kept.
+    pub retention: Duration,
+    /// Whether that may be less than the promise says.
+    pub allow_short_retention: bool,
+    /// The bounds.
+    pub limits: Limits,
+    /// What is logged, as an `EnvFilter`.
+    pub log: String,
+    /// How.
+    pub log_format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: vec!["127.0.0.1:7420".to_owned()],
+            data_dir: PathBuf::from("./dantok-data"),
+            retention: RETENTION_FLOOR,
+            allow_short_retention: false,
+            limits: Limits::default(),
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// A setting: its flag is `--name`, its environment variable `DANTOK_NAME`, its key in the file `name`.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its name, with hyphens.
+    pub name: &'static str,
+    /// What its value is called in the help.
+    pub value: &'static str,
+    /// Under which heading of the help it stands.
+    pub heading: &'static str,
+    /// What it is for.
+    pub help: &'static str,
+    /// Whether it may be given more than once.
+    pub many: bool,
+    /// Whether the flag alone means `true`.
+    pub switch: bool,
+    /// Takes values; an error says what is accepted.
+    pub take: fn(&mut Config, &[String]) -> Result<(), String>,
+    /// The value in force, as TOML.
+    pub show: fn(&Config) -> String,
+}
+
+impl Setting {
+    /// Its environment variable.
+    pub fn env(&self) -> String {
+        format!("DANTOK_{}", self.name.replace('-', "_").to_uppercase())
+    }
+}
+
+fn one(values: &[String]) -> Result<&str, String> {
+    match values {
+        [value] => Ok(value),
+        _ => Err("takes one value".to_owned()),
+    }
+}
+
+fn duration(values: &[String]) -> Result<Duration, String> {
+    humantime::parse_duration(one(values)?).map_err(|_| "takes a duration, like 90s, 24h or 7days".to_owned())
+}
+
+fn some_duration(values: &[String]) -> Result<Duration, String> {
+    duration(values)
+        .and_then(|value| if value.is_zero() { Err("takes a duration above 0".to_owned()) } else { Ok(value) })
+}
+
+fn count(values: &[String]) -> Result<usize, String> {
+    match one(values)?.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("takes a whole number above 0".to_owned()),
+    }
+}
+
+fn switch(values: &[String]) -> Result<bool, String> {
+    match one(values)? {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        _ => Err("takes true or false".to_owned()),
+    }
+}
+
+fn body(values: &[String]) -> Result<usize, String> {
+    let parsed = one(values)?.parse::<bytesize::ByteSize>().ok().and_then(|size| usize::try_from(size.as_u64()).ok());
+    let in_range = parsed.filter(|bytes| (1..=BODY_MAX_BYTES).contains(bytes));
+    in_range.ok_or_else(|| "takes a size from 1 to 1MiB, like 64KiB or 65536".to_owned())
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn shown(duration: Duration) -> String {
+    quoted(&humantime::format_duration(duration).to_string())
+}
+
+/// Every setting, in the order of the help.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "listen",
+        value: "ADDRESS",
+        heading: "Serving",
+        help: "Address to listen on, like 127.0.0.1:7420 or [::1]:7420; may be repeated",
+        many: true,
+        switch: false,
+        take: |config, values| {
+            let parts = values.iter().flat_map(|value| value.split(','));
+            config.listen = parts.map(str::trim).filter(|address| !address.is_empty()).map(str::to_owned).collect();
+            if config.listen.is_empty() { Err("takes at least one address".to_owned()) } else { Ok(()) }
+        },
+        show: |config| toml::Value::from(config.listen.clone()).to_string(),
+    },
+    Setting {
+        name: "data-dir",
+        value: "DIR",
+        heading: "Serving",
+        help: "Where everything is stored; without it $STATE_DIRECTORY if that is set, else ./dantok-data",
+        many: false,
+        switch: false,
+        take: |config, values| {
+            config.data_dir = PathBuf::from(one(values)?);
+            if config.data_dir.as_os_str().is_empty() { Err("takes a directory".to_owned()) } else { Ok(()) }
+        },
+        show: |config| quoted(&config.data_dir.to_string_lossy()),
+    },
+    Setting {
+        name: "retention",
+        value: "TIME",
+        heading: "Serving",
+        help: "How long a message is kept, like 24h or 30days; at least 24h",
+        many: false,
+        switch: false,
+        take: |config, values| some_duration(values).map(|value| config.retention = value),
+        show: |config| shown(config.retention),
+    },
+    Setting {
+        name: "allow-short-retention",
+        value: "BOOL",
+        heading: "Serving",
+        help: "Let --retention be under 24h: for tests, since messages are then dropped sooner than promised",
+        many: false,
+        switch: true,
+        take: |config, values| switch(values).map(|value| config.allow_short_retention = value),
+        show: |config| config.allow_short_retention.to_string(),
+    },
+    Setting {
+        name: "drain-timeout",
+        value: "TIME",
+        heading: "Serving",
+        help: "How long connections have at shutdown to take their last answers",
+        many: false,
+        switch: false,
+        take: |config, values| duration(values).map(|value| config.limits.drain_timeout = value),
+        show: |config| shown(config.limits.drain_timeout),
+    },
+    Setting {
+        name: "max-body",
+        value: "SIZE",
+        heading: "Limits",
+        help: "Longest message, like 64KiB; up to 1MiB",
+        many: false,
+        switch: false,
+        take: |config, values| body(values).map(|value| config.limits.body_max_bytes = value),
+        show: |config| config.limits.body_max_bytes.to_string(),
+    },
+    Setting {
+        name: "max-connections",
+        value: "N",
+        heading: "Limits",
+        help: "Connections at once",
+        many: false,
+        switch: false,
+        take: |config, values| count(values).map(|value| config.limits.connections_max = value),
+        show: |config| config.limits.connections_max.to_string(),
+    },
+    Setting {
+        name: "max-rooms",
+        value: "N",
+        heading: "Limits",
+        help: "Rooms that may exist",
+        many: false,
+        switch: false,
+        take: |config, values| count(values).map(|value| config.limits.rooms_max = value),
+        show: |config| config.limits.rooms_max.to_string(),
+    },
+    Setting {
+        name: "max-joined-rooms",
+        value: "N",
+        heading: "Limits",
+        help: "Rooms that one client may be a member of",
+        many: false,
+        switch: false,
+        take: |config, values| count(values).map(|value| config.limits.joined_rooms_max = value),
+        show: |config| config.limits.joined_rooms_max.to_string(),
+    },
+    Setting {
+        name: "max-requests-per-second",
+        value: "N",
+        heading: "Limits",
+        help: "Requests a second on one connection; 0 means no limit",
+        many: false,
+        switch: false,
+        take: |config, values| {
+            let parsed = one(values)?.parse().map_err(|_| "takes a whole number; 0 means no limit".to_owned());
+            parsed.map(|value| config.limits.requests_per_second = value)
+        },
+        show: |config| config.limits.requests_per_second.to_string(),
+    },
+    Setting {
+        name: "hello-timeout",
+        value: "TIME",
+        heading: "Limits",
+        help: "How long a connection has to say HELLO",
+        many: false,
+        switch: false,
+        take: |config, values| some_duration(values).map(|value| config.limits.hello_timeout = value),
+        show: |config| shown(config.limits.hello_timeout),
+    },
+    Setting {
+        name: "log",
+        value: "FILTER",
+        heading: "Logging",
+        help: "What is logged: error, warn, info, debug, trace, or a filter like dantok::store=debug",
+        many: false,
+        switch: false,
+        take: |config, values| {
+            let filter = one(values)?;
+            let parsed = tracing_subscriber::EnvFilter::try_new(filter);
+            parsed.map_err(|_| "takes a level, or a filter like info,dantok::store=debug".to_owned())?;
+            config.log = filter.to_owned();
+            Ok(())
+        },
+        show: |config| quoted(&config.log),
+    },
+    Setting {
+        name: "log-format",
+        value: "FORMAT",
+        heading: "Logging",
+        help: "text, or json: an object a line",
+        many: false,
+        switch: false,
+        take: |config, values| {
+            config.log_format = match one(values)? {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err("takes text or json".to_owned()),
+            };
+            Ok(())
+        },
+        show: |config| quoted(if config.log_format == LogFormat::Json { "json" } else { "text" }),
+    },
+];
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The command line.
+    Flag(String),
+    /// An environment variable.
+    Env(String),
+    /// A key of the file.
+    File(PathBuf, String),
+    /// Nobody said anything.
+    Default,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Flag(name) => write!(f, "--{name}"),
+            Source::Env(name) => write!(f, "${name}"),
+            Source::File(path, key) => write!(f, "{}: {key}", path.display()),
+            Source::Default => write!(f, "default"),
+        }
+    }
+}
+
+/// A configuration that can't be: the message names the source and what it takes.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// A configuration, and where each value came from, in the order of [`SETTINGS`].
+#[derive(Debug)]
+pub struct Resolved {
+    /// What is in force.
+    pub config: Config,
+    /// Why.
+    pub sources: Vec<Source>,
+}
+
+/// Brings together the command line (with the environment variables that clap read), the file and the defaults.
+/// `state_directory` is systemd's `$STATE_DIRECTORY`.
+///
+/// # Errors
+/// A file that can't be read, a key that is none, a value that is not taken, a retention that is too short.
+pub fn resolve(
+    matches: &ArgMatches,
+    file: Option<&Path>,
+    state_directory: Option<&str>,
+) -> Result<Resolved, ConfigError> {
+    let table = file.map_or_else(|| Ok(toml::Table::new()), read_file)?;
+    if let (Some(path), Some(key)) =
+        (file, table.keys().find(|key| SETTINGS.iter().all(|setting| setting.name != *key)))
+    {
+        return Err(ConfigError(format!("{}: {key}: no such setting; see dantok --help", path.display())));
+    }
+    let mut config = Config::default();
+    let mut sources = Vec::new();
+    for setting in SETTINGS {
+        let given = matches.get_many::<String>(setting.name).map(|values| values.cloned().collect::<Vec<_>>());
+        let (values, source) = match (given, matches.value_source(setting.name)) {
+            (Some(values), Some(ValueSource::CommandLine)) => (values, Source::Flag(setting.name.to_owned())),
+            (Some(values), _) => (values, Source::Env(setting.env())),
+            (None, _) => match (file, table.get(setting.name)) {
+                (Some(path), Some(value)) => (texts(value), Source::File(path.to_owned(), setting.name.to_owned())),
+                // systemd may give several, separated by colons.
+                _ => match state_directory.and_then(|dirs| dirs.split(':').next()).filter(|dir| !dir.is_empty()) {
+                    Some(dir) if setting.name == "data-dir" => {
+                        (vec![dir.to_owned()], Source::Env("STATE_DIRECTORY".to_owned()))
+                    }
+                    _ => {
+                        sources.push(Source::Default);
+                        continue;
+                    }
+                },
+            },
+        };
+        (setting.take)(&mut config, &values)
+            .map_err(|what| ConfigError(format!("{source} {what}, and not {}", values.join(", "))))?;
+        sources.push(source);
+    }
+    if config.retention < RETENTION_FLOOR && !config.allow_short_retention {
+        let place = SETTINGS.iter().position(|setting| setting.name == "retention");
+        let source = place.and_then(|place| sources.get(place)).unwrap_or(&Source::Default);
+        return Err(ConfigError(format!(
+            "{source}: {} is under 24h, for which messages are promised to be kept; \
+             --allow-short-retention gives the promise up",
+            humantime::format_duration(config.retention)
+        )));
+    }
+    Ok(Resolved { config, sources })
+}
+
+fn read_file(path: &Path) -> Result<toml::Table, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
+    text.parse().map_err(|error| ConfigError(format!("{}: {error}", path.display())))
+}
+
+fn texts(value: &toml::Value) -> Vec<String> {
+    match value {
+        toml::Value::Array(values) => values.iter().flat_map(texts).collect(),
+        toml::Value::String(text) => vec![text.clone()],
+        other => vec![other.to_string()],
+    }
+}
+
+impl Resolved {
+    /// The values in force as a TOML file, each with its source behind it.
+    pub fn show(&self) -> String {
+        let lines: Vec<String> =
+            SETTINGS.iter().map(|setting| format!("{} = {}", setting.name, (setting.show)(&self.config))).collect();
+        let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+        let mut out = String::new();
+        for (line, source) in lines.iter().zip(&self.sources) {
+            // Writing to a string does not fail.
+            let _ = writeln!(out, "{line:width$}  # {source}");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli;
+
+    fn resolved(args: &[&str], file: Option<&str>, state: Option<&str>) -> Result<Resolved, String> {
+        let matches = cli::command().try_get_matches_from([&["dantok"], args].concat()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = file.map(|text| {
+            let path = dir.path().join("dantok.toml");
+            std::fs::write(&path, text).unwrap();
+            path
+        });
+        resolve(&matches, path.as_deref(), state).map_err(|error| error.to_string())
+    }
+
+    fn source<'a>(resolved: &'a Resolved, name: &str) -> &'a Source {
+        let place = SETTINGS.iter().position(|setting| setting.name == name).unwrap();
+        &resolved.sources[place]
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let resolved = resolved(&[], None, None).unwrap();
+        assert_eq!(resolved.config, Config::default());
+        assert!(resolved.sources.iter().all(|source| *source == Source::Default));
+    }
+
+    #[test]
+    fn a_flag_beats_the_file() {
+        let file = "retention = \"48h\"\nmax-body = 1000\nlisten = [\"127.0.0.1:1\", \"[::1]:1\"]\nmax-rooms = 7";
+        let resolved = resolved(&["--retention", "30days", "--max-body=1MiB"], Some(file), None).unwrap();
+        assert_eq!(resolved.config.retention, Duration::from_secs(30 * 86_400));
+        assert_eq!(resolved.config.limits.body_max_bytes, 1024 * 1024);
+        assert_eq!(resolved.config.limits.rooms_max, 7);
+        assert_eq!(resolved.config.listen, ["127.0.0.1:1", "[::1]:1"]);
+        assert_eq!(*source(&resolved, "retention"), Source::Flag("retention".to_owned()));
+        assert!(matches!(source(&resolved, "max-rooms"), Source::File(_, key) if key == "max-rooms"));
+    }
+
+    #[test]
+    fn systemd_gives_the_data_directory_unless_it_is_said() {
+        let from_systemd = resolved(&[], None, Some("/var/lib/dantok:/var/lib/other")).unwrap();
+        assert_eq!(from_systemd.config.data_dir, Path::new("/var/lib/dantok"));
+        let said = resolved(&["--data-dir", "x"], None, Some("/var/lib/dantok")).unwrap();
+        assert_eq!(said.config.data_dir, Path::new("x"));
+    }
+
+    #[test]
+    fn short_retention_wants_to_be_allowed() {
+        let error = resolved(&["--retention", "23h"], None, None).unwrap_err();
+        assert!(error.contains("--retention") && error.contains("--allow-short-retention"), "{error}");
+        assert!(resolved(&["--retention", "1s", "--allow-short-retention"], None, None).is_ok());
+        assert!(resolved(&[], Some("retention = \"1s\"\nallow-short-retention = true"), None).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_taken_names_its_source() {
+        for (args, file, named) in [
+            (&["--max-body", "2MiB"][..], None, "--max-body"),
+            (&["--log-format", "xml"], None, "--log-format"),
+            (&[], Some("max-rooms = 0"), "dantok.toml: max-rooms"),
+            (&[], Some("max-room = 5"), "dantok.toml: max-room: no such setting"),
+            (&[], Some("max-rooms ="), "dantok.toml"),
+            (&["--retention", "soon"], None, "--retention takes a duration"),
+        ] {
+            let error = resolved(args, file, None).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_taken_again() {
+        let first = resolved(&["--max-body", "1000", "--listen", "a:1", "--listen", "b:2"], None, None).unwrap();
+        let again = resolved(&[], Some(&first.show()), None).unwrap();
+        assert_eq!(first.config, again.config);
+        assert!(first.show().contains("# --max-body"));
+        assert!(first.show().contains("# default"));
+    }
+}
