@@ -1,0 +1,372 @@
+//! What the end-to-end tests share: the real daemon, a client for each framing, and tools that may be missing.
+#![allow(dead_code)] // Each test uses a part of it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use dantok::protocol::frame::{ClientCodec, RequestFrame, ServerFrame, encode_request};
+use dantok::protocol::{Command as Request, Item, Refusal, Reply};
+use tokio_util::codec::Decoder;
+
+/// Longer than anything here takes on a busy machine; a test that hangs fails by it.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits for a condition.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether a program that a test needs is there; where it is missing the test is skipped, but not in CI.
+pub fn has_tool(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    if !found {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{name} is missing, and this is CI");
+        eprintln!("SKIPPED: {name} is not installed");
+    }
+    found
+}
+
+/// A running daemon; killed when it is dropped.
+pub struct Daemon {
+    child: Child,
+    address: SocketAddr,
+    flags: Vec<String>,
+    dir: tempfile::TempDir,
+}
+
+impl Daemon {
+    /// With a new data directory, on a free port.
+    pub fn start() -> Daemon {
+        Daemon::start_with(&[])
+    }
+
+    /// The same with more options.
+    pub fn start_with(flags: &[&str]) -> Daemon {
+        let dir = tempfile::tempdir().unwrap();
+        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let mut child = spawn(dir.path(), "127.0.0.1:0", &flags);
+        let log = dir.path().join("log");
+        let mut address = None;
+        wait_until("the daemon listens", || {
+            assert!(child.try_wait().unwrap().is_none(), "{}", std::fs::read_to_string(&log).unwrap());
+            address = listening(&std::fs::read_to_string(&log).unwrap());
+            address.is_some()
+        });
+        let daemon = Daemon { child, address: address.unwrap(), flags, dir };
+        daemon.wait_ready();
+        daemon
+    }
+
+    /// Where it listens; the same after a restart.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// What it has logged, over all its starts.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    fn wait_ready(&self) {
+        // Connections queue until the store is open; the answer says that it is.
+        assert_eq!(Lines::connect(self.address).ask("PING"), ["OK pong"], "{}", self.log());
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM; waits for its end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let signal = match name {
+            "TERM" => rustix::process::Signal::TERM,
+            "INT" => rustix::process::Signal::INT,
+            other => panic!("no signal {other}"),
+        };
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the daemon ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// Starts it again on the same data directory and port.
+    pub fn start_again(&mut self) {
+        self.kill();
+        self.child = spawn(self.dir.path(), &self.address.to_string(), &self.flags);
+        self.wait_ready();
+    }
+
+    /// Starts another on the same data directory, or after a kill the same; for starts that fail: its exit status and what it said.
+    pub fn try_start(&self) -> (ExitStatus, String) {
+        let output = command(self.dir.path(), "127.0.0.1:0", &self.flags).output().unwrap();
+        (output.status, String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// A client of the line protocol that has said HELLO.
+    pub fn lines(&self, client: &str) -> Lines {
+        let mut lines = Lines::connect(self.address);
+        let reply = lines.ask(&format!("HELLO {client}"));
+        assert!(reply[0].starts_with("OK "), "{reply:?}");
+        lines
+    }
+
+    /// A client of the framed protocol that has said HELLO.
+    pub fn frames(&self, client: &str) -> Frames {
+        let mut frames = Frames::connect(self.address);
+        let hello = Request::Hello { version: 1, client: client.to_owned(), token: None };
+        assert!(matches!(frames.ask(hello).1, Reply::Welcome(_)));
+        frames
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("the daemon's log:\n{}", self.log());
+        }
+    }
+}
+
+fn command(dir: &Path, listen: &str, flags: &[String]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
+    command.arg("--listen").arg(listen).arg("--data-dir").arg(dir.join("data")).args(flags);
+    // What the developer has set for a daemon of his own is no business of the tests.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DANTOK_") || name == "STATE_DIRECTORY") {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn spawn(dir: &Path, listen: &str, flags: &[String]) -> Child {
+    let log = File::options().create(true).append(true).open(dir.join("log")).unwrap();
+    command(dir, listen, flags).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+/// The address in the log's last "listening" line.
+fn listening(log: &str) -> Option<SocketAddr> {
+    let line = log.lines().rev().find(|line| line.contains("listening address="))?;
+    line.rsplit_once("address=")?.1.trim().parse().ok()
+}
+
+/// A blocking client of the line protocol.
+pub struct Lines {
+    reader: BufReader<TcpStream>,
+}
+
+impl Lines {
+    /// Connects; says nothing.
+    pub fn connect(address: SocketAddr) -> Lines {
+        let stream = connect(address);
+        Lines { reader: BufReader::new(stream) }
+    }
+
+    /// Sends bytes as they are.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.reader.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// Sends a line.
+    pub fn send(&mut self, line: &str) {
+        self.send_bytes(format!("{line}\n").as_bytes());
+    }
+
+    /// Half-closes.
+    pub fn done(&mut self) {
+        self.reader.get_mut().shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// The next line; none at the end of the stream.
+    pub fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = self.reader.read_line(&mut line).unwrap();
+        (read > 0).then(|| line.strip_suffix('\n').unwrap_or(&line).to_owned())
+    }
+
+    /// The lines up to and with the one that ends an answer.
+    pub fn answer(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            lines.push(self.line().unwrap_or_else(|| panic!("closed, after {lines:?}")));
+            let line = lines.last().unwrap();
+            let line = if line.starts_with('@') { line.split_once(' ').unwrap().1 } else { line };
+            if ["OK", "ERR", "END"].contains(&line.split(' ').next().unwrap()) {
+                return lines;
+            }
+        }
+    }
+
+    /// Sends a line and takes its answer.
+    pub fn ask(&mut self, line: &str) -> Vec<String> {
+        self.send(line);
+        self.answer()
+    }
+
+    /// Sends a line whose answer is this one line.
+    pub fn expect(&mut self, line: &str, answer: &str) {
+        assert_eq!(self.ask(line), [answer], "{line}");
+    }
+
+    /// Everything up to the end of the stream.
+    pub fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.reader.read_to_string(&mut rest).unwrap();
+        rest
+    }
+}
+
+/// A blocking client of the framed protocol.
+pub struct Frames {
+    stream: TcpStream,
+    input: bytes::BytesMut,
+    next_id: u64,
+    /// Pushes that came while an answer was waited for.
+    pub pushes: Vec<Item>,
+}
+
+impl Frames {
+    /// Connects; says nothing.
+    pub fn connect(address: SocketAddr) -> Frames {
+        Frames { stream: connect(address), input: bytes::BytesMut::new(), next_id: 1, pushes: Vec::new() }
+    }
+
+    /// Sends bytes as they are.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Sends a request, and returns its id; none where the connection is broken.
+    pub fn try_send(&mut self, command: Request) -> Option<u64> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut bytes = Vec::new();
+        encode_request(&RequestFrame { id, command }, &mut bytes).unwrap();
+        self.stream.write_all(&bytes).ok().map(|()| id)
+    }
+
+    /// Sends a request, and returns its id.
+    pub fn send(&mut self, command: Request) -> u64 {
+        self.try_send(command).expect("a connection")
+    }
+
+    /// How long [`frame`](Frames::frame) waits.
+    pub fn set_timeout_ms(&mut self, ms: u64) {
+        self.stream.set_read_timeout(Some(Duration::from_millis(ms))).unwrap();
+    }
+
+    /// The next frame; none at the end of the stream, or where it breaks.
+    pub fn frame(&mut self) -> Option<ServerFrame> {
+        loop {
+            if let Some(frame) = ClientCodec.decode(&mut self.input).unwrap() {
+                return Some(frame);
+            }
+            let mut piece = [0; 65536];
+            let read = self.stream.read(&mut piece).ok()?;
+            if read == 0 {
+                return None;
+            }
+            self.input.extend_from_slice(&piece[..read]);
+        }
+    }
+
+    /// The answer to a request: its items and its end. None where the connection ends before.
+    pub fn try_answer(&mut self, id: u64) -> Option<(Vec<Item>, Reply)> {
+        let mut items = Vec::new();
+        loop {
+            match self.frame()? {
+                ServerFrame::Part { id: of, item } => {
+                    assert_eq!(of, id);
+                    items.push(item);
+                }
+                ServerFrame::Reply { id: of, reply } => {
+                    assert_eq!(of, id);
+                    return Some((items, reply));
+                }
+                ServerFrame::Push { item } => self.pushes.push(item),
+                ServerFrame::Closing { refusal } => panic!("closed: {refusal}"),
+            }
+        }
+    }
+
+    /// Sends a request and takes its answer.
+    pub fn ask(&mut self, command: Request) -> (Vec<Item>, Reply) {
+        let id = self.send(command);
+        self.try_answer(id).expect("an answer")
+    }
+
+    /// The next push; none where none comes in time, or the connection is broken.
+    pub fn try_push(&mut self) -> Option<Item> {
+        match self.frame()? {
+            ServerFrame::Push { item } => Some(item),
+            other => panic!("no push but {other:?}"),
+        }
+    }
+
+    /// The next push.
+    pub fn push(&mut self) -> Item {
+        if !self.pushes.is_empty() {
+            return self.pushes.remove(0);
+        }
+        match self.frame() {
+            Some(ServerFrame::Push { item }) => item,
+            other => panic!("no push but {other:?}"),
+        }
+    }
+
+    /// The refusal that precedes a close.
+    pub fn closing(&mut self) -> Refusal {
+        match self.frame() {
+            Some(ServerFrame::Closing { refusal }) => refusal,
+            other => panic!("not closing but {other:?}"),
+        }
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let start = Instant::now();
+    let stream = loop {
+        match TcpStream::connect(address) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(start.elapsed() < DEADLINE, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
