@@ -9,6 +9,9 @@ use crate::store::Store;
 /// Rooms of one pass: their steps queue in front of commits on their way to sled.
 const ROOMS_PER_PASS: usize = 64;
 
+/// The pause between passes while there is something to drop.
+const BETWEEN_STEPS: Duration = Duration::from_millis(10);
+
 /// One pass: has some of what was taken before `cutoff_ms` on the kept clock dropped; true where there was any to look at.
 pub fn pass(store: &Store, cutoff_ms: u64) -> bool {
     let rooms = store.expiring(cutoff_ms);
@@ -25,6 +28,6 @@ pub async fn run(store: Arc<Store>, retention: Duration) {
         let store = store.clone();
         let pass = tokio::task::spawn_blocking(move || pass(&store, cutoff_ms(&store, retention)));
         let more = pass.await.unwrap_or(false);
-        tokio::time::sleep(if more { Duration::from_millis(50) } else { period }).await;
+        tokio::time::sleep(if more { BETWEEN_STEPS } else { period }).await;
     }
 }

@@ -8,7 +8,8 @@ use common::{Daemon, has_tool};
 
 fn run(daemon: &Daemon, arguments: &[&str]) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/minimal.py");
-    let output = Command::new("python3").arg(script).arg(daemon.address().to_string()).args(arguments).output().unwrap();
+    let output =
+        Command::new("python3").arg(script).arg(daemon.address().to_string()).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Daemon, Lines, wait_until};
+use dantok::protocol::{Command, Item, Reply};
 
 const SHORT: [&str; 3] = ["--retention", "1s", "--allow-short-retention"];
 
@@ -78,4 +79,43 @@ fn nothing_is_dropped_before_its_time() {
     let answer = daemon.lines("alice").ask("FETCH lobby");
     assert!(answer[0].ends_with(" alice young"), "{answer:?}");
     assert_eq!(answer[1], "END lobby 1 1 1");
+}
+
+#[test]
+fn the_disk_levels_off() {
+    const WINDOWS: u64 = 12;
+    const MESSAGES: u64 = 320;
+    const BODY: usize = 64 * 1024;
+    let daemon = Daemon::start_with(&SHORT);
+    let mut alice = daemon.frames("alice");
+    let room = || "lobby".to_owned();
+    alice.ask(Command::Join { room: room() });
+    let mut seq = 0;
+    let mut most = 0;
+    for window in 0..WINDOWS {
+        for _ in 0..MESSAGES / 20 {
+            // Bytes that no compression of a file system makes less of.
+            let body =
+                |n: u64| (0..BODY as u64).map(|at| ((at * at + n * 31 + window) >> 3) as u8).collect::<Vec<_>>().into();
+            let sent: Vec<u64> =
+                (0..20).map(|n| alice.send(Command::Send { room: room(), id: None, body: body(n) })).collect();
+            for id in sent {
+                seq += 1;
+                assert_eq!(alice.try_answer(id).unwrap().1, Reply::Sent { seq, dup: false });
+            }
+        }
+        wait_until("a window expires", || {
+            let (items, _) = alice.ask(Command::Fetch { room: room(), after: None, max: Some(1) });
+            matches!(items.first(), Some(Item::Gap { to, .. }) if *to == seq)
+        });
+        let disk = std::fs::metadata(daemon.data_dir().join("sled/db")).unwrap().len();
+        most = disk.max(most);
+    }
+    let sent = WINDOWS * MESSAGES * BODY as u64;
+    assert!(most < sent / 2, "{most} bytes on disk, with {sent} sent and {} at most alive", sent / WINDOWS);
+    assert_eq!(
+        std::fs::read_dir(daemon.data_dir().join("sled/blobs")).unwrap().count(),
+        0,
+        "sled never syncs its blobs"
+    );
 }

@@ -59,7 +59,8 @@ impl Tail {
         for op in ops {
             let Op::Message { room, message } = op else { continue };
             let tail = inner.rooms.entry(*room).or_default();
-            if message.seq == tail.floor + 1 {
+            // Only where nothing else is stored: what lies under the floor may still have to be dropped.
+            if tail.oldest_kept_ms == Some(u64::MAX) {
                 tail.oldest_kept_ms = Some(message.kept_ms);
             }
             tail.messages.push_back(message.clone());
