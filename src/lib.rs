@@ -16,12 +16,14 @@
 //! 6. [`rooms`]: durable rooms as clients see them, and who waits for what.
 //! 7. [`store`]: the journal, sled, and the memory between them. [`clock`]: what ages are counted with.
 //! 8. [`retention`]: drops what is past its time.
-//! 9. [`error`]: what an operator reads.
+//! 9. [`error`]: what an operator reads. [`config`], [`cli`]: what an operator sets.
+//! 10. [`client`]: the client library.
 //!
 //! The wire's contract is `protocol.md`; both are in the repository.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod committer;
 pub mod config;

@@ -53,7 +53,8 @@ pub struct Log {
 /// # Errors
 /// What the system says.
 pub fn read_dir(dir: &Path) -> std::io::Result<Vec<Log>> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "log"));
     paths.sort();
     let read = |path: PathBuf| {
@@ -75,7 +76,10 @@ mod tests {
     #[test]
     fn lines_are_understood() {
         let some = |nick: &str, text: &str| Some((nick.to_owned(), text.to_owned()));
-        assert_eq!(parsed("[12:18] <|trey|> usual, quite stable though  :)"), some("|trey|", "usual, quite stable though  :)"));
+        assert_eq!(
+            parsed("[12:18] <|trey|> usual, quite stable though  :)"),
+            some("|trey|", "usual, quite stable though  :)")
+        );
         assert_eq!(parsed("[10:00]  * mrglinux prefer go on debian.."), some("mrglinux", "* prefer go on debian.."));
         assert_eq!(parsed("[10:00] <a> "), some("a", ""));
         assert_eq!(parsed("[10:00] <a b=c> <x> y"), some("a_b_c", "<x> y"));

@@ -370,3 +370,13 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream.set_nodelay(true).unwrap();
     stream
 }
+
+/// The binary of an example. `cargo test` builds them all; a run of one test alone has it built here.
+pub fn example(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_dantok")).with_file_name("examples").join(name);
+    if !path.exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--example", name]).status().unwrap();
+        assert!(built.success(), "can't build the example {name}");
+    }
+    path
+}
