@@ -1,0 +1,487 @@
+//! Both codecs on any bytes, in any pieces; and tables of what literal bytes mean.
+
+use bytes::{Bytes, BytesMut};
+use dantok::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
+use dantok::protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame, ServerFrame};
+use dantok::protocol::line::{self, LineDecoder};
+use dantok::protocol::{
+    Command, ErrorCode, GapReason, Incoming, Item, MemberInfo, Message, Refusal, Reply, RoomInfo, Tag, Welcome,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tokio_util::codec::{Decoder, Encoder};
+
+const BODY_MAX: usize = 100;
+
+/// Feeds the pieces one after another. What waits for more never grows past the limits.
+fn feed<D>(mut decoder: D, pieces: &[&[u8]]) -> Vec<D::Item>
+where
+    D: Decoder<Error = std::io::Error>,
+{
+    let mut buffer = BytesMut::new();
+    let mut found = Vec::new();
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        while let Some(item) = decoder.decode(&mut buffer).unwrap() {
+            found.push(item);
+        }
+        assert!(buffer.len() <= BODY_MAX + ENVELOPE_BYTES + 4, "{} bytes wait", buffer.len());
+    }
+    while let Some(item) = decoder.decode_eof(&mut buffer).unwrap() {
+        found.push(item);
+    }
+    found
+}
+
+fn lines(pieces: &[&[u8]]) -> Vec<Incoming> {
+    feed(LineDecoder::new(BODY_MAX), pieces)
+}
+
+fn frames(pieces: &[&[u8]]) -> Vec<Incoming> {
+    feed(RequestDecoder::new(BODY_MAX), pieces)
+}
+
+/// The pieces between the cuts.
+fn cut<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
+    let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+    places.extend([0, bytes.len()]);
+    places.sort_unstable();
+    places.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z단톡방#|_-]{1,12}"
+}
+
+fn sentence() -> impl Strategy<Value = String> {
+    prop_oneof![Just(String::new()), "[a-z가-힣👩]{1,5}( {1,3}[a-z가-힣]{1,5}){0,3}"]
+}
+
+fn body() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        vec(any::<u8>(), 0..=BODY_MAX),
+        "\\PC{0,25}".prop_map(String::into_bytes),
+        "[ \r\n\t=@]{0,9}".prop_map(String::into_bytes)
+    ]
+    .prop_map(Bytes::from)
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let number = || proptest::option::of(any::<u64>());
+    prop_oneof![
+        (name(), proptest::option::of("[a-z0-9]{1,9}")).prop_map(|(client, token)| Command::Hello {
+            version: 1,
+            client,
+            token
+        }),
+        "[a-z가-힣]{1,5}( [a-z]{1,5})?".prop_map(|nick| Command::Nick { nick }),
+        (name(), sentence()).prop_map(|(room, topic)| Command::Create { room, topic }),
+        name().prop_map(|room| Command::Join { room }),
+        name().prop_map(|room| Command::Leave { room }),
+        (name(), proptest::option::of(name()), body()).prop_map(|(room, id, body)| Command::Send { room, id, body }),
+        (name(), number(), number()).prop_map(|(room, after, max)| Command::Fetch { room, after, max }),
+        (name(), number()).prop_map(|(room, max)| Command::Read { room, max }),
+        (name(), number()).prop_map(|(room, seq)| Command::Ack { room, seq }),
+        name().prop_map(|room| Command::Follow { room }),
+        name().prop_map(|room| Command::Unfollow { room }),
+        name().prop_map(|room| Command::Who { room }),
+        proptest::option::of("[a-z]{1,9}").prop_map(|verb| Command::Help { verb }),
+        prop::sample::select(vec![
+            Command::Rooms,
+            Command::Watch,
+            Command::Unwatch,
+            Command::Stats,
+            Command::Ping,
+            Command::Quit
+        ]),
+    ]
+}
+
+fn text_tag() -> impl Strategy<Value = Tag> {
+    prop_oneof![Just(Tag::None), "[a-z0-9]{1,32}".prop_map(|tag| Tag::Text(tag.into()))]
+}
+
+fn item() -> impl Strategy<Value = Item> {
+    let message =
+        (name(), any::<u64>(), any::<u64>(), name(), body()).prop_map(|(room, seq, time_ms, client, body)| {
+            Item::Message(Message { room: room.into(), seq, time_ms, client: client.into(), body })
+        });
+    let room = (name(), any::<[u64; 3]>(), proptest::option::of(any::<u64>()), sentence()).prop_map(
+        |(room, [members, last, active_ms], unread, topic)| {
+            Item::Room(RoomInfo { room: room.into(), members, last, unread, active_ms, topic: topic.into() })
+        },
+    );
+    prop_oneof![
+        message,
+        room,
+        (name(), any::<[u64; 2]>()).prop_map(|(room, [from, to])| Item::Gap {
+            room: room.into(),
+            from,
+            to,
+            reason: GapReason::Expired
+        }),
+        (name(), name(), any::<u64>(), sentence()).prop_map(|(room, client, connections, nick)| Item::Member(
+            MemberInfo { room: room.into(), client: client.into(), connections, nick: nick.into() }
+        )),
+        sentence().prop_map(Item::Help),
+    ]
+}
+
+fn refusal() -> impl Strategy<Value = Refusal> {
+    (prop::sample::select(ErrorCode::ALL.to_vec()), sentence()).prop_map(|(code, text)| Refusal { code, text })
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        prop::sample::select(vec![Reply::Done, Reply::Pong, Reply::Bye]),
+        (any::<u16>(), name(), any::<[u64; 4]>()).prop_map(|(version, client, numbers)| Reply::Welcome(Welcome {
+            version,
+            server: "dantok".to_owned(),
+            client: client.into(),
+            max_body: numbers[0],
+            max_pipelined: numbers[1],
+            max_joined: numbers[2],
+            retention_secs: numbers[3],
+        })),
+        any::<[u64; 2]>().prop_map(|[cursor, last]| Reply::Joined { cursor, last }),
+        (any::<u64>(), any::<bool>()).prop_map(|(seq, dup)| Reply::Sent { seq, dup }),
+        (name(), any::<[u64; 3]>()).prop_map(|(room, [handed, oldest, last])| Reply::End {
+            room: room.into(),
+            handed,
+            oldest,
+            last
+        }),
+        any::<u64>().prop_map(|cursor| Reply::Acked { cursor }),
+        any::<u64>().prop_map(|after| Reply::Following { after }),
+        any::<u64>().prop_map(Reply::Count),
+        vec((name(), any::<u64>()), 0..4).prop_map(Reply::Stats),
+        refusal().prop_map(Reply::Error),
+    ]
+}
+
+fn server_frame() -> impl Strategy<Value = ServerFrame> {
+    prop_oneof![
+        (any::<u64>(), reply()).prop_map(|(id, reply)| ServerFrame::Reply { id, reply }),
+        (any::<u64>(), item()).prop_map(|(id, item)| ServerFrame::Part { id, item }),
+        item().prop_map(|item| ServerFrame::Push { item }),
+        refusal().prop_map(|refusal| ServerFrame::Closing { refusal }),
+    ]
+}
+
+/// What a line stream may be made of, sound and unsound.
+fn line_piece() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => (text_tag(), command()).prop_map(|(tag, command)| {
+            let mut bytes = Vec::new();
+            line::encode_request(&tag, &command, &mut bytes);
+            bytes
+        }),
+        1 => prop::sample::select(vec![
+            &b"\r\n"[..], b"\n\n", b"SENDB r 3\n\r\n\r\r\n", b"SENDB r 200\n", b"SENDB r 101\r\n", b"SEND r \xff\n",
+            b"\xff\xfd\x03", b"\xff\xfa\x18\x00vt\nQUIT\xff\xf0", b"\xff\xf1", b"@ PING\n", b"SENDB r\n", b"\xff", b"nonsense\r\n",
+        ]).prop_map(<[u8]>::to_vec),
+        1 => (BODY_MAX..BODY_MAX + ENVELOPE_BYTES + 9).prop_map(|length| [&b"SEND r "[..], &vec![b'x'; length], b"\n"].concat()),
+        1 => vec(any::<u8>(), 0..30),
+    ]
+}
+
+/// What a frame stream may be made of, sound and unsound.
+fn frame_piece() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        6 => (any::<u64>(), command()).prop_map(|(id, command)| encoded(&RequestFrame { id, command })),
+        1 => vec(any::<u8>(), BODY_MAX + 1..BODY_MAX + ENVELOPE_BYTES + 9).prop_map(|body| {
+            encoded(&RequestFrame { id: 9, command: Command::Send { room: "r".to_owned(), id: None, body: body.into() } })
+        }),
+        1 => vec(any::<u8>(), 0..30),
+        1 => vec(any::<u8>(), 0..30).prop_map(|payload| [&u32::try_from(payload.len()).unwrap().to_be_bytes(), &payload[..]].concat()),
+    ]
+}
+
+fn encoded(frame: &RequestFrame) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame::encode_request(frame, &mut bytes).unwrap();
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lines_do_not_depend_on_how_they_arrive(
+        greeted: bool,
+        pieces in vec(line_piece(), 0..9),
+        cuts in vec(any::<prop::sample::Index>(), 0..9),
+    ) {
+        let bytes = [if greeted { &b"HELLO a\n"[..] } else { b"" }, &pieces.concat()].concat();
+        // All at once would be one buffer larger than a connection ever has; the decoder takes it all the same.
+        let mut whole = BytesMut::from(&bytes[..]);
+        let mut decoder = LineDecoder::new(BODY_MAX);
+        let mut expected = Vec::new();
+        while let Some(incoming) = decoder.decode(&mut whole).unwrap() {
+            expected.push(incoming);
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        prop_assert_eq!(&lines(&single), &expected);
+        prop_assert_eq!(&lines(&cut(&bytes, &cuts)), &expected);
+    }
+
+    #[test]
+    fn frames_do_not_depend_on_how_they_arrive(
+        pieces in vec(frame_piece(), 0..9),
+        cuts in vec(any::<prop::sample::Index>(), 0..9),
+    ) {
+        let bytes = pieces.concat();
+        let expected = frames(&[&bytes]);
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        prop_assert_eq!(&frames(&single), &expected);
+        prop_assert_eq!(&frames(&cut(&bytes, &cuts)), &expected);
+    }
+
+    #[test]
+    fn lines_come_back(requests in vec((text_tag(), command()), 1..6)) {
+        let mut bytes = b"HELLO first\n".to_vec();
+        for (tag, command) in &requests {
+            line::encode_request(tag, command, &mut bytes);
+        }
+        let expected: Vec<Incoming> =
+            requests.into_iter().map(|(tag, command)| Incoming::Request { tag, command }).collect();
+        prop_assert_eq!(&lines(&[&bytes])[1..], &expected[..]);
+    }
+
+    #[test]
+    fn request_frames_come_back(requests in vec((any::<u64>(), any::<u16>(), command()), 1..6)) {
+        let (mut bytes, mut by_codec, mut expected) = (Vec::new(), BytesMut::new(), Vec::new());
+        for (id, version, mut command) in requests {
+            if let Command::Hello { version: of, .. } = &mut command {
+                *of = version;
+            }
+            let frame = RequestFrame { id, command: command.clone() };
+            bytes.extend(encoded(&frame));
+            ClientCodec.encode(frame, &mut by_codec).unwrap();
+            expected.push(Incoming::Request { tag: Tag::Id(id), command });
+        }
+        prop_assert_eq!(&bytes[..], &by_codec[..]);
+        prop_assert_eq!(frames(&[&bytes]), expected);
+    }
+
+    #[test]
+    fn server_frames_come_back(sent in vec(server_frame(), 1..6)) {
+        let mut bytes = Vec::new();
+        for frame in &sent {
+            frame::encode_server(frame, &mut bytes).unwrap();
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        prop_assert_eq!(&feed(ClientCodec, &single), &sent);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in vec(any::<u8>(), 0..3000)) {
+        lines(&[&bytes]);
+        lines(&[b"HELLO a\n", &bytes]);
+        frames(&[&bytes]);
+        let mut buffer = BytesMut::from(&bytes[..]);
+        while let Ok(Some(_)) = ClientCodec.decode(&mut buffer) {}
+    }
+}
+
+/// What a row of a table expects, without the sentences.
+#[derive(Debug, PartialEq)]
+enum Found {
+    Request(Tag, Command),
+    Refused(Tag, ErrorCode),
+    Broken(ErrorCode),
+}
+
+fn found(incoming: Vec<Incoming>) -> Vec<Found> {
+    let brief = |incoming| match incoming {
+        Incoming::Request { tag, command } => Found::Request(tag, command),
+        Incoming::Refused { tag, refusal } => Found::Refused(tag, refusal.code),
+        Incoming::Broken(refusal) => Found::Broken(refusal.code),
+    };
+    incoming.into_iter().map(brief).collect()
+}
+
+fn ask(command: Command) -> Found {
+    Found::Request(Tag::None, command)
+}
+
+fn refused(code: ErrorCode) -> Found {
+    Found::Refused(Tag::None, code)
+}
+
+fn text(tag: &str) -> Tag {
+    Tag::Text(tag.into())
+}
+
+fn hello() -> Found {
+    ask(Command::Hello { version: 1, client: "a".to_owned(), token: None })
+}
+
+fn send(body: &'static [u8]) -> Command {
+    Command::Send { room: "r".to_owned(), id: None, body: Bytes::from_static(body) }
+}
+
+#[test]
+fn literal_lines() {
+    let long = vec![b'x'; BODY_MAX + ENVELOPE_BYTES + 1];
+    let body = vec![b'y'; BODY_MAX];
+    let over = vec![b'z'; BODY_MAX + 1];
+    let join = |room: &str| Command::Join { room: room.to_owned() };
+    let fetch = |after, max| Command::Fetch { room: "r".to_owned(), after, max };
+    let table: Vec<(&str, Vec<u8>, Vec<Found>)> = vec![
+        ("pipelined", b"JOIN r\nPING\nQUIT\n".to_vec(), vec![ask(join("r")), ask(Command::Ping), ask(Command::Quit)]),
+        (
+            "CRLF and LF",
+            b"PING\r\nPING\n\r\n\nPING\r\n".to_vec(),
+            vec![ask(Command::Ping), ask(Command::Ping), ask(Command::Ping)],
+        ),
+        ("cases", b"ping\nPiNg\njoin R\n".to_vec(), vec![ask(Command::Ping), ask(Command::Ping), ask(join("R"))]),
+        (
+            "tags",
+            b"@7 PING\n@x-1 JOIN r\r\n".to_vec(),
+            vec![Found::Request(text("7"), Command::Ping), Found::Request(text("x-1"), join("r"))],
+        ),
+        ("no tag", b"@ PING\n".to_vec(), vec![refused(ErrorCode::BadArgument)]),
+        (
+            "a tag on an error",
+            b"@7 NOPE\n@8 JOIN\n".to_vec(),
+            vec![Found::Refused(text("7"), ErrorCode::BadCommand), Found::Refused(text("8"), ErrorCode::BadArgument)],
+        ),
+        ("text as it is", "SEND r  두  칸 \n".as_bytes().to_vec(), vec![ask(send(" 두  칸 ".as_bytes()))]),
+        (
+            "an id",
+            b"SEND id=m1 r x\n".to_vec(),
+            vec![ask(Command::Send {
+                room: "r".to_owned(),
+                id: Some("m1".to_owned()),
+                body: Bytes::from_static(b"x"),
+            })],
+        ),
+        (
+            "no text",
+            b"SEND r\nSEND r \nSEND\nSEND k=v x y\n".to_vec(),
+            (0..4).map(|_| refused(ErrorCode::BadArgument)).collect(),
+        ),
+        (
+            "raw bytes",
+            b"SENDB r 6\n\x00\n\xff\r\n!\nPING\n".to_vec(),
+            vec![ask(send(b"\x00\n\xff\r\n!")), ask(Command::Ping)],
+        ),
+        (
+            "raw bytes, CRLF",
+            b"@1 SENDB r 2\r\n\r\n\r\nPING\r\n".to_vec(),
+            vec![Found::Request(text("1"), send(b"\r\n")), ask(Command::Ping)],
+        ),
+        ("no raw bytes", b"SENDB r 0\n\nPING\n".to_vec(), vec![ask(send(b"")), ask(Command::Ping)]),
+        ("a wrong count", b"SENDB r 1\nab\nPING\n".to_vec(), vec![Found::Broken(ErrorCode::BadArgument)]),
+        ("no count", b"SENDB r\nPING\n".to_vec(), vec![Found::Broken(ErrorCode::BadArgument)]),
+        (
+            "a SENDB at the limit",
+            [b"SENDB r 100\n", &body[..], b"\nPING\n"].concat(),
+            vec![ask(Command::Send { room: "r".to_owned(), id: None, body: body.clone().into() }), ask(Command::Ping)],
+        ),
+        (
+            "a SENDB over it",
+            [b"@9 SENDB r 101\n", &over[..], b"\nPING\n"].concat(),
+            vec![Found::Refused(text("9"), ErrorCode::TooLong), ask(Command::Ping)],
+        ),
+        (
+            "a SEND over it",
+            [b"@9 SEND r ", &over[..], b"\nPING\n"].concat(),
+            vec![Found::Refused(text("9"), ErrorCode::TooLong), ask(Command::Ping)],
+        ),
+        ("a line over it", [&long[..], b"\nPING\n"].concat(), vec![refused(ErrorCode::TooLong), ask(Command::Ping)]),
+        (
+            "not UTF-8",
+            b"@3 SEND r \xff\xfe\nPING\n".to_vec(),
+            vec![Found::Refused(text("3"), ErrorCode::NotUtf8), ask(Command::Ping)],
+        ),
+        (
+            "telnet",
+            b"\xff\xfd\x01\xff\xfb\x1fPING\r\n\xff\xfa\x1f\x00\x50\x0a\x18\xff\xf0PING\r\n\xff\xf1PING\n".to_vec(),
+            vec![ask(Command::Ping), ask(Command::Ping), ask(Command::Ping)],
+        ),
+        (
+            "FETCH",
+            b"FETCH r\nFETCH r 5\nFETCH r after=3\nFETCH r after=3 5\nFETCH r after=x\nFETCH r 1 2\n".to_vec(),
+            vec![
+                ask(fetch(None, None)),
+                ask(fetch(None, Some(5))),
+                ask(fetch(Some(3), None)),
+                ask(fetch(Some(3), Some(5))),
+                refused(ErrorCode::BadArgument),
+                refused(ErrorCode::BadArgument),
+            ],
+        ),
+        (
+            "no number",
+            b"ACK r -1\nREAD r x\nACK r 18446744073709551616\n".to_vec(),
+            (0..3).map(|_| refused(ErrorCode::BadArgument)).collect(),
+        ),
+        (
+            "too much",
+            b"PING x\nJOIN a b\nROOMS 1\n".to_vec(),
+            (0..3).map(|_| refused(ErrorCode::BadArgument)).collect(),
+        ),
+        ("a cut line", b"PING\nPIN".to_vec(), vec![ask(Command::Ping)]),
+        ("a cut payload", b"SENDB r 5\nabcd".to_vec(), vec![]),
+        ("a payload without its line end", b"SENDB r 5\nabcde".to_vec(), vec![]),
+    ];
+    for (what, bytes, mut expected) in table {
+        expected.insert(0, hello());
+        assert_eq!(found(lines(&[b"HELLO a\n", &bytes])), expected, "{what}");
+    }
+}
+
+#[test]
+fn the_first_line_is_a_greeting_or_nothing_is_read() {
+    let long = vec![b'x'; BODY_MAX + ENVELOPE_BYTES + 1];
+    for (bytes, code) in [
+        (&b"GET / HTTP/1.1\r\nHELLO a\r\n\r\n"[..], ErrorCode::HelloFirst),
+        (b"JOIN r\nHELLO a\n", ErrorCode::HelloFirst),
+        (b"@1 SEND r x\nHELLO a\n", ErrorCode::HelloFirst),
+        (b"@\nHELLO a\n", ErrorCode::BadArgument),
+        (b"\xc3\x28\nHELLO a\n", ErrorCode::NotUtf8),
+        (&[&long[..], b"\nHELLO a\n"].concat(), ErrorCode::TooLong),
+    ] {
+        assert_eq!(found(lines(&[bytes])), [Found::Broken(code)], "{}", bytes.escape_ascii());
+    }
+    for bytes in [&b"PING\n"[..], b"@1 help\r\n", b"\r\n\nQUIT\n", b"\xff\xfd\x03hello a\r\n"] {
+        assert!(matches!(found(lines(&[bytes]))[..], [Found::Request(..)]), "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn literal_frames() {
+    let ping = [&[0, 0, 0, 12][..], &[7, 0, 0, 0, 0, 0, 0, 0], &[16, 0, 0, 0]].concat();
+    let ping_found = || Found::Request(Tag::Id(7), Command::Ping);
+    let over = vec![b'z'; BODY_MAX + 1];
+    let over =
+        encoded(&RequestFrame { id: 8, command: Command::Send { room: "r".to_owned(), id: None, body: over.into() } });
+    let at_limit = u32::try_from(BODY_MAX + ENVELOPE_BYTES).unwrap();
+    let mut left_over = [&ping[..], &[0]].concat();
+    left_over[3] += 1;
+    let table: Vec<(&str, Vec<u8>, Vec<Found>)> = vec![
+        ("pipelined", [&ping[..], &ping].concat(), vec![ping_found(), ping_found()]),
+        ("cut", ping[..15].to_vec(), vec![]),
+        ("at the limit", at_limit.to_be_bytes().to_vec(), vec![]),
+        ("over it, from the length", (at_limit + 1).to_be_bytes().to_vec(), vec![Found::Broken(ErrorCode::TooLong)]),
+        ("far over it", vec![0, 0xff, 0xff, 0xff], vec![Found::Broken(ErrorCode::TooLong)]),
+        ("bytes left over", [&left_over[..], &ping].concat(), vec![Found::Broken(ErrorCode::BadFrame)]),
+        ("nothing in it", [&[0; 4][..], &ping].concat(), vec![Found::Broken(ErrorCode::BadFrame)]),
+        ("no such command", [&ping[..12], &[200, 0, 0, 0]].concat(), vec![Found::Broken(ErrorCode::BadFrame)]),
+        (
+            "a body over the limit",
+            [&over[..], &ping].concat(),
+            vec![Found::Refused(Tag::Id(8), ErrorCode::TooLong), ping_found()],
+        ),
+    ];
+    for (what, bytes, expected) in table {
+        assert_eq!(found(frames(&[&bytes])), expected, "{what}");
+    }
+    let body = Bytes::from(vec![0; FRAME_CEILING_BYTES]);
+    let mut bytes = b"before".to_vec();
+    let frame = RequestFrame { id: 1, command: Command::Send { room: "r".to_owned(), id: None, body } };
+    assert_eq!(frame::encode_request(&frame, &mut bytes).unwrap_err().code, ErrorCode::TooLong);
+    assert_eq!(bytes, b"before");
+}
