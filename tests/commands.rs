@@ -1,0 +1,298 @@
+//! Every command of the line protocol and its answer, and every error that a client can provoke.
+
+mod common;
+
+use std::time::{Duration, SystemTime};
+
+use common::{Daemon, Frames, Lines};
+use dantok::protocol::{Command, ErrorCode, Reply};
+
+/// The lines with the times of MSG and ROOM lines as `TIME`, once it is known that they are about now.
+fn timeless(lines: Vec<String>) -> Vec<String> {
+    let timeless = |line: String| {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        let tagged = usize::from(words[0].starts_with('@'));
+        let at = match words[tagged] {
+            "MSG" => tagged + 3,
+            "ROOM" => tagged + 5,
+            _ => return line,
+        };
+        let time = humantime::parse_rfc3339(words[at]).unwrap();
+        let age = SystemTime::now().duration_since(time).unwrap();
+        assert!(age < Duration::from_secs(600) && words[at].len() == "2026-01-01T00:00:00.000Z".len(), "{line}");
+        words[at] = "TIME";
+        words.join(" ")
+    };
+    lines.into_iter().map(timeless).collect()
+}
+
+#[test]
+fn hello_states_version_limits_and_retention() {
+    let daemon = Daemon::start();
+    let mut lines = Lines::connect(daemon.address());
+    lines.expect("PING", "OK pong");
+    let welcome = concat!("OK dantok/", env!("CARGO_PKG_VERSION"), " version=1 client=alice/phone");
+    let welcome = format!("{welcome} max-body=65536 max-pipelined=1024 max-joined=10000 retention=86400s");
+    lines.expect("hello alice/phone", &welcome);
+    lines.expect("HELLO alice/phone some-token", &welcome);
+    assert!(lines.ask("HELLO bob")[0].starts_with("ERR denied "));
+    lines.expect("HELLO alice/phone", &welcome);
+}
+
+#[test]
+fn rooms_are_made_joined_listed_and_left() {
+    let daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    let mut bob = daemon.lines("bob/desk");
+    alice.expect("CREATE lobby 무슨 이야기든", "OK");
+    assert!(alice.ask("CREATE lobby")[0].starts_with("ERR room-exists "));
+    alice.expect("JOIN lobby", "OK cursor=0 last=0");
+    alice.expect("JOIN made", "OK cursor=0 last=0");
+    alice.expect("NICK 앨리스 A", "OK");
+    alice.expect("SEND lobby one", "OK 1");
+    bob.expect("JOIN lobby", "OK cursor=0 last=1");
+    alice.expect("ACK lobby 1", "OK 1");
+    alice.expect("JOIN lobby", "OK cursor=1 last=1");
+    assert_eq!(timeless(alice.ask("ROOMS")), ["ROOM lobby 2 1 0 TIME 무슨 이야기든", "ROOM made 1 0 0 TIME", "OK 2"]);
+    assert_eq!(timeless(bob.ask("ROOMS")), ["ROOM lobby 2 1 1 TIME 무슨 이야기든", "ROOM made 1 0 - TIME", "OK 2"]);
+    assert_eq!(bob.ask("WHO lobby"), ["MEMBER lobby alice 1 앨리스 A", "MEMBER lobby bob/desk 1 bob", "OK 2"]);
+    alice.expect("LEAVE lobby", "OK");
+    assert_eq!(bob.ask("WHO lobby"), ["MEMBER lobby bob/desk 1 bob", "OK 1"]);
+    assert!(alice.ask("LEAVE lobby")[0].starts_with("ERR not-joined "));
+    // The cursor is forgotten too.
+    alice.expect("JOIN lobby", "OK cursor=0 last=1");
+}
+
+#[test]
+fn messages_are_sent_fetched_and_acknowledged() {
+    let daemon = Daemon::start();
+    let mut alice = daemon.lines("alice/phone");
+    alice.expect("JOIN r", "OK cursor=0 last=0");
+    alice.expect("SEND r 안녕  하세요 ", "OK 1");
+    alice.expect("SEND id=m2 r two", "OK 2");
+    alice.expect("SEND id=m2 r two", "OK 2 dup");
+    assert!(alice.ask("SEND id=m2 r another")[0].starts_with("ERR id-reused "));
+    // Nine bytes, the carriage return the last of them.
+    alice.send_bytes(b"@b SENDB id=m3 r 9\n\x00\n\xff\\\x1b[2J\r\n");
+    assert_eq!(alice.answer(), ["@b OK 3"]);
+    alice.expect("SENDB r 0\n", "OK 4");
+    let all = [
+        "MSG r 1 TIME alice 안녕  하세요 ",
+        "MSG r 2 TIME alice two",
+        r"MSG r 3 TIME alice \x00\n\xff\\\x1b[2J\r",
+        "MSG r 4 TIME alice ",
+        "END r 4 1 4",
+    ];
+    assert_eq!(timeless(alice.ask("FETCH r")), all);
+    assert_eq!(timeless(alice.ask("FETCH r")), all, "a FETCH moves nothing");
+    assert_eq!(timeless(alice.ask("FETCH r 1")), [all[0], "END r 1 1 4"]);
+    assert_eq!(timeless(alice.ask("FETCH r after=1 2")), [all[1], all[2], "END r 3 1 4"]);
+    assert_eq!(timeless(alice.ask("FETCH r after=4")), ["END r 4 1 4"]);
+    assert_eq!(timeless(alice.ask("@9 FETCH r 1")), ["@9 MSG r 1 TIME alice 안녕  하세요 ", "@9 END r 1 1 4"]);
+    assert!(alice.ask("FETCH r after=5")[0].starts_with("ERR bad-argument "));
+
+    alice.expect("ACK r 2", "OK 2");
+    alice.expect("ACK r 1", "OK 2");
+    assert!(alice.ask("ACK r 5")[0].starts_with("ERR bad-argument "));
+    assert_eq!(timeless(alice.ask("FETCH r")), [all[2], all[3], "END r 4 1 4"]);
+    alice.expect("ACK r", "OK 4");
+    assert_eq!(alice.ask("FETCH r"), ["END r 4 1 4"]);
+
+    // Another device has a cursor of its own.
+    let mut desk = daemon.lines("alice/desk");
+    desk.expect("JOIN r", "OK cursor=0 last=4");
+    assert_eq!(timeless(desk.ask("FETCH r")), all);
+}
+
+#[test]
+fn an_ack_without_a_seq_covers_what_was_handed_over_and_nothing_skipped() {
+    let daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN r");
+    for n in 1..=5 {
+        alice.expect(&format!("SEND r {n}"), &format!("OK {n}"));
+    }
+    alice.expect("ACK r", "OK 0");
+    assert_eq!(alice.ask("FETCH r after=3").len(), 3);
+    alice.expect("ACK r", "OK 0");
+    assert_eq!(alice.ask("FETCH r 2").len(), 3);
+    alice.expect("ACK r", "OK 2");
+}
+
+#[test]
+fn read_is_a_loop_of_one_word() {
+    let daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN r");
+    for n in 1..=3 {
+        alice.expect(&format!("SEND r {n}"), &format!("OK {n}"));
+    }
+    assert_eq!(timeless(alice.ask("READ r 2")), ["MSG r 1 TIME alice 1", "MSG r 2 TIME alice 2", "END r 2 1 3"]);
+    // Another connection still gets them: nobody has said yet that they arrived.
+    assert_eq!(daemon.lines("alice").ask("READ r").len(), 4);
+    assert_eq!(timeless(alice.ask("READ r 2")), ["MSG r 3 TIME alice 3", "END r 3 1 3"]);
+    assert_eq!(alice.ask("READ r"), ["END r 3 1 3"]);
+    assert_eq!(daemon.lines("alice").ask("READ r"), ["END r 3 1 3"]);
+}
+
+#[test]
+fn follow_hands_over_the_backlog_and_goes_on_live() {
+    let daemon = Daemon::start();
+    let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
+    alice.ask("JOIN r");
+    bob.ask("JOIN r");
+    alice.expect("SEND r old", "OK 1");
+    bob.expect("FOLLOW r", "OK after=0");
+    let next = |lines: &mut Lines| timeless(vec![lines.line().unwrap()]).remove(0);
+    assert_eq!(next(&mut bob), "MSG r 1 TIME alice old");
+    alice.expect("SEND r new", "OK 2");
+    assert_eq!(next(&mut bob), "MSG r 2 TIME alice new");
+    bob.expect("ACK r", "OK 2");
+    bob.expect("UNFOLLOW r", "OK");
+    alice.expect("SEND r unseen", "OK 3");
+    // Had it been pushed, it would come before the answer.
+    bob.expect("PING", "OK pong");
+    bob.expect("FOLLOW r", "OK after=2");
+    assert_eq!(next(&mut bob), "MSG r 3 TIME alice unseen");
+}
+
+#[test]
+fn watch_tells_of_rooms_that_appear_and_change() {
+    let daemon = Daemon::start();
+    let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
+    alice.expect("CREATE a first", "OK");
+    bob.expect("WATCH", "OK");
+    // A change may be told more than once, and two changes at once; what counts is what is said last.
+    let until = |lines: &mut Lines, wanted: &str| {
+        while timeless(vec![lines.line().unwrap()]) != [wanted] {}
+    };
+    until(&mut bob, "ROOM a 0 0 - TIME first");
+    alice.expect("CREATE b", "OK");
+    until(&mut bob, "ROOM b 0 0 - TIME");
+    alice.expect("JOIN b", "OK cursor=0 last=0");
+    until(&mut bob, "ROOM b 1 0 - TIME");
+    alice.expect("SEND b x", "OK 1");
+    until(&mut bob, "ROOM b 1 1 - TIME");
+    bob.expect("UNWATCH", "OK");
+    alice.expect("CREATE c", "OK");
+    bob.expect("PING", "OK pong");
+}
+
+#[test]
+fn help_stats_ping_and_quit() {
+    let daemon = Daemon::start();
+    let mut lines = Lines::connect(daemon.address());
+    let help = lines.ask("HELP");
+    assert_eq!(*help.last().unwrap(), format!("OK {}", help.len() - 1));
+    for verb in ["HELLO", "SENDB", "UNWATCH", "QUIT"] {
+        assert!(help.iter().any(|line| line.starts_with(&format!("HELP {verb}"))), "{verb}");
+    }
+    let one = lines.ask("HELP send");
+    assert!(one[0].starts_with("HELP SEND ") && one[1] == "OK 1", "{one:?}");
+    assert!(lines.ask("HELP me")[0].starts_with("ERR bad-argument "));
+    lines.ask("HELLO a");
+    lines.ask("JOIN r");
+    lines.expect("SEND r x", "OK 1");
+    let stats = lines.ask("STATS").remove(0);
+    let figures: Vec<(&str, u64)> = stats
+        .strip_prefix("OK ")
+        .unwrap()
+        .split(' ')
+        .map(|figure| {
+            let (name, value) = figure.split_once('=').unwrap();
+            (name, value.parse().unwrap())
+        })
+        .collect();
+    assert!(figures.contains(&("connections", 1)), "{stats}");
+    lines.send("@q QUIT\nPING");
+    assert_eq!(lines.rest(), "@q OK bye\n");
+}
+
+#[test]
+fn every_error_says_its_code_and_the_connection_goes_on() {
+    let daemon = Daemon::start();
+    let mut lines = Lines::connect(daemon.address());
+    lines.expect("PING", "OK pong");
+    let long_name = "n".repeat(65);
+    let commands = ["NICK x", "CREATE r", "JOIN r", "LEAVE r", "SEND r x", "FETCH r", "READ r", "ACK r", "FOLLOW r"];
+    for command in commands.iter().chain(&["UNFOLLOW r", "ROOMS", "WATCH", "UNWATCH", "WHO r", "STATS"]) {
+        assert!(lines.ask(command)[0].starts_with("ERR hello-first "), "{command}");
+    }
+    for hello in ["HELLO", "HELLO a b c", "HELLO a=b", "HELLO /x", "HELLO a/", &format!("HELLO {long_name}")] {
+        assert!(lines.ask(hello)[0].starts_with("ERR bad-argument "), "{hello}");
+    }
+    assert!(lines.ask("HELLO a")[0].starts_with("OK "));
+    lines.ask("JOIN mine");
+    daemon.lines("other").ask("JOIN theirs");
+    for (command, code) in [
+        ("NOPE", "bad-command"),
+        ("GET / HTTP/1.1", "bad-command"),
+        ("JOIN", "bad-argument"),
+        ("JOIN a=b", "bad-argument"),
+        ("JOIN \u{202e}x", "bad-argument"),
+        ("JOIN \x07", "bad-argument"),
+        (&format!("JOIN {long_name}"), "bad-argument"),
+        ("CREATE r \x1b[2J", "bad-argument"),
+        (&format!("CREATE r {}", "t".repeat(513)), "bad-argument"),
+        (&format!("NICK {}", "가".repeat(33)), "bad-argument"),
+        ("SEND mine", "bad-argument"),
+        (&format!("SEND id={long_name} mine x"), "bad-argument"),
+        ("SEND id= mine x", "bad-argument"),
+        ("ACK mine 1", "bad-argument"),
+        (&format!("SEND mine {}", "x".repeat(65_537)), "too-long"),
+        ("SEND theirs x", "not-joined"),
+        ("FETCH theirs", "not-joined"),
+        ("READ theirs", "not-joined"),
+        ("ACK theirs", "not-joined"),
+        ("FOLLOW theirs", "not-joined"),
+        ("LEAVE theirs", "not-joined"),
+        ("SEND nowhere x", "no-room"),
+        ("FETCH nowhere", "no-room"),
+        ("READ nowhere", "no-room"),
+        ("ACK nowhere", "no-room"),
+        ("FOLLOW nowhere", "no-room"),
+        ("UNFOLLOW nowhere", "no-room"),
+        ("LEAVE nowhere", "no-room"),
+        ("WHO nowhere", "no-room"),
+        ("CREATE mine", "room-exists"),
+        ("HELLO b", "denied"),
+    ] {
+        let answer = lines.ask(&format!("@t {command}"));
+        let text = answer[0].strip_prefix(&format!("@t ERR {code} "));
+        assert!(text.is_some_and(|text| text.len() > 5), "{command:.40}: {answer:?}");
+    }
+    lines.send_bytes(b"SEND mine \xff\n");
+    let answer = lines.answer();
+    assert!(answer[0].starts_with("ERR not-utf8 ") && answer[0].contains("SENDB"), "{answer:?}");
+    lines.send_bytes(&[b"SENDB mine 70000\n", &[b'\n'; 70_000][..], b"\n"].concat());
+    assert!(lines.answer()[0].starts_with("ERR too-long "));
+    // Nothing of all that was stored.
+    assert_eq!(lines.ask("FETCH mine"), ["END mine 0 1 0"]);
+}
+
+#[test]
+fn what_is_no_client_is_told_so_and_closed() {
+    let daemon = Daemon::start();
+    for (bytes, code) in [
+        (&b"GET / HTTP/1.1\r\nHELLO a\r\nJOIN r\r\n\r\n"[..], "hello-first"),
+        (b"JOIN r\n", "hello-first"),
+        (b"\x16\x03\x01\x02\x00", "bad-command"),
+        (b"\x80hello", "bad-command"),
+        (b"7\n", "bad-command"),
+        (b"HELLO a\nJOIN r\nSENDB r many\n", "bad-argument"),
+    ] {
+        let mut lines = Lines::connect(daemon.address());
+        lines.send_bytes(bytes);
+        let rest = lines.rest();
+        let last = rest.lines().last().unwrap();
+        assert!(last.starts_with(&format!("ERR {code} ")), "{}: {rest}", bytes.escape_ascii());
+        assert_eq!(rest.matches("ERR ").count(), 1, "{rest}");
+    }
+    let mut frames = Frames::connect(daemon.address());
+    frames.send_bytes(&[0, 0, 0, 3, 1, 2, 3]);
+    assert_eq!(frames.closing().code, ErrorCode::BadFrame);
+    assert!(frames.frame().is_none());
+    let mut frames = Frames::connect(daemon.address());
+    let (_, reply) = frames.ask(Command::Rooms);
+    assert!(matches!(reply, Reply::Error(refusal) if refusal.code == ErrorCode::HelloFirst));
+}
