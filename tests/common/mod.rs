@@ -244,9 +244,19 @@ impl Lines {
 
     /// Everything up to the end of the stream.
     pub fn rest(&mut self) -> String {
-        let mut rest = String::new();
-        self.reader.read_to_string(&mut rest).unwrap();
+        String::from_utf8(self.rest_bytes()).unwrap()
+    }
+
+    /// The same where it may be no text.
+    pub fn rest_bytes(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.reader.read_to_end(&mut rest).unwrap();
         rest
+    }
+
+    /// The same connection, for another thread to write to.
+    pub fn another(&self) -> TcpStream {
+        self.reader.get_ref().try_clone().unwrap()
     }
 }
 

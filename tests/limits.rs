@@ -1,0 +1,142 @@
+//! The limits that an operator sets, and those that protect memory.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::{Daemon, Frames, Lines, wait_until};
+use dantok::protocol::{Command, ErrorCode, Reply};
+
+fn refused(reply: &Reply) -> Option<(ErrorCode, &str)> {
+    match reply {
+        Reply::Error(refusal) => Some((refusal.code, &refusal.text)),
+        _ => None,
+    }
+}
+
+#[test]
+fn one_connection_too_many_is_told_so_in_its_own_framing() {
+    let daemon = Daemon::start_with(&["--max-connections", "2"]);
+    // The one that asked whether the daemon is ready may still be on its way out.
+    let mut held = Vec::new();
+    wait_until("two connections are there", || {
+        let mut lines = Lines::connect(daemon.address());
+        if lines.ask("PING")[0] == "OK pong" {
+            held.push(lines);
+        }
+        held.len() == 2
+    });
+    let mut lines = Lines::connect(daemon.address());
+    lines.send("HELLO late");
+    assert_eq!(lines.rest(), "ERR limit at most 2 connections\n");
+    let mut frames = Frames::connect(daemon.address());
+    frames.send(Command::Ping);
+    let refusal = frames.closing();
+    assert_eq!((refusal.code, &*refusal.text), (ErrorCode::Limit, "at most 2 connections"));
+    assert!(frames.frame().is_none());
+    // Those that are there go on, and a place that is given up is taken.
+    assert!(held[0].ask("HELLO early")[0].starts_with("OK "));
+    held[1].send("QUIT");
+    assert_eq!(held[1].rest(), "OK bye\n");
+    wait_until("the place is free", || Lines::connect(daemon.address()).ask("PING")[0] == "OK pong");
+    held[0].expect("PING", "OK pong");
+}
+
+#[test]
+fn a_connection_that_says_no_hello_is_closed() {
+    let daemon = Daemon::start_with(&["--hello-timeout", "300ms"]);
+    let mut silent = Lines::connect(daemon.address());
+    assert_eq!(silent.rest(), "");
+    // Commands that need no HELLO do not buy time.
+    let mut idle = Lines::connect(daemon.address());
+    idle.expect("PING", "OK pong");
+    assert!(idle.rest().starts_with("ERR hello-first "));
+
+    for first in [&b"H"[..], b"\x00\x00\x04\x00"] {
+        let mut slow = Lines::connect(daemon.address());
+        let mut drip = slow.another();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                use std::io::Write;
+                let mut bytes = first.iter().chain(std::iter::repeat(&b'\0'));
+                // Ends with the connection, or when the other side has seen its end.
+                while !done.load(Ordering::Relaxed) && drip.write_all(&[*bytes.next().unwrap()]).is_ok() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+            let rest = slow.rest_bytes();
+            done.store(true, Ordering::Relaxed);
+            let text = String::from_utf8_lossy(&rest);
+            assert!(text.contains("no HELLO within 0.3 s"), "{text}");
+        });
+    }
+
+    // One that said it stays: a second one's end is later than its own would have been.
+    let mut known = daemon.lines("known");
+    assert_eq!(Lines::connect(daemon.address()).rest(), "");
+    known.expect("PING", "OK pong");
+}
+
+#[test]
+fn a_large_length_is_refused_before_its_bytes_come() {
+    let daemon = Daemon::start();
+    let mut frames = Frames::connect(daemon.address());
+    frames.send_bytes(&[0x00, 0xff, 0xff, 0xff]);
+    assert_eq!(frames.closing().code, ErrorCode::TooLong);
+    assert!(frames.frame().is_none());
+    // A body just over the limit is refused by itself.
+    let mut frames = daemon.frames("a");
+    frames.ask(Command::Join { room: "r".to_owned() });
+    let send = |length| Command::Send { room: "r".to_owned(), id: None, body: vec![0; length].into() };
+    assert_eq!(refused(&frames.ask(send(65_537)).1).unwrap().0, ErrorCode::TooLong);
+    assert_eq!(frames.ask(send(65_536)).1, Reply::Sent { seq: 1, dup: false });
+}
+
+#[test]
+fn a_line_of_two_mebibytes_is_refused_and_the_next_one_is_not() {
+    let daemon = Daemon::start();
+    let mut lines = daemon.lines("a");
+    lines.expect("JOIN r", "OK cursor=0 last=0");
+    let long = "x".repeat(2 * 1024 * 1024);
+    let answer = lines.ask(&format!("SEND r {long}"));
+    assert!(answer[0].starts_with("ERR too-long ") && answer[0].contains("65536"), "{answer:?}");
+    lines.send_bytes(&[format!("@1 SENDB r {}\n", long.len()).as_bytes(), long.as_bytes(), b"\n"].concat());
+    assert!(lines.answer()[0].starts_with("@1 ERR too-long "));
+    lines.expect("SEND r short", "OK 1");
+    lines.expect(&format!("SEND r {}", &long[..65_536]), "OK 2");
+}
+
+#[test]
+fn rooms_and_joined_rooms_are_bounded() {
+    let daemon = Daemon::start_with(&["--max-rooms", "3", "--max-joined-rooms", "2"]);
+    let mut alice = daemon.lines("alice");
+    // Pipelined, so that some of it may come in one commit.
+    alice.send("JOIN a\nJOIN b\nJOIN c\nJOIN a\nCREATE c\nCREATE d\nLEAVE a\nJOIN c\nJOIN d");
+    let answers: Vec<String> = (0..9).map(|_| alice.line().unwrap()).collect();
+    let full = "ERR limit at most 3 rooms";
+    let joined = "ERR limit at most 2 joined rooms of one client";
+    let new = "OK cursor=0 last=0";
+    assert_eq!(answers, [new, new, joined, new, "OK", full, "OK", new, joined]);
+    let mut bob = daemon.lines("bob");
+    bob.expect("JOIN d", full);
+    bob.expect("JOIN a", new);
+    let mut desk = daemon.lines("alice/desk");
+    desk.expect("JOIN a", new);
+}
+
+#[test]
+fn requests_a_second_are_bounded_on_each_connection() {
+    let daemon = Daemon::start_with(&["--max-requests-per-second", "5"]);
+    let mut lines = daemon.lines("a");
+    // A hundred at once: more than five are not granted unless it takes a second, and then most are refused all the same.
+    lines.send(&vec!["PING"; 100].join("\n"));
+    let answers: Vec<String> = (0..100).map(|_| lines.line().unwrap()).collect();
+    let limit = "ERR limit at most 5 requests a second on one connection";
+    assert!(answers.iter().all(|answer| answer == "OK pong" || answer == limit), "{answers:?}");
+    assert_eq!(answers[0], "OK pong");
+    assert!(answers.iter().any(|answer| answer == limit), "{answers:?}");
+    assert_eq!(daemon.frames("b").ask(Command::Ping).1, Reply::Pong);
+    wait_until("it goes on", || lines.ask("PING")[0] == "OK pong");
+}
