@@ -1,0 +1,161 @@
+//! The same script in both framings: the same answers, and the same log on disk.
+
+mod common;
+
+use bytes::{Bytes, BytesMut};
+use common::{Daemon, Frames, Lines};
+use dantok::protocol::line::{LineDecoder, encode_item, encode_reply, encode_request};
+use dantok::protocol::{Command, Incoming, Item, Reply, Tag};
+use tokio_util::codec::Decoder;
+
+/// Any bytes that a body may be made of.
+const BODIES: [&[u8]; 6] =
+    [b"plain", " 단톡  방 👩\u{200d}💻 ".as_bytes(), b"\x00\xff\n\r\n", b"", b"\\n\x1b[2J\t", b"trailing\r"];
+
+fn script() -> Vec<Command> {
+    let room = || "r".to_owned();
+    let send = |id: Option<&str>, body: &'static [u8]| Command::Send {
+        room: room(),
+        id: id.map(str::to_owned),
+        body: Bytes::from_static(body),
+    };
+    let mut script = vec![
+        Command::Hello { version: 1, client: "alice/phone".to_owned(), token: None },
+        Command::Rooms,
+        Command::Join { room: "x=y".to_owned() },
+        Command::Send { room: room(), id: None, body: Bytes::from_static(b"too early") },
+        Command::Create { room: room(), topic: "무슨 이야기든".to_owned() },
+        Command::Create { room: room(), topic: String::new() },
+        Command::Follow { room: room() },
+        Command::Join { room: room() },
+        Command::Nick { nick: "앨리스".to_owned() },
+        Command::Nick { nick: "n".repeat(33) },
+        Command::Read { room: room(), max: None },
+    ];
+    script.extend(BODIES.map(|body| send(None, body)));
+    script.extend([
+        send(Some("m1"), b"once"),
+        send(Some("m1"), b"once"),
+        send(Some("m1"), b"twice"),
+        Command::Fetch { room: room(), after: None, max: None },
+        Command::Fetch { room: room(), after: Some(2), max: Some(2) },
+        Command::Fetch { room: room(), after: Some(99), max: None },
+        Command::Read { room: room(), max: Some(2) },
+        Command::Read { room: room(), max: Some(1) },
+        Command::Ack { room: room(), seq: None },
+        Command::Ack { room: room(), seq: Some(1) },
+        Command::Ack { room: room(), seq: Some(99) },
+        Command::Rooms,
+        Command::Who { room: room() },
+        Command::Who { room: "nowhere".to_owned() },
+        Command::Help { verb: None },
+        Command::Help { verb: Some("nope".to_owned()) },
+        Command::Leave { room: room() },
+        Command::Leave { room: room() },
+        Command::Unfollow { room: room() },
+        Command::Hello { version: 1, client: "bob".to_owned(), token: None },
+        Command::Unwatch,
+        Command::Ping,
+        Command::Quit,
+    ]);
+    script
+}
+
+fn by_frames(daemon: &Daemon) -> Vec<String> {
+    let mut frames = Frames::connect(daemon.address());
+    let answers = script().into_iter().map(|command| {
+        let (items, reply) = frames.ask(command);
+        shown(items, &reply)
+    });
+    answers.collect()
+}
+
+/// An answer as the line protocol has it, without the times.
+fn shown(items: Vec<Item>, reply: &Reply) -> String {
+    let mut text = Vec::new();
+    for mut item in items {
+        match &mut item {
+            Item::Message(message) => message.time_ms = 0,
+            Item::Room(info) => info.active_ms = 0,
+            _ => {}
+        }
+        encode_item(&Tag::None, &item, &mut text);
+    }
+    encode_reply(&Tag::None, reply, &mut text);
+    String::from_utf8(text).unwrap()
+}
+
+fn by_lines(daemon: &Daemon) -> Vec<String> {
+    let mut lines = Lines::connect(daemon.address());
+    let answers = script().into_iter().map(|command| {
+        let mut bytes = Vec::new();
+        encode_request(&Tag::None, &command, &mut bytes);
+        lines.send_bytes(&bytes);
+        let answer = lines.answer().into_iter().map(|line| {
+            let mut words: Vec<&str> = line.split(' ').collect();
+            match words[0] {
+                "MSG" => words[3] = "1970-01-01T00:00:00.000Z",
+                "ROOM" => words[5] = "1970-01-01T00:00:00.000Z",
+                _ => {}
+            }
+            words.join(" ") + "\n"
+        });
+        answer.collect()
+    });
+    answers.collect()
+}
+
+/// What is stored, as a program sees it.
+fn stored(daemon: &Daemon) -> Vec<(u64, String, Bytes)> {
+    let mut auditor = daemon.frames("auditor");
+    auditor.ask(Command::Join { room: "r".to_owned() });
+    let (items, _) = auditor.ask(Command::Fetch { room: "r".to_owned(), after: None, max: None });
+    let message = |item| match item {
+        Item::Message(message) => (message.seq, message.client.to_string(), message.body),
+        other => panic!("{other:?}"),
+    };
+    items.into_iter().map(message).collect()
+}
+
+#[test]
+fn both_framings_answer_and_store_the_same() {
+    // The script means the same in both, to begin with.
+    let mut bytes = BytesMut::new();
+    for command in script() {
+        let mut line = Vec::new();
+        encode_request(&Tag::None, &command, &mut line);
+        bytes.extend_from_slice(&line);
+    }
+    let mut decoder = LineDecoder::new(65_536);
+    for command in script() {
+        let decoded = decoder.decode(&mut bytes).unwrap();
+        assert_eq!(decoded, Some(Incoming::Request { tag: Tag::None, command }));
+    }
+
+    let (mut first, mut second) = (Daemon::start(), Daemon::start());
+    let (frames, lines) = (by_frames(&first), by_lines(&second));
+    for ((command, frames), lines) in script().iter().zip(&frames).zip(&lines) {
+        assert_eq!(frames, lines, "{command:?}");
+    }
+    assert_eq!(frames.len(), lines.len());
+    let expected: Vec<(u64, String, Bytes)> = BODIES
+        .into_iter()
+        .chain([&b"once"[..]])
+        .enumerate()
+        .map(|(n, body)| (n as u64 + 1, "alice".to_owned(), Bytes::from_static(body)))
+        .collect();
+    assert_eq!(stored(&first), expected);
+    assert_eq!(stored(&second), expected);
+    // And after a crash, each read in the framing that did not write it.
+    first.start_again();
+    second.start_again();
+    assert_eq!(stored(&second), expected);
+    let mut reader = first.lines("reader");
+    reader.ask("JOIN r");
+    let fetched = reader.ask("FETCH r");
+    for (line, (seq, _, body)) in fetched.iter().zip(&expected) {
+        let text = line.splitn(6, ' ').nth(5).unwrap();
+        assert_eq!(dantok::protocol::text::unescape(text).as_deref(), Some(&body[..]), "{seq}");
+    }
+    assert_eq!(fetched.len(), expected.len() + 1);
+}
