@@ -153,6 +153,8 @@ struct Connection {
     held: Option<Incoming>,
     /// No more bytes come, or none are taken any more.
     ended: bool,
+    /// The daemon stops; the peer may not be done.
+    stopped: bool,
     /// Nothing more is carried out.
     closing: bool,
 }
@@ -188,10 +190,11 @@ pub async fn serve(stream: TcpStream, hub: Arc<Hub>, stop: watch::Receiver<bool>
         pending: VecDeque::new(),
         held: None,
         ended: false,
+        stopped: false,
         closing: false,
     };
     connection.run(deadline, stop).await?;
-    if connection.ended {
+    if connection.ended && !connection.stopped {
         return connection.output.socket.shutdown().await;
     }
     linger(connection.socket, connection.output.socket).await
@@ -369,13 +372,14 @@ impl Connection {
     /// The daemon stops: what has arrived is still carried out, and no more.
     fn last_read(&mut self) {
         let until = self.input.len() + LAST_READ_BYTES;
-        while self.input.len() < until && self.held.is_none() {
+        while self.input.len() < until {
             self.input.reserve(READ_BYTES);
             if !self.socket.try_read_buf(&mut self.input).is_ok_and(|read| read > 0) {
                 break;
             }
         }
         self.ended = true;
+        self.stopped = true;
     }
 }
 
