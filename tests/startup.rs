@@ -1,0 +1,269 @@
+//! How the daemon starts, how it refuses to, and how it stops.
+
+mod common;
+
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::{Daemon, Lines};
+
+fn dantok(args: &[&str], env: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dantok")).args(args).env_clear().envs(env.iter().copied()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_second_daemon_on_the_same_data_is_refused() {
+    let daemon = Daemon::start();
+    let (status, said) = daemon.try_start();
+    assert_eq!(status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.contains("another dantok is running") && last.contains(daemon.data_dir().to_str().unwrap()), "{said}");
+    daemon.lines("a").expect("PING", "OK pong");
+}
+
+#[test]
+fn what_can_not_be_is_refused_by_name_with_exit_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap();
+    for (args, env, named) in [
+        (&["--retention", "23h"][..], &[][..], &["--retention", "24h", "--allow-short-retention"][..]),
+        (&[], &[("DANTOK_RETENTION", "1s")], &["$DANTOK_RETENTION", "24h"]),
+        (&["serve", "--max-body", "2MiB"], &[], &["--max-body", "1MiB"]),
+        (&["config", "--config", "/nowhere/x.toml"], &[], &["/nowhere/x.toml"]),
+        (&["--no-such-flag"], &[], &["--no-such-flag"]),
+    ] {
+        let mut env = env.to_vec();
+        env.push(("DANTOK_DATA_DIR", data));
+        let output = dantok(args, &env);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(named.iter().all(|name| said.contains(name)), "{args:?}: {said}");
+    }
+    assert!(!dir.path().join("data").exists());
+    // An address that is taken is no matter of usage.
+    let daemon = Daemon::start();
+    let taken = daemon.address().to_string();
+    let output = dantok(&["--listen", &taken, "--data-dir", data], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&taken), "{}", text(&output.stderr));
+}
+
+#[test]
+fn config_shows_every_value_with_its_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("dantok.toml");
+    std::fs::write(&file, "max-rooms = 7\nmax-body = \"1KiB\"\nretention = \"48h\"\n").unwrap();
+    let file = file.to_str().unwrap();
+    let env = [("DANTOK_MAX_BODY", "2KiB"), ("DANTOK_RETENTION", "72h"), ("STATE_DIRECTORY", "/var/lib/dantok")];
+    let output = dantok(&["config", "--config", file, "--retention", "4days"], &env);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    for (name, value, source) in [
+        ("retention", "\"4days\"", "--retention"),
+        ("max-body", "2048", "$DANTOK_MAX_BODY"),
+        ("max-rooms", "7", &format!("{file}: max-rooms")),
+        ("data-dir", "\"/var/lib/dantok\"", "$STATE_DIRECTORY"),
+        ("hello-timeout", "\"30s\"", "default"),
+    ] {
+        let line = shown.lines().find(|line| line.starts_with(&format!("{name} = "))).unwrap();
+        let (setting, comment) = line.split_once('#').unwrap();
+        assert_eq!(setting.trim_end(), format!("{name} = {value}"));
+        assert_eq!(comment.trim(), source);
+    }
+    // It is a file that is taken again.
+    let again = dir.path().join("again.toml");
+    std::fs::write(&again, shown).unwrap();
+    let output = dantok(&["config", "--config", again.to_str().unwrap()], &[]);
+    let bare = |shown: &str| {
+        shown.lines().map(|line| line.split('#').next().unwrap().trim_end().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(bare(text(&output.stdout)), bare(shown));
+}
+
+/// Pipelines all of it, stops the daemon at once, and checks that every command was answered.
+fn stop_under(daemon: &mut Daemon, commands: &str, expected: &[String]) {
+    let mut lines = daemon.lines("a");
+    lines.ask("JOIN r");
+    // What is written to a socket on this machine has arrived when the write returns.
+    lines.send_bytes(commands.as_bytes());
+    daemon.signal("TERM");
+    let rest = lines.rest();
+    let answers: Vec<&str> = rest.lines().collect();
+    assert_eq!(answers.len(), expected.len(), "of {} answers, the last is {:?}", expected.len(), answers.last());
+    assert_eq!(answers, expected);
+    drop(lines);
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn sigterm_answers_everything_that_was_received() {
+    const SENDS: u64 = 3000;
+    let mut daemon = Daemon::start();
+    let sends: String = (1..=SENDS).map(|n| format!("SEND r {n}\n")).collect();
+    let oks: Vec<String> = (1..=SENDS).map(|seq| format!("OK {seq}")).collect();
+    stop_under(&mut daemon, &format!("{sends}SEND r half a comma"), &oks);
+    daemon.start_again();
+    let fetched = daemon.lines("a").ask("FETCH r");
+    assert_eq!(fetched.len() as u64, SENDS + 1);
+    assert_eq!(*fetched.last().unwrap(), format!("END r {SENDS} 1 {SENDS}"));
+    assert!(fetched[fetched.len() - 2].ends_with(&format!(" a {SENDS}")));
+}
+
+#[test]
+fn sigterm_answers_what_waits_for_its_turn() {
+    const SENDS: u64 = 1500;
+    let mut daemon = Daemon::start();
+    // A PING waits until the SEND before it is answered; so almost all of this waits in the socket.
+    let commands: String = (1..=SENDS).map(|n| format!("SEND r {n}\n@{n} PING\n")).collect();
+    let answers: Vec<String> = (1..=SENDS).flat_map(|n| [format!("OK {n}"), format!("@{n} OK pong")]).collect();
+    stop_under(&mut daemon, &commands, &answers);
+    daemon.start_again();
+    assert_eq!(daemon.lines("a").ask("FETCH r").len() as u64, SENDS + 1);
+}
+
+#[test]
+fn sigterm_answers_all_that_it_stores_while_more_keeps_coming() {
+    let mut daemon = Daemon::start();
+    let mut lines = daemon.lines("a");
+    lines.ask("JOIN r");
+    let mut socket = lines.another();
+    let answered = Arc::new(AtomicU64::new(0));
+    let seen = answered.clone();
+    let sender = std::thread::spawn(move || {
+        // A hundred are always under way, until nobody is there any more.
+        let mut sent = 0;
+        loop {
+            while sent >= seen.load(Ordering::Relaxed) + 100 {
+                std::thread::yield_now();
+            }
+            sent += 1;
+            if socket.write_all(format!("SEND r {sent}\n").as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut next = || {
+        let line = lines.line()?;
+        assert_eq!(line, format!("OK {}", answered.fetch_add(1, Ordering::Relaxed) + 1));
+        Some(())
+    };
+    (0..1000).for_each(|_| next().unwrap());
+    daemon.signal("TERM");
+    while next().is_some() {}
+    let count = answered.swap(u64::MAX / 2, Ordering::Relaxed);
+    drop(lines);
+    sender.join().unwrap();
+    assert_eq!(daemon.wait().code(), Some(0));
+    daemon.start_again();
+    let end = daemon.lines("a").ask("FETCH r").pop().unwrap();
+    assert_eq!(end, format!("END r {count} 1 {count}"));
+}
+
+#[test]
+fn sigint_stops_idle_connections_too() {
+    let mut daemon = Daemon::start();
+    let (mut known, mut silent) = (daemon.lines("a"), Lines::connect(daemon.address()));
+    daemon.signal("INT");
+    assert_eq!((known.rest(), silent.rest()), (String::new(), String::new()));
+    drop((known, silent));
+    assert_eq!(daemon.wait().code(), Some(0));
+    daemon.start_again();
+}
+
+/// A daemon that was killed after five messages, each a commit of its own behind that of the JOIN.
+fn killed_after_five() -> Daemon {
+    let mut daemon = Daemon::start();
+    let mut lines = daemon.lines("a");
+    lines.expect("JOIN r", "OK cursor=0 last=0");
+    for n in 1..=5 {
+        lines.expect(&format!("SEND r message {n}"), &format!("OK {n}"));
+    }
+    daemon.kill();
+    daemon
+}
+
+/// The journal's file with records, and where in it each record begins and what is behind the last.
+fn journal(daemon: &Daemon) -> (PathBuf, Vec<u64>, u64) {
+    for entry in std::fs::read_dir(daemon.data_dir().join("journal")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let mut records = Vec::new();
+        let mut at = 64;
+        while bytes.get(at..at + 4).is_some_and(|magic| magic == b"DTKR") {
+            records.push(at as u64);
+            let length = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()) as usize;
+            at += (24 + length).next_multiple_of(16);
+        }
+        if path.extension().is_some_and(|end| end == "journal") && !records.is_empty() {
+            return (path, records, at as u64);
+        }
+    }
+    panic!("no journal with records");
+}
+
+fn flip(path: &PathBuf, at: u64) {
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+}
+
+#[test]
+fn a_damaged_record_in_the_middle_stops_the_start() {
+    let mut daemon = killed_after_five();
+    let (path, records, _) = journal(&daemon);
+    assert_eq!(records.len(), 6);
+    for (what, at) in [("magic", 0), ("length", 4), ("commit", 8), ("checksum", 16), ("payload", 26)] {
+        flip(&path, records[2] + at);
+        let before = std::fs::read(&path).unwrap();
+        let (status, said) = daemon.try_start();
+        assert_eq!(status.code(), Some(1), "{what}: {said}");
+        let last = said.lines().last().unwrap();
+        assert!(last.contains(path.to_str().unwrap()) && last.contains("damaged"), "{what}: {said}");
+        assert_eq!(std::fs::read(&path).unwrap(), before, "{what}: the damaged file was touched");
+        flip(&path, records[2] + at);
+    }
+    daemon.start_again();
+    assert_eq!(daemon.lines("a").ask("FETCH r").len(), 6);
+}
+
+#[test]
+fn a_commit_that_was_torn_is_cut() {
+    let mut daemon = killed_after_five();
+    let (path, records, end) = journal(&daemon);
+    // A sixth, of which the first half got to the disk: nobody was told that it is stored.
+    let bytes = std::fs::read(&path).unwrap();
+    let last = &bytes[records[5] as usize..end as usize];
+    let mut torn = last[..last.len() / 2].to_vec();
+    torn[8] += 1;
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&torn, end).unwrap();
+    daemon.start_again();
+    let fetched = daemon.lines("a").ask("FETCH r");
+    assert_eq!(fetched.len(), 6, "{fetched:?}");
+    assert_eq!(fetched[5], "END r 5 1 5");
+    assert!(daemon.log().contains("cut"), "it says nothing of the cut");
+    daemon.lines("a").expect("SEND r message 6", "OK 6");
+    daemon.start_again();
+    assert_eq!(daemon.lines("a").ask("FETCH r").len(), 7);
+}
+
+#[test]
+fn the_last_record_broken_is_cut_too() {
+    let mut daemon = killed_after_five();
+    let (path, records, _) = journal(&daemon);
+    flip(&path, records[5] + 26);
+    daemon.start_again();
+    // From the journal alone it can't be told from a torn one. The last message may have been in the store already.
+    let fetched = daemon.lines("a").ask("FETCH r");
+    assert!(fetched.len() >= 5 && fetched[3].ends_with(" a message 4"), "{fetched:?}");
+}
