@@ -1,0 +1,146 @@
+//! A room has one order: every reader sees it, live or later, and each sender's own order is kept in it.
+
+mod common;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Barrier;
+
+use common::{Daemon, Frames, Lines};
+use dantok::protocol::{Command, Item, Reply};
+
+const SENDERS: usize = 8;
+const MESSAGES: usize = 500;
+const TOTAL: usize = SENDERS * MESSAGES;
+const PIPELINED: usize = 25;
+
+fn text(sender: usize, n: usize) -> String {
+    format!("{sender}:{n}")
+}
+
+/// Sends with pipelining; returns which seq each of its messages got.
+fn send_lines(mut lines: Lines, sender: usize, start: &Barrier) -> Vec<(u64, String)> {
+    lines.ask("JOIN r");
+    start.wait();
+    let mut sent = Vec::new();
+    for n in (0..MESSAGES).step_by(PIPELINED) {
+        let batch: String = (n..n + PIPELINED).map(|n| format!("SEND r {}\n", text(sender, n))).collect();
+        lines.send_bytes(batch.as_bytes());
+        for n in n..n + PIPELINED {
+            let answer = lines.line().unwrap();
+            sent.push((answer.strip_prefix("OK ").unwrap().parse().unwrap(), text(sender, n)));
+        }
+    }
+    sent
+}
+
+fn send_frames(mut frames: Frames, sender: usize, start: &Barrier) -> Vec<(u64, String)> {
+    frames.ask(Command::Join { room: "r".to_owned() });
+    start.wait();
+    let mut sent = Vec::new();
+    for n in (0..MESSAGES).step_by(PIPELINED) {
+        let ids: Vec<(u64, String)> = (n..n + PIPELINED)
+            .map(|n| {
+                let body = text(sender, n).into();
+                (frames.send(Command::Send { room: "r".to_owned(), id: None, body }), text(sender, n))
+            })
+            .collect();
+        for (id, text) in ids {
+            match frames.try_answer(id) {
+                Some((_, Reply::Sent { seq, dup: false })) => sent.push((seq, text)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    sent
+}
+
+/// The seq, sender and text of a MSG line.
+fn parsed(line: &str) -> (u64, String) {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [_, _, seq, _, client, text] = words[..] else { panic!("{line}") };
+    assert!(line.starts_with("MSG r ") && text.starts_with(&client.replace("sender-", "")), "{line}");
+    (seq.parse().unwrap(), text.to_owned())
+}
+
+fn message(item: Item) -> (u64, String) {
+    match item {
+        Item::Message(message) => (message.seq, String::from_utf8(message.body.to_vec()).unwrap()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn follow_lines(address: SocketAddr, name: &str, start: &Barrier) -> Vec<(u64, String)> {
+    let mut lines = Lines::connect(address);
+    lines.send(&format!("HELLO {name}\nJOIN r\nFOLLOW r"));
+    let greeted: Vec<String> = (0..3).map(|_| lines.line().unwrap()).collect();
+    assert!(greeted.iter().all(|line| line.starts_with("OK ")), "{greeted:?}");
+    start.wait();
+    (0..TOTAL).map(|_| parsed(&lines.line().unwrap())).collect()
+}
+
+fn follow_frames(mut frames: Frames, start: &Barrier) -> Vec<(u64, String)> {
+    frames.ask(Command::Join { room: "r".to_owned() });
+    assert_eq!(frames.ask(Command::Follow { room: "r".to_owned() }).1, Reply::Following { after: 0 });
+    start.wait();
+    (0..TOTAL).map(|_| message(frames.push())).collect()
+}
+
+#[test]
+fn all_readers_see_one_order_and_every_senders_own_in_it() {
+    let daemon = Daemon::start();
+    let start = &Barrier::new(SENDERS + 4);
+    let (sent, followed): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
+        let daemon = &daemon;
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                scope.spawn(move || {
+                    let name = format!("sender-{sender}");
+                    if sender % 2 == 0 {
+                        send_lines(daemon.lines(&name), sender, start)
+                    } else {
+                        send_frames(daemon.frames(&name), sender, start)
+                    }
+                })
+            })
+            .collect();
+        let followers: Vec<_> = (0..4)
+            .map(|follower| {
+                scope.spawn(move || {
+                    let name = format!("follower-{follower}");
+                    if follower % 2 == 0 {
+                        follow_lines(daemon.address(), &name, start)
+                    } else {
+                        follow_frames(daemon.frames(&name), start)
+                    }
+                })
+            })
+            .collect();
+        let sent = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
+        (sent, followers.into_iter().map(|follower| follower.join().unwrap()).collect())
+    });
+
+    let order = &followed[0];
+    let seqs: Vec<u64> = order.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(seqs, (1..=TOTAL as u64).collect::<Vec<_>>());
+    for (n, other) in followed.iter().enumerate() {
+        assert!(order == other, "follower {n} saw another order");
+    }
+    let mut lines = daemon.lines("later");
+    lines.ask("JOIN r");
+    let mut fetched = lines.ask("FETCH r");
+    assert_eq!(fetched.pop().unwrap(), format!("END r {TOTAL} 1 {TOTAL}"));
+    let fetched: Vec<(u64, String)> = fetched.iter().map(|line| parsed(line)).collect();
+    assert!(*order == fetched, "a later FETCH saw another order");
+
+    // Each got the seq that it was told, and its own order.
+    let by_seq: HashMap<u64, &String> = order.iter().map(|(seq, text)| (*seq, text)).collect();
+    let mut overtaken = false;
+    for sent in &sent {
+        assert_eq!(sent.len(), MESSAGES);
+        assert!(sent.is_sorted_by(|(first, _), (second, _)| first < second), "a sender's own order");
+        assert!(sent.iter().all(|(seq, text)| by_seq[seq] == text), "another seq than was told");
+        overtaken |= sent.last().unwrap().0 - sent[0].0 >= MESSAGES as u64;
+    }
+    assert!(overtaken, "they did not send at once: this showed nothing");
+}
