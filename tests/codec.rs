@@ -1,4 +1,5 @@
 //! Both codecs on any bytes, in any pieces; and tables of what literal bytes mean.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::{Bytes, BytesMut};
 use dantok::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
@@ -325,7 +326,7 @@ fn send(body: &'static [u8]) -> Command {
 fn literal_lines() {
     let long = vec![b'x'; BODY_MAX + ENVELOPE_BYTES + 1];
     let body = vec![b'y'; BODY_MAX];
-    let over = vec![b'z'; BODY_MAX + 1];
+    let over = [b'z'; BODY_MAX + 1];
     let join = |room: &str| Command::Join { room: room.to_owned() };
     let fetch = |after, max| Command::Fetch { room: "r".to_owned(), after, max };
     let table: Vec<(&str, Vec<u8>, Vec<Found>)> = vec![

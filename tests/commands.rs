@@ -1,4 +1,5 @@
 //! Every command of the line protocol and its answer, and every error that a client can provoke.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

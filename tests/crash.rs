@@ -1,4 +1,5 @@
 //! SIGKILL under load: every acknowledged message is there exactly once, seqs have no gaps, all see the same order.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The limits that an operator sets, and those that protect memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A person with `nc`, and a script with `printf … | nc -N`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The same script in both framings: the same answers, and the same log on disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

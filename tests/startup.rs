@@ -1,4 +1,5 @@
 //! How the daemon starts, how it refuses to, and how it stops.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

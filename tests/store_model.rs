@@ -1,4 +1,5 @@
 //! The store and the committer against a simple model in memory: append, retry, acknowledge, expire, reopen, in random order.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
