@@ -373,7 +373,7 @@ mod tests {
     fn written(dir: &Path, commits: usize) -> Journal {
         let mut journal = Journal::begin(dir, Recovered::default(), FILE_BYTES).unwrap();
         for n in 1..=commits {
-            assert_eq!(journal.append(&vec![n as u8; 100]).unwrap(), n as u64);
+            assert_eq!(journal.append(&[n as u8; 100]).unwrap(), n as u64);
         }
         journal
     }

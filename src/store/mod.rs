@@ -1,6 +1,6 @@
 //! What is on disk, and the promises about it: `durable`, `kept`, `honest failure`.
 //!
-//! A commit is durable in the [journal](mod@journal) when [`Writer::append`] returns. A [mover](mod@mover) takes it into
+//! A commit is durable in the [journal](mod@journal) when [`Writer::append`] returns. A mover takes it into
 //! [sled](mod@tables) later; until then, and for a while after, reads are served from [memory](mod@tail). Nothing outside this
 //! directory knows of any of them.
 //!
