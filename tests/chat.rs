@@ -1,4 +1,5 @@
 //! The chat example in pipes and on a terminal.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The client library over restarts of the daemon.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The Python example, which was written from protocol.md alone, against the real daemon.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What is past retention is not served, is said to be gone, and leaves its seqs; what is not is kept.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
