@@ -31,6 +31,7 @@ fn every_ok_comes_after_an_fdatasync_of_its_message() {
     let mut said = String::new();
     while !said.contains("attached") {
         if std::io::BufRead::read_line(&mut attached, &mut said).unwrap() == 0 {
+            strace.wait().unwrap();
             assert!(std::env::var_os("CI").is_none(), "strace can't attach: {said}");
             eprintln!("SKIPPED: strace can't attach: {said}");
             return;

@@ -173,7 +173,8 @@ impl LineDecoder {
                         self.state = State::Payload(payload);
                         return None;
                     }
-                    let body = buffer.split_to(payload.length).freeze();
+                    // A body of its own: a view would keep the whole of a read alive for as long as the message is in memory.
+                    let body = Bytes::copy_from_slice(&buffer.split_to(payload.length));
                     let command = Command::Send { room: payload.room, id: payload.id, body };
                     self.state = State::PayloadEnd(Some((payload.tag, command)));
                 }

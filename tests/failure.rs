@@ -1,0 +1,84 @@
+//! Honest failure: after a sync that fails nothing is acknowledged any more, and the daemon says why and ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use common::{Daemon, has_tool};
+
+/// Has the system calls of a daemon fail from now on; none where strace can't.
+fn inject(daemon: &Daemon, fault: &str) -> Option<Child> {
+    if !has_tool("strace") {
+        return None;
+    }
+    let calls = format!("trace={}", fault.split(':').next().unwrap());
+    let mut strace = Command::new("strace")
+        .args([
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            &calls,
+            "-e",
+            &format!("inject={fault}"),
+            "-p",
+            &daemon.pid().to_string(),
+        ])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(strace.stderr.take().unwrap()).lines();
+    // It names the threads that it found, in one line where there are several.
+    let said = lines.next().unwrap().unwrap();
+    if !said.contains("attached") {
+        assert!(std::env::var_os("CI").is_none(), "strace can't attach: {said}");
+        eprintln!("SKIPPED: strace can't attach: {said}");
+        strace.wait().unwrap();
+        return None;
+    }
+    Some(strace)
+}
+
+fn fails_honestly(fault: &str) {
+    let mut daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN lobby");
+    alice.expect("SEND id=1 lobby one", "OK 1");
+    let Some(mut strace) = inject(&daemon, fault) else { return };
+    // strace may not have seen the committer's thread yet: what is acknowledged until then counts.
+    let mut acknowledged = 1;
+    let refused = loop {
+        let answer = alice.ask(&format!("SEND id={0} lobby message {0}", acknowledged + 1)).remove(0);
+        if !answer.starts_with("OK ") {
+            break answer;
+        }
+        acknowledged += 1;
+    };
+    assert!(refused.starts_with("ERR storage "), "{refused}");
+    assert_eq!(daemon.wait().code(), Some(1));
+    let _ = strace.kill();
+    strace.wait().unwrap();
+    let log = daemon.log();
+    assert!(log.contains("ERROR") && log.contains(".journal: can't "), "{log}");
+
+    daemon.start_again();
+    let mut alice = daemon.lines("alice");
+    let stored = alice.ask("FETCH lobby").len() - 1;
+    // What was refused may be there or not, but once.
+    assert!(stored == acknowledged || stored == acknowledged + 1, "{stored} stored, {acknowledged} acknowledged");
+    let retry = format!("SEND id={0} lobby message {0}", acknowledged + 1);
+    assert!(alice.ask(&retry)[0].starts_with(&format!("OK {}", acknowledged + 1)));
+    assert_eq!(alice.ask("FETCH lobby").len() - 1, acknowledged + 1);
+}
+
+#[test]
+fn a_failed_fdatasync_ends_acknowledging() {
+    fails_honestly("fdatasync:error=EIO");
+}
+
+#[test]
+fn a_full_disk_ends_acknowledging() {
+    fails_honestly("pwrite64:error=ENOSPC");
+}
