@@ -1,0 +1,147 @@
+//! `protocol.md` and the sessions of `README.md`, played against the real daemon; the hex vectors, through the real codec.
+//!
+//! How a block is written is said in `protocol.md` under "The examples".
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "protocol_doc/blocks.rs"]
+mod blocks;
+mod common;
+#[path = "protocol_doc/player.rs"]
+mod player;
+#[path = "protocol_doc/tables.rs"]
+mod tables;
+#[path = "protocol_doc/vectors.rs"]
+mod vectors;
+
+use blocks::{blocks, read};
+use dantok::limits;
+use dantok::protocol::{ErrorCode, line};
+
+#[test]
+fn the_examples_were_really_exchanged() {
+    let doc = read("protocol.md");
+    let mut player = player::Player::start(&[]);
+    let mut played = 0;
+    for block in blocks(&doc) {
+        match block.kind {
+            "dantok" if block.retention.is_some() => continue,
+            "dantok" => block.lines().for_each(|(number, line)| player.line(number, line)),
+            "exchange" => vectors::play(&block, &mut player),
+            _ => continue,
+        }
+        played += 1;
+    }
+    player.finish();
+    assert!(played > 20, "only {played} examples were found: has the form of the blocks changed?");
+}
+
+#[test]
+fn the_examples_with_a_retention_were_really_exchanged() {
+    let doc = read("protocol.md");
+    let mut played = 0;
+    for block in blocks(&doc) {
+        let Some(retention) = block.retention else { continue };
+        let mut player = player::Player::start(&["--allow-short-retention", "--retention", retention]);
+        block.lines().for_each(|(number, line)| player.line(number, line));
+        player.finish();
+        played += 1;
+    }
+    assert!(played > 0, "none was found: has the form of the blocks changed?");
+}
+
+#[test]
+fn the_readme_session_was_really_typed() {
+    let doc = read("README.md");
+    let mut player = player::Player::start(&[]);
+    let mut played = 0;
+    for block in blocks(&doc).filter(|block| block.kind == "console") {
+        block.lines().for_each(|(number, line)| player.console(number, line));
+        played += 1;
+    }
+    player.finish();
+    assert!(played > 2, "only {played} sessions were found: has the form of the blocks changed?");
+}
+
+#[test]
+fn the_vectors_are_what_the_codec_and_the_tables_make() {
+    let doc = read("protocol.md");
+    let tables = tables::Tables::read(&doc);
+    let mut seen = vectors::Seen::default();
+    for block in blocks(&doc).filter(|block| matches!(block.kind, "vector" | "exchange")) {
+        for vector in vectors::parse(&block) {
+            vectors::check(&vector, &tables, &mut seen);
+        }
+    }
+    vectors::check_complete(&tables, &seen);
+}
+
+#[test]
+fn every_verb_has_its_usage_and_an_example() {
+    let doc = read("protocol.md");
+    for (verb, usage, _) in line::VERBS {
+        assert!(doc.lines().any(|line| line == *usage), "{verb}: its usage `{usage}` is on no line of protocol.md");
+        let heading = |line: &str| line.starts_with("### ") && line.split([' ', ',']).any(|word| word == *verb);
+        assert!(doc.lines().any(heading), "{verb} has no heading in protocol.md");
+        let example = blocks(&doc).filter(|block| block.kind == "dantok").any(|block| {
+            block.lines().any(|(_, line)| {
+                let typed = line.strip_prefix("C: ").or_else(|| line.strip_prefix("C2: ")).unwrap_or_default();
+                typed.split(' ').find(|word| !word.starts_with('@')) == Some(*verb)
+            })
+        });
+        assert!(example, "{verb} has no example in protocol.md");
+    }
+}
+
+#[test]
+fn every_error_code_has_its_row() {
+    let doc = read("protocol.md");
+    for (number, code) in ErrorCode::ALL.iter().enumerate() {
+        let row = format!("| {number} | `{}` |", code.as_str());
+        assert!(doc.lines().any(|line| line.starts_with(&row)), "no row `{row}` in protocol.md");
+    }
+}
+
+#[test]
+fn every_limit_has_its_row() {
+    let doc = read("protocol.md");
+    let defaults = limits::Limits::default();
+    let none = |number: u32| if number == 0 { "none".to_owned() } else { number.to_string() };
+    for (what, value) in [
+        ("a room's, client's, device's or message id's name", format!("{} bytes", limits::NAME_MAX_BYTES)),
+        ("a nick", format!("{} characters", limits::NICK_MAX_CHARS)),
+        ("a topic", format!("{} bytes", limits::TOPIC_MAX_BYTES)),
+        ("a tag, without its `@`", format!("{} bytes", limits::TAG_MAX_BYTES)),
+        ("a token", format!("{} bytes", limits::TOKEN_MAX_BYTES)),
+        ("a message body", format!("{} bytes", defaults.body_max_bytes)),
+        ("what `--max-body` takes", format!("{} bytes", limits::BODY_MAX_BYTES)),
+        ("a line, or a frame from a client", format!("the body's limit and {} bytes", limits::ENVELOPE_BYTES)),
+        ("a frame from the daemon", format!("{} bytes", limits::FRAME_CEILING_BYTES - 1)),
+        ("commands of one connection that wait for their commit", limits::PIPELINE_MAX_REQUESTS.to_string()),
+        ("connections", defaults.connections_max.to_string()),
+        ("rooms", defaults.rooms_max.to_string()),
+        ("rooms that a client (or a device) is a member of", defaults.joined_rooms_max.to_string()),
+        ("requests a second on a connection", none(defaults.requests_per_second)),
+        ("time to say HELLO", format!("{} s", defaults.hello_timeout.as_secs())),
+        ("time to take the last answers when the daemon stops", format!("{} s", defaults.drain_timeout.as_secs())),
+        ("how long a message is kept", format!("at least {} h", limits::RETENTION_FLOOR.as_secs() / 3600)),
+    ] {
+        let row = format!("| {what} | {value} |");
+        assert!(doc.lines().any(|line| line.starts_with(&row)), "no row `{row}` in protocol.md");
+    }
+}
+
+#[test]
+fn every_option_has_its_row_in_the_readme_and_no_other_is_named() {
+    let readme = read("README.md");
+    for setting in dantok::config::SETTINGS {
+        let row = format!("| `--{}` |", setting.name);
+        assert!(readme.lines().any(|line| line.starts_with(&row)), "no row `{row}` in README.md");
+    }
+    for doc in [readme, read("protocol.md")] {
+        for option in doc.split('`').filter_map(|code| code.strip_prefix("--")).filter(|code| !code.contains(' ')) {
+            let known = dantok::config::SETTINGS.iter().any(|setting| setting.name == option);
+            assert!(known || matches!(option, "config" | "release" | ""), "--{option} is no option");
+        }
+    }
+}
