@@ -10,6 +10,7 @@ mod irc;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Arg, Command, value_parser};
 use dantok::client::{Client, Options};
@@ -56,7 +57,9 @@ async fn replay(server: String, log: irc::Log, bar: ProgressBar) -> Result<u64, 
         let speaker = match speakers.entry(line.nick) {
             std::collections::hash_map::Entry::Occupied(speaker) => speaker.into_mut(),
             std::collections::hash_map::Entry::Vacant(new) => {
-                let client = Client::connect(Options::new(&server, new.key())).await?;
+                let patience = Some(Duration::from_secs(30));
+                let client =
+                    Client::connect(Options { reconnect: patience, ..Options::new(&server, new.key()) }).await?;
                 client.join(&log.room).await?;
                 new.insert(client)
             }

@@ -1,91 +1,107 @@
-//! The chat example in pipes and on a terminal.
+//! The example client `chat`, as a script uses it, against the real daemon.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
 use common::{Daemon, example, has_tool, wait_until};
 
-fn chat(address: &str, arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(example("chat"))
-        .args(["lobby", "--server", address])
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+/// `chat`, with what it is given.
+fn chat(server: &str, client: &str, flags: &[&str]) -> Command {
+    let mut command = Command::new(example("chat"));
+    command.env_remove("DANTOK_TOKEN").args(["lobby", "--as", client, "--server", server]).args(flags);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(daemon: &Daemon, client: &str, flags: &[&str]) -> Output {
+    chat(&daemon.address().to_string(), client, flags).output().unwrap()
+}
+
+fn pipe(mut command: Command, input: &[u8]) -> Output {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    // What ends before it has read everything says why by its exit status.
+    let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
 }
 
-fn printed(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
+fn lines(output: &Output) -> Vec<String> {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap().lines().map(str::to_owned).collect()
 }
 
 #[test]
-fn piped_lines_are_posted_in_order_and_fetched_once() {
+fn piped_lines_are_stored_in_order_and_fetched_once() {
+    let daemon = Daemon::start();
+    run(&daemon, "alice", &["--fetch"]);
+    let input: String = (0..3000).map(|n| format!("line {n}\n")).collect();
+    let output = pipe(chat(&daemon.address().to_string(), "bot", &[]), format!("{input}last").as_bytes());
+    assert!(output.status.success(), "{output:?}");
+    let fetched = lines(&run(&daemon, "alice", &["--fetch"]));
+    assert_eq!(fetched.len(), 3001);
+    for (n, line) in fetched.iter().enumerate() {
+        let text = if n == 3000 { "last".to_owned() } else { format!("line {n}") };
+        assert!(line.starts_with(&format!("{} ", n + 1)) && line.ends_with(&format!(" bot: {text}")), "{line}");
+    }
+    assert_eq!(lines(&run(&daemon, "alice", &["--fetch"])), [""; 0]);
+}
+
+#[test]
+fn nothing_reaches_the_terminal_raw() {
+    let daemon = Daemon::start();
+    let input = [b"\x1b[2J \xff\r\n", "\u{1b} \u{9b} \u{202e} 안녕\n".as_bytes()].concat();
+    assert!(pipe(chat(&daemon.address().to_string(), "bot", &[]), &input).status.success());
+    let json = lines(&run(&daemon, "alice", &["--fetch", "--json"]));
+    let plain = lines(&run(&daemon, "bob", &["--fetch"]));
+    for line in json.iter().chain(&plain) {
+        assert!(!line.chars().any(dantok::protocol::text::is_unsafe), "{line}");
+    }
+    let values: Vec<serde_json::Value> = json.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(values.last().unwrap()["text"], "\u{1b} \u{9b} \u{202e} 안녕");
+    assert_eq!(
+        (&values[0]["type"], &values[0]["client"], &values[0]["seq"]),
+        (&"message".into(), &"bot".into(), &1.into())
+    );
+    assert!(values[0].get("escaped").is_some() && values[0].get("text").is_none(), "{json:?}");
+}
+
+#[test]
+fn a_follow_prints_as_it_comes_and_acknowledges() {
     let daemon = Daemon::start();
     let address = daemon.address().to_string();
-    let lines: Vec<String> = (1..=1000).map(|n| format!("line {n}")).collect();
-    assert_eq!(printed(&chat(&address, &["--as", "bot"], &lines.join("\r\n"))), "");
-    let fetched = printed(&chat(&address, &["--as", "alice", "--fetch"], ""));
-    let texts: Vec<&str> = fetched.lines().map(|line| line.split_once(" bot: ").unwrap().1).collect();
-    assert_eq!(texts, lines);
-    assert_eq!(printed(&chat(&address, &["--as", "alice", "--fetch"], "")), "");
-}
-
-#[test]
-fn json_is_an_object_a_line_and_no_escape_reaches_the_terminal() {
-    let daemon = Daemon::start();
-    let address = daemon.address().to_string();
-    printed(&chat(&address, &["--as", "bot"], "\u{1b}[2J안녕 \"you\"\n"));
-    let mut lines = daemon.lines("bot");
-    lines.send_bytes(b"SENDB lobby 2\n\xff\x00\n");
-    assert_eq!(lines.answer(), ["OK 2"]);
-    let json = printed(&chat(&address, &["--as", "alice/json", "--fetch", "--json"], ""));
-    let objects: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((&objects[0]["seq"], &objects[0]["text"]), (&1.into(), &"\u{1b}[2J안녕 \"you\"".into()));
-    assert_eq!(objects[1]["escaped"], r"\xff\x00");
-    let text = printed(&chat(&address, &["--as", "alice", "--fetch"], ""));
-    assert!(text.contains(r"bot: \x1b[2J안녕") && !text.contains('\u{1b}'), "{text}");
-}
-
-#[test]
-fn what_is_not_acknowledged_is_a_failure() {
-    let daemon = Daemon::start_with(&["--max-body", "10"]);
-    let output = chat(&daemon.address().to_string(), &["--as", "bot"], "short\nfar too long a line\nshort\n");
-    assert!(!output.status.success());
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("line 2 was not acknowledged"), "{said}");
-}
-
-#[test]
-fn a_follower_shows_what_comes() {
-    let daemon = Daemon::start();
+    let mut child = chat(&address, "alice", &["--follow"]).spawn().unwrap();
+    let mut printed = BufReader::new(child.stdout.take().unwrap());
+    let mut lines = daemon.lines("bob");
+    lines.expect("JOIN lobby", "OK cursor=0 last=0");
+    for n in 1..=3 {
+        lines.expect(&format!("SEND lobby number {n}"), &format!("OK {n}"));
+        let mut line = String::new();
+        printed.read_line(&mut line).unwrap();
+        assert!(line.ends_with(&format!(" bob: number {n}\n")), "{line}");
+    }
     let mut alice = daemon.lines("alice");
-    alice.ask("JOIN lobby");
-    alice.expect("SEND lobby backlog", "OK 1");
-    let dir = tempfile::tempdir().unwrap();
-    let shown = dir.path().join("shown");
-    let mut child = Command::new(example("chat"))
-        .args(["lobby", "--as", "bob", "--follow", "--server", &daemon.address().to_string()])
-        .stdin(Stdio::null())
-        .stdout(std::fs::File::create(&shown).unwrap())
-        .spawn()
-        .unwrap();
-    let shown = || std::fs::read_to_string(&shown).unwrap();
-    wait_until("the backlog", || shown().ends_with("alice: backlog\n"));
-    alice.expect("SEND lobby live", "OK 2");
-    wait_until("the live message", || shown().ends_with("alice: live\n"));
-    // What was shown is acknowledged.
-    let mut bob = daemon.lines("bob");
-    wait_until("the ACK", || bob.ask("FETCH lobby") == ["END lobby 2 1 2"]);
+    wait_until("the cursor is at the end", || {
+        let end = alice.ask("FETCH lobby");
+        end.len() == 1 && end[0].starts_with("END lobby 3")
+    });
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn what_fails_says_so() {
+    let mut daemon = Daemon::start();
+    let address = daemon.address().to_string();
+    let long = [b"short\n".to_vec(), vec![b'x'; 64 * 1024 + 1], b"\n".to_vec()].concat();
+    let output = pipe(chat(&address, "bot", &[]), &long);
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("line 2"), "{output:?}");
+    assert_eq!(lines(&run(&daemon, "alice", &["--fetch"])).len(), 1);
+    daemon.kill();
+    let output = pipe(chat(&address, "bot", &["--retry-for", "300ms"]), b"x\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&address), "{output:?}");
 }
 
 #[test]

@@ -1,111 +1,59 @@
-//! A connection of a client, and the task that keeps one.
+//! The connection: dialling with growing pauses, and the task that keeps requests alive over broken ones.
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::codec::Decoder;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::codec::{Decoder, Encoder};
 
-use super::{Error, Options};
-use crate::protocol::frame::{ClientCodec, RequestFrame, ServerFrame, encode_request};
+use super::{Answer, Error, Options};
+use crate::protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
 use crate::protocol::{Command, ErrorCode, Item, Refusal, Reply, VERSION, Welcome};
 
-/// Requests under way; fewer than the daemon lets wait, so that it never stops reading for their sake.
-const UNDER_WAY: usize = 512;
-/// How long one attempt to connect and be welcomed may take.
-const ATTEMPT: Duration = Duration::from_secs(10);
+/// Requests that are sent and not answered; further ones wait in the channel, and then with their callers.
+const WINDOW: usize = 256;
+/// Bytes encoded ahead of the socket.
+const OUTPUT_HIGH_WATER_BYTES: usize = 64 * 1024;
+/// For connecting and HELLO together.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+const DELAY_MIN: Duration = Duration::from_millis(20);
+const DELAY_MAX: Duration = Duration::from_secs(2);
 
-/// A request, and who waits for its answer.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) command: Command,
-    pub(super) answer: oneshot::Sender<Result<Answer, Error>>,
-}
-
-/// An answer that is no refusal.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) items: Vec<Item>,
-    pub(super) reply: Reply,
-}
-
-/// A connection that was welcomed.
-#[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) welcome: Welcome,
-    stream: TcpStream,
-    input: BytesMut,
-    output: Vec<u8>,
-}
-
-fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the daemon closed the connection")
-}
-
-/// Whether a refusal means that the daemon is going down: another try may find it up again.
+/// Whether a refusal says that the daemon, not the request, is at fault, so that asking again later may help.
 pub(super) fn is_passing(refusal: &Refusal) -> bool {
     matches!(refusal.code, ErrorCode::Storage | ErrorCode::Stopping)
 }
 
-/// The pauses between attempts, and their end.
-pub(super) struct Patience {
-    pauses: ExponentialBackoff,
-    since: Instant,
-    limit: Option<Duration>,
+/// A refusal as the reason why a connection broke.
+pub(super) fn broken(refusal: Refusal) -> io::Error {
+    io::Error::other(refusal)
 }
 
-impl Patience {
-    pub(super) fn new(limit: Option<Duration>) -> Patience {
-        let pauses = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(20))
-            .with_max_delay(Duration::from_secs(2))
-            .without_max_times()
-            .with_jitter()
-            .build();
-        Patience { pauses, since: Instant::now(), limit }
-    }
-
-    /// Pauses before another attempt; false where there shall be none.
-    pub(super) async fn pause(&mut self) -> bool {
-        let pause = self.pauses.next().unwrap_or(Duration::from_secs(2));
-        if self.limit.is_some_and(|limit| self.since.elapsed() + pause > limit) {
-            return false;
-        }
-        tokio::time::sleep(pause).await;
-        true
-    }
+/// A connection that has said HELLO.
+pub(super) struct Conn {
+    pub stream: TcpStream,
+    pub input: BytesMut,
+    pub welcome: Arc<Welcome>,
 }
 
-impl Connection {
-    /// Connects and says HELLO, as often as the patience lasts.
-    pub(super) async fn open(options: &Options) -> Result<Connection, Error> {
-        let mut patience = Patience::new(options.patience);
-        Self::open_with(options, &mut patience).await
-    }
-
-    pub(super) async fn open_with(options: &Options, patience: &mut Patience) -> Result<Connection, Error> {
-        loop {
-            let attempt = tokio::time::timeout(ATTEMPT, Self::attempt(options)).await;
-            let source = match attempt.unwrap_or_else(|_| Err(Attempt::Io(io::ErrorKind::TimedOut.into()))) {
-                Ok(connection) => return Ok(connection),
-                Err(Attempt::Refused(refusal)) if !is_passing(&refusal) => return Err(refusal.into()),
-                Err(Attempt::Refused(refusal)) => io::Error::other(refusal),
-                Err(Attempt::Io(error)) => error,
-            };
-            if !patience.pause().await {
-                return Err(Error::Unreachable { address: options.address.clone(), source });
-            }
-        }
-    }
-
-    async fn attempt(options: &Options) -> Result<Connection, Attempt> {
+impl Conn {
+    async fn open(options: &Options) -> Result<Conn, Failure> {
         let stream = TcpStream::connect(&options.address).await?;
         stream.set_nodelay(true)?;
+        // A daemon whose machine has gone says nothing; the kernel finds out.
+        let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(30));
+        let keepalive = keepalive.with_interval(Duration::from_secs(10)).with_retries(3);
+        socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        let hello = Command::Hello { version: VERSION, client: options.client.clone(), token: options.token.clone() };
+        let mut output = BytesMut::new();
+        ClientCodec.encode(RequestFrame { id: 0, command: hello }, &mut output)?;
         let welcome = Welcome {
             version: VERSION,
             server: String::new(),
@@ -115,148 +63,287 @@ impl Connection {
             max_joined: 0,
             retention_secs: 0,
         };
-        let mut connection = Connection { welcome, stream, input: BytesMut::new(), output: Vec::new() };
-        let hello = Command::Hello { version: VERSION, client: options.client.clone(), token: options.token.clone() };
-        connection.request(0, hello).map_err(Attempt::Refused)?;
-        match connection.exchange().await? {
-            ServerFrame::Reply { reply: Reply::Welcome(welcome), .. } => connection.welcome = welcome,
-            ServerFrame::Reply { reply: Reply::Error(refusal), .. } | ServerFrame::Closing { refusal } => {
-                return Err(Attempt::Refused(refusal));
+        let mut conn = Conn { stream, input: BytesMut::new(), welcome: Arc::new(welcome) };
+        // A daemon that refuses at once may close before it has read: what it said matters more than a failed write.
+        let written = conn.stream.write_all(&output).await;
+        match conn.frame().await {
+            Ok(ServerFrame::Reply { reply: Reply::Welcome(welcome), .. }) => {
+                written?;
+                conn.welcome = Arc::new(welcome);
+                Ok(conn)
             }
-            _ => return Err(Attempt::Io(io::Error::new(io::ErrorKind::InvalidData, "this is no dantok"))),
+            Ok(ServerFrame::Reply { reply: Reply::Error(refusal), .. } | ServerFrame::Closing { refusal }) => {
+                // Too many connections now may be fewer soon.
+                if is_passing(&refusal) || refusal.code == ErrorCode::Limit {
+                    return Err(Failure::Broken(broken(refusal)));
+                }
+                Err(Failure::Refused(refusal))
+            }
+            Ok(other) => Err(Failure::Broken(unexpected(&other))),
+            Err(error) => Err(Failure::Broken(error)),
         }
-        Ok(connection)
     }
 
-    /// Queues a request's bytes.
-    pub(super) fn request(&mut self, id: u64, command: Command) -> Result<(), Refusal> {
-        encode_request(&RequestFrame { id, command }, &mut self.output)
-    }
-
-    /// Writes what is queued while it waits for the next frame. Cancel-safe: nothing read or written is lost.
-    pub(super) async fn exchange(&mut self) -> io::Result<ServerFrame> {
+    /// The next frame.
+    pub async fn frame(&mut self) -> io::Result<ServerFrame> {
         loop {
             if let Some(frame) = ClientCodec.decode(&mut self.input)? {
                 return Ok(frame);
             }
-            self.input.reserve(16 * 1024);
-            let (mut reader, mut writer) = self.stream.split();
-            tokio::select! {
-                read = reader.read_buf(&mut self.input) => {
-                    if read? == 0 {
-                        return Err(closed());
-                    }
-                }
-                written = writer.write(&self.output), if !self.output.is_empty() => {
-                    self.output.drain(..written?);
-                }
+            if self.stream.read_buf(&mut self.input).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
     }
 }
 
-enum Attempt {
+pub(super) fn unexpected(frame: &ServerFrame) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("an answer to nothing that was asked: {frame:?}"))
+}
+
+enum Failure {
+    Broken(io::Error),
     Refused(Refusal),
-    Io(io::Error),
 }
 
-impl From<io::Error> for Attempt {
+impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Attempt::Io(error)
+        Failure::Broken(error)
     }
 }
 
-struct UnderWay {
-    id: u64,
-    job: Job,
-    items: Vec<Item>,
+/// Connects, again and again where it must.
+pub(super) struct Dialler {
+    pub options: Options,
+    /// Since when nothing has been answered, and the pauses from there on.
+    trouble: Option<(Instant, ExponentialBackoff)>,
 }
 
-/// Keeps a connection until the client is dropped and everything is answered, or the patience is at its end.
-pub(super) async fn run(options: Options, mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
-    let mut under_way: VecDeque<UnderWay> = VecDeque::new();
-    let mut next_id = 1;
-    let mut open = true;
-    // Only an answer shows that the daemon works again; a connection alone does not.
-    let mut patience = None;
-    while open || !under_way.is_empty() {
-        let broken = tokio::select! {
-            job = queue.recv(), if open && under_way.len() < UNDER_WAY => {
-                match job {
-                    None => open = false,
-                    Some(job) => {
-                        next_id += 1;
-                        match connection.request(next_id, job.command.clone()) {
-                            Ok(()) => under_way.push_back(UnderWay { id: next_id, job, items: Vec::new() }),
-                            // A body that no frame takes. Whoever asked may have gone.
-                            Err(refusal) => { let _ = job.answer.send(Err(refusal.into())); }
-                        }
-                    }
-                }
-                None
-            }
-            frame = connection.exchange() => match frame {
-                Ok(frame) => {
-                    let taken = take(&mut under_way, frame);
-                    if taken.is_ok() {
-                        patience = None;
-                    }
-                    taken.err()
-                }
-                Err(error) => Some(error),
-            },
-        };
-        if broken.is_none() {
-            continue;
-        }
-        let patience = patience.get_or_insert_with(|| Patience::new(options.patience));
-        let opened = match patience.pause().await {
-            true => Connection::open_with(&options, patience).await,
-            false => {
-                Err(Error::Unreachable { address: options.address.clone(), source: broken.unwrap_or_else(closed) })
-            }
-        };
-        connection = match opened {
-            Ok(connection) => connection,
-            Err(error) => {
-                // The first of them is told why; the others, that it is over.
-                let mut error = Some(error);
-                for UnderWay { job, .. } in under_way {
-                    let _ = job.answer.send(Err(error.take().unwrap_or(Error::Closed)));
-                }
-                return;
-            }
-        };
-        for UnderWay { id, job, items } in &mut under_way {
-            items.clear();
-            // It was encoded once, so it can be again.
-            let _ = connection.request(*id, job.command.clone());
-        }
+impl Dialler {
+    pub fn new(options: Options) -> Self {
+        Dialler { options, trouble: None }
     }
-}
 
-/// Takes a frame; an error is a broken connection.
-fn take(under_way: &mut VecDeque<UnderWay>, frame: ServerFrame) -> io::Result<()> {
-    let unexpected = || io::Error::new(io::ErrorKind::InvalidData, "an answer that was not asked for");
-    match frame {
-        ServerFrame::Part { id, item } => {
-            let first = under_way.front_mut().filter(|first| first.id == id).ok_or_else(unexpected)?;
-            first.items.push(item);
-        }
-        ServerFrame::Reply { reply: Reply::Error(refusal), .. } if is_passing(&refusal) => {
-            return Err(io::Error::other(refusal));
-        }
-        ServerFrame::Reply { id, reply } => {
-            let first = under_way.pop_front_if(|first| first.id == id).ok_or_else(unexpected)?;
-            let answer = match reply {
-                Reply::Error(refusal) => Err(refusal.into()),
-                reply => Ok(Answer { items: first.items, reply }),
+    /// The daemon has answered: the next trouble is a new one.
+    pub fn settled(&mut self) {
+        self.trouble = None;
+    }
+
+    /// Connects. `why` is what broke the connection before; none on the first.
+    ///
+    /// # Errors
+    /// A refused HELLO; nobody to talk to within the options' time; nobody left who `wants` the connection.
+    pub async fn dial(&mut self, mut why: Option<io::Error>, wants: impl Fn() -> bool) -> Result<Conn, Error> {
+        let (since, delays) = self.trouble.get_or_insert_with(|| {
+            let delays = ExponentialBuilder::new().with_min_delay(DELAY_MIN).with_max_delay(DELAY_MAX);
+            let delays = delays.without_max_times().with_jitter();
+            (Instant::now(), delays.with_jitter_seed(getrandom::u64().unwrap_or(0)).build())
+        });
+        let until = self.options.reconnect.and_then(|reconnect| since.checked_add(reconnect));
+        let end = |why: io::Error| Error::Unreachable { address: self.options.address.clone(), source: Arc::new(why) };
+        loop {
+            if let Some(error) = why {
+                // The last attempt is at the end of the time, not a long pause before it.
+                let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+                if left == Some(Duration::ZERO) {
+                    return Err(end(error));
+                }
+                let delay = delays.next().unwrap_or(DELAY_MAX).min(DELAY_MAX);
+                sleep(left.map_or(delay, |left| left.min(delay))).await;
+            }
+            if !wants() {
+                return Err(Error::Closed);
+            }
+            let time = until.map_or(DIAL_TIMEOUT, |until| {
+                until.saturating_duration_since(Instant::now()).clamp(DELAY_MIN, DIAL_TIMEOUT)
+            });
+            why = match timeout(time, Conn::open(&self.options)).await {
+                Ok(Ok(conn)) => return Ok(conn),
+                Ok(Err(Failure::Refused(refusal))) => return Err(Error::Refused(refusal)),
+                Ok(Err(Failure::Broken(error))) => Some(error),
+                Err(_) => Some(io::ErrorKind::TimedOut.into()),
             };
-            // Whoever asked may have gone.
-            let _ = first.job.answer.send(answer);
         }
-        ServerFrame::Push { .. } => {}
-        ServerFrame::Closing { refusal } => return Err(io::Error::other(refusal)),
     }
-    Ok(())
+}
+
+/// A request on its way to the task.
+pub(super) struct Request {
+    pub command: Command,
+    pub answer: oneshot::Sender<Result<Answer, Error>>,
+}
+
+struct Pending {
+    id: u64,
+    command: Command,
+    items: Vec<Item>,
+    /// It has been sent on an earlier connection, which may have carried it out.
+    repeated: bool,
+    answer: oneshot::Sender<Result<Answer, Error>>,
+}
+
+/// The task that owns the connection.
+pub(super) struct Link {
+    dialler: Dialler,
+    requests: mpsc::Receiver<Request>,
+    /// In order; the first `encoded` of them are on this connection.
+    pending: VecDeque<Pending>,
+    encoded: usize,
+    next_id: u64,
+}
+
+impl Link {
+    pub fn new(dialler: Dialler, requests: mpsc::Receiver<Request>) -> Self {
+        Link { dialler, requests, pending: VecDeque::new(), encoded: 0, next_id: 1 }
+    }
+
+    /// Serves requests until all handles are gone and all is answered, or the daemon is given up.
+    pub async fn run(mut self, mut conn: Conn) {
+        loop {
+            if self.pending.is_empty() {
+                self.dialler.settled();
+            }
+            let Err(why) = self.serve(conn).await else { return };
+            for pending in self.pending.iter_mut().take(self.encoded) {
+                pending.repeated = true;
+                pending.items.clear();
+            }
+            self.encoded = 0;
+            let Link { dialler, requests, pending, .. } = &mut self;
+            let wants = || !requests.is_closed() || pending.iter().any(|pending| !pending.answer.is_closed());
+            match dialler.dial(Some(why), wants).await {
+                Ok(fresh) => conn = fresh,
+                Err(error) => return self.give_up(&error).await,
+            }
+        }
+    }
+
+    async fn give_up(mut self, error: &Error) {
+        self.requests.close();
+        for pending in self.pending {
+            let _ = pending.answer.send(Err(error.clone()));
+        }
+        while let Some(request) = self.requests.recv().await {
+            let _ = request.answer.send(Err(error.clone()));
+        }
+    }
+
+    /// Ends well when all handles are gone and all is answered.
+    async fn serve(&mut self, conn: Conn) -> io::Result<()> {
+        let window = usize::try_from(conn.welcome.max_pipelined).unwrap_or(WINDOW).clamp(1, WINDOW);
+        let mut input = conn.input;
+        let (mut reader, mut writer) = conn.stream.into_split();
+        let mut output = BytesMut::new();
+        let mut open = true;
+        loop {
+            self.encode(&mut output);
+            if !open && self.pending.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                request = self.requests.recv(), if open && self.pending.len() < window => match request {
+                    Some(Request { command, answer }) => {
+                        let id = self.next_id;
+                        self.next_id += 1;
+                        self.pending.push_back(Pending { id, command, items: Vec::new(), repeated: false, answer });
+                    }
+                    None => open = false,
+                },
+                // A failed write is not the end: the answers that came before it, and why it failed, are still to be read.
+                written = writer.write_buf(&mut output), if !output.is_empty() => if written.is_err() {
+                    output.clear();
+                    return self.drain(&mut reader, &mut input).await;
+                },
+                read = reader.read_buf(&mut input) => {
+                    let read = read?;
+                    while let Some(frame) = ClientCodec.decode(&mut input)? {
+                        self.take(frame)?;
+                    }
+                    if read == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                },
+            }
+        }
+    }
+
+    async fn drain(&mut self, reader: &mut (impl AsyncReadExt + Unpin), input: &mut BytesMut) -> io::Result<()> {
+        loop {
+            while let Some(frame) = ClientCodec.decode(input)? {
+                self.take(frame)?;
+            }
+            match timeout(DIAL_TIMEOUT, reader.read_buf(input)).await {
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+            }
+        }
+    }
+
+    fn encode(&mut self, output: &mut BytesMut) {
+        while output.len() < OUTPUT_HIGH_WATER_BYTES {
+            let Some(pending) = self.pending.get(self.encoded) else { return };
+            let frame = RequestFrame { id: pending.id, command: pending.command.clone() };
+            match ClientCodec.encode(frame, output) {
+                Ok(()) => self.encoded += 1,
+                Err(error) => {
+                    if let Some(pending) = self.pending.remove(self.encoded) {
+                        let refusal = Refusal::new(ErrorCode::TooLong, error.to_string());
+                        let _ = pending.answer.send(Err(Error::Refused(refusal)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what the daemon said; an error breaks the connection.
+    fn take(&mut self, frame: ServerFrame) -> io::Result<()> {
+        let of = match &frame {
+            ServerFrame::Reply { id, .. } | ServerFrame::Part { id, .. } => Some(*id),
+            ServerFrame::Push { .. } | ServerFrame::Closing { .. } => None,
+        };
+        if of.is_some_and(|of| self.encoded == 0 || self.pending.front().is_none_or(|front| front.id != of)) {
+            return Err(unexpected(&frame));
+        }
+        match frame {
+            ServerFrame::Part { item, .. } => {
+                if let Some(front) = self.pending.front_mut() {
+                    front.items.push(item);
+                }
+            }
+            ServerFrame::Reply { reply: Reply::Error(refusal), .. } if is_passing(&refusal) => {
+                return Err(broken(refusal));
+            }
+            ServerFrame::Reply { reply, .. } => self.answer(reply),
+            // This connection follows nothing.
+            ServerFrame::Push { .. } => {}
+            ServerFrame::Closing { refusal } => {
+                // Answers keep their order, so what can't be read is the first unanswered; sent again it would break
+                // the next connection too.
+                if matches!(refusal.code, ErrorCode::TooLong | ErrorCode::BadFrame) && self.encoded > 0 {
+                    self.answer(Reply::Error(refusal.clone()));
+                }
+                return Err(broken(refusal));
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, reply: Reply) {
+        let Some(front) = self.pending.pop_front() else { return };
+        self.encoded = self.encoded.saturating_sub(1);
+        self.dialler.settled();
+        let left_before = |refusal: &Refusal| {
+            front.repeated
+                && matches!(front.command, Command::Leave { .. })
+                && matches!(refusal.code, ErrorCode::NotJoined | ErrorCode::NoRoom)
+        };
+        let result = match reply {
+            Reply::Error(refusal) if left_before(&refusal) => Ok((front.items, Reply::Done)),
+            Reply::Error(refusal) => Err(Error::Refused(refusal)),
+            reply => Ok((front.items, reply)),
+        };
+        let _ = front.answer.send(result);
+    }
 }

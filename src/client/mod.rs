@@ -1,9 +1,9 @@
-//! The client library: durable rooms from a Rust program, over the framed protocol.
+//! A client of the framed protocol that outlives its connections.
 //!
-//! A [`Client`] keeps one connection, over which any number of calls may be under way at once. When it breaks, the client
-//! connects again, with growing and random pauses, and repeats what was not answered: a SEND carries an id by which the daemon
-//! knows a repetition, everything else may be done twice. So a call that returns Ok has happened exactly once, and a message
-//! that was sent before another stands before it.
+//! A [`Client`] is one connection for many callers: calls are pipelined and answered in their order. When the connection
+//! breaks it is made again, with growing pauses, and what was not answered is sent again in the same order. A message keeps
+//! its id, so it is stored once however often it is sent. A refusal that is the daemon's trouble and not the request's
+//! (`storage`, `stopping`) counts as a broken connection.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), dantok::client::Error> {
@@ -11,13 +11,8 @@
 //!
 //! let client = Client::connect(Options::new("127.0.0.1:7420", "alice")).await?;
 //! client.join("lobby").await?;
-//! let sent = client.send("lobby", "hello").await?;
-//! let fetched = client.fetch("lobby", None, None).await?;
-//! client.ack("lobby", Some(fetched.handed)).await?;
-//! let mut follow = client.follow("lobby");
-//! while let Some(item) = follow.next().await {
-//!     println!("{:?}", item?);
-//! }
+//! let sent = client.send("lobby", "안녕").await?;
+//! println!("on disk as {}", sent.seq);
 //! # Ok(())
 //! # }
 //! ```
@@ -27,296 +22,359 @@ mod link;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::protocol::{Command, Item, MemberInfo, Refusal, Reply, RoomInfo, Welcome};
 pub use follow::Follow;
-use link::{Answer, Connection, Job};
 
-/// Calls that wait to be written; further ones wait to be queued.
-const QUEUE: usize = 1024;
+use crate::protocol::{Command, ErrorCode, Item, MemberInfo, Refusal, Reply, RoomInfo, Welcome};
 
-/// How to reach a daemon, and as whom.
-#[derive(Clone, Debug)]
+/// Requests that wait for the connection's task; past it callers wait.
+const QUEUED: usize = 64;
+
+/// The parts of an answer, and its end.
+type Answer = (Vec<Item>, Reply);
+
+/// Whom to talk to, and as whom.
+#[derive(Clone)]
 pub struct Options {
-    /// Its address, `host:port`.
+    /// The daemon's host and port.
     pub address: String,
     /// The client's name, with `/device` behind it if it has one.
     pub client: String,
-    /// A secret, where the daemon wants one.
+    /// The client's secret, where the daemon has tokens.
     pub token: Option<String>,
-    /// How long to go on trying when a connection breaks or can't be made; for ever where there is none.
-    pub patience: Option<Duration>,
+    /// How long to keep trying while the daemon does not answer, the first connection included; none: for ever.
+    pub reconnect: Option<Duration>,
 }
 
 impl Options {
-    /// Without a token, and with a patience of 30 s.
-    pub fn new(address: impl Into<String>, client: impl Into<String>) -> Options {
-        Options { address: address.into(), client: client.into(), token: None, patience: Some(Duration::from_secs(30)) }
+    /// Without a token; tries for ever.
+    pub fn new(address: impl Into<String>, client: impl Into<String>) -> Self {
+        Options { address: address.into(), client: client.into(), token: None, reconnect: None }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A token is not for logs.
+        f.debug_struct("Options")
+            .field("address", &self.address)
+            .field("client", &self.client)
+            .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("reconnect", &self.reconnect)
+            .finish()
     }
 }
 
 /// Why a call failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The daemon said no; trying again changes nothing.
-    #[error("refused: {0}")]
-    Refused(#[from] Refusal),
-    /// The daemon can't be reached, and the patience is at its end. What was asked may or may not have happened.
-    #[error("can't reach {address}: {source}")]
+    /// The daemon refused the request; it did not happen.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// No answer for as long as the options allow. What was sent may or may not have been stored; the client is at its end.
+    #[error("no answer from {address}: {source}")]
     Unreachable {
-        /// The daemon's address.
+        /// The daemon's.
         address: String,
-        /// What the last try met.
-        source: io::Error,
+        /// What the last attempt met.
+        source: Arc<std::io::Error>,
     },
-    /// An earlier call found the daemon unreachable; connect anew.
-    #[error("the connection was given up")]
+    /// The client has ended, for a reason that an earlier call was told.
+    #[error("the client has ended")]
     Closed,
-    /// The daemon answered something else than was asked.
-    #[error("unexpected answer: {0:?}")]
-    Unexpected(Box<Reply>),
+    /// An answer that does not fit the request: the peer is no dantok, or speaks another version.
+    #[error("an answer that does not fit the request")]
+    Unexpected,
 }
 
-/// A message's place.
+/// A stored message's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// Its seq.
+    /// Its seq in the room.
     pub seq: u64,
-    /// It had been sent before under this id.
+    /// It had been stored before, under the same id; nothing was added.
     pub dup: bool,
+}
+
+/// Where a client stands in a room that it joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// Its cursor; 0 the first time.
+    pub cursor: u64,
+    /// The room's last seq.
+    pub last: u64,
 }
 
 /// What a fetch handed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
-    /// Messages and gaps, in the room's order.
+    /// Messages and gaps, in the room's order, without a hole.
     pub items: Vec<Item>,
-    /// The last seq that they cover.
+    /// The last seq among them; where there are none, where the fetch began.
     pub handed: u64,
     /// The oldest seq still stored.
     pub oldest: u64,
-    /// The room's last seq when the answer began.
+    /// The room's last seq: where `handed` is less, there is more to fetch.
     pub last: u64,
 }
 
-/// See the module. Dropping it closes the connection once the calls under way are answered.
+/// The answer to a queued message, to be awaited; see [`Client::queue`]. Dropping it does not take the message back.
+#[derive(Debug)]
+pub struct Receipt(oneshot::Receiver<Result<Answer, Error>>);
+
+impl Future for Receipt {
+    type Output = Result<Sent, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|answer| match answer.unwrap_or(Err(Error::Closed))?.1 {
+            Reply::Sent { seq, dup } => Ok(Sent { seq, dup }),
+            _ => Err(Error::Unexpected),
+        })
+    }
+}
+
+/// How far a room is read without a hole: what an [`ack`](Client::ack) without a seq acknowledges.
+type Handed = HashMap<String, u64>;
+
+/// A client: one connection at a time, for any number of concurrent calls.
+///
+/// When it is dropped, what was queued is still sent and answered while the runtime lives; await the answers to be sure.
 #[derive(Debug)]
 pub struct Client {
     options: Options,
-    welcome: Welcome,
-    jobs: mpsc::Sender<Job>,
-    id_prefix: u64,
-    next_id: AtomicU64,
-    /// What was handed over without a hole, by room.
-    handed: Mutex<HashMap<String, u64>>,
+    welcome: Arc<Welcome>,
+    requests: mpsc::Sender<link::Request>,
+    /// The same for all messages of this client and no other, so that counting makes ids.
+    prefix: u64,
+    sent: AtomicU64,
+    handed: Mutex<Handed>,
 }
 
 impl Client {
     /// Connects and says HELLO.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] when the patience is at its end; [`Error::Refused`] for a bad name or token.
+    /// [`Error::Refused`] where the daemon does not take the client; [`Error::Unreachable`] where there is no daemon within
+    /// [`Options::reconnect`].
     pub async fn connect(options: Options) -> Result<Client, Error> {
-        let id_prefix = getrandom::u64().map_err(|error| Error::Unreachable {
-            address: options.address.clone(),
-            source: io::Error::other(error.to_string()),
-        })?;
-        let connection = Connection::open(&options).await?;
-        let welcome = connection.welcome.clone();
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(link::run(options.clone(), connection, queue));
-        Ok(Client { options, welcome, jobs, id_prefix, next_id: AtomicU64::new(0), handed: Mutex::default() })
+        let unreachable = |source| Error::Unreachable { address: options.address.clone(), source: Arc::new(source) };
+        let prefix = getrandom::u64().map_err(|error| unreachable(std::io::Error::other(error)))?;
+        let mut dialler = link::Dialler::new(options.clone());
+        let conn = dialler.dial(None, || true).await?;
+        let welcome = conn.welcome.clone();
+        let (requests, receiver) = mpsc::channel(QUEUED);
+        tokio::spawn(link::Link::new(dialler, receiver).run(conn));
+        Ok(Client { options, welcome, requests, prefix, sent: AtomicU64::new(0), handed: Mutex::default() })
     }
 
-    /// What the daemon said to HELLO: the limits and the retention.
+    /// What the daemon said to the first HELLO: its version and limits.
     pub fn welcome(&self) -> &Welcome {
         &self.welcome
     }
 
-    /// Queues a request, whose place in the order is fixed when this returns; the answer comes later.
-    async fn queue(&self, command: Command) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
-        let (answer, answered) = oneshot::channel();
-        self.jobs.send(Job { command, answer }).await.map_err(|_| Error::Closed)?;
-        Ok(answered)
+    async fn begin(&self, command: Command) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
+        let (answer, receiver) = oneshot::channel();
+        self.requests.send(link::Request { command, answer }).await.map_err(|_| Error::Closed)?;
+        Ok(receiver)
     }
 
     async fn ask(&self, command: Command) -> Result<Answer, Error> {
-        self.queue(command).await?.await.map_err(|_| Error::Closed)?
+        self.begin(command).await?.await.unwrap_or(Err(Error::Closed))
     }
 
-    async fn done(&self, command: Command) -> Result<(), Error> {
-        match self.ask(command).await?.reply {
+    async fn ask_done(&self, command: Command) -> Result<(), Error> {
+        match self.ask(command).await?.1 {
             Reply::Done => Ok(()),
-            other => Err(unexpected(other)),
+            _ => Err(Error::Unexpected),
         }
+    }
+
+    fn handed<T>(&self, with: impl FnOnce(&mut Handed) -> T) -> T {
+        with(&mut self.handed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes that a room is read up to `to`.
+    fn note(&self, room: &str, to: u64) {
+        self.handed(|handed| match handed.get_mut(room) {
+            Some(reached) => *reached = to.max(*reached),
+            None => drop(handed.insert(room.to_owned(), to)),
+        });
     }
 
     /// Makes a room.
     ///
     /// # Errors
-    /// `room-exists` and others as [`Error::Refused`]; [`Error::Unreachable`]. A repetition after a broken connection may
-    /// be told `room-exists` of its own room.
+    /// `room-exists` where there is one, which after a broken connection may be the one that this call made; otherwise as
+    /// every call: [`Error::Refused`], [`Error::Unreachable`], [`Error::Closed`], [`Error::Unexpected`].
     pub async fn create(&self, room: &str, topic: &str) -> Result<(), Error> {
-        self.done(Command::Create { room: room.to_owned(), topic: topic.to_owned() }).await
+        self.ask_done(Command::Create { room: room.to_owned(), topic: topic.to_owned() }).await
     }
 
-    /// Joins a room, which is made if it is missing. Returns the cursor and the room's last seq.
+    /// Joins a room for good; makes it if it is missing.
     ///
     /// # Errors
-    /// `limit` and others as [`Error::Refused`]; [`Error::Unreachable`].
-    pub async fn join(&self, room: &str) -> Result<(u64, u64), Error> {
-        match self.ask(Command::Join { room: room.to_owned() }).await?.reply {
-            Reply::Joined { cursor, last } => Ok((cursor, last)),
-            other => Err(unexpected(other)),
+    /// As every call; see [`Error`].
+    pub async fn join(&self, room: &str) -> Result<Joined, Error> {
+        match self.ask(Command::Join { room: room.to_owned() }).await?.1 {
+            Reply::Joined { cursor, last } => {
+                self.note(room, cursor);
+                Ok(Joined { cursor, last })
+            }
+            _ => Err(Error::Unexpected),
         }
     }
 
     /// Forgets the membership and its cursor.
     ///
     /// # Errors
-    /// `not-joined` and others as [`Error::Refused`]; [`Error::Unreachable`].
+    /// As every call; see [`Error`].
     pub async fn leave(&self, room: &str) -> Result<(), Error> {
-        self.lock_handed().remove(room);
-        self.done(Command::Leave { room: room.to_owned() }).await
+        // Before the request: whatever happens to it, what was read before it counts for nothing after it.
+        self.handed(|handed| handed.remove(room));
+        let left = self.ask_done(Command::Leave { room: room.to_owned() }).await;
+        self.handed(|handed| handed.remove(room));
+        left
     }
 
     /// Sets what the client is shown as.
     ///
     /// # Errors
-    /// `bad-argument` as [`Error::Refused`]; [`Error::Unreachable`].
+    /// As every call; see [`Error`].
     pub async fn nick(&self, nick: &str) -> Result<(), Error> {
-        self.done(Command::Nick { nick: nick.to_owned() }).await
+        self.ask_done(Command::Nick { nick: nick.to_owned() }).await
     }
 
-    /// Sends a message under an id of its own. When this returns, the message is on the daemon's disk.
+    /// Sends a message under an id of its own, and waits until it is on disk. Stored once, however often connections break.
     ///
     /// # Errors
-    /// `too-long`, `not-joined` and others as [`Error::Refused`]; [`Error::Unreachable`], after which the message may or may
-    /// not be there.
+    /// As every call; see [`Error`].
     pub async fn send(&self, room: &str, body: impl Into<Bytes>) -> Result<Sent, Error> {
-        self.send_later(room, body.into()).await?.await
+        self.queue(room, body).await?.await
     }
 
-    /// Queues a message: when this returns, its place behind earlier ones is fixed; what it returns waits for the disk.
+    /// The same under an id that the caller remembers: after the caller's own restart a repetition adds nothing.
     ///
     /// # Errors
-    /// [`Error::Closed`]; the returned future's are those of [`send`](Client::send).
-    pub async fn send_later(
-        &self,
-        room: &str,
-        body: Bytes,
-    ) -> Result<impl Future<Output = Result<Sent, Error>> + Send + use<>, Error> {
-        let id = format!("{:016x}-{:x}", self.id_prefix, self.next_id.fetch_add(1, Ordering::Relaxed));
-        let command = Command::Send { room: room.to_owned(), id: Some(id), body };
-        let answered = self.queue(command).await?;
-        Ok(async move { sent(answered.await.map_err(|_| Error::Closed)??) })
-    }
-
-    /// Sends a message under an id of the caller's: the same id and body from the same client are stored once, however often
-    /// they are sent within retention.
-    ///
-    /// # Errors
-    /// As [`send`](Client::send), and `id-reused` where the id was used for another body.
+    /// `id-reused` for the same id with another body; otherwise as every call; see [`Error`].
     pub async fn send_with_id(&self, room: &str, id: &str, body: impl Into<Bytes>) -> Result<Sent, Error> {
-        let command = Command::Send { room: room.to_owned(), id: Some(id.to_owned()), body: body.into() };
-        sent(self.ask(command).await?)
+        self.queue_with_id(room, id.to_owned(), body.into()).await?.await
     }
 
-    /// What came after the cursor, or after a seq; all of it, or at most `max` messages. Moves nothing.
+    /// Takes a message for sending; await the [`Receipt`] to know that it is on disk. Messages are stored in the order in
+    /// which their calls of this returned, so awaiting it in a loop pipelines them. Waits while too much is unsent.
     ///
     /// # Errors
-    /// `not-joined` and others as [`Error::Refused`]; [`Error::Unreachable`].
-    pub async fn fetch(&self, room: &str, after: Option<u64>, max: Option<u64>) -> Result<Fetched, Error> {
-        let answer = self.ask(Command::Fetch { room: room.to_owned(), after, max }).await?;
-        let Reply::End { handed, oldest, last, .. } = answer.reply else { return Err(unexpected(answer.reply)) };
-        let mut known = self.lock_handed();
-        let before = known.get(room).copied().unwrap_or(0);
-        // What jumped ahead is not acknowledged by an ACK that names no seq.
-        if after.is_none_or(|after| after <= before) {
-            known.insert(room.to_owned(), before.max(handed));
+    /// `too-long` at once; [`Error::Closed`]. All else comes with the receipt.
+    pub async fn queue(&self, room: &str, body: impl Into<Bytes>) -> Result<Receipt, Error> {
+        let count = self.sent.fetch_add(1, Ordering::Relaxed);
+        self.queue_with_id(room, format!("{:016x}-{count}", self.prefix), body.into()).await
+    }
+
+    async fn queue_with_id(&self, room: &str, id: String, body: Bytes) -> Result<Receipt, Error> {
+        // The daemon would close the connection over a frame that is too long.
+        if body.len() as u64 > self.welcome.max_body {
+            let text = format!("a body of {} bytes; at most {} are taken", body.len(), self.welcome.max_body);
+            return Err(Error::Refused(Refusal::new(ErrorCode::TooLong, text)));
         }
-        Ok(Fetched { items: answer.items, handed, oldest, last })
+        Ok(Receipt(self.begin(Command::Send { room: room.to_owned(), id: Some(id), body }).await?))
     }
 
-    /// Moves the cursor up: to `seq`, or to the end of what this client fetched. Returns where it is.
+    /// What came after the cursor, or after a seq; at most `max` messages. Moves nothing. The answer is held in memory:
+    /// for a long backlog fetch by pages, each `after` what the last one `handed`.
     ///
     /// # Errors
-    /// `bad-argument` past the room's last seq and others as [`Error::Refused`]; [`Error::Unreachable`].
+    /// As every call; see [`Error`].
+    pub async fn fetch(&self, room: &str, after: Option<u64>, max: Option<u64>) -> Result<Fetched, Error> {
+        match self.ask(Command::Fetch { room: room.to_owned(), after, max }).await? {
+            (items, Reply::End { handed, oldest, last, .. }) => {
+                // What jumped ahead does not count: an ack without a seq must not acknowledge what was skipped.
+                let known = self.handed(|handed| handed.get(room).copied().unwrap_or(0));
+                if after.is_none_or(|after| after <= known) {
+                    self.note(room, handed);
+                }
+                Ok(Fetched { items, handed, oldest, last })
+            }
+            _ => Err(Error::Unexpected),
+        }
+    }
+
+    /// Moves the cursor up to a seq; without one, to the end of what fetches have returned without a hole. Returns where it
+    /// is, on disk.
+    ///
+    /// # Errors
+    /// As every call; see [`Error`].
     pub async fn ack(&self, room: &str, seq: Option<u64>) -> Result<u64, Error> {
-        // Told to the daemon in any case: a connection that was made anew has been handed nothing.
-        let seq = seq.unwrap_or_else(|| self.lock_handed().get(room).copied().unwrap_or(0));
-        match self.ask(Command::Ack { room: room.to_owned(), seq: Some(seq) }).await?.reply {
-            Reply::Acked { cursor } => Ok(cursor),
-            other => Err(unexpected(other)),
+        // The daemon forgets with each connection what it handed over, so it is always told.
+        let seq = seq.unwrap_or_else(|| self.handed(|handed| handed.get(room).copied().unwrap_or(0)));
+        match self.ask(Command::Ack { room: room.to_owned(), seq: Some(seq) }).await?.1 {
+            Reply::Acked { cursor } => {
+                self.note(room, cursor);
+                Ok(cursor)
+            }
+            _ => Err(Error::Unexpected),
         }
     }
 
     /// The rooms.
     ///
     /// # Errors
-    /// [`Error::Unreachable`].
+    /// As every call; see [`Error`].
     pub async fn rooms(&self) -> Result<Vec<RoomInfo>, Error> {
-        let items = self.ask(Command::Rooms).await?.items;
-        Ok(items.into_iter().filter_map(|item| if let Item::Room(info) = item { Some(info) } else { None }).collect())
+        let (items, _) = self.ask(Command::Rooms).await?;
+        let rooms = items.into_iter().map(|item| match item {
+            Item::Room(room) => Ok(room),
+            _ => Err(Error::Unexpected),
+        });
+        rooms.collect()
     }
 
     /// A room's members.
     ///
     /// # Errors
-    /// `no-room` as [`Error::Refused`]; [`Error::Unreachable`].
+    /// As every call; see [`Error`].
     pub async fn who(&self, room: &str) -> Result<Vec<MemberInfo>, Error> {
-        let items = self.ask(Command::Who { room: room.to_owned() }).await?.items;
-        Ok(items.into_iter().filter_map(|item| if let Item::Member(info) = item { Some(info) } else { None }).collect())
+        let (items, _) = self.ask(Command::Who { room: room.to_owned() }).await?;
+        let members = items.into_iter().map(|item| match item {
+            Item::Member(member) => Ok(member),
+            _ => Err(Error::Unexpected),
+        });
+        members.collect()
     }
 
-    /// The daemon's figures.
+    /// The daemon's figures, by name.
     ///
     /// # Errors
-    /// [`Error::Unreachable`].
+    /// As every call; see [`Error`].
     pub async fn stats(&self) -> Result<Vec<(String, u64)>, Error> {
-        match self.ask(Command::Stats).await?.reply {
-            Reply::Stats(figures) => Ok(figures),
-            other => Err(unexpected(other)),
+        match self.ask(Command::Stats).await?.1 {
+            Reply::Stats(stats) => Ok(stats),
+            _ => Err(Error::Unexpected),
         }
     }
 
-    /// Whether anybody is there.
+    /// Whether the daemon answers.
     ///
     /// # Errors
-    /// [`Error::Unreachable`].
+    /// As every call; see [`Error`].
     pub async fn ping(&self) -> Result<(), Error> {
-        match self.ask(Command::Ping).await?.reply {
+        match self.ask(Command::Ping).await?.1 {
             Reply::Pong => Ok(()),
-            other => Err(unexpected(other)),
+            _ => Err(Error::Unexpected),
         }
     }
 
-    /// Joins a room and follows it from the cursor on, over a connection of its own: a reader that stops taking holds up nothing
-    /// but itself. Resumes after a broken connection without loss and without repetition. Moves no cursor: [`ack`](Client::ack)
-    /// what was dealt with.
+    /// Joins a room and follows it on a connection of its own: what came after the cursor, and then each message as it
+    /// commits. Moves nothing: [`ack`](Client::ack) what was taken care of, by its seq. A reader that is slow, or stops,
+    /// holds up nobody but itself. Must be called within a tokio runtime.
     pub fn follow(&self, room: &str) -> Follow {
         Follow::start(self.options.clone(), room.to_owned())
     }
-
-    fn lock_handed(&self) -> std::sync::MutexGuard<'_, HashMap<String, u64>> {
-        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn sent(answer: Answer) -> Result<Sent, Error> {
-    match answer.reply {
-        Reply::Sent { seq, dup } => Ok(Sent { seq, dup }),
-        other => Err(unexpected(other)),
-    }
-}
-
-fn unexpected(reply: Reply) -> Error {
-    Error::Unexpected(Box::new(reply))
 }

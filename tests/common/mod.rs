@@ -381,12 +381,11 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// The binary of an example. `cargo test` builds them all; a run of one test alone has it built here.
+/// The binary of an example, as new as the source: `cargo test --test …` alone builds none.
 pub fn example(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_dantok")).with_file_name("examples").join(name);
-    if !path.exists() {
-        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--example", name]).status().unwrap();
-        assert!(built.success(), "can't build the example {name}");
-    }
-    path
+    let dir = Path::new(env!("CARGO_BIN_EXE_dantok")).parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--example", name]).args(dir.ends_with("release").then_some("--release"));
+    assert!(build.status().unwrap().success(), "can't build the example {name}");
+    dir.join("examples").join(name)
 }
