@@ -34,19 +34,19 @@ fn piped(daemon: &Daemon, input: &[u8]) -> String {
 /// Somebody at a terminal.
 struct Person {
     nc: Child,
-    stdin: ChildStdin,
+    stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Person {
     fn new(daemon: &Daemon) -> Person {
         let mut nc = nc(daemon, &[]);
-        let (stdin, stdout) = (nc.stdin.take().unwrap(), BufReader::new(nc.stdout.take().unwrap()));
+        let (stdin, stdout) = (nc.stdin.take(), BufReader::new(nc.stdout.take().unwrap()));
         Person { nc, stdin, stdout }
     }
 
     fn types(&mut self, line: &str) {
-        self.stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.stdin.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     fn sees(&mut self) -> String {
@@ -112,6 +112,7 @@ fn a_session_by_hand_survives_the_daemon() {
     person.asks("ACK 단톡방 1", "OK 1");
     person.types("SEND 단톡방 never ended");
     daemon.kill();
+    person.stdin = None; // nc ends when both sides have.
     // Either it was stored, and then it is there; or it was not, and then nobody was told that it is.
     let mut rest = String::new();
     person.stdout.read_to_string(&mut rest).unwrap();

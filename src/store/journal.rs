@@ -4,7 +4,8 @@
 //! file size. A file's header is synced before its first record. Integers are little-endian.
 //!
 //! ```text
-//! header, 64 bytes   "dantokJ1" | number u64 | first commit u64 | salt u64 | crc32 u32 of the 32 bytes before | zeros
+//! header, 64 bytes   "dantokJ1" | number u64 | first commit u64 | salt u64 | file's bytes u64
+//!                    | crc32 u32 of the 40 bytes before | zeros
 //! record             "DTKR" | length u32 | commit u64 | crc32 u32 of salt, length, commit and payload | zero u32
 //!                    | payload | zeros up to a multiple of 16
 //! ```
@@ -26,6 +27,8 @@ use crate::error::Error;
 const FILE_MAGIC: [u8; 8] = *b"dantokJ1";
 const RECORD_MAGIC: [u8; 4] = *b"DTKR";
 const HEADER_BYTES: usize = 64;
+/// What the header's checksum covers.
+const HEADER_BODY_BYTES: usize = 40;
 const RECORD_HEADER_BYTES: usize = 24;
 const ALIGN_BYTES: usize = 16;
 
@@ -43,16 +46,17 @@ struct Header {
     number: u64,
     first_commit: u64,
     salt: u64,
+    file_bytes: u64,
 }
 
 impl Header {
     fn encode(self) -> [u8; HEADER_BYTES] {
         let mut out = [0; HEADER_BYTES];
-        let fields = [u64::from_le_bytes(FILE_MAGIC), self.number, self.first_commit, self.salt];
+        let fields = [u64::from_le_bytes(FILE_MAGIC), self.number, self.first_commit, self.salt, self.file_bytes];
         for (place, field) in out.chunks_exact_mut(8).zip(fields) {
             place.copy_from_slice(&field.to_le_bytes());
         }
-        let (body, rest) = out.split_at_mut(32);
+        let (body, rest) = out.split_at_mut(HEADER_BODY_BYTES);
         if let Some(place) = rest.first_chunk_mut::<4>() {
             *place = crc32fast::hash(body).to_le_bytes();
         }
@@ -60,11 +64,16 @@ impl Header {
     }
 
     fn decode(bytes: &[u8]) -> Option<Header> {
-        let body = bytes.get(..32)?;
-        if !body.starts_with(&FILE_MAGIC) || le_u32(bytes, 32)? != crc32fast::hash(body) {
+        let body = bytes.get(..HEADER_BODY_BYTES)?;
+        if !body.starts_with(&FILE_MAGIC) || le_u32(bytes, HEADER_BODY_BYTES)? != crc32fast::hash(body) {
             return None;
         }
-        Some(Header { number: le_u64(body, 8)?, first_commit: le_u64(body, 16)?, salt: le_u64(body, 24)? })
+        Some(Header {
+            number: le_u64(body, 8)?,
+            first_commit: le_u64(body, 16)?,
+            salt: le_u64(body, 24)?,
+            file_bytes: le_u64(body, 32)?,
+        })
     }
 }
 
@@ -163,6 +172,10 @@ pub fn recover(
             ));
         }
         let first = *expected.get_or_insert(header.first_commit);
+        if (bytes.len() as u64) < header.file_bytes {
+            // Its size was synced before its first use: no crash takes that back.
+            return Err(Error::damaged(&path, format!("it was cut to {} of {} bytes", bytes.len(), header.file_bytes)));
+        }
         if header.number != number || header.first_commit != first {
             return Err(Error::damaged(
                 &path,
@@ -173,7 +186,8 @@ pub fn recover(
             return Err(Error::damaged(
                 &path,
                 format!(
-                    "it begins with commit {first}, but the store ends with {covered}: the file before it is missing"
+                    "it begins with commit {first}, but the store ends with {covered}: \
+                     a journal file before it is missing, or sled's files are damaged"
                 ),
             ));
         }
@@ -265,7 +279,7 @@ impl Journal {
             dir: dir.to_owned(),
             file,
             path: path_of(dir, number),
-            header: Header { number, first_commit: 0, salt: 0 },
+            header: Header { number, first_commit: 0, salt: 0, file_bytes },
             at: 0,
             file_bytes,
             last_commit: recovered.last_commit,
@@ -288,7 +302,7 @@ impl Journal {
             path: self.path.clone(),
             source: io::Error::other(error.to_string()),
         })?;
-        self.header = Header { number, first_commit: self.last_commit + 1, salt };
+        self.header = Header { number, first_commit: self.last_commit + 1, salt, file_bytes: self.file_bytes };
         self.file.write_all_at(&self.header.encode(), 0).map_err(Error::io("write the journal", &self.path))?;
         self.file.sync_data().map_err(Error::io("sync the journal", &self.path))?;
         self.at = HEADER_BYTES as u64;
@@ -418,7 +432,7 @@ mod tests {
         drop(journal);
         assert_eq!(read(dir.path(), 60).unwrap().1, (61..=100).collect::<Vec<_>>());
         let error = read(dir.path(), 5).unwrap_err();
-        assert!(error.to_string().contains("the file before it is missing"), "{error}");
+        assert!(error.to_string().contains("a journal file before it is missing"), "{error}");
     }
 
     #[test]
@@ -456,6 +470,15 @@ mod tests {
         drop(written(dir.path(), 100));
         damage(dir.path(), true, 20);
         assert!(matches!(read(dir.path(), 0), Err(Error::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_file_cut_short_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(written(dir.path(), 3));
+        File::options().write(true).open(path_of(dir.path(), 1)).unwrap().set_len(300).unwrap();
+        let error = read(dir.path(), 0).unwrap_err();
+        assert!(error.to_string().contains("cut to 300 of 4096 bytes"), "{error}");
     }
 
     #[test]
