@@ -205,15 +205,27 @@ type Begun = (Result<Framing, Refusal>, BytesMut, OwnedReadHalf, OwnedWriteHalf)
 /// Waits for the first byte; none where it does not come.
 async fn begin(stream: TcpStream, deadline: Instant, mut stop: watch::Receiver<bool>) -> io::Result<Option<Begun>> {
     let mut first = [0];
-    let peeked = tokio::select! {
-        biased; // What has arrived when the daemon stops is carried out.
+    let mut input = BytesMut::new();
+    let found = tokio::select! {
+        biased;
         peeked = stream.peek(&mut first) => peeked?,
         () = sleep_until(deadline) => 0,
-        _ = stop.wait_for(|stop| *stop) => 0,
+        _ = stop.wait_for(|stop| *stop) => {
+            let found = read_now(&stream, &mut first);
+            input.extend_from_slice(first.get(..found).unwrap_or_default());
+            found
+        }
     };
     let (socket, write) = stream.into_split();
     let [first] = first;
-    Ok((peeked > 0).then(|| (framing(first), BytesMut::new(), socket, write)))
+    Ok((found > 0).then(|| (framing(first), input, socket, write)))
+}
+
+/// Takes what the kernel holds for a socket. tokio's own reads may not know of it yet, and there is no later to wait for.
+fn read_now(stream: &TcpStream, buffer: &mut [u8]) -> usize {
+    let socket = socket2::SockRef::from(stream);
+    let mut socket: &socket2::Socket = &socket;
+    io::Read::read(&mut socket, buffer).unwrap_or(0)
 }
 
 /// Turns away a connection for which there is no place, in its own framing.
@@ -371,12 +383,13 @@ impl Connection {
 
     /// The daemon stops: what has arrived is still carried out, and no more.
     fn last_read(&mut self) {
-        let until = self.input.len() + LAST_READ_BYTES;
-        while self.input.len() < until {
-            self.input.reserve(READ_BYTES);
-            if !self.socket.try_read_buf(&mut self.input).is_ok_and(|read| read > 0) {
+        let mut piece = [0; READ_BYTES];
+        for _ in 0..LAST_READ_BYTES / READ_BYTES {
+            let read = read_now(self.socket.as_ref(), &mut piece);
+            if read == 0 {
                 break;
             }
+            self.input.extend_from_slice(piece.get(..read).unwrap_or_default());
         }
         self.ended = true;
         self.stopped = true;

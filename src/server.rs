@@ -103,7 +103,16 @@ async fn serve(listeners: Vec<TcpListener>, hub: &Arc<Hub>, shutdown: impl Futur
             }
         }
     };
-    drop(listeners);
+    // Connections that the kernel has made and nobody has accepted yet: their peers may have sent something.
+    for listener in listeners.into_iter().filter_map(|listener| listener.into_std().ok()) {
+        while connections.len() < hub.limits.connections_max
+            && let Ok((stream, _)) = listener.accept()
+        {
+            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                connections.spawn(connect(stream, hub.clone(), stopped.clone()));
+            }
+        }
+    }
     tracing::info!(connections = connections.len(), "stopping");
     // Whoever waits for it is a connection; there may be none.
     let _ = stop.send(true);
