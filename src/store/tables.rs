@@ -18,6 +18,9 @@ use crate::limits::{SLED_CACHE_BYTES, SLED_SEGMENT_BYTES, SLED_VALUE_MAX_BYTES};
 
 /// Bytes of chunks in one batch: bounds the memory that sled takes for it.
 const BATCH_BYTES: usize = 1024 * 1024;
+/// How often, and after which pause, sled's own lock is tried again.
+const LOCK_ATTEMPTS: u32 = 100;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 
 /// The trees.
@@ -67,8 +70,19 @@ impl Tables {
             // Its own thread swallows the errors of its flushes; the mover flushes, and sees them.
             .flush_every_ms(None);
         let failed = |source| Error::Store { what: "open", path: dir.to_owned(), source };
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
-        let db = opened.map_err(|_| Error::damaged(dir, "sled can't make sense of its files"))?.map_err(failed)?;
+        let mut attempts = LOCK_ATTEMPTS;
+        let db = loop {
+            let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
+            match opened.map_err(|_| Error::damaged(dir, "sled can't make sense of its files"))? {
+                Ok(db) => break db,
+                // The data directory is ours: this is a thread of a store that this process has just closed.
+                Err(error) if attempts > 0 && error.to_string().contains("acquire lock") => {
+                    attempts -= 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        };
         let tree = |name: &str| db.open_tree(name).map_err(failed);
         Ok(Tables {
             dir: dir.to_owned(),
