@@ -113,11 +113,21 @@ fn on_a_terminal_one_talks() {
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN lobby");
     alice.expect("SEND lobby 안녕 bob", "OK 1");
-    let session = format!("dantok-test-{}", std::process::id());
-    let tmux = |arguments: &[&str]| {
-        let output = Command::new("tmux").args(["-L", &session, "-u"]).args(arguments).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
+    /// A terminal of its own; gone when it is dropped.
+    struct Terminal(String);
+    impl Terminal {
+        fn tmux(&self, arguments: &[&str]) -> String {
+            let output = Command::new("tmux").args(["-L", &self.0, "-u"]).args(arguments).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        }
+    }
+    impl Drop for Terminal {
+        fn drop(&mut self) {
+            self.tmux(&["kill-server"]);
+        }
+    }
+    let terminal = Terminal(format!("dantok-test-{}", std::process::id()));
+    let tmux = |arguments: &[&str]| terminal.tmux(arguments);
     let chat = format!("{} lobby --as bob --server {}", example("chat").display(), daemon.address());
     tmux(&["new-session", "-d", "-x", "80", "-y", "20", "-s", "chat", &chat]);
     let screen = || tmux(&["capture-pane", "-p", "-t", "chat"]);
