@@ -46,6 +46,9 @@ fn fails_honestly(fault: &str) {
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN lobby");
     alice.expect("SEND id=1 lobby one", "OK 1");
+    let mut follower = daemon.lines("bob");
+    follower.ask("JOIN lobby");
+    follower.expect("FOLLOW lobby", "OK after=0");
     let Some(mut strace) = inject(&daemon, fault) else { return };
     // strace may not have seen the committer's thread yet: what is acknowledged until then counts.
     let mut acknowledged = 1;
@@ -57,6 +60,11 @@ fn fails_honestly(fault: &str) {
         acknowledged += 1;
     };
     assert!(refused.starts_with("ERR storage "), "{refused}");
+    let of_last = format!(" message {acknowledged}");
+    // Nobody is shown what is not durable.
+    let shown = follower.rest();
+    let last = shown.lines().last().unwrap();
+    assert!(last.ends_with(if acknowledged == 1 { " one" } else { &of_last }), "{last}: {acknowledged} acknowledged");
     assert_eq!(daemon.wait().code(), Some(1));
     let _ = strace.kill();
     strace.wait().unwrap();

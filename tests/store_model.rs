@@ -111,8 +111,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (room.clone(), client.clone(), 0..60u64).prop_map(|(room, client, seq)| Step::Ack { room, client, seq }),
         3 => (room.clone(), client.clone()).prop_map(|(room, client)| Step::Join { room, client }),
         1 => (room.clone(), client.clone()).prop_map(|(room, client)| Step::Leave { room, client }),
-        2 => Just(Step::Mark),
-        1 => Just(Step::Expire),
+        5 => Just(Step::Mark),
+        3 => Just(Step::Expire),
         1 => Just(Step::Settle),
         1 => Just(Step::Reopen),
     ]
@@ -278,11 +278,11 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_does_what_the_model_does(
-        steps in proptest::collection::vec(step(), 1..40),
+        steps in proptest::collection::vec(step(), 1..60),
         page_messages in 1..600usize,
         page_bytes in 1..200_000usize,
     ) {

@@ -442,3 +442,65 @@ fn chunks(messages: &[Stored]) -> impl Iterator<Item = &[Stored]> {
         (!chunk.is_empty()).then_some(chunk)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(seqs: std::ops::RangeInclusive<u64>) -> Arc<Commit> {
+        let message = |seq| Op::Message {
+            room: 1,
+            message: Stored {
+                seq,
+                time_ms: seq,
+                kept_ms: seq,
+                client: "alice".into(),
+                id: None,
+                body: vec![seq as u8; 10].into(),
+            },
+        };
+        Arc::new(Commit { kept_ms: 1, ops: seqs.map(message).collect() })
+    }
+
+    fn chunks_of_room(tables: &Tables) -> Vec<Vec<u64>> {
+        let mut next = 1;
+        let mut chunks = Vec::new();
+        while let Some(chunk) = tables.chunk_at(1, next).unwrap() {
+            next = chunk.last().unwrap().seq + 1;
+            chunks.push(chunk.iter().map(|message| message.seq).collect());
+        }
+        chunks
+    }
+
+    #[test]
+    fn a_replay_drops_what_a_kill_left_of_a_batch() {
+        let dir = tempfile::tempdir().unwrap();
+        let tables = Tables::open(dir.path()).unwrap();
+        tables.apply(&[commit(1..=5)]).unwrap();
+        let before = tables.lasts.get(key::room(1)).unwrap().unwrap();
+        tables.apply(&[commit(6..=7)]).unwrap();
+        tables.apply(&[commit(8..=9)]).unwrap();
+        // The kill came after the messages and before the room's last seq.
+        tables.lasts.insert(key::room(1), before).unwrap();
+        tables.load_lasts().unwrap();
+        tables.replay(&[commit(4..=6), commit(7..=9)]).unwrap();
+        assert_eq!(chunks_of_room(&tables), [vec![1, 2, 3, 4, 5], vec![6, 7, 8, 9]]);
+        assert_eq!(tables.messages.len(), 2, "a leftover chunk");
+    }
+
+    #[test]
+    fn only_whole_chunks_go_and_only_when_all_of_them_is_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let tables = Tables::open(dir.path()).unwrap();
+        tables.apply(&[commit(1..=5)]).unwrap();
+        tables.apply(&[commit(6..=9)]).unwrap();
+        let gone = std::cell::Cell::new(0);
+        let drop_before = |cutoff_ms| tables.drop_before(1, cutoff_ms, 9, |seq| gone.set(seq)).unwrap();
+        assert_eq!(drop_before(5), Expired::Until(5));
+        assert_eq!((gone.get(), chunks_of_room(&tables).len()), (4, 2));
+        assert_eq!(drop_before(7), Expired::Until(9));
+        assert_eq!((gone.get(), chunks_of_room(&tables)), (6, vec![vec![6, 7, 8, 9]]));
+        assert_eq!(drop_before(10), Expired::Empty);
+        assert_eq!(tables.last()[&1], Last { seq: 9, time_ms: 9, floor: 9 });
+    }
+}
