@@ -27,7 +27,21 @@ pub fn command() -> Command {
         .about(ABOUT)
         .after_help(AFTER)
         .subcommand(Command::new("serve").about("Run the daemon (the default)").after_help(AFTER))
-        .subcommand(Command::new("config").about("Print the values in force and where each came from"));
+        .subcommand(Command::new("config").about("Print the values in force and where each came from"))
+        .subcommand(
+            Command::new("check")
+                .about("Look for damage in a data directory that no daemon has; exits with 1 where there is any")
+                .arg(
+                    Arg::new("scratch")
+                        .long("scratch")
+                        .value_name("DIR")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("Where a copy of the store is made to look at; without it, in the data directory"),
+                ),
+        )
+        .subcommand(
+            Command::new("doctor").about("Say whether this machine can keep the promises; exits with 1 where it can't"),
+        );
     let command = command.arg(
         Arg::new("config")
             .long("config")

@@ -24,7 +24,7 @@ fn boottime_ms() -> u64 {
 }
 
 /// Which boot of the machine this is; empty where the system does not say.
-fn boot_id() -> String {
+pub(crate) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 

@@ -33,7 +33,7 @@ pub enum Error {
         known: u32,
     },
     /// Stored bytes are not what was written.
-    #[error("{}: damaged: {what}. Nothing was changed. Restore the data directory from a backup, or copy it away and ask for help before anything else is tried", path.display())]
+    #[error("{}: damaged: {what}. Copy the data directory away before anything else is tried; `dantok check` says what in it is damaged; restore it from a backup", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum Error {
         what: String,
     },
     /// sled failed.
-    #[error("{}: the store can't {what}: {source}. If the disk is full, make room; if this stays after a restart, restore the data directory from a backup", path.display())]
+    #[error("{}: the store can't {what}: {source}. If the disk is full, make room. If this stays after a restart, copy the data directory away; `dantok check` says what in it is damaged; restore it from a backup", path.display())]
     Store {
         /// What was tried, as in "can't …".
         what: &'static str,

@@ -17,7 +17,7 @@
 //! 7. [`store`]: the journal, sled, and the memory between them. [`clock`]: what ages are counted with.
 //! 8. [`retention`]: drops what is past its time.
 //! 9. [`error`]: what an operator reads. [`config`], [`cli`]: what an operator sets.
-//! 10. [`client`]: the client library.
+//! 10. [`client`]: the client library. [`doctor`]: whether a machine can keep the promises.
 //!
 //! The wire's contract is `protocol.md`; both are in the repository.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -28,6 +28,7 @@ pub mod clock;
 pub mod committer;
 pub mod config;
 pub mod connection;
+pub mod doctor;
 pub mod error;
 pub mod hub;
 pub mod limits;

@@ -1,18 +1,22 @@
 //! The daemon: arguments, logging, listeners, exit code.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use dantok::config::{self, Config, LogFormat, Resolved};
 use dantok::limits::RETENTION_FLOOR;
-use dantok::{cli, server};
+use dantok::store::check::Progress;
+use dantok::{cli, doctor, server, store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What is wrong is the command line's.
 const USAGE: u8 = 2;
+/// How often `check` says where it is, where nobody watches.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let matches = cli::command().get_matches();
@@ -30,6 +34,13 @@ fn main() -> ExitCode {
     if command == "config" {
         print!("{}", resolved.show());
         return ExitCode::SUCCESS;
+    }
+    if command == "check" {
+        let scratch = matches.get_one::<PathBuf>("scratch");
+        return check(&resolved.config.data_dir, scratch.unwrap_or(&resolved.config.data_dir));
+    }
+    if command == "doctor" {
+        return doctor(&resolved.config);
     }
     match serve(resolved.config) {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,6 +76,49 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         server::run(listeners, options, shutdown).await?;
         Ok(())
     })
+}
+
+/// Prints what of a data directory is damaged, and what is not.
+fn check(dir: &Path, scratch: &Path) -> ExitCode {
+    let shown = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let mut at = Instant::now();
+    let mut progress = |progress: Progress| {
+        if shown {
+            eprint!("\r\x1b[Kchecking {}: {} records", progress.part, progress.records);
+        } else if at.elapsed() >= PROGRESS_EVERY {
+            at = Instant::now();
+            eprintln!("checking {}: {} records", progress.part, progress.records);
+        }
+    };
+    let checked = store::check::check(dir, scratch, &mut progress);
+    if shown {
+        eprint!("\r\x1b[K");
+    }
+    match checked {
+        Ok(report) => {
+            print!("{report}");
+            println!("{} {}", dir.display(), if report.is_sound() { "is sound" } else { "is DAMAGED" });
+            if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("dantok: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints what was found about the machine.
+fn doctor(config: &Config) -> ExitCode {
+    match doctor::examine(&config.data_dir, config.limits.connections_max) {
+        Ok(report) => {
+            print!("{report}");
+            if report.can_keep_the_promises() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("dantok: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn log(config: &Config) -> Result<(), Box<dyn std::error::Error>> {

@@ -116,7 +116,10 @@ pub fn sync_dir(dir: &Path) -> Result<(), Error> {
 }
 
 /// The numbers of the journal's files, in order.
-fn numbers(dir: &Path) -> Result<Vec<u64>, Error> {
+///
+/// # Errors
+/// What the system says, with the directory's name.
+pub(super) fn numbers(dir: &Path) -> Result<Vec<u64>, Error> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(Error::io("list the journal", dir))? {
         let name = entry.map_err(Error::io("list the journal", dir))?.file_name();

@@ -39,6 +39,13 @@ pub fn message_id(room: u64, client: &str, id: &str) -> Vec<u8> {
     [&room.to_be_bytes()[..], client.as_bytes(), &[0], id.as_bytes()].concat()
 }
 
+/// The room, client and message id of an `ids` key; none where it is not one.
+pub fn parse_message_id(key: &[u8]) -> Option<(u64, &str, &str)> {
+    let (room, rest) = key.split_first_chunk::<8>()?;
+    let (client, id) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+    Some((u64::from_be_bytes(*room), client, id))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +54,7 @@ mod tests {
     fn keys_come_back_and_sort_by_room_then_seq() {
         assert_eq!(parse_chunk(&chunk(7, 9, 3)), Some((7, 9, 3)));
         assert_eq!(parse_member(&member(7, "alice/phone")), Some((7, "alice/phone")));
+        assert_eq!(parse_message_id(&message_id(7, "alice/phone", "x")), Some((7, "alice/phone", "x")));
         assert!(chunk(1, 256, 0) > chunk(1, 255, 9));
         assert!(chunk(2, 1, 0) > chunk(1, u64::MAX, u32::MAX));
         assert_ne!(message_id(1, "a", "bc"), message_id(1, "ab", "c"));

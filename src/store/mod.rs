@@ -10,6 +10,7 @@
 //!
 //! Blocking throughout: call it from threads that may block.
 
+pub mod check;
 pub mod disk;
 pub mod journal;
 pub mod key;

@@ -39,6 +39,23 @@ pub struct Tables {
     last: Mutex<HashMap<u64, Last>>,
 }
 
+/// A tree, to look at [each](Tables::each) of its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tree {
+    /// The parts of chunks of messages.
+    Messages,
+    /// How far each room is.
+    Lasts,
+    /// The rooms' names.
+    Rooms,
+    /// Members and their cursors.
+    Members,
+    /// Message ids.
+    Ids,
+    /// Nicks.
+    Nicks,
+}
+
 /// What one step of expiry did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
@@ -408,6 +425,26 @@ impl Tables {
             }
         }
         self.ids.apply_batch(batch).map_err(self.failed("drop message ids"))
+    }
+
+    /// Shows every record of a tree, key and value, in the order of the keys.
+    ///
+    /// # Errors
+    /// What sled says; the rest of the tree can't be read then.
+    pub fn each(&self, tree: Tree, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), Error> {
+        let records = match tree {
+            Tree::Messages => &self.messages,
+            Tree::Lasts => &self.lasts,
+            Tree::Rooms => &self.rooms,
+            Tree::Members => &self.members,
+            Tree::Ids => &self.ids,
+            Tree::Nicks => &self.nicks,
+        };
+        for entry in records {
+            let (key, value) = entry.map_err(self.failed("read"))?;
+            visit(&key, &value);
+        }
+        Ok(())
     }
 
     /// Bytes on disk.

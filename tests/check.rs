@@ -1,0 +1,123 @@
+//! `dantok check` on directories that are sound, in use, torn and damaged. The daemon and the command are the real ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+use common::Daemon;
+
+/// Its exit code, and what it said.
+fn check(dir: &Path) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_dantok")).arg("check").arg("--data-dir").arg(dir).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+/// A daemon that has stored something of everything.
+fn filled() -> Daemon {
+    let daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.expect("JOIN lobby", "OK cursor=0 last=0");
+    for seq in 1..=50 {
+        alice.expect(&format!("SEND id=m{seq} lobby message {seq}"), &format!("OK {seq}"));
+    }
+    alice.expect("ACK lobby 20", "OK 20");
+    alice.expect("NICK Al", "OK");
+    daemon
+}
+
+fn flip(path: &Path, at: u64) {
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+}
+
+/// The journal file that has records.
+fn journal(dir: &Path) -> std::path::PathBuf {
+    let files = std::fs::read_dir(dir.join("journal")).unwrap().map(|entry| entry.unwrap().path());
+    files.into_iter().find(|path| std::fs::read(path).unwrap()[64] != 0).unwrap()
+}
+
+#[test]
+fn a_directory_in_use_is_refused_and_a_sound_one_is_sound() {
+    let mut daemon = filled();
+    let (code, said) = check(&daemon.data_dir());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("another dantok is running"), "{said}");
+    daemon.kill();
+    let (code, said) = check(&daemon.data_dir());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("journal    sound: 1 files, 53 commits past the store"), "{said}");
+    daemon.start_again();
+    assert!(daemon.terminate().success());
+    let (code, said) = check(&daemon.data_dir());
+    assert_eq!(code, Some(0), "{said}");
+    for part in
+        ["rooms      sound: 1", "messages   sound: 50, ", "ids        sound: 50", "cursors    sound: 1", "is sound"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    daemon.start_again();
+    assert_eq!(daemon.lines("alice").ask("JOIN lobby"), ["OK cursor=20 last=50"], "a check changes nothing");
+}
+
+#[test]
+fn what_is_no_data_directory_is_not_made_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, said) = check(dir.path());
+    assert_eq!(code, Some(1));
+    assert!(said.contains("FORMAT"), "{said}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_broken_commit_in_the_journal_is_named() {
+    let mut daemon = filled();
+    daemon.kill();
+    let journal = journal(&daemon.data_dir());
+    flip(&journal, 64 + 24 + 3);
+    let (code, said) = check(&daemon.data_dir());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("{}: damaged: commit 1 at byte 64 is broken", journal.display())), "{said}");
+    assert!(said.contains("rooms      sound"), "what is not damaged is told as well: {said}");
+    assert!(said.contains("is DAMAGED"), "{said}");
+}
+
+#[test]
+fn a_torn_last_commit_is_no_damage() {
+    let mut daemon = filled();
+    daemon.kill();
+    let journal = journal(&daemon.data_dir());
+    let bytes = std::fs::read(&journal).unwrap();
+    let last = bytes.windows(4).rposition(|window| window == b"DTKR").unwrap();
+    flip(&journal, last as u64 + 24);
+    let (code, said) = check(&daemon.data_dir());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("note: ") && said.contains("the last commit is torn"), "{said}");
+}
+
+#[test]
+fn a_bit_flipped_in_stored_messages_is_found_with_its_room() {
+    let mut daemon = filled();
+    // Two starts and stops: the journal that holds it as well is freed.
+    assert!(daemon.terminate().success());
+    daemon.start_again();
+    assert!(daemon.terminate().success());
+    let db = daemon.data_dir().join("sled/db");
+    let bytes = std::fs::read(&db).unwrap();
+    // Every copy that sled keeps of it.
+    let places: Vec<usize> = (0..bytes.len() - 10).filter(|&at| bytes[at..].starts_with(b"message 17")).collect();
+    assert!(!places.is_empty());
+    for place in places {
+        flip(&db, place as u64);
+    }
+    let damaged = std::fs::read(&db).unwrap();
+    let (code, said) = check(&daemon.data_dir());
+    assert!(std::fs::read(&db).unwrap() == damaged, "a check changes nothing");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("data/sled: ") && said.contains("is DAMAGED"), "{said}");
+}
