@@ -1,0 +1,673 @@
+//! A disk that remembers what was synced, for the real daemon to run on.
+//!
+//! It keeps two states of every file and directory: what the running system sees, and what a power cut is sure to leave. A write
+//! changes the first; an fsync that succeeds brings the second up to it. [`Disk::power_on`] makes the first from the second and
+//! from a random choice among what was not synced: sectors of writes, sizes of files, names. It can also refuse: errors at the
+//! n-th write, sync or read of some file, and a capacity.
+//!
+//! What it assumes of a file system is what POSIX promises, and less than ext4, XFS or btrfs do: an fsync of a file makes its
+//! bytes and its size durable, not its name ([`Names::Strict`]); the name needs an fsync of the directory. Half of the cuts are
+//! kinder, like a journaling file system ([`Names::Journaled`]). A rename is there or not, never half. After an fsync that
+//! failed, what it should have written counts as clean: it can be read, and no later fsync writes it.
+
+mod mount;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+
+use fuser::Errno;
+
+pub use mount::Mount;
+
+/// Sectors are written whole or not at all.
+const SECTOR: usize = 512;
+/// The root directory.
+pub const ROOT: u64 = 1;
+
+/// What an error can be ordered for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Writes, truncations and reservations.
+    Write,
+    /// fsync, fdatasync, of files and directories.
+    Sync,
+    /// Reads.
+    Read,
+    /// Names: made, renamed, removed.
+    Name,
+}
+
+/// An order to fail.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// Which operations.
+    pub kind: Kind,
+    /// Of files whose path has this in it.
+    pub path: &'static str,
+    /// Counted from now, the first that fails; 1 is the next.
+    pub nth: u64,
+    /// Whether all after it fail too.
+    pub lasting: bool,
+    /// With what.
+    pub errno: i32,
+}
+
+/// What happens to names at a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Each change that was not synced is there or not, on its own.
+    Strict,
+    /// They are there in their order up to some point, and an fsync of any file syncs those before it.
+    Journaled,
+}
+
+/// How much of what was not synced a cut leaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Leaves {
+    Nothing,
+    Everything,
+    /// Each sector with this probability.
+    Sectors(f64),
+    /// Each write, whole, with this probability.
+    Writes(f64),
+    /// The writes before this operation.
+    Until(u64),
+}
+
+#[derive(Debug)]
+enum Change {
+    Write { at: usize, bytes: Vec<u8> },
+    Resize(usize),
+}
+
+#[derive(Debug, Default)]
+struct FileData {
+    seen: Vec<u8>,
+    stable: Vec<u8>,
+    pending: Vec<(u64, Change)>,
+}
+
+#[derive(Debug, Default)]
+struct DirData {
+    seen: BTreeMap<OsString, u64>,
+    stable: BTreeMap<OsString, u64>,
+}
+
+#[derive(Debug)]
+enum Node {
+    File(FileData),
+    Dir(DirData),
+}
+
+#[derive(Debug)]
+enum NameChange {
+    Link { dir: u64, name: OsString, ino: u64 },
+    Unlink { dir: u64, name: OsString },
+    Rename { from: (u64, OsString), to: (u64, OsString), ino: u64 },
+}
+
+impl NameChange {
+    fn touches(&self, of: u64) -> bool {
+        match self {
+            NameChange::Link { dir, .. } | NameChange::Unlink { dir, .. } => *dir == of,
+            NameChange::Rename { from, to, .. } => from.0 == of || to.0 == of,
+        }
+    }
+}
+
+/// What was done to the disk since it was made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Changes and syncs, of which a cut is one too.
+    pub operations: u64,
+    /// Of them, syncs that succeeded.
+    pub syncs: u64,
+    /// Writes that a cut took, in whole or in part.
+    pub lost_writes: u64,
+    /// Changes of names that a cut took.
+    pub lost_names: u64,
+    /// Errors that were ordered and given.
+    pub errors: u64,
+}
+
+/// The disk.
+#[derive(Debug)]
+pub struct Disk {
+    nodes: BTreeMap<u64, Node>,
+    names: Vec<(u64, NameChange)>,
+    names_mode: Names,
+    next_ino: u64,
+    used: u64,
+    /// Bytes of files it takes.
+    pub capacity: u64,
+    /// What was done.
+    pub counts: Counts,
+    /// The operation at which the power goes.
+    cut_at: Option<u64>,
+    faults: Vec<Fault>,
+    /// The errors given, for the report: what and which file.
+    pub given: Vec<String>,
+    random: fastrand::Rng,
+}
+
+/// Why an operation was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The power is off.
+    Cut,
+    /// It fails.
+    Failed(i32),
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Stop {
+        Stop::Failed(errno.code())
+    }
+}
+
+type Outcome<T> = Result<T, Stop>;
+
+impl Disk {
+    /// An empty disk.
+    pub fn new(seed: u64, capacity: u64) -> Disk {
+        let mut random = fastrand::Rng::with_seed(seed);
+        Disk {
+            nodes: BTreeMap::from([(ROOT, Node::Dir(DirData::default()))]),
+            names: Vec::new(),
+            names_mode: if random.bool() { Names::Strict } else { Names::Journaled },
+            next_ino: ROOT + 1,
+            used: 0,
+            capacity,
+            counts: Counts::default(),
+            cut_at: None,
+            faults: Vec::new(),
+            given: Vec::new(),
+            random,
+        }
+    }
+
+    /// Has the power go at the n-th operation from now.
+    pub fn cut_after(&mut self, operations: u64) {
+        self.cut_at = Some(self.counts.operations + operations);
+    }
+
+    /// Whether the power has gone.
+    pub fn is_cut(&self) -> bool {
+        self.cut_at.is_some_and(|at| self.counts.operations >= at)
+    }
+
+    /// Orders an error.
+    pub fn fail(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    /// Takes the orders back.
+    pub fn heal(&mut self) {
+        self.faults.clear();
+    }
+
+    /// Bytes free.
+    pub fn free(&self) -> u64 {
+        self.capacity.saturating_sub(self.used)
+    }
+
+    fn step(&mut self) -> Outcome<u64> {
+        if self.is_cut() {
+            return Err(Stop::Cut);
+        }
+        self.counts.operations += 1;
+        if self.is_cut() { Err(Stop::Cut) } else { Ok(self.counts.operations) }
+    }
+
+    fn path(&self, ino: u64) -> String {
+        for (&dir, node) in &self.nodes {
+            let Node::Dir(data) = node else { continue };
+            if let Some((name, _)) = data.seen.iter().find(|(_, at)| **at == ino) {
+                let above = if dir == ROOT { String::new() } else { self.path(dir) };
+                return format!("{above}/{}", name.to_string_lossy());
+            }
+        }
+        String::new()
+    }
+
+    fn refuse(&mut self, kind: Kind, path: impl FnOnce(&Disk) -> String) -> Outcome<()> {
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        let path = path(self);
+        for fault in &mut self.faults {
+            if fault.kind != kind || !path.contains(fault.path) {
+                continue;
+            }
+            fault.nth = fault.nth.saturating_sub(1);
+            if fault.nth == 0 {
+                let errno = fault.errno;
+                if !fault.lasting {
+                    fault.nth = u64::MAX;
+                }
+                self.counts.errors += 1;
+                self.given.push(format!("{kind:?} {path}"));
+                return Err(Stop::Failed(errno));
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, ino: u64) -> Outcome<&mut FileData> {
+        match self.nodes.get_mut(&ino) {
+            Some(Node::File(file)) => Ok(file),
+            _ => Err(Errno::EISDIR.into()),
+        }
+    }
+
+    fn dir(&mut self, ino: u64) -> Outcome<&mut DirData> {
+        match self.nodes.get_mut(&ino) {
+            Some(Node::Dir(dir)) => Ok(dir),
+            _ => Err(Errno::ENOTDIR.into()),
+        }
+    }
+
+    /// Whether it is a directory, and its size.
+    pub fn stat(&self, ino: u64) -> Outcome<(bool, u64)> {
+        match self.nodes.get(&ino) {
+            Some(Node::File(file)) => Ok((false, file.seen.len() as u64)),
+            Some(Node::Dir(_)) => Ok((true, 0)),
+            None => Err(Errno::ENOENT.into()),
+        }
+    }
+
+    /// A name's file.
+    pub fn lookup(&mut self, dir: u64, name: &OsStr) -> Outcome<u64> {
+        self.dir(dir)?.seen.get(name).copied().ok_or_else(|| Errno::ENOENT.into())
+    }
+
+    /// A directory's names.
+    pub fn list(&mut self, dir: u64) -> Outcome<Vec<(OsString, u64)>> {
+        Ok(self.dir(dir)?.seen.iter().map(|(name, &ino)| (name.clone(), ino)).collect())
+    }
+
+    /// Makes a file or a directory.
+    pub fn make(&mut self, dir: u64, name: &OsStr, is_dir: bool) -> Outcome<u64> {
+        let operation = self.step()?;
+        self.refuse(Kind::Name, |disk| format!("{}/{}", disk.path(dir), name.to_string_lossy()))?;
+        if self.dir(dir)?.seen.contains_key(name) {
+            return Err(Errno::EEXIST.into());
+        }
+        let ino = self.next_ino;
+        self.next_ino += 1;
+        let node = if is_dir { Node::Dir(DirData::default()) } else { Node::File(FileData::default()) };
+        self.nodes.insert(ino, node);
+        self.dir(dir)?.seen.insert(name.to_owned(), ino);
+        self.names.push((operation, NameChange::Link { dir, name: name.to_owned(), ino }));
+        Ok(ino)
+    }
+
+    /// Removes a name.
+    pub fn unlink(&mut self, dir: u64, name: &OsStr) -> Outcome<()> {
+        let operation = self.step()?;
+        self.refuse(Kind::Name, |disk| format!("{}/{}", disk.path(dir), name.to_string_lossy()))?;
+        let ino = self.dir(dir)?.seen.remove(name).ok_or(Errno::ENOENT)?;
+        self.names.push((operation, NameChange::Unlink { dir, name: name.to_owned() }));
+        // Its space is free at once, as far as the running system can tell.
+        self.used -= self.stat(ino).map_or(0, |(_, size)| size);
+        Ok(())
+    }
+
+    /// Renames, over what has the new name.
+    pub fn rename(&mut self, from: (u64, &OsStr), to: (u64, &OsStr)) -> Outcome<()> {
+        let operation = self.step()?;
+        self.refuse(Kind::Name, |disk| format!("{}/{}", disk.path(from.0), from.1.to_string_lossy()))?;
+        let ino = self.dir(from.0)?.seen.remove(from.1).ok_or(Errno::ENOENT)?;
+        if let Some(replaced) = self.dir(to.0)?.seen.insert(to.1.to_owned(), ino) {
+            self.used -= self.stat(replaced).map_or(0, |(_, size)| size);
+        }
+        let (from, to) = ((from.0, from.1.to_owned()), (to.0, to.1.to_owned()));
+        self.names.push((operation, NameChange::Rename { from, to, ino }));
+        Ok(())
+    }
+
+    /// Reads.
+    pub fn read(&mut self, ino: u64, at: usize, bytes: usize) -> Outcome<Vec<u8>> {
+        if self.is_cut() {
+            return Err(Stop::Cut);
+        }
+        self.refuse(Kind::Read, |disk| disk.path(ino))?;
+        let seen = &self.file(ino)?.seen;
+        let end = at.saturating_add(bytes).min(seen.len());
+        Ok(seen.get(at..end).unwrap_or_default().to_vec())
+    }
+
+    fn grow(&mut self, old: usize, new: usize) -> Outcome<()> {
+        let more = new.saturating_sub(old) as u64;
+        if more > self.free() {
+            self.counts.errors += 1;
+            return Err(Errno::ENOSPC.into());
+        }
+        self.used = self.used + more - old.saturating_sub(new) as u64;
+        Ok(())
+    }
+
+    /// Writes.
+    pub fn write(&mut self, ino: u64, at: usize, bytes: &[u8]) -> Outcome<()> {
+        let operation = self.step()?;
+        let refused = self.refuse(Kind::Write, |disk| disk.path(ino));
+        // Of a write that fails, any beginning may have been done.
+        let done = if refused.is_ok() { bytes.len() } else { self.random.usize(..=bytes.len()) };
+        let bytes = &bytes[..done];
+        let size = self.file(ino)?.seen.len();
+        self.grow(size, size.max(at + bytes.len()))?;
+        let file = self.file(ino)?;
+        put(&mut file.seen, at, bytes);
+        file.pending.push((operation, Change::Write { at, bytes: bytes.to_vec() }));
+        refused
+    }
+
+    /// Sets a file's size.
+    pub fn resize(&mut self, ino: u64, size: usize) -> Outcome<()> {
+        let operation = self.step()?;
+        self.refuse(Kind::Write, |disk| disk.path(ino))?;
+        let old = self.file(ino)?.seen.len();
+        self.grow(old, size)?;
+        let file = self.file(ino)?;
+        file.seen.resize(size, 0);
+        file.pending.push((operation, Change::Resize(size)));
+        Ok(())
+    }
+
+    /// Reserves a file's space.
+    pub fn reserve(&mut self, ino: u64, size: usize) -> Outcome<()> {
+        if self.file(ino)?.seen.len() < size { self.resize(ino, size) } else { Ok(()) }
+    }
+
+    /// The beginning of a sync: returns what [`end_sync`](Disk::end_sync) has to be told.
+    pub fn begin_sync(&mut self) -> Outcome<u64> {
+        self.step()
+    }
+
+    /// The end of a sync that began at an operation: what was changed before it is stable now, or the sync fails.
+    pub fn end_sync(&mut self, ino: u64, began: u64) -> Outcome<()> {
+        self.step()?;
+        let refused = self.refuse(Kind::Sync, |disk| disk.path(ino));
+        let mut random = self.random.fork();
+        let is_file = if let Some(Node::File(file)) = self.nodes.get_mut(&ino) {
+            let after = file.pending.partition_point(|(operation, _)| *operation <= began);
+            let rest = file.pending.split_off(after);
+            for (_, change) in std::mem::replace(&mut file.pending, rest) {
+                // Pages that an fsync could not write are clean, and not on the disk.
+                if refused.is_ok() || random.bool() {
+                    apply(&mut file.stable, &change);
+                }
+            }
+            true
+        } else {
+            false
+        };
+        refused?;
+        self.counts.syncs += 1;
+        let journaled = self.names_mode == Names::Journaled;
+        let (synced, rest) = std::mem::take(&mut self.names).into_iter().partition(|(operation, change)| {
+            *operation <= began && if is_file { journaled } else { journaled || change.touches(ino) }
+        });
+        self.names = rest;
+        self.settle_names(synced);
+        Ok(())
+    }
+
+    fn settle_names(&mut self, changes: Vec<(u64, NameChange)>) {
+        for (_, change) in changes {
+            let mut stable = |dir: u64, name: OsString, ino: Option<u64>| {
+                if let Some(Node::Dir(dir)) = self.nodes.get_mut(&dir) {
+                    match ino {
+                        Some(ino) => drop(dir.stable.insert(name, ino)),
+                        None => drop(dir.stable.remove(&name)),
+                    }
+                }
+            };
+            match change {
+                NameChange::Link { dir, name, ino } => stable(dir, name, Some(ino)),
+                NameChange::Unlink { dir, name } => stable(dir, name, None),
+                NameChange::Rename { from, to, ino } => {
+                    stable(from.0, from.1, None);
+                    stable(to.0, to.1, Some(ino));
+                }
+            }
+        }
+    }
+
+    /// The power comes back: what was synced is there, and of the rest what chance leaves. Says what it left.
+    pub fn power_on(&mut self) -> String {
+        let mut random = self.random.fork();
+        let leaves = match random.u8(..6) {
+            0 => Leaves::Nothing,
+            1 => Leaves::Everything,
+            2 | 3 => Leaves::Sectors([0.1, 0.5, 0.9][random.usize(..3)]),
+            4 => Leaves::Writes([0.1, 0.5, 0.9][random.usize(..3)]),
+            _ => Leaves::Until(self.last_changes(&mut random)),
+        };
+        let names = std::mem::take(&mut self.names);
+        let (all, mode) = (names.len(), self.names_mode);
+        let until = random.usize(..=all);
+        let kept: Vec<_> = names
+            .into_iter()
+            .enumerate()
+            .filter(|(place, _)| match leaves {
+                Leaves::Nothing => false,
+                Leaves::Everything => true,
+                _ if mode == Names::Strict => random.bool(),
+                _ => *place < until,
+            })
+            .map(|(_, change)| change)
+            .collect();
+        self.counts.lost_names += (all - kept.len()) as u64;
+        self.settle_names(kept);
+        for node in self.nodes.values_mut() {
+            match node {
+                Node::File(file) => self.counts.lost_writes += file.settle(leaves, &mut random),
+                Node::Dir(dir) => dir.seen = dir.stable.clone(),
+            }
+        }
+        self.drop_nameless();
+        self.cut_at = None;
+        self.faults.clear();
+        self.names_mode = if random.bool() { Names::Strict } else { Names::Journaled };
+        let leaves = match leaves {
+            Leaves::Nothing => "nothing",
+            Leaves::Everything => "everything",
+            Leaves::Sectors(_) => "some sectors",
+            Leaves::Writes(_) => "some writes",
+            Leaves::Until(_) => "what came before some moment",
+        };
+        format!("{leaves}; names {mode:?}").to_lowercase()
+    }
+
+    /// A random operation among those of the changes that are not synced, mostly a late one.
+    fn last_changes(&self, random: &mut fastrand::Rng) -> u64 {
+        let files = self.nodes.values().filter_map(|node| if let Node::File(file) = node { Some(file) } else { None });
+        let mut operations: Vec<u64> =
+            files.flat_map(|file| file.pending.iter().map(|(operation, _)| *operation)).collect();
+        operations.sort_unstable();
+        let last = operations.len().min(8);
+        let place =
+            if random.bool() { operations.len() - random.usize(..=last) } else { random.usize(..=operations.len()) };
+        operations.get(place).copied().unwrap_or(u64::MAX)
+    }
+
+    fn drop_nameless(&mut self) {
+        let mut named = vec![ROOT];
+        let mut next = 0;
+        while let Some(&ino) = named.get(next) {
+            next += 1;
+            if let Some(Node::Dir(dir)) = self.nodes.get(&ino) {
+                named.extend(dir.seen.values());
+            }
+        }
+        self.nodes.retain(|ino, _| named.contains(ino));
+        let sizes =
+            self.nodes.values().map(|node| if let Node::File(file) = node { file.seen.len() as u64 } else { 0 });
+        self.used = sizes.sum();
+    }
+}
+
+impl FileData {
+    /// Makes the file what a cut leaves of it; returns how many changes it took.
+    fn settle(&mut self, leaves: Leaves, random: &mut fastrand::Rng) -> u64 {
+        let mut lost = 0;
+        let synced = self.stable.len();
+        for (operation, change) in std::mem::take(&mut self.pending) {
+            let whole = match leaves {
+                Leaves::Nothing => false,
+                Leaves::Everything | Leaves::Sectors(_) => true,
+                Leaves::Writes(kept) => random.f64() < kept,
+                Leaves::Until(until) => operation < until,
+            };
+            match (leaves, &change) {
+                (Leaves::Sectors(kept), Change::Write { at, bytes }) => {
+                    let mut from = 0;
+                    let mut torn = false;
+                    while from < bytes.len() {
+                        let to = (from + SECTOR - (at + from) % SECTOR).min(bytes.len());
+                        if random.f64() < kept {
+                            put(&mut self.stable, at + from, &bytes[from..to]);
+                        } else {
+                            torn = true;
+                        }
+                        from = to;
+                    }
+                    lost += u64::from(torn);
+                }
+                (Leaves::Sectors(kept), Change::Resize(_)) if random.f64() >= kept => lost += 1,
+                _ if whole => apply(&mut self.stable, &change),
+                _ => lost += 1,
+            }
+        }
+        // The size is written apart from the bytes.
+        if self.stable.len() > synced && !matches!(leaves, Leaves::Everything) && random.u8(..4) == 0 {
+            let size = if random.bool() { synced } else { random.usize(synced..=self.stable.len()) };
+            self.stable.truncate(size);
+            lost += 1;
+        }
+        self.seen = self.stable.clone();
+        lost
+    }
+}
+
+fn put(file: &mut Vec<u8>, at: usize, bytes: &[u8]) {
+    if file.len() < at + bytes.len() {
+        file.resize(at + bytes.len(), 0);
+    }
+    file[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+fn apply(file: &mut Vec<u8>, change: &Change) {
+    match change {
+        Change::Write { at, bytes } => put(file, *at, bytes),
+        Change::Resize(size) => file.resize(*size, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(disk: &mut Disk, name: &str, bytes: &[u8]) -> u64 {
+        let ino = disk.make(ROOT, OsStr::new(name), false).unwrap();
+        disk.write(ino, 0, bytes).unwrap();
+        ino
+    }
+
+    fn sync(disk: &mut Disk, ino: u64) -> Outcome<()> {
+        let began = disk.begin_sync()?;
+        disk.end_sync(ino, began)
+    }
+
+    fn content(disk: &mut Disk, name: &str) -> Option<Vec<u8>> {
+        let ino = disk.lookup(ROOT, OsStr::new(name)).ok()?;
+        Some(disk.read(ino, 0, usize::MAX).unwrap())
+    }
+
+    #[test]
+    fn what_was_synced_survives_every_cut() {
+        for seed in 0..200 {
+            let mut disk = Disk::new(seed, u64::MAX);
+            let ino = written(&mut disk, "a", &[1; 3000]);
+            sync(&mut disk, ino).unwrap();
+            sync(&mut disk, ROOT).unwrap();
+            disk.write(ino, 3000, &[2; 3000]).unwrap();
+            disk.power_on();
+            let found = content(&mut disk, "a").unwrap();
+            assert_eq!(found[..3000], [1; 3000]);
+            assert!(found[3000..].iter().all(|byte| [0, 2].contains(byte)));
+        }
+    }
+
+    #[test]
+    fn what_was_not_synced_may_go_in_any_part() {
+        let (mut whole, mut torn, mut none, mut nameless) = (0, 0, 0, 0);
+        for seed in 0..200 {
+            let mut disk = Disk::new(seed, u64::MAX);
+            let ino = written(&mut disk, "a", &[]);
+            sync(&mut disk, ROOT).unwrap();
+            disk.write(ino, 100, &[2; 3000]).unwrap();
+            written(&mut disk, "b", b"b");
+            disk.power_on();
+            match content(&mut disk, "a").unwrap().iter().filter(|byte| **byte == 2).count() {
+                0 => none += 1,
+                3000 => whole += 1,
+                _ => torn += 1,
+            }
+            nameless += u32::from(content(&mut disk, "b").is_none());
+        }
+        assert!(whole > 10 && torn > 10 && none > 10 && nameless > 10, "{whole} {torn} {none} {nameless}");
+    }
+
+    #[test]
+    fn a_write_during_a_sync_is_not_covered_by_it() {
+        let mut lost = 0;
+        for seed in 0..50 {
+            let mut disk = Disk::new(seed, u64::MAX);
+            let ino = written(&mut disk, "a", b"1");
+            sync(&mut disk, ROOT).unwrap();
+            let began = disk.begin_sync().unwrap();
+            disk.write(ino, 1, b"2").unwrap();
+            disk.end_sync(ino, began).unwrap();
+            disk.power_on();
+            let found = content(&mut disk, "a").unwrap();
+            assert_eq!(found[0], b'1');
+            lost += u32::from(found.get(1) != Some(&b'2'));
+        }
+        assert!(lost > 10, "{lost}");
+    }
+
+    #[test]
+    fn a_sync_that_failed_may_have_lost_the_bytes_for_good() {
+        let mut lost = 0;
+        for seed in 0..50 {
+            let mut disk = Disk::new(seed, u64::MAX);
+            let ino = written(&mut disk, "a", b"1");
+            sync(&mut disk, ROOT).unwrap();
+            disk.fail(Fault { kind: Kind::Sync, path: "/a", nth: 1, lasting: false, errno: libc::EIO });
+            disk.write(ino, 0, b"2").unwrap();
+            assert_eq!(sync(&mut disk, ino), Err(Stop::Failed(libc::EIO)));
+            sync(&mut disk, ino).unwrap();
+            assert_eq!(content(&mut disk, "a").unwrap(), b"2");
+            disk.power_on();
+            lost += u32::from(content(&mut disk, "a").unwrap() != b"2");
+        }
+        assert!(lost > 10, "{lost}");
+    }
+
+    #[test]
+    fn the_power_goes_when_it_is_told_and_a_full_disk_says_so() {
+        let mut disk = Disk::new(1, 4);
+        let ino = written(&mut disk, "a", b"1234");
+        assert_eq!(disk.write(ino, 4, b"5"), Err(Stop::Failed(libc::ENOSPC)));
+        disk.unlink(ROOT, OsStr::new("a")).unwrap();
+        assert_eq!(disk.free(), 4);
+        disk.cut_after(3);
+        written(&mut disk, "b", b"");
+        assert!(!disk.is_cut());
+        assert_eq!(disk.unlink(ROOT, OsStr::new("b")), Err(Stop::Cut));
+        assert!(disk.is_cut());
+        assert_eq!(disk.write(ino, 0, b""), Err(Stop::Cut));
+    }
+}

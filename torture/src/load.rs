@@ -1,0 +1,374 @@
+//! Senders, readers and ackers on real sockets, that go on over restarts of the daemon.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::daemon::DEADLINE;
+use crate::history::History;
+use crate::text;
+use crate::wire::{Got, Item, Wire};
+
+/// The rooms that the load uses.
+pub const ROOMS: [&str; 3] = ["lobby", "단톡", "ops"];
+
+/// What the bodies are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// Chat lines.
+    Lines,
+    /// Mostly chat lines; some of a few KiB up to the limit, some with bytes that are no text.
+    Mixed,
+    /// 16 to 64 KiB: journal files fill up and are freed.
+    Large,
+}
+
+/// What the load is like.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Threads that send.
+    pub senders: usize,
+    /// Threads that FOLLOW, and ACK some of what they get.
+    pub followers: usize,
+    /// Threads that READ in a loop.
+    pub readers: usize,
+    /// The bodies.
+    pub bodies: Bodies,
+    /// The longest pause between two batches of a sender.
+    pub pause: Duration,
+}
+
+impl Shape {
+    /// A random one.
+    pub fn random(random: &mut fastrand::Rng) -> Shape {
+        Shape {
+            senders: random.usize(1..=6),
+            followers: random.usize(1..=2),
+            readers: random.usize(1..=2),
+            bodies: [Bodies::Lines, Bodies::Lines, Bodies::Mixed, Bodies::Large][random.usize(..4)],
+            pause: Duration::from_millis([1, 2, 10][random.usize(..3)]),
+        }
+    }
+}
+
+/// What the threads are told.
+#[derive(Debug, Default)]
+struct Control {
+    stop: AtomicBool,
+    /// Where the daemon is, while the load may use it.
+    address: Mutex<Option<SocketAddr>>,
+    /// Threads that have a connection.
+    busy: AtomicUsize,
+}
+
+/// The running threads.
+#[derive(Debug)]
+pub struct Load {
+    control: Arc<Control>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Control {
+    fn address(&self) -> Option<SocketAddr> {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed) && self.address().is_some()
+    }
+
+    /// Runs `work` on the daemon's address, again and again, while there is one.
+    fn while_up(&self, mut work: impl FnMut(SocketAddr) -> io::Result<()>) {
+        while !self.stop.load(Ordering::Relaxed) {
+            self.busy.fetch_add(1, Ordering::SeqCst);
+            if let Some(address) = self.address() {
+                // A connection that breaks is what this is about; the next one goes on.
+                let _ = work(address);
+            }
+            self.busy.fetch_sub(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Load {
+    /// Starts the threads; they wait until they are [told](Load::resume) where the daemon is.
+    pub fn start(history: &Arc<History>, shape: &Shape, random: &mut fastrand::Rng) -> Load {
+        let control = Arc::new(Control::default());
+        let mut threads = Vec::new();
+        let mut spawn = |name: String, work: Box<dyn FnOnce(&Control, &History, fastrand::Rng) + Send>| {
+            let (control, history, random) = (control.clone(), history.clone(), random.fork());
+            let thread = std::thread::Builder::new().name(name).spawn(move || work(&control, &history, random));
+            threads.push(thread.expect("a thread can be started"));
+        };
+        for n in 0..shape.senders {
+            let shape = shape.clone();
+            let name = format!("sender{n}");
+            spawn(
+                name.clone(),
+                Box::new(move |control, history, random| {
+                    Sender { name, shape, random, unanswered: Vec::new(), done: Vec::new(), made: 0 }
+                        .run(control, history);
+                }),
+            );
+        }
+        for n in 0..shape.followers {
+            let name = format!("follower/{n}");
+            spawn(
+                name.clone(),
+                Box::new(move |control, history, mut random| {
+                    control.while_up(|address| follow(&name, address, control, history, &mut random));
+                }),
+            );
+        }
+        for n in 0..shape.readers {
+            let name = format!("reader/{n}");
+            spawn(
+                name.clone(),
+                Box::new(move |control, history, mut random| {
+                    control.while_up(|address| read(&name, address, control, history, &mut random));
+                }),
+            );
+        }
+        Load { control, threads }
+    }
+
+    /// Lets the load use the daemon.
+    pub fn resume(&self, address: SocketAddr) {
+        *self.control.address.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+    }
+
+    /// Has the load leave the daemon, with every answer taken, and waits until it has.
+    pub fn pause(&self) {
+        *self.control.address.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let start = Instant::now();
+        // Each thread looks at the address after it has counted itself in.
+        while self.control.busy.load(Ordering::SeqCst) > 0 {
+            assert!(start.elapsed() < DEADLINE * 2, "the load does not end");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Ends the threads.
+    pub fn stop(mut self, history: &History) {
+        self.control.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                history.violation("a thread of the load died: see its message above");
+            }
+        }
+    }
+}
+
+struct Sender {
+    name: String,
+    shape: Shape,
+    random: fastrand::Rng,
+    /// Messages with an id that were sent and not answered with OK.
+    unanswered: Vec<usize>,
+    /// Some that were, to be sent once more.
+    done: Vec<usize>,
+    made: usize,
+}
+
+impl Sender {
+    fn run(mut self, control: &Control, history: &History) {
+        control.while_up(|address| self.send(address, control, history));
+    }
+
+    fn send(&mut self, address: SocketAddr, control: &Control, history: &History) -> io::Result<()> {
+        let mut wire = Wire::hello(address, &self.name)?;
+        for room in ROOMS {
+            let answer = wire.ask(&format!("JOIN {room}"))?;
+            if !answer.starts_with("OK ") {
+                return Err(io::Error::other(answer));
+            }
+        }
+        while control.goes_on() {
+            if self.random.u8(..20) == 0 {
+                self.create(&mut wire, history)?;
+            }
+            let batch = self.batch(history);
+            let mut bytes = Vec::new();
+            for &number in &batch {
+                encode(&history.sent(number), &mut self.random, &mut bytes);
+            }
+            wire.send(&bytes)?;
+            let mut last: HashMap<String, u64> = HashMap::new();
+            for &number in &batch {
+                let answer = wire.line()?;
+                let Some((seq, repeated)) = ok(&answer) else {
+                    if !answer.starts_with("ERR ") {
+                        history.violation(format!("{} was answered to a SEND: {answer}", self.name));
+                    }
+                    history.refused();
+                    continue;
+                };
+                history.acked(number, seq, repeated);
+                let before = last.entry(history.sent(number).room).or_default();
+                if !repeated && seq <= std::mem::replace(before, seq) {
+                    history.violation(format!("message {number} overtook one of the same connection"));
+                }
+                self.unanswered.retain(|other| *other != number);
+                if self.random.u8(..10) == 0 {
+                    self.done.push(number);
+                }
+            }
+            // Every audit reads everything: a long run sends more slowly.
+            let slower = history.figures().sent as f64 / 5000.0;
+            std::thread::sleep(self.shape.pause.mul_f64(self.random.f64() * (1.0 + slower)));
+        }
+        Ok(())
+    }
+
+    /// Numbers of messages to send next: first those without an answer, mostly.
+    fn batch(&mut self, history: &History) -> Vec<usize> {
+        let mut batch = std::mem::take(&mut self.unanswered);
+        // Some are given up: they may be there or not, but never twice.
+        batch.retain(|_| self.random.u8(..20) > 0);
+        let with_id: Vec<usize> = batch.iter().copied().filter(|&number| history.sent(number).id.is_some()).collect();
+        batch = with_id;
+        if !self.done.is_empty() && self.random.u8(..4) == 0 {
+            let place = self.random.usize(..self.done.len());
+            let again = self.done.swap_remove(place);
+            if history.sent(again).id.is_some() {
+                batch.push(again);
+            }
+        }
+        let new = if self.shape.bodies == Bodies::Large { 4 } else { 24 };
+        for _ in 0..self.random.usize(1..=new) {
+            let room = ROOMS[self.random.usize(..ROOMS.len())];
+            let content = text::content(self.shape.bodies, &mut self.random);
+            batch.push(history.begin(room, &self.name, self.random.u8(..8) > 0, &content));
+        }
+        self.unanswered.clone_from(&batch);
+        batch
+    }
+
+    fn create(&mut self, wire: &mut Wire, history: &History) -> io::Result<()> {
+        self.made += 1;
+        let (room, topic) = (format!("{}-made-{}", self.name, self.made), format!("topic {}", self.made));
+        let answer = wire.ask(&format!("CREATE {room} {topic}"))?;
+        if answer.starts_with("OK") || answer.starts_with("ERR room-exists ") {
+            history.created(&room, &topic);
+        }
+        Ok(())
+    }
+}
+
+/// A SEND or, where the body asks for it or chance wants it, a SENDB.
+pub fn encode(sent: &crate::history::Sent, random: &mut fastrand::Rng, out: &mut Vec<u8>) {
+    let id = sent.id.as_ref().map(|id| format!("id={id} ")).unwrap_or_default();
+    let text = std::str::from_utf8(&sent.body).is_ok() && !sent.body.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
+    if text && random.u8(..8) > 0 {
+        out.extend_from_slice(format!("SEND {id}{} ", sent.room).as_bytes());
+    } else {
+        out.extend_from_slice(format!("SENDB {id}{} {}\n", sent.room, sent.body.len()).as_bytes());
+    }
+    out.extend_from_slice(&sent.body);
+    out.push(b'\n');
+}
+
+/// The seq of an OK, and whether it repeats an earlier one.
+pub fn ok(answer: &str) -> Option<(u64, bool)> {
+    let mut words = answer.strip_prefix("OK ")?.split(' ');
+    Some((words.next()?.parse().ok()?, words.next() == Some("dup")))
+}
+
+/// A number that stands behind a name and `=` in an answer.
+pub fn field(answer: &str, name: &str) -> Option<u64> {
+    answer.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+}
+
+fn join(wire: &mut Wire, name: &str, room: &str, history: &History) -> io::Result<u64> {
+    let answer = wire.ask(&format!("JOIN {room}"))?;
+    let cursor = field(&answer, "cursor").ok_or_else(|| io::Error::other(answer))?;
+    history.cursor_is(name, room, cursor);
+    Ok(cursor)
+}
+
+fn follow(
+    name: &str,
+    address: SocketAddr,
+    control: &Control,
+    history: &History,
+    random: &mut fastrand::Rng,
+) -> io::Result<()> {
+    let mut wire = Wire::hello(address, name)?;
+    let mut reached = HashMap::new();
+    for room in ROOMS {
+        let cursor = join(&mut wire, name, room, history)?;
+        reached.insert(room.to_owned(), cursor);
+    }
+    // FOLLOW's own answer comes before anything that it hands over.
+    for room in ROOMS {
+        wire.send(format!("FOLLOW {room}\n").as_bytes())?;
+    }
+    let mut asked: VecDeque<Option<String>> = ROOMS.iter().map(|_| None).collect();
+    while control.goes_on() || !asked.is_empty() {
+        let line = match wire.line_within(Duration::from_millis(50))? {
+            Got::Line(line) => line,
+            Got::Nothing => continue,
+        };
+        if let Some(item) = Item::parse(&line) {
+            let (Item::Message(crate::wire::Message { room, .. }) | Item::Gap { room, .. }) = &item;
+            let room = room.clone();
+            let after = reached.entry(room.clone()).or_default();
+            *after = history.handed(name, *after, &item);
+            if random.u8(..16) == 0 && asked.len() < 8 && control.goes_on() {
+                history.asks_cursor(name, &room, *after);
+                wire.send(format!("ACK {room} {after}\n").as_bytes())?;
+                asked.push_back(Some(room));
+            }
+            continue;
+        }
+        match asked.pop_front() {
+            Some(Some(room)) => {
+                if let Some((seq, _)) = ok(&line) {
+                    history.cursor_is(name, &room, seq);
+                }
+            }
+            Some(None) => {}
+            None => history.violation(format!("{name} was told, unasked: {line}")),
+        }
+    }
+    Ok(())
+}
+
+fn read(
+    name: &str,
+    address: SocketAddr,
+    control: &Control,
+    history: &History,
+    random: &mut fastrand::Rng,
+) -> io::Result<()> {
+    let mut wire = Wire::hello(address, name)?;
+    let mut reached = HashMap::new();
+    for room in ROOMS {
+        reached.insert(room, join(&mut wire, name, room, history)?);
+    }
+    while control.goes_on() {
+        let room = ROOMS[random.usize(..ROOMS.len())];
+        let after = reached[room];
+        // This READ acknowledges what the one before it handed over.
+        history.asks_cursor(name, room, after);
+        let (items, end) = wire.fetch(&format!("READ {room} {}", random.usize(1..200)))?;
+        let mut next = after;
+        for item in &items {
+            next = history.handed(name, next, item);
+        }
+        if end.starts_with("END ") {
+            history.cursor_is(name, room, after);
+            reached.insert(room, next);
+        } else {
+            // Messages handed before an error came count as well; the next READ begins behind the cursor.
+            return Err(io::Error::other(end));
+        }
+        std::thread::sleep(Duration::from_millis(random.u64(..10)));
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Tries to make dantok lose, double or reorder a message, under every fault that can be made on one machine.
+//!
+//! It runs the real daemon and talks to it through real sockets, makes one kind of fault again and again, and keeps a history
+//! of its own, by which it judges what the daemon shows after each restart. A run is decided by its schedule and seed; a run
+//! that fails names the command that repeats it. The same faults come at the same places, though the threads of the two
+//! processes may race otherwise.
+
+// A program that tests: what can't be goes no further than the end of the run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod daemon;
+mod disk;
+mod history;
+mod load;
+mod schedules;
+mod text;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+
+use history::Figures;
+use schedules::{Run, SCHEDULES, Schedule};
+
+/// Tries to make dantok lose, double or reorder a message.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The schedules to run; without one, they are listed
+    schedules: Vec<String>,
+    /// The first seed; without it, a random one
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Runs of each schedule, each with the next seed
+    #[arg(long, default_value_t = 1)]
+    runs: u64,
+    /// Faults in a run; without it, as many as the schedule wants
+    #[arg(long)]
+    cycles: Option<u64>,
+    /// The daemon; without it, the one of this build
+    #[arg(long)]
+    dantok: Option<PathBuf>,
+    /// Where runs have their files; without it, the system's directory for temporary ones
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Keep the files of runs that failed
+    #[arg(long)]
+    keep: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.schedules.is_empty() {
+        for schedule in SCHEDULES {
+            println!("{:<10} {}", schedule.name, schedule.about);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let mut chosen: Vec<&Schedule> = Vec::new();
+    for name in &args.schedules {
+        let found: Vec<&Schedule> =
+            SCHEDULES.iter().filter(|schedule| schedule.name == name || name == "all").collect();
+        if found.is_empty() {
+            eprintln!("dantok-torture: there is no schedule {name}; without arguments they are listed");
+            return ExitCode::from(2);
+        }
+        chosen.extend(found);
+    }
+    let program = args.dantok.clone().unwrap_or_else(build);
+    let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    let mut sound = true;
+    for schedule in chosen {
+        if let Some(missing) = schedule.needs.iter().find_map(|need| need.missing()) {
+            println!("{}: SKIPPED: it needs {missing}", schedule.name);
+            sound &= !ci;
+            continue;
+        }
+        sound &= run_schedule(schedule, &args, &program);
+    }
+    if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Builds the daemon as this program was built, so that it is never an old one.
+fn build() -> PathBuf {
+    let own = std::env::current_exe().expect("a program has a path");
+    let mut dir = own.parent().expect("a program is in a directory");
+    if dir.ends_with("deps") {
+        dir = dir.parent().unwrap_or(dir);
+    }
+    if let Some(cargo) = std::env::var_os("CARGO") {
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--package", "dantok", "--bin", "dantok"]);
+        build.args(dir.ends_with("release").then_some("--release"));
+        assert!(build.status().is_ok_and(|status| status.success()), "can't build dantok");
+    }
+    dir.join("dantok")
+}
+
+fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
+    let first = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
+    let cycles = args.cycles.unwrap_or(schedule.cycles);
+    let start = Instant::now();
+    let mut tried: BTreeMap<String, u64> = BTreeMap::new();
+    let mut figures = Figures::default();
+    let mut failed = Vec::new();
+    for seed in first..first + args.runs {
+        let dir = match &args.dir {
+            Some(dir) => tempfile::Builder::new().prefix("dantok-torture-").tempdir_in(dir),
+            None => tempfile::Builder::new().prefix("dantok-torture-").tempdir(),
+        };
+        let mut dir = dir.unwrap_or_else(|error| panic!("can't make a directory: {error}"));
+        let mut run = Run::new(seed, cycles, program, dir.path());
+        let run_start = Instant::now();
+        (schedule.run)(&mut run);
+        for (what, times) in &run.tried {
+            *tried.entry(what.clone()).or_default() += times;
+        }
+        let of_run = run.history.figures();
+        figures += of_run;
+        let violations = run.history.violations();
+        let outcome = if violations.is_empty() { "sound" } else { "FAILED" };
+        println!(
+            "{} seed {seed}: {outcome}, {cycles} cycles in {}, {} sent, {} answered OK, {} read",
+            schedule.name,
+            seconds(run_start.elapsed()),
+            of_run.sent,
+            of_run.acked,
+            of_run.read,
+        );
+        if !violations.is_empty() {
+            for violation in &violations {
+                println!("  {violation}");
+            }
+            println!("  to repeat it: dantok-torture {} --seed {seed} --cycles {cycles}", schedule.name);
+            failed.push(seed);
+            if args.keep {
+                dir.disable_cleanup(true);
+                println!("  its files: {}", dir.path().display());
+            }
+        }
+    }
+    println!("{}: {} runs from seed {first} in {}", schedule.name, args.runs, seconds(start.elapsed()));
+    for (what, times) in &tried {
+        println!("  {times:>9}  {what}");
+    }
+    for (times, what) in [
+        (figures.sent, "messages sent"),
+        (figures.acked, "answered OK"),
+        (figures.repeated, "repeated, with the OK of the first"),
+        (figures.refused, "answered with an error"),
+        (figures.read, "messages handed to readers"),
+        (figures.cursors, "cursors moved"),
+        (figures.audits, "complete looks at a room"),
+    ] {
+        println!("  {times:>9}  {what}");
+    }
+    match failed.as_slice() {
+        [] => println!("  nothing lost, doubled or reordered"),
+        seeds => println!("  FAILED with the seeds {seeds:?}"),
+    }
+    failed.is_empty()
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}

@@ -1,0 +1,198 @@
+//! The fault schedules, by name, and what they share.
+
+mod kill;
+mod power;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::daemon::{Daemon, NotUp, Recipe};
+use crate::history::History;
+use crate::load::{ROOMS, field};
+use crate::wire::{Item, Wire};
+
+/// A schedule.
+#[derive(Debug)]
+pub struct Schedule {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// What it needs.
+    pub needs: &'static [Need],
+    /// Faults in a run, where `--cycles` does not say.
+    pub cycles: u64,
+    /// Runs it.
+    pub run: fn(&mut Run),
+}
+
+/// What a schedule needs of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// `/dev/fuse`, and root or `fusermount3`.
+    Fuse,
+}
+
+impl Need {
+    /// What is missing, and what to do about it.
+    pub fn missing(self) -> Option<&'static str> {
+        match self {
+            Need::Fuse => {
+                let device = std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
+                let may_mount = rustix::process::geteuid().is_root() || has_program("fusermount3");
+                (!device || !may_mount).then_some("/dev/fuse, and root or fusermount3 (Debian: fuse3)")
+            }
+        }
+    }
+}
+
+fn has_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+}
+
+/// All of them.
+pub const SCHEDULES: &[Schedule] = &[kill::SCHEDULE, power::SCHEDULE];
+
+/// One run of one schedule, with one seed.
+#[derive(Debug)]
+pub struct Run {
+    /// Decides everything that is random here.
+    pub random: fastrand::Rng,
+    /// The faults to make.
+    pub cycles: u64,
+    /// The daemon's program.
+    pub program: PathBuf,
+    /// For everything on disk.
+    pub dir: PathBuf,
+    /// What happened.
+    pub history: Arc<History>,
+    /// What was tried, and how often.
+    pub tried: BTreeMap<String, u64>,
+    audits: u64,
+}
+
+impl Run {
+    /// A run in an empty directory.
+    pub fn new(seed: u64, cycles: u64, program: &Path, dir: &Path) -> Run {
+        Run {
+            random: fastrand::Rng::with_seed(seed),
+            cycles,
+            program: program.to_owned(),
+            dir: dir.to_owned(),
+            history: Arc::default(),
+            tried: BTreeMap::new(),
+            audits: 0,
+        }
+    }
+
+    fn recipe(&self) -> Recipe {
+        Recipe::new(&self.program, &self.dir)
+    }
+
+    /// Counts something that was tried.
+    fn count(&mut self, what: &str) {
+        *self.tried.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// Whether nothing was violated so far.
+    fn is_sound(&self) -> bool {
+        self.history.violations().is_empty()
+    }
+
+    /// Starts a daemon that must come up; notes it as a violation where it does not.
+    fn must_start(&self, recipe: &Recipe, after: &str) -> Option<(Daemon, SocketAddr)> {
+        match recipe.start() {
+            Ok(up) => Some(up),
+            Err(NotUp::GivenUp) => None,
+            Err(NotUp::Ended(status, log)) => {
+                self.history.violation(format!("the daemon does not start after {after}: {status}\n{log}"));
+                None
+            }
+        }
+    }
+
+    /// Ends a daemon with SIGTERM; it must end well.
+    fn must_end(&self, mut daemon: Daemon) {
+        match daemon.terminate() {
+            Some(status) if status.success() => {}
+            Some(status) => {
+                self.history.violation(format!("the daemon ended with {status} at SIGTERM\n{}", daemon.log()));
+            }
+            None => self.history.violation("the daemon does not end at SIGTERM"),
+        }
+    }
+
+    /// Looks at everything, while nobody sends.
+    fn audit(&mut self, address: SocketAddr) {
+        self.audits += 1;
+        let fresh = (self.audits % 4 == 0).then(|| format!("newcomer{}", self.audits));
+        if let Err(error) = audit(&self.history, address, fresh.as_deref()) {
+            self.history.violation(format!("an audit ended with: {error}"));
+        }
+    }
+
+    /// `dantok check` on a directory that no daemon has: it must find nothing.
+    fn must_check(&mut self, recipe: &Recipe) {
+        self.count("offline checks");
+        let (status, said) = recipe.run("check");
+        if !status.success() {
+            self.history.violation(format!("dantok check ended with {status}:\n{said}"));
+        }
+    }
+}
+
+fn audit(history: &History, address: SocketAddr, fresh: Option<&str>) -> io::Result<()> {
+    let mut wire = Wire::hello(address, "audit")?;
+    history.listed(&rooms(&mut wire)?);
+    for room in ROOMS {
+        let last = last_seq(&mut wire, room)?;
+        let (items, end) = wire.fetch(&format!("FETCH {room} after=0"))?;
+        if !end.starts_with("END ") {
+            return Err(io::Error::other(end));
+        }
+        history.audit("audit", room, &items, last);
+    }
+    if let Some(name) = fresh {
+        let mut wire = Wire::hello(address, name)?;
+        for room in ROOMS {
+            let last = last_seq(&mut wire, room)?;
+            let (items, _) = wire.fetch(&format!("FETCH {room}"))?;
+            history.audit(name, room, &items, last);
+        }
+    }
+    for (client, room) in history.cursors() {
+        let mut wire = Wire::hello(address, &client)?;
+        let answer = wire.ask(&format!("JOIN {room}"))?;
+        let cursor = field(&answer, "cursor").ok_or_else(|| io::Error::other(answer))?;
+        history.cursor_is(&client, &room, cursor);
+    }
+    Ok(())
+}
+
+fn last_seq(wire: &mut Wire, room: &str) -> io::Result<u64> {
+    let answer = wire.ask(&format!("JOIN {room}"))?;
+    field(&answer, "last").ok_or_else(|| io::Error::other(answer))
+}
+
+/// The rooms, with their topics.
+fn rooms(wire: &mut Wire) -> io::Result<HashMap<String, String>> {
+    wire.send(b"ROOMS\n")?;
+    let mut rooms = HashMap::new();
+    loop {
+        let line = wire.line()?;
+        let Some(rest) = line.strip_prefix("ROOM ") else { return Ok(rooms) };
+        let mut words = rest.splitn(6, ' ');
+        let room = words.next().unwrap_or_default();
+        rooms.insert(room.to_owned(), words.nth(4).unwrap_or_default().to_owned());
+    }
+}
+
+/// All that is stored of a room, for schedules that expect an error; and the answer's last line.
+pub fn fetch_all(wire: &mut Wire, room: &str) -> io::Result<(Vec<Item>, String)> {
+    wire.ask(&format!("JOIN {room}"))?;
+    wire.fetch(&format!("FETCH {room} after=0"))
+}

@@ -1,0 +1,85 @@
+//! Power cuts: under load, and while it starts.
+
+use std::time::Duration;
+
+use super::{Need, Run, Schedule};
+use crate::daemon::{NotUp, Recipe};
+use crate::disk::{Disk, Mount};
+use crate::load::{Load, Shape};
+
+pub(super) const SCHEDULE: Schedule = Schedule {
+    name: "power",
+    about: "Power cuts: what was synced stays; of the rest any sectors, sizes and names go",
+    needs: &[Need::Fuse],
+    cycles: 10,
+    run,
+};
+
+/// The longest that the load goes on if the cut's operation does not come.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+fn run(run: &mut Run) {
+    let Some((mount, recipe)) = mounted(run, 1 << 40) else { return };
+    let shape = Shape::random(&mut run.random);
+    let load = Load::start(&run.history, &shape, &mut run.random);
+    for _ in 0..run.cycles {
+        mount.set_slow(Duration::from_micros([0, 500, 4000][run.random.usize(..3)]));
+        let starting = run.random.u8(..4) == 0;
+        let after = if starting { run.random.u64(1..700) } else { 700 + run.random.u64(1..=4000) };
+        mount.disk(|disk| disk.cut_after(after));
+        let mut daemon = recipe.spawn();
+        match daemon.wait_up(|| mount.disk(|disk| disk.is_cut())) {
+            Ok(address) => {
+                run.audit(address);
+                load.resume(address);
+                mount.wait_cut(PATIENCE);
+                run.count("power cuts under load");
+            }
+            Err(NotUp::GivenUp) => run.count("power cuts during start-up"),
+            Err(NotUp::Ended(status, log)) => {
+                run.history.violation(format!("the daemon does not start after a power cut: {status}\n{log}"));
+            }
+        }
+        mount.disk(|disk| disk.cut_after(0));
+        daemon.kill();
+        mount.release();
+        daemon.kill_and_wait();
+        load.pause();
+        let left = mount.power_on();
+        run.count(&format!("power cuts that left {left}"));
+        if !run.is_sound() {
+            break;
+        }
+    }
+    mount.set_slow(Duration::ZERO);
+    if run.is_sound()
+        && let Some((daemon, address)) = run.must_start(&recipe, "a power cut")
+    {
+        run.audit(address);
+        run.must_end(daemon);
+        run.must_check(&recipe);
+    }
+    load.stop(&run.history);
+    let counts = mount.disk(|disk| disk.counts);
+    *run.tried.entry("syncs".to_owned()).or_default() += counts.syncs;
+    *run.tried.entry("writes that cuts took, whole or in part".to_owned()).or_default() += counts.lost_writes;
+    *run.tried.entry("names that cuts took".to_owned()).or_default() += counts.lost_names;
+}
+
+/// A disk of so many bytes, mounted, and how to start a daemon on it.
+pub(super) fn mounted(run: &mut Run, capacity: u64) -> Option<(Mount, Recipe)> {
+    let at = run.dir.join("disk");
+    let disk = Disk::new(run.random.u64(..), capacity);
+    let made = std::fs::create_dir(&at).and_then(|()| Mount::new(disk, &at, run.random.u64(..)));
+    match made {
+        Ok(mount) => {
+            let mut recipe = run.recipe();
+            recipe.data_dir = mount.path().join("data");
+            Some((mount, recipe))
+        }
+        Err(error) => {
+            run.history.violation(format!("can't mount the disk at {}: {error}", at.display()));
+            None
+        }
+    }
+}
