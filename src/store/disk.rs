@@ -1,6 +1,7 @@
 //! The disk under the store: who has it, is there room on it.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -15,13 +16,61 @@ const FORMAT: u32 = 1;
 /// Takes the data directory for this process; it is let go when the file is closed, also by a kill.
 pub(super) fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("dantok.lock");
-    let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
     let file = open.map_err(Error::io("open the lock file", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::InUse { path: dir.to_owned() }),
         Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
     }
+}
+
+/// What the lock file says after a failure.
+const FAILED: &[u8] = b"a write or a sync failed\n";
+
+/// Notes in the lock file that a write or a sync has failed, for the next start. The note need not outlive the machine's next
+/// start: what it warns of, pages that are in memory and not on the disk, does not either.
+pub(super) fn note_failure(lock: &File) {
+    if let Err(error) = lock.write_all_at(FAILED, 0) {
+        tracing::error!(%error, "can't note the failure for the next start: restart the machine before dantok");
+    }
+}
+
+/// After a failure: writes every file of the store again, as it is read, and syncs it; then forgets the note.
+///
+/// After an fsync that failed, Linux takes the pages that it could not write for clean: they are read as if they were on the
+/// disk, and no later fsync writes them. A store that went on from them would have holes after a power cut.
+pub(super) fn make_good(lock: &File, dirs: &[&Path]) -> Result<(), Error> {
+    let noted = lock.metadata().is_ok_and(|metadata| metadata.len() > 0);
+    if !noted {
+        return Ok(());
+    }
+    for dir in dirs {
+        tracing::warn!(path = %dir.display(), "a write or a sync had failed: writing everything again");
+        rewrite(dir)?;
+    }
+    lock.set_len(0).map_err(Error::io("forget the failure in the lock file of", dirs.first().unwrap_or(&Path::new(""))))
+}
+
+fn rewrite(dir: &Path) -> Result<(), Error> {
+    let mut piece = vec![0; 1024 * 1024];
+    for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
+        let path = entry.map_err(Error::io("list the directory", dir))?.path();
+        if path.is_dir() {
+            rewrite(&path)?;
+            continue;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(Error::io("open", &path))?;
+        let mut at = 0;
+        loop {
+            let read = file.read_at(&mut piece, at).map_err(Error::io("read", &path))?;
+            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+            file.write_all_at(bytes, at).map_err(Error::io("write again", &path))?;
+            at += read as u64;
+        }
+        file.sync_all().map_err(Error::io("sync", &path))?;
+    }
+    sync_dir(dir)
 }
 
 /// Checks the data directory's format, or writes it where there is none yet.

@@ -63,22 +63,24 @@ pub struct State {
     pub nicks: HashMap<Arc<str>, Arc<str>>,
 }
 
-/// Set once, by the first write or sync that fails: from then on nothing is acknowledged.
+/// Set once, by the first write or sync that fails: from then on nothing is acknowledged, and nothing written.
 #[derive(Debug)]
-pub struct Failure(tokio::sync::watch::Sender<Option<Arc<str>>>);
-
-impl Default for Failure {
-    fn default() -> Self {
-        Failure(tokio::sync::watch::Sender::new(None))
-    }
+pub struct Failure {
+    why: tokio::sync::watch::Sender<Option<Arc<str>>>,
+    lock: File,
 }
 
 impl Failure {
-    /// Notes a failure; the first one stays.
+    fn new(lock: File) -> Failure {
+        Failure { why: tokio::sync::watch::Sender::new(None), lock }
+    }
+
+    /// Notes a failure; the first one stays. The next start is told of it.
     pub fn set(&self, why: &str) {
-        self.0.send_if_modified(|failure| {
+        self.why.send_if_modified(|failure| {
             let first = failure.is_none();
             if first {
+                disk::note_failure(&self.lock);
                 tracing::error!("{why}; nothing more is acknowledged");
                 *failure = Some(why.into());
             }
@@ -88,12 +90,12 @@ impl Failure {
 
     /// Why the store failed; none while it did not.
     pub fn get(&self) -> Option<Arc<str>> {
-        self.0.borrow().clone()
+        self.why.borrow().clone()
     }
 
     /// Waits for a failure.
     pub async fn wait(&self) -> Arc<str> {
-        let mut failure = self.0.subscribe();
+        let mut failure = self.why.subscribe();
         // The sender lives as long as `self`.
         let found = failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
         found.unwrap_or_else(|| "unknown".into())
@@ -104,11 +106,19 @@ impl Failure {
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
-    tables: Tables,
+    tables: Arc<Tables>,
     tail: Tail,
     clock: KeptClock,
     failure: Failure,
     short_of_space: AtomicBool,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.failure.get().is_some() {
+            self.tables.abandon();
+        }
+    }
 }
 
 /// How a store is opened.
@@ -153,13 +163,36 @@ impl Store {
             std::fs::create_dir_all(made).map_err(Error::io("create the directory", made))?;
         }
         let lock = disk::lock(dir)?;
+        Store::open_locked(dir, options, &lock).inspect_err(|error| {
+            // Whatever could not be written is not to be built on.
+            if matches!(error, Error::Io { .. } | Error::Store { .. } | Error::Failed(_)) {
+                disk::note_failure(&lock);
+            }
+        })
+    }
+
+    fn open_locked(dir: &Path, options: &Options, lock: &File) -> Result<(Arc<Store>, Writer, State), Error> {
+        let (journal_dir, sled_dir) = (dir.join("journal"), dir.join("sled"));
         disk::check_format(dir)?;
         disk::drop_ballast(dir)?;
-        let tables = Tables::open(&sled_dir)?;
+        disk::make_good(lock, &[&journal_dir, &sled_dir])?;
+        let tables = Arc::new(Tables::open(&sled_dir)?);
+        Store::recover(dir, options, lock, tables.clone()).inspect_err(|_| tables.abandon())
+    }
+
+    fn recover(
+        dir: &Path,
+        options: &Options,
+        lock: &File,
+        tables: Arc<Tables>,
+    ) -> Result<(Arc<Store>, Writer, State), Error> {
+        let journal_dir = dir.join("journal");
+        let both = || Ok((lock.try_clone()?, lock.try_clone()?));
+        let (lock, of_failure) = both().map_err(Error::io("keep the lock of", dir))?;
         tables.load_lasts()?;
         let (covered, reading) = tables.checkpointed()?;
         let mut last_commit_ms = 0;
-        let mut replay = Replay { tables: &tables, commits: Vec::new(), bytes: 0 };
+        let mut replay = Replay { tables: &*tables, commits: Vec::new(), bytes: 0 };
         let recovered = journal::recover(&journal_dir, covered, |number, payload| {
             let commit = Commit::decode(payload);
             let commit = commit.ok_or_else(|| Error::damaged(&journal_dir, format!("commit {number} is no record")))?;
@@ -195,7 +228,7 @@ impl Store {
             tables,
             tail,
             clock,
-            failure: Failure::default(),
+            failure: Failure::new(of_failure),
             short_of_space: AtomicBool::new(false),
         });
         disk::watch_space(&inner);

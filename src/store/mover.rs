@@ -111,6 +111,10 @@ impl Worker {
     fn work(&mut self, queue: &Receiver<Job>) -> Result<(), Error> {
         let mut gathering_since = None;
         loop {
+            if self.inner.failure.get().is_some() {
+                // Nothing is written behind a write that failed: it might become durable, and that one not.
+                return Ok(());
+            }
             let wait =
                 gathering_since.map_or(CHECKPOINT_EVERY / 10, |since: Instant| GATHER.saturating_sub(since.elapsed()));
             match queue.recv_timeout(wait) {
@@ -134,6 +138,7 @@ impl Worker {
                     let _ = done.send(());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) if self.inner.failure.get().is_some() => return Ok(()),
                 Err(RecvTimeoutError::Disconnected) => {
                     self.move_gathered()?;
                     return self.checkpoint();

@@ -29,6 +29,12 @@ pub unsafe extern "C" fn sync_file_range(
         unsafe { *libc::__errno_location() = libc::EBADF };
         return -1;
     }
+    if FAILED.load(Ordering::Acquire) {
+        // What the failed one should have written counts as written now, and is not there: nothing behind it must become durable.
+        // SAFETY: errno's location is this thread's own.
+        unsafe { *libc::__errno_location() = libc::EIO };
+        return -1;
+    }
     // SAFETY: the caller promises that the descriptor is open.
     match rustix::fs::fdatasync(unsafe { BorrowedFd::borrow_raw(fd) }) {
         Ok(()) => 0,

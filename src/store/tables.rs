@@ -100,7 +100,7 @@ impl Tables {
                 Err(error) => return Err(failed(error)),
             }
         };
-        let tree = |name: &str| db.open_tree(name).map_err(failed);
+        let tree = |name: &str| db.open_tree(name).map_err(failed).inspect_err(|_| std::mem::forget(db.clone()));
         Ok(Tables {
             dir: dir.to_owned(),
             messages: tree("messages")?,
@@ -265,13 +265,19 @@ impl Tables {
             .insert(CHECKPOINT_KEY, record::encode_reading(covered, reading))
             .map_err(self.failed("write the checkpoint"))?;
         self.db.flush().map_err(self.failed("flush"))?;
-        self.sync_files(&self.dir)?;
         if sync::failed() {
-            return Err(Error::Failed(
-                "an fdatasync of the store failed; see the system's log for the disk".to_owned(),
-            ));
+            let what =
+                format!("{}: an fdatasync of the store failed; see the system's log for the disk", self.dir.display());
+            return Err(Error::Failed(what));
         }
-        Ok(())
+        self.sync_files(&self.dir)
+    }
+
+    /// After a failure: sled must not write any more, which it would do when it is dropped. So it never is.
+    pub fn abandon(&self) {
+        std::mem::forget(self.db.clone());
+        let trees = [&self.messages, &self.rooms, &self.lasts, &self.members, &self.ids, &self.nicks, &self.meta];
+        std::mem::forget(trees.map(sled::Tree::clone));
     }
 
     /// fdatasync of each of sled's files, and of their directories: its flush does not promise as much.

@@ -12,6 +12,7 @@ mod daemon;
 mod disk;
 mod history;
 mod load;
+mod proxy;
 mod schedules;
 mod text;
 mod wire;

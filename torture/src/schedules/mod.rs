@@ -1,7 +1,12 @@
 //! The fault schedules, by name, and what they share.
 
+mod clock;
+mod errors;
+mod full;
 mod kill;
+mod network;
 mod power;
+mod rest;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -34,6 +39,10 @@ pub struct Schedule {
 pub enum Need {
     /// `/dev/fuse`, and root or `fusermount3`.
     Fuse,
+    /// Root, to mount a tmpfs and a loop device.
+    Mount,
+    /// libfaketime.
+    Faketime,
 }
 
 impl Need {
@@ -45,6 +54,11 @@ impl Need {
                 let may_mount = rustix::process::geteuid().is_root() || has_program("fusermount3");
                 (!device || !may_mount).then_some("/dev/fuse, and root or fusermount3 (Debian: fuse3)")
             }
+            Need::Mount => {
+                let may = rustix::process::geteuid().is_root() && has_program("mount") && has_program("mkfs.ext4");
+                (!may).then_some("root, mount and mkfs.ext4")
+            }
+            Need::Faketime => clock::library().is_none().then_some("libfaketime (Debian: faketime)"),
         }
     }
 }
@@ -55,7 +69,18 @@ fn has_program(name: &str) -> bool {
 }
 
 /// All of them.
-pub const SCHEDULES: &[Schedule] = &[kill::SCHEDULE, power::SCHEDULE];
+pub const SCHEDULES: &[Schedule] = &[
+    kill::SCHEDULE,
+    power::SCHEDULE,
+    errors::WRITE,
+    errors::SYNC,
+    errors::READ,
+    errors::START,
+    full::SCHEDULE,
+    rest::SCHEDULE,
+    clock::SCHEDULE,
+    network::SCHEDULE,
+];
 
 /// One run of one schedule, with one seed.
 #[derive(Debug)]

@@ -1,0 +1,121 @@
+//! The wall clock is set: days ahead, days back, while the daemon runs and while it is down.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Need, Run, Schedule, fetch_all};
+use crate::load::{Load, ROOMS, Shape};
+use crate::wire::{Item, Wire};
+
+pub(super) const SCHEDULE: Schedule = Schedule {
+    name: "clock",
+    about: "The wall clock steps by days, ahead and back, while the daemon runs and while it is down",
+    needs: &[Need::Faketime],
+    cycles: 6,
+    run,
+};
+
+/// Where Debian and others put the library.
+const LIBRARIES: [&str; 5] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib64/faketime/libfaketimeMT.so.1",
+    "/usr/lib/faketime/libfaketimeMT.so.1",
+    "/usr/local/lib/faketime/libfaketimeMT.so.1",
+];
+
+/// libfaketime, where it is installed.
+pub(super) fn library() -> Option<PathBuf> {
+    LIBRARIES.iter().map(PathBuf::from).find(|path| path.exists())
+}
+
+const STEPS: [&str; 7] = ["+30d", "-30d", "+400d", "+25h", "-25h", "-1h", "+0d"];
+
+fn run(run: &mut Run) {
+    let Some(library) = library() else { return };
+    let setting = run.dir.join("clock");
+    let mut recipe = run.recipe();
+    recipe.env = [
+        ("LD_PRELOAD", library.display().to_string()),
+        ("FAKETIME_TIMESTAMP_FILE", setting.display().to_string()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec();
+    set(&setting, "+0d");
+    let shape = Shape { pause: Duration::from_millis(5), ..Shape::random(&mut run.random) };
+    let load = Load::start(&run.history, &shape, &mut run.random);
+    let mut up = None;
+    for _ in 0..run.cycles {
+        let step = STEPS[run.random.usize(..STEPS.len())];
+        let (mut daemon, address) = match up.take() {
+            Some(running) => {
+                run.count(&format!("clock set to {step} while it runs"));
+                set(&setting, step);
+                running
+            }
+            None => {
+                run.count(&format!("clock set to {step} while it is down"));
+                set(&setting, step);
+                match run.must_start(&recipe, "a step of the clock") {
+                    Some(started) => started,
+                    None => break,
+                }
+            }
+        };
+        run.audit(address);
+        load.resume(address);
+        std::thread::sleep(Duration::from_millis(run.random.u64(50..400)));
+        load.pause();
+        run.audit(address);
+        if run.random.bool() {
+            up = Some((daemon, address));
+        } else if run.random.bool() {
+            daemon.kill_and_wait();
+        } else {
+            run.must_end(daemon);
+        }
+        if !run.is_sound() {
+            break;
+        }
+    }
+    drop(up);
+    // A step ahead is the last: were it believed, everything would be gone.
+    set(&setting, "+800d");
+    if let Some((daemon, address)) = run.must_start(&recipe, "a step of the clock") {
+        run.audit(address);
+        load.resume(address);
+        std::thread::sleep(Duration::from_millis(100));
+        load.pause();
+        run.audit(address);
+        if !shows_the_step(address) {
+            run.history.violation("no message shows the time that the clock was set to: libfaketime does nothing here");
+        }
+        run.must_end(daemon);
+    }
+    load.stop(&run.history);
+    run.must_check(&recipe);
+}
+
+fn set(setting: &Path, step: &str) {
+    // In one step, so that no half of it is read.
+    let new = setting.with_extension("new");
+    std::fs::write(&new, format!("{step}\n"))
+        .and_then(|()| std::fs::rename(&new, setting))
+        .expect("a file can be written");
+}
+
+/// Whether the newest message is of a later year than this run's machine is in: the step was 800 days.
+fn shows_the_step(address: std::net::SocketAddr) -> bool {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let year = 1970 + now / 31_557_600;
+    let newest = Wire::hello(address, "audit").and_then(|mut wire| fetch_all(&mut wire, ROOMS[0]));
+    let Ok((items, _)) = newest else { return false };
+    items.last().is_some_and(|item| match item {
+        Item::Message(message) => {
+            message.time.get(..4).and_then(|year| year.parse().ok()).is_some_and(|shown: u64| shown > year + 1)
+        }
+        Item::Gap { .. } => false,
+    })
+}

@@ -1,0 +1,187 @@
+//! A disk that is full, and has room again: a tmpfs, or ext4 in a loop device.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::{Need, Run, Schedule, fetch_all};
+use crate::daemon::{DEADLINE, Daemon};
+use crate::load::{Bodies, Load, ROOMS, Shape, ok};
+use crate::wire::Wire;
+
+pub(super) const SCHEDULE: Schedule = Schedule {
+    name: "full",
+    about: "The disk fills up under load, to the last byte or nearly; restarts on it; room again",
+    needs: &[Need::Mount],
+    cycles: 3,
+    run,
+};
+
+const DISK_MIB: u64 = 320;
+const MIB: u64 = 1024 * 1024;
+
+/// A small file system; unmounted when it is dropped.
+struct Small(PathBuf);
+
+impl Small {
+    fn new(run: &mut Run) -> Result<Small, String> {
+        let at = run.dir.join("disk");
+        std::fs::create_dir(&at).map_err(|error| error.to_string())?;
+        if run.random.bool() {
+            run.count("runs on tmpfs");
+            sh("mount", &["-t", "tmpfs", "-o", &format!("size={DISK_MIB}m"), "dantok-torture"], &at)?;
+        } else {
+            run.count("runs on ext4");
+            let image = run.dir.join("image");
+            File::create(&image).and_then(|file| file.set_len(DISK_MIB * MIB)).map_err(|error| error.to_string())?;
+            sh("mkfs.ext4", &["-q", "-F"], &image)?;
+            sh("mount", &["-o", "loop", &image.display().to_string()], &at)?;
+        }
+        Ok(Small(at))
+    }
+
+    fn free(&self) -> u64 {
+        rustix::fs::statvfs(&self.0).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+
+    /// Fills it until no more than this is free.
+    fn fill(&self, left: u64) {
+        let Ok(mut filler) = File::options().create(true).append(true).open(self.filler()) else { return };
+        let piece = vec![7; MIB as usize / 4];
+        while self.free() > left + piece.len() as u64 || left == 0 {
+            // At the last byte.
+            if filler.write_all(&piece).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = sh("umount", &["-l"], &self.0);
+    }
+}
+
+fn sh(program: &str, arguments: &[&str], path: &Path) -> Result<(), String> {
+    let output =
+        Command::new(program).args(arguments).arg(path).output().map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+fn run(run: &mut Run) {
+    let small = match Small::new(run) {
+        Ok(small) => small,
+        Err(error) => return run.history.violation(format!("can't make a small disk: {error}")),
+    };
+    let mut recipe = run.recipe();
+    recipe.data_dir = small.0.join("data");
+    let shape = Shape { bodies: Bodies::Mixed, pause: Duration::from_millis(5), ..Shape::random(&mut run.random) };
+    let load = Load::start(&run.history, &shape, &mut run.random);
+    for _ in 0..run.cycles {
+        let Some((mut daemon, mut address)) = run.must_start(&recipe, "a full disk") else { break };
+        run.audit(address);
+        load.resume(address);
+        std::thread::sleep(Duration::from_millis(run.random.u64(..300)));
+        let left = [0, 0, 20, 47][run.random.usize(..4)] * MIB;
+        small.fill(left);
+        if !wait(|| daemon.ended().is_some() || refuses(address)) {
+            run.history.violation("the disk is full, but writes are not refused");
+        }
+        if daemon.ended().is_some() {
+            run.count("full disks that ended the daemon");
+            if daemon.ended().and_then(|status| status.code()) != Some(1) {
+                run.history.violation(format!("not an honest failure: {:?}\n{}", daemon.ended(), daemon.log()));
+            }
+        } else {
+            run.count("full disks on which writes were refused");
+        }
+        load.pause();
+        if run.random.bool() || daemon.ended().is_some() {
+            run.count("restarts on the full disk");
+            daemon.kill_and_wait();
+            match run.must_start(&recipe, "a restart on a full disk") {
+                Some(up) => (daemon, address) = up,
+                None => break,
+            }
+        }
+        read_all(run, address);
+        if std::fs::remove_file(small.filler()).is_err() {
+            run.history.violation("can't make room again");
+        }
+        // It may find out by a write that it still believed in.
+        if !wait(|| daemon.ended().is_some() || !refuses(address)) {
+            run.history.violation("there is room again, but writes are still refused");
+        }
+        if daemon.ended().is_none() {
+            run.count("rooms again without a restart");
+            run.audit(address);
+        }
+        end(run, daemon);
+        if !run.is_sound() {
+            break;
+        }
+    }
+    if run.is_sound()
+        && let Some((daemon, address)) = run.must_start(&recipe, "a full disk")
+    {
+        run.audit(address);
+        run.must_end(daemon);
+        run.must_check(&recipe);
+    }
+    load.stop(&run.history);
+}
+
+fn end(run: &mut Run, mut daemon: Daemon) {
+    if run.random.bool() { daemon.kill_and_wait() } else { drop(daemon.terminate()) }
+}
+
+fn wait(mut condition: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while !condition() {
+        if start.elapsed() > DEADLINE {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+/// Whether a write is answered with an error.
+fn refuses(address: SocketAddr) -> bool {
+    let asked = Wire::hello(address, "probe").and_then(|mut wire| {
+        let joined = wire.ask("JOIN probe")?;
+        if joined.starts_with("ERR storage ") { Ok(joined) } else { wire.ask("SEND probe is there room?") }
+    });
+    asked.is_ok_and(|answer| ok(&answer).is_none())
+}
+
+/// What is stored can be read, whatever the disk is like.
+fn read_all(run: &Run, address: SocketAddr) {
+    let Ok(mut wire) = Wire::hello(address, "audit") else {
+        return run.history.violation("no connection while the disk is full");
+    };
+    for room in ROOMS {
+        match fetch_all(&mut wire, room) {
+            Ok((items, end)) if end.starts_with("END ") => {
+                let mut after = 0;
+                for item in &items {
+                    after = run.history.handed("audit", after, item);
+                }
+            }
+            Ok((_, end)) => run.history.violation(format!("while the disk is full, {room} can't be read: {end}")),
+            Err(error) => run.history.violation(format!("while the disk is full, {room} can't be read: {error}")),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A bad network, and peers that do not behave.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Run, Schedule};
+use crate::load::{Load, ROOMS, Shape};
+use crate::proxy::Proxy;
+use crate::wire::Wire;
+
+pub(super) const SCHEDULE: Schedule = Schedule {
+    name: "network",
+    about: "Connections cut in every state, answers lost, half-open peers, a byte at a time, readers that stop",
+    needs: &[],
+    cycles: 6,
+    run,
+};
+
+fn run(run: &mut Run) {
+    let recipe = run.recipe();
+    let proxy = match Proxy::start(run.random.fork()) {
+        Ok(proxy) => proxy,
+        Err(error) => return run.history.violation(format!("can't listen: {error}")),
+    };
+    let shape = Shape { senders: run.random.usize(3..=6), followers: 2, readers: 2, ..Shape::random(&mut run.random) };
+    let load = Load::start(&run.history, &shape, &mut run.random);
+    let mut up = None;
+    for _ in 0..run.cycles {
+        let Some((daemon, address)) = up.take().or_else(|| run.must_start(&recipe, "a bad network")) else { break };
+        proxy.lead_to(address);
+        load.resume(proxy.address());
+        let mut pests = Vec::new();
+        for _ in 0..run.random.usize(1..8) {
+            let mut random = run.random.fork();
+            match pest(address, &mut random) {
+                Ok(pest) => pests.push(pest),
+                Err(error) => run.history.violation(format!("a connection was not served: {error}")),
+            }
+            run.count("peers that stop in the middle of a command");
+        }
+        std::thread::sleep(Duration::from_millis(run.random.u64(100..600)));
+        load.pause();
+        run.audit(address);
+        drop(pests);
+        if run.random.u8(..3) == 0 {
+            let mut daemon = daemon;
+            daemon.kill_and_wait();
+            run.count("SIGKILL behind it");
+        } else {
+            up = Some((daemon, address));
+        }
+        if !run.is_sound() {
+            break;
+        }
+    }
+    drop(up);
+    if let Some((daemon, address)) = run.must_start(&recipe, "a bad network") {
+        // What was given up on the bad network is repeated on a good one.
+        load.resume(address);
+        std::thread::sleep(Duration::from_millis(100));
+        load.pause();
+        run.audit(address);
+        run.must_end(daemon);
+    }
+    load.stop(&run.history);
+    for (fate, times) in proxy.fates() {
+        *run.tried.entry(fate.to_owned()).or_default() += times;
+    }
+    drop(proxy);
+    run.must_check(&recipe);
+}
+
+/// A peer that stops in the middle of something, and stays.
+fn pest(address: SocketAddr, random: &mut fastrand::Rng) -> io::Result<Wire> {
+    let mut wire = Wire::connect(address)?;
+    let room = ROOMS[0];
+    let begun = match random.u8(..8) {
+        0 => String::new(),
+        1 => "HEL".to_owned(),
+        2 => format!("HELLO pest\nJOIN {room}\nSEND {room} #0 never ended"),
+        3 => format!("HELLO pest\nJOIN {room}\nSENDB {room} 50000\n#0 never all of it"),
+        4 => format!("HELLO pest\nJOIN {room}\nSENDB {room} 9\n#0 whole "),
+        // Wants everything, and reads nothing.
+        5 => format!("HELLO pest\nJOIN {room}\nFOLLOW {room}\n"),
+        6 => format!("HELLO pest\nJOIN {room}\n{}", format!("FETCH {room} after=0\n").repeat(500)),
+        _ => "\0\0\0".to_owned(),
+    };
+    wire.send(begun.as_bytes())?;
+    if random.bool() {
+        // An end of what it sends, though not of what it wants to hear.
+        wire.stream().shutdown(std::net::Shutdown::Write)?;
+    }
+    Ok(wire)
+}
