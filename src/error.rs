@@ -53,11 +53,11 @@ pub enum Error {
     /// The daemon stopped taking writes.
     #[error("stopped taking writes: {0}")]
     Failed(String),
-    /// The commit path's sync is not the one that the promises need.
+    /// The linker took the C library's functions where the store brings its own.
     #[error(
-        "sync_file_range is not replaced by fdatasync in this build, so that a power cut could lose messages; rebuild dantok as its Cargo.toml says"
+        "sync_file_range and pread64 are not dantok's own in this build, so that a power cut or a read that fails could lose messages; rebuild dantok as its Cargo.toml says"
     )]
-    SyncNotInterposed,
+    NotInterposed,
 }
 
 impl Error {

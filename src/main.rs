@@ -66,7 +66,7 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         );
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let shutdown = shutdown()?;
         let mut listeners = Vec::new();
         for address in &config.listen {
@@ -75,7 +75,10 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         let options = server::Options { data_dir: config.data_dir, retention: config.retention, limits: config.limits };
         server::run(listeners, options, shutdown).await?;
         Ok(())
-    })
+    });
+    // A read that hangs in the store does not hold up the end.
+    runtime.shutdown_background();
+    served
 }
 
 /// Prints what of a data directory is damaged, and what is not.

@@ -63,10 +63,12 @@ pub async fn run(
     drop(hub);
     // The committer ends when the last connection has dropped its way to it; the mover when the store is dropped.
     let closing = tokio::task::spawn_blocking(move || {
-        let _ = committing.join();
-        let failure = store.failure().get();
-        store.settle();
-        failure.or_else(|| store.failure().get())
+        // After a failure either may hang in sled; nothing is to be expected of them.
+        if store.failure().get().is_none() {
+            let _ = committing.join();
+            store.settle();
+        }
+        store.failure().get()
     });
     match closing.await.ok().flatten().or(failed) {
         Some(why) => Err(Error::Failed(why.to_string())),

@@ -36,7 +36,7 @@ pub(super) fn note_failure(lock: &File) {
     }
 }
 
-/// After a failure: writes every file of the store again, as it is read, and syncs it; then forgets the note.
+/// After a failure: writes every file of the store again, as it is read, and syncs it.
 ///
 /// After an fsync that failed, Linux takes the pages that it could not write for clean: they are read as if they were on the
 /// disk, and no later fsync writes them. A store that went on from them would have holes after a power cut.
@@ -46,10 +46,15 @@ pub(super) fn make_good(lock: &File, dirs: &[&Path]) -> Result<(), Error> {
         return Ok(());
     }
     for dir in dirs {
-        tracing::warn!(path = %dir.display(), "a write or a sync had failed: writing everything again");
+        tracing::warn!(path = %dir.display(), "the daemon failed, or was killed while it started: writing everything again");
         rewrite(dir)?;
     }
-    lock.set_len(0).map_err(Error::io("forget the failure in the lock file of", dirs.first().unwrap_or(&Path::new(""))))
+    Ok(())
+}
+
+/// Takes the note back.
+pub(super) fn forget_failure(lock: &File, dir: &Path) -> Result<(), Error> {
+    lock.set_len(0).map_err(Error::io("write the lock file in", dir))
 }
 
 fn rewrite(dir: &Path) -> Result<(), Error> {

@@ -16,7 +16,7 @@ pub mod journal;
 pub mod key;
 mod mover;
 pub mod record;
-pub mod sync;
+pub mod syscalls;
 pub mod tables;
 pub mod tail;
 
@@ -25,7 +25,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use crate::clock::KeptClock;
@@ -77,15 +77,18 @@ impl Failure {
 
     /// Notes a failure; the first one stays. The next start is told of it.
     pub fn set(&self, why: &str) {
-        self.why.send_if_modified(|failure| {
+        let first = self.why.send_if_modified(|failure| {
             let first = failure.is_none();
             if first {
-                disk::note_failure(&self.lock);
-                tracing::error!("{why}; nothing more is acknowledged");
                 *failure = Some(why.into());
             }
             first
         });
+        if first {
+            tracing::error!("{why}; nothing more is acknowledged");
+            // Where this fails, it comes here again.
+            disk::note_failure(&self.lock);
+        }
     }
 
     /// Why the store failed; none while it did not.
@@ -109,7 +112,7 @@ struct Inner {
     tables: Arc<Tables>,
     tail: Tail,
     clock: KeptClock,
-    failure: Failure,
+    failure: Arc<Failure>,
     short_of_space: AtomicBool,
 }
 
@@ -158,26 +161,23 @@ impl Store {
     /// Another daemon has the directory; it was written by a newer version; something in it is [damaged](Error::Damaged);
     /// what the system or sled says.
     pub fn open(dir: &Path, options: &Options) -> Result<(Arc<Store>, Writer, State), Error> {
-        let (journal_dir, sled_dir) = (dir.join("journal"), dir.join("sled"));
-        for made in [dir, &journal_dir, &sled_dir] {
+        for made in [dir, &dir.join("journal")] {
             std::fs::create_dir_all(made).map_err(Error::io("create the directory", made))?;
         }
         let lock = disk::lock(dir)?;
-        Store::open_locked(dir, options, &lock).inspect_err(|error| {
-            // Whatever could not be written is not to be built on.
-            if matches!(error, Error::Io { .. } | Error::Store { .. } | Error::Failed(_)) {
-                disk::note_failure(&lock);
-            }
-        })
-    }
-
-    fn open_locked(dir: &Path, options: &Options, lock: &File) -> Result<(Arc<Store>, Writer, State), Error> {
         let (journal_dir, sled_dir) = (dir.join("journal"), dir.join("sled"));
         disk::check_format(dir)?;
         disk::drop_ballast(dir)?;
-        disk::make_good(lock, &[&journal_dir, &sled_dir])?;
+        if !sled_dir.exists() {
+            Tables::create(&sled_dir)?;
+        }
+        disk::make_good(&lock, &[&journal_dir, &sled_dir])?;
+        // Until it is open: a start that fails, or is killed, may have left what can be read and is not on the disk.
+        disk::note_failure(&lock);
         let tables = Arc::new(Tables::open(&sled_dir)?);
-        Store::recover(dir, options, lock, tables.clone()).inspect_err(|_| tables.abandon())
+        let opened = Store::recover(dir, options, &lock, tables.clone()).inspect_err(|_| tables.abandon())?;
+        disk::forget_failure(&lock, dir)?;
+        Ok(opened)
     }
 
     fn recover(
@@ -202,8 +202,8 @@ impl Store {
         replay.flush()?;
         let clock = KeptClock::resume(&reading, last_commit_ms);
         tables.checkpoint(recovered.last_commit, &clock.reading())?;
-        if sync::calls() == 0 {
-            return Err(Error::SyncNotInterposed);
+        if !syscalls::are_ours() {
+            return Err(Error::NotInterposed);
         }
         let state = tables.load()?;
         tracing::info!(
@@ -223,12 +223,14 @@ impl Store {
         for room in &state.rooms {
             tail.raise_floor(room.id, room.last.floor, None);
         }
+        let failure = Arc::new(Failure::new(of_failure));
+        syscalls::tell(&failure);
         let inner = Arc::new(Inner {
             dir: dir.to_owned(),
             tables,
             tail,
             clock,
-            failure: Failure::new(of_failure),
+            failure,
             short_of_space: AtomicBool::new(false),
         });
         disk::watch_space(&inner);
@@ -358,7 +360,11 @@ impl Store {
         let (done, settled) = sync_channel(1);
         if self.hand(Job::Settle(done)) {
             // An error here is the mover's end, of which `failure` tells.
-            let _ = settled.recv();
+            while matches!(settled.recv_timeout(Duration::from_millis(100)), Err(RecvTimeoutError::Timeout)) {
+                if self.failure().get().is_some() {
+                    return;
+                }
+            }
         }
     }
 

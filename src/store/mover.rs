@@ -5,14 +5,14 @@
 //! drops what has expired, in steps between which commits move on.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::journal::Full;
 use super::record::Commit;
 use super::tables::Expired;
-use super::{Inner, disk};
+use super::{Failure, Inner, disk};
 use crate::error::Error;
 
 /// How long a commit waits for others before it moves.
@@ -28,6 +28,9 @@ const EXPIRE_STEPS: usize = 16;
 /// Jobs that may wait; a full queue makes the committer wait.
 const QUEUE: usize = 4096;
 
+/// How long to wait before a full queue is tried again.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
+
 pub(super) enum Job {
     /// A durable commit: its number, its bytes in the journal.
     Commit(u64, usize, Arc<Commit>),
@@ -40,6 +43,7 @@ pub(super) enum Job {
 /// The way to the thread; when it is dropped, the thread moves what is left, makes it durable and ends.
 #[derive(Debug)]
 pub(super) struct Mover {
+    failure: Arc<Failure>,
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -48,6 +52,7 @@ impl Mover {
     pub(super) fn start(inner: Arc<Inner>, full: Full, covered: u64) -> Result<Mover, Error> {
         let (jobs, queue) = sync_channel(QUEUE);
         let path = inner.dir.clone();
+        let failure = inner.failure.clone();
         let worker = Worker {
             inner,
             full,
@@ -60,18 +65,32 @@ impl Mover {
         };
         let thread = std::thread::Builder::new().name("mover".to_owned()).spawn(move || worker.run(&queue));
         let thread = thread.map_err(Error::io("start a thread for", &path))?;
-        Ok(Mover { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Mover { failure, jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Hands a job over; waits while the queue is full. False once the thread has ended.
+    /// Hands a job over; waits while the queue is full. False once the thread has ended, or the store has failed.
     pub(super) fn hand(&self, job: Job) -> bool {
-        self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok())
+        let Some(jobs) = &self.jobs else { return false };
+        let mut job = job;
+        while self.failure.get().is_none() {
+            job = match jobs.try_send(job) {
+                Ok(()) => return true,
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(job)) => job,
+            };
+            std::thread::sleep(FULL_PAUSE);
+        }
+        false
     }
 }
 
 impl Drop for Mover {
     fn drop(&mut self) {
         self.jobs = None;
+        if self.failure.get().is_some() {
+            // sled may have it wait for ever.
+            return;
+        }
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was reported by its hook.
             let _ = thread.join();

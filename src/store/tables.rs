@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::journal::sync_dir;
 use super::record::{self, Commit, Last, Op, RoomRecord, Stored};
-use super::{RoomState, State, key, sync};
+use super::{RoomState, State, key, syscalls};
 use crate::clock::Reading;
 use crate::error::Error;
 use crate::limits::{SLED_CACHE_BYTES, SLED_SEGMENT_BYTES, SLED_VALUE_MAX_BYTES};
@@ -68,6 +68,27 @@ pub enum Expired {
 }
 
 impl Tables {
+    /// Makes the trees in `dir`, which does not exist: in a directory beside it, and durably, before it gets its name. A crash while
+    /// sled makes its files leaves some that it can't open.
+    ///
+    /// # Errors
+    /// What sled or the system says.
+    pub fn create(dir: &Path) -> Result<(), Error> {
+        let new = dir.with_extension("new");
+        match std::fs::remove_dir_all(&new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove the unfinished store", &new)(error));
+            }
+            _ => {}
+        }
+        std::fs::create_dir(&new).map_err(Error::io("create the directory", &new))?;
+        let tables = Tables::open(&new)?;
+        tables.checkpoint(0, &Reading::default()).inspect_err(|_| tables.abandon())?;
+        drop(tables);
+        std::fs::rename(&new, dir).map_err(Error::io("give its name to the store", &new))?;
+        dir.parent().map_or(Ok(()), sync_dir)
+    }
+
     /// Opens the trees in `dir`, which exists.
     ///
     /// # Errors
@@ -87,6 +108,7 @@ impl Tables {
             // Its own thread swallows the errors of its flushes; the mover flushes, and sees them.
             .flush_every_ms(None);
         let failed = |source| Error::Store { what: "open", path: dir.to_owned(), source };
+        let _opening = syscalls::Opening::begin();
         let mut attempts = LOCK_ATTEMPTS;
         let db = loop {
             let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
@@ -265,7 +287,7 @@ impl Tables {
             .insert(CHECKPOINT_KEY, record::encode_reading(covered, reading))
             .map_err(self.failed("write the checkpoint"))?;
         self.db.flush().map_err(self.failed("flush"))?;
-        if sync::failed() {
+        if syscalls::sync_failed() {
             let what =
                 format!("{}: an fdatasync of the store failed; see the system's log for the disk", self.dir.display());
             return Err(Error::Failed(what));

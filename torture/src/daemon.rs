@@ -42,6 +42,8 @@ pub struct Daemon {
 pub enum NotUp {
     /// It has ended, with this status and log.
     Ended(ExitStatus, String),
+    /// It does neither come up nor end; its log.
+    Hangs(String),
     /// Somebody else had a reason not to wait any longer.
     GivenUp,
 }
@@ -127,7 +129,9 @@ impl Daemon {
             if let Some(address) = address.filter(|_| log.lines().any(|line| line.trim_end().ends_with(" ready"))) {
                 return Ok(address);
             }
-            assert!(start.elapsed() < DEADLINE, "the daemon is not up within {DEADLINE:?}; its log:\n{}", self.log());
+            if start.elapsed() > DEADLINE {
+                return Err(NotUp::Hangs(self.log()));
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -252,8 +252,9 @@ impl History {
         let mut inner = self.lock();
         let missing: Vec<_> = inner.created.iter().filter(|(room, topic)| rooms.get(*room) != Some(topic)).collect();
         let missing: Vec<String> = missing.iter().map(|(room, topic)| format!("{room} ({topic})")).collect();
-        for room in missing {
-            inner.violation(format!("the room {room}, which was made, is not listed"));
+        if let Some(first) = missing.first() {
+            let (count, listed) = (missing.len(), rooms.len());
+            inner.violation(format!("LOST: {count} rooms that were made, {first} among them; {listed} are listed"));
         }
     }
 
@@ -476,6 +477,6 @@ mod tests {
         let history = history();
         history.created("new", "what for");
         history.listed(&HashMap::from([("new".to_owned(), "other".to_owned())]));
-        history.lock().only("the room new");
+        history.lock().only("1 rooms that were made, new");
     }
 }

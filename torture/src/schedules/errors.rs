@@ -149,6 +149,9 @@ fn last_look(run: &mut Run, mount: &Mount, recipe: &Recipe) {
         run.must_end(daemon);
         run.must_check(recipe);
     }
+    if !run.is_sound() {
+        run.history.violation(format!("the errors given were: {}", mount.disk(|disk| disk.given.join(", "))));
+    }
     let given = mount.disk(|disk| disk.counts.errors);
     *run.tried.entry("errors given".to_owned()).or_default() += given;
 }
@@ -176,6 +179,13 @@ fn at_start(run: &mut Run) {
             Err(NotUp::Ended(..)) => {
                 run.count("starts refused");
                 must_have_failed(run, &mut daemon);
+            }
+            Err(NotUp::Hangs(log)) => {
+                let pid = daemon.pid();
+                run.history.violation(format!("the daemon (process {pid}) hangs while it starts\n{log}"));
+                if std::env::var_os("TORTURE_WAIT").is_some() {
+                    std::thread::sleep(Duration::from_secs(600));
+                }
             }
             Err(NotUp::GivenUp) => {}
         }

@@ -144,7 +144,11 @@ fn run(run: &mut Run) {
 }
 
 fn end(run: &mut Run, mut daemon: Daemon) {
-    if run.random.bool() { daemon.kill_and_wait() } else { drop(daemon.terminate()) }
+    if run.random.bool() {
+        daemon.kill_and_wait();
+    } else {
+        daemon.terminate();
+    }
 }
 
 fn wait(mut condition: impl FnMut() -> bool) -> bool {

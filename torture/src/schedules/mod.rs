@@ -133,6 +133,10 @@ impl Run {
         match recipe.start() {
             Ok(up) => Some(up),
             Err(NotUp::GivenUp) => None,
+            Err(NotUp::Hangs(log)) => {
+                self.history.violation(format!("the daemon hangs while it starts after {after}\n{log}"));
+                None
+            }
             Err(NotUp::Ended(status, log)) => {
                 self.history.violation(format!("the daemon does not start after {after}: {status}\n{log}"));
                 None
@@ -209,7 +213,9 @@ fn rooms(wire: &mut Wire) -> io::Result<HashMap<String, String>> {
     let mut rooms = HashMap::new();
     loop {
         let line = wire.line()?;
-        let Some(rest) = line.strip_prefix("ROOM ") else { return Ok(rooms) };
+        let Some(rest) = line.strip_prefix("ROOM ") else {
+            return if line.starts_with("OK") { Ok(rooms) } else { Err(io::Error::other(line)) };
+        };
         let mut words = rest.splitn(6, ' ');
         let room = words.next().unwrap_or_default();
         rooms.insert(room.to_owned(), words.nth(4).unwrap_or_default().to_owned());

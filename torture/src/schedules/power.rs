@@ -25,16 +25,22 @@ fn run(run: &mut Run) {
     for _ in 0..run.cycles {
         mount.set_slow(Duration::from_micros([0, 500, 4000][run.random.usize(..3)]));
         let starting = run.random.u8(..4) == 0;
-        let after = if starting { run.random.u64(1..700) } else { 700 + run.random.u64(1..=4000) };
-        mount.disk(|disk| disk.cut_after(after));
+        let after = run.random.u64(1..=if starting { 1000 } else { 4000 });
+        if starting {
+            mount.disk(|disk| disk.cut_after(after));
+        }
         let mut daemon = recipe.spawn();
         match daemon.wait_up(|| mount.disk(|disk| disk.is_cut())) {
             Ok(address) => {
+                // In the middle of an audit it would only make that hang.
+                mount.disk(|disk| disk.cut_after(u64::MAX / 2));
                 run.audit(address);
+                mount.disk(|disk| disk.cut_after(after));
                 load.resume(address);
                 mount.wait_cut(PATIENCE);
                 run.count("power cuts under load");
             }
+            Err(NotUp::Hangs(log)) => run.history.violation(format!("the daemon hangs while it starts\n{log}")),
             Err(NotUp::GivenUp) => run.count("power cuts during start-up"),
             Err(NotUp::Ended(status, log)) => {
                 run.history.violation(format!("the daemon does not start after a power cut: {status}\n{log}"));

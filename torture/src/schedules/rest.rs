@@ -185,6 +185,7 @@ fn trial(run: &mut Run, recipe: &Recipe, what: &str) {
                 run.count("damage refused at start, and named by a check");
             }
         }
+        Err(NotUp::Hangs(log)) => run.history.violation(format!("the daemon hangs while it starts\n{log}")),
         Err(NotUp::GivenUp) => {}
     }
 }

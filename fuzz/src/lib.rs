@@ -1,0 +1,145 @@
+//! What is fuzzed: any bytes into both decoders, and into a whole session. A panic or a failed assertion is a finding.
+//!
+//! `cargo fuzz run line` (or `frame`, `session`) looks for inputs; `cargo test` of the project runs those in `corpus/`.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use dantok::limits::{ENVELOPE_BYTES, Limits};
+use dantok::protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame};
+use dantok::protocol::line::{self, LineDecoder};
+use dantok::protocol::{Command, Incoming};
+use tokio_util::codec::Decoder;
+
+const BODY_MAX: usize = 200;
+/// What a decoder may hold while it waits for more: a whole request, and what one read adds.
+const HELD_MAX: usize = BODY_MAX + ENVELOPE_BYTES + 4;
+
+/// Feeds the bytes in two pieces; returns what was decoded.
+fn decode<D>(mut decoder: D, bytes: &[u8], cut: usize) -> Vec<D::Item>
+where
+    D: Decoder<Error = std::io::Error>,
+{
+    let (first, second) = bytes.split_at(cut.min(bytes.len()));
+    let mut buffer = BytesMut::new();
+    let mut found = Vec::new();
+    for piece in [first, second] {
+        buffer.extend_from_slice(piece);
+        while let Some(item) = decoder.decode(&mut buffer).unwrap() {
+            found.push(item);
+        }
+        assert!(buffer.len() <= HELD_MAX, "{} bytes are held", buffer.len());
+    }
+    while let Some(item) = decoder.decode_eof(&mut buffer).unwrap() {
+        found.push(item);
+    }
+    found
+}
+
+/// The line decoder: the same whatever the pieces are, and what it takes for a request is one when it is written again.
+pub fn line(bytes: &[u8]) {
+    let found = decode(LineDecoder::new(BODY_MAX), bytes, 0);
+    let cut = bytes.len() / 3;
+    assert_eq!(found, decode(LineDecoder::new(BODY_MAX), bytes, cut), "cut at {cut}");
+    for incoming in found {
+        let Incoming::Request { tag, command } = incoming else { continue };
+        if matches!(&command, Command::Help { verb: Some(verb) } if verb.contains(char::is_control)) {
+            continue; // There is no such verb, whatever its end is taken for.
+        }
+        // Not every command may be the first.
+        let mut written = b"PING\n".to_vec();
+        line::encode_request(&tag, &command, &mut written);
+        let again = decode(LineDecoder::new(BODY_MAX), &written, 0);
+        assert_eq!(again.get(1..), Some(&[Incoming::Request { tag, command }][..]));
+    }
+}
+
+/// The frame decoders, the daemon's and the client's.
+pub fn frame(bytes: &[u8]) {
+    let found = decode(RequestDecoder::new(BODY_MAX), bytes, 0);
+    let cut = bytes.len() / 3;
+    assert_eq!(found, decode(RequestDecoder::new(BODY_MAX), bytes, cut), "cut at {cut}");
+    for incoming in found {
+        let Incoming::Request { tag: dantok::protocol::Tag::Id(id), command } = incoming else { continue };
+        let mut written = Vec::new();
+        frame::encode_request(&RequestFrame { id, command: command.clone() }, &mut written).unwrap();
+        let again = decode(RequestDecoder::new(BODY_MAX), &written, 0);
+        assert_eq!(again, [Incoming::Request { tag: dantok::protocol::Tag::Id(id), command }]);
+    }
+    let mut buffer = BytesMut::from(bytes);
+    while let Ok(Some(frame)) = ClientCodec.decode(&mut buffer) {
+        let mut written = Vec::new();
+        frame::encode_server(&frame, &mut written).unwrap();
+        assert_eq!(ClientCodec.decode(&mut BytesMut::from(&written[..])).unwrap(), Some(frame));
+    }
+}
+
+/// A daemon in this process, with what it has stored soon gone again.
+fn daemon() -> SocketAddr {
+    static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
+    *ADDRESS.get_or_init(|| {
+        let memory = std::path::Path::new("/dev/shm");
+        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let dir = dir.unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let options = dantok::server::Options {
+                data_dir: dir.path().join("data"),
+                retention: Duration::from_millis(200),
+                limits: Limits { rooms_max: 20, body_max_bytes: BODY_MAX, ..Limits::default() },
+            };
+            let served = runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                dantok::server::run(vec![listener], options, std::future::pending()).await
+            });
+            panic!("the daemon ended: {served:?}");
+        });
+        address
+    })
+}
+
+/// A whole session: it ends, no command gets two answers, and the daemon goes on.
+pub fn session(bytes: &[u8]) {
+    let address = daemon();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut writing = stream.try_clone().unwrap();
+    let answers = std::thread::scope(|scope| {
+        // The daemon may close before it has read everything.
+        scope.spawn(move || {
+            let _ = writing.write_all(bytes);
+            let _ = writing.shutdown(Shutdown::Write);
+        });
+        let mut answers = Vec::new();
+        let mut piece = [0; 16 * 1024];
+        loop {
+            match stream.read(&mut piece) {
+                Ok(0) => return answers,
+                Ok(read) => answers.extend_from_slice(&piece[..read]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return answers,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => panic!("the session does not end: {error}"),
+            }
+        }
+    });
+    if bytes.first() == Some(&0) {
+        let mut buffer = BytesMut::from(&answers[..]);
+        while ClientCodec.decode(&mut buffer).unwrap().is_some() {}
+        assert!(buffer.is_empty(), "half a frame");
+    } else {
+        let text = std::str::from_utf8(&answers).expect("text");
+        assert!(text.is_empty() || text.ends_with('\n'), "half a line: {text:?}");
+        let ends = text.lines().filter(|line| {
+            let line = if line.starts_with('@') { line.split_once(' ').map_or("", |(_, rest)| rest) } else { line };
+            ["OK", "ERR", "END"].contains(&line.split(' ').next().unwrap_or_default())
+        });
+        let commands = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+        assert!(ends.count() <= commands + 1, "more answers than commands: {text:?}");
+    }
+}

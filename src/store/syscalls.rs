@@ -1,0 +1,179 @@
+//! The system calls of sled, in our own hands.
+//!
+//! sled 0.34 ends a flush with `sync_file_range`, which writes neither a file's size nor the drive's cache, and reuses freed
+//! segments before their successors are durable; a power cut can then leave a store that does not open. It takes what it can't
+//! read while it opens its files for the torn end of its log, and overwrites it: an EIO that would have been gone a minute
+//! later costs everything behind it. And when a write or a sync fails, its flush may wait for ever.
+//!
+//! So the symbols exported here take the place of the C library's in any program that links this crate. `sync_file_range` does a
+//! whole fdatasync, and never again succeeds after one has failed. While a store opens, whatever fails ends the process
+//! before sled hears of it. Later, the store's [`Failure`] hears of it first.
+
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustix::io::Errno;
+
+use super::Failure;
+
+static SYNCS: AtomicU64 = AtomicU64::new(0);
+static READS: AtomicU64 = AtomicU64::new(0);
+static WRITES: AtomicU64 = AtomicU64::new(0);
+static SYNC_FAILED: AtomicBool = AtomicBool::new(false);
+/// How many opens are going on.
+static OPENING: AtomicU32 = AtomicU32::new(0);
+static STORES: Mutex<Vec<Weak<Failure>>> = Mutex::new(Vec::new());
+
+/// Whether these functions are the ones that are called: not so where the linker took the C library's. To be asked when sled has
+/// read, written and synced.
+pub fn are_ours() -> bool {
+    [&SYNCS, &READS, &WRITES].into_iter().all(|calls| calls.load(Ordering::Relaxed) > 0)
+}
+
+/// Whether a sync has failed: after that nothing that sled says about durability is to be believed.
+pub(super) fn sync_failed() -> bool {
+    SYNC_FAILED.load(Ordering::Acquire)
+}
+
+/// While this lives, a read, write or sync that fails ends the process, with exit code 1 and the file's name in the log.
+pub(super) struct Opening(());
+
+impl Opening {
+    pub(super) fn begin() -> Opening {
+        OPENING.fetch_add(1, Ordering::AcqRel);
+        Opening(())
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        OPENING.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Has a store told of writes and syncs that fail.
+pub(super) fn tell(failure: &Arc<Failure>) {
+    let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
+    stores.retain(|store| store.strong_count() > 0);
+    stores.push(Arc::downgrade(failure));
+}
+
+/// Deals with a call that failed, and sets errno for its caller.
+fn failed(what: &str, fd: BorrowedFd<'_>, errno: Errno) {
+    if errno != Errno::INTR && errno != Errno::AGAIN {
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default();
+        let why = format!("{}: can't {what}: {errno}", path.display());
+        if OPENING.load(Ordering::Acquire) > 0 {
+            tracing::error!("{why}; the store was not opened, as it would have taken this for damage");
+            std::process::exit(1);
+        }
+        if what != "read" {
+            let stores = STORES.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            stores.iter().filter_map(Weak::upgrade).for_each(|store| store.set(&why));
+        }
+    }
+    set(errno);
+}
+
+fn set(errno: Errno) {
+    // SAFETY: errno's location is this thread's own.
+    unsafe { *libc::__errno_location() = errno.raw_os_error() };
+}
+
+fn result(bytes: usize) -> libc::ssize_t {
+    libc::ssize_t::try_from(bytes).unwrap_or(libc::ssize_t::MAX)
+}
+
+/// Takes the place of `sync_file_range(2)`; same arguments and result, but makes all of the file's data durable.
+///
+/// # Safety
+/// `fd` is an open file descriptor, or negative, for as long as the call lasts.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sync_file_range(
+    fd: libc::c_int,
+    _offset: libc::off64_t,
+    _bytes: libc::off64_t,
+    _flags: libc::c_uint,
+) -> libc::c_int {
+    SYNCS.fetch_add(1, Ordering::Relaxed);
+    if fd < 0 {
+        set(Errno::BADF);
+        return -1;
+    }
+    if sync_failed() {
+        // What the failed one should have written counts as written now, and is not there: nothing behind it must become durable.
+        set(Errno::IO);
+        return -1;
+    }
+    // SAFETY: the caller promises that the descriptor is open.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    match rustix::fs::fdatasync(fd) {
+        Ok(()) => 0,
+        Err(errno) => {
+            SYNC_FAILED.store(true, Ordering::Release);
+            failed("sync", fd, errno);
+            -1
+        }
+    }
+}
+
+/// Takes the place of `pread64(2)`; same arguments and result.
+///
+/// # Safety
+/// `fd` is an open file descriptor, or negative, for as long as the call lasts, and `buffer` has `bytes` bytes to write to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pread64(
+    fd: libc::c_int,
+    buffer: *mut libc::c_void,
+    bytes: libc::size_t,
+    offset: libc::off64_t,
+) -> libc::ssize_t {
+    READS.fetch_add(1, Ordering::Relaxed);
+    let (Ok(offset), 0..) = (u64::try_from(offset), fd) else {
+        set(if fd < 0 { Errno::BADF } else { Errno::INVAL });
+        return -1;
+    };
+    // SAFETY: the caller promises both; nothing is read from the buffer before the kernel has written it.
+    let (fd, buffer) = unsafe {
+        let buffer = std::slice::from_raw_parts_mut(buffer.cast::<MaybeUninit<u8>>(), bytes);
+        (BorrowedFd::borrow_raw(fd), buffer)
+    };
+    match rustix::io::pread(fd, buffer, offset) {
+        Ok((read, _)) => result(read.len()),
+        Err(errno) => {
+            failed("read", fd, errno);
+            -1
+        }
+    }
+}
+
+/// Takes the place of `pwrite64(2)`; same arguments and result.
+///
+/// # Safety
+/// `fd` is an open file descriptor, or negative, for as long as the call lasts, and `buffer` has `bytes` bytes to read from.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pwrite64(
+    fd: libc::c_int,
+    buffer: *const libc::c_void,
+    bytes: libc::size_t,
+    offset: libc::off64_t,
+) -> libc::ssize_t {
+    WRITES.fetch_add(1, Ordering::Relaxed);
+    let (Ok(offset), 0..) = (u64::try_from(offset), fd) else {
+        set(if fd < 0 { Errno::BADF } else { Errno::INVAL });
+        return -1;
+    };
+    // SAFETY: the caller promises both.
+    let (fd, buffer) = unsafe { (BorrowedFd::borrow_raw(fd), std::slice::from_raw_parts(buffer.cast::<u8>(), bytes)) };
+    match rustix::io::pwrite(fd, buffer, offset) {
+        Ok(written) => result(written),
+        Err(errno) => {
+            failed("write", fd, errno);
+            -1
+        }
+    }
+}

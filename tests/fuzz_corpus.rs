@@ -1,0 +1,33 @@
+//! Runs the inputs that fuzzing has found, and the ones that it began with.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../fuzz/src/lib.rs"]
+mod fuzz;
+
+use std::path::Path;
+
+fn each(target: &str, run: impl Fn(&[u8])) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut inputs: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    inputs.sort();
+    assert!(!inputs.is_empty(), "{} is empty", dir.display());
+    for input in inputs {
+        println!("{}", input.display());
+        run(&std::fs::read(&input).unwrap());
+    }
+}
+
+#[test]
+fn the_line_decoder_takes_them() {
+    each("line", fuzz::line);
+}
+
+#[test]
+fn the_frame_decoders_take_them() {
+    each("frame", fuzz::frame);
+}
+
+#[test]
+fn sessions_take_them() {
+    each("session", fuzz::session);
+}
