@@ -35,6 +35,10 @@ fn main() -> ExitCode {
         print!("{}", resolved.show());
         return ExitCode::SUCCESS;
     }
+    if command != "serve" {
+        // These print what they find; a log would only repeat it, but for what ends them.
+        let _ = log("error", resolved.config.log_format);
+    }
     if command == "check" {
         let scratch = matches.get_one::<PathBuf>("scratch");
         return check(&resolved.config.data_dir, scratch.unwrap_or(&resolved.config.data_dir));
@@ -57,7 +61,7 @@ fn resolve(matches: &ArgMatches) -> Result<Resolved, config::ConfigError> {
 }
 
 fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
-    log(&config)?;
+    log(&config.log, config.log_format)?;
     raise_descriptor_limit(config.limits.connections_max);
     if config.retention < RETENTION_FLOOR {
         tracing::warn!(
@@ -124,11 +128,11 @@ fn doctor(config: &Config) -> ExitCode {
     }
 }
 
-fn log(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log)?;
+fn log(filter: &str, format: LogFormat) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)?;
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
-    match config.log_format {
+    match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
     }

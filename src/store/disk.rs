@@ -45,7 +45,7 @@ pub(super) fn make_good(lock: &File, dirs: &[&Path]) -> Result<(), Error> {
     if !noted {
         return Ok(());
     }
-    for dir in dirs {
+    for dir in dirs.iter().filter(|dir| dir.exists()) {
         tracing::warn!(path = %dir.display(), "the daemon failed, or was killed while it started: writing everything again");
         rewrite(dir)?;
     }

@@ -168,12 +168,13 @@ impl Store {
         let (journal_dir, sled_dir) = (dir.join("journal"), dir.join("sled"));
         disk::check_format(dir)?;
         disk::drop_ballast(dir)?;
-        if !sled_dir.exists() {
-            Tables::create(&sled_dir)?;
-        }
         disk::make_good(&lock, &[&journal_dir, &sled_dir])?;
         // Until it is open: a start that fails, or is killed, may have left what can be read and is not on the disk.
         disk::note_failure(&lock);
+        let _opening = syscalls::Opening::begin();
+        if !sled_dir.exists() {
+            Tables::create(&sled_dir)?;
+        }
         let tables = Arc::new(Tables::open(&sled_dir)?);
         let opened = Store::recover(dir, options, &lock, tables.clone()).inspect_err(|_| tables.abandon())?;
         disk::forget_failure(&lock, dir)?;

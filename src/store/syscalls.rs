@@ -6,7 +6,7 @@
 //! later costs everything behind it. And when a write or a sync fails, its flush may wait for ever.
 //!
 //! So the symbols exported here take the place of the C library's in any program that links this crate. `sync_file_range` does a
-//! whole fdatasync, and never again succeeds after one has failed. While a store opens, whatever fails ends the process
+//! whole fdatasync; no sync succeeds after one has failed. While a store opens, whatever fails ends the process
 //! before sled hears of it. Later, the store's [`Failure`] hears of it first.
 
 #![allow(unsafe_code)]
@@ -64,7 +64,7 @@ pub(super) fn tell(failure: &Arc<Failure>) {
 
 /// Deals with a call that failed, and sets errno for its caller.
 fn failed(what: &str, fd: BorrowedFd<'_>, errno: Errno) {
-    if errno != Errno::INTR && errno != Errno::AGAIN {
+    if ![Errno::INTR, Errno::INVAL, Errno::ROFS].contains(&errno) {
         let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default();
         let why = format!("{}: can't {what}: {errno}", path.display());
         if OPENING.load(Ordering::Acquire) > 0 {
@@ -100,6 +100,23 @@ pub unsafe extern "C" fn sync_file_range(
     _flags: libc::c_uint,
 ) -> libc::c_int {
     SYNCS.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: as the caller promises.
+    unsafe { sync(fd, |fd| rustix::fs::fdatasync(fd)) }
+}
+
+/// Takes the place of `fsync(2)`; same arguments and result.
+///
+/// # Safety
+/// `fd` is an open file descriptor, or negative, for as long as the call lasts.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fsync(fd: libc::c_int) -> libc::c_int {
+    // SAFETY: as the caller promises.
+    unsafe { sync(fd, |fd| rustix::fs::fsync(fd)) }
+}
+
+/// # Safety
+/// `fd` is an open file descriptor, or negative, for as long as the call lasts.
+unsafe fn sync(fd: libc::c_int, how: impl Fn(BorrowedFd<'_>) -> Result<(), Errno>) -> libc::c_int {
     if fd < 0 {
         set(Errno::BADF);
         return -1;
@@ -111,10 +128,12 @@ pub unsafe extern "C" fn sync_file_range(
     }
     // SAFETY: the caller promises that the descriptor is open.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-    match rustix::fs::fdatasync(fd) {
+    match how(fd) {
         Ok(()) => 0,
         Err(errno) => {
-            SYNC_FAILED.store(true, Ordering::Release);
+            // Not every file can be synced, and nothing is lost where one can't.
+            let refused = [Errno::INVAL, Errno::ROFS, Errno::INTR].contains(&errno);
+            SYNC_FAILED.fetch_or(!refused, Ordering::AcqRel);
             failed("sync", fd, errno);
             -1
         }

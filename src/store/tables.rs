@@ -16,12 +16,48 @@ use crate::clock::Reading;
 use crate::error::Error;
 use crate::limits::{SLED_CACHE_BYTES, SLED_SEGMENT_BYTES, SLED_VALUE_MAX_BYTES};
 
-/// Bytes of chunks in one batch: bounds the memory that sled takes for it.
+/// Bytes and records in one batch: bound the memory that sled takes for it. It frees what it replaces only behind a batch.
 const BATCH_BYTES: usize = 1024 * 1024;
+const BATCH_RECORDS: usize = 256;
 /// How often, and after which pause, sled's own lock is tried again.
 const LOCK_ATTEMPTS: u32 = 100;
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
+
+/// Changes to one tree, applied a part at a time.
+struct Batch<'a> {
+    tree: &'a sled::Tree,
+    batch: sled::Batch,
+    bytes: usize,
+    records: usize,
+}
+
+impl<'a> Batch<'a> {
+    fn of(tree: &'a sled::Tree) -> Self {
+        Batch { tree, batch: sled::Batch::default(), bytes: 0, records: 0 }
+    }
+
+    fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<(), sled::Error> {
+        self.batch.insert(key, value);
+        self.took(key.len() + value.len())
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<(), sled::Error> {
+        self.batch.remove(key);
+        self.took(key.len())
+    }
+
+    fn took(&mut self, bytes: usize) -> Result<(), sled::Error> {
+        self.bytes += bytes;
+        self.records += 1;
+        if self.bytes >= BATCH_BYTES || self.records >= BATCH_RECORDS { self.apply() } else { Ok(()) }
+    }
+
+    fn apply(&mut self) -> Result<(), sled::Error> {
+        (self.bytes, self.records) = (0, 0);
+        self.tree.apply_batch(std::mem::take(&mut self.batch))
+    }
+}
 
 /// The trees.
 #[derive(Debug)]
@@ -84,7 +120,7 @@ impl Tables {
         std::fs::create_dir(&new).map_err(Error::io("create the directory", &new))?;
         let tables = Tables::open(&new)?;
         tables.checkpoint(0, &Reading::default()).inspect_err(|_| tables.abandon())?;
-        drop(tables);
+        drop(tables); // sled keeps paths, so it is opened anew under the other name.
         std::fs::rename(&new, dir).map_err(Error::io("give its name to the store", &new))?;
         dir.parent().map_or(Ok(()), sync_dir)
     }
@@ -205,50 +241,64 @@ impl Tables {
     /// # Errors
     /// What sled says; [`Error::Damaged`] where a room's messages do not follow each other.
     pub fn apply(&self, commits: &[Arc<Commit>]) -> Result<(), Error> {
-        let mut rooms = sled::Batch::default();
-        let mut members = sled::Batch::default();
-        let mut ids = sled::Batch::default();
-        let mut nicks = sled::Batch::default();
-        let mut by_room: BTreeMap<u64, Vec<Stored>> = BTreeMap::new();
-        for op in commits.iter().flat_map(|commit| &commit.ops) {
+        let ops = || commits.iter().flat_map(|commit| &commit.ops);
+        // Messages first: a room's last seq never says more than is there.
+        let lasts = self.apply_messages(ops())?;
+        self.write_rest(ops(), &lasts).map_err(self.failed("write"))
+    }
+
+    /// Names before what is said of a room, and its last seq before its cursors: so that what a kill leaves still fits together.
+    fn write_rest<'a>(
+        &self,
+        ops: impl Iterator<Item = &'a Op> + Clone,
+        lasts: &[(u64, Last)],
+    ) -> Result<(), sled::Error> {
+        let mut rooms = Batch::of(&self.rooms);
+        for op in ops.clone() {
+            if let Op::Room { room, name, topic, time_ms } = op {
+                let record = RoomRecord { time_ms: *time_ms, name: name.clone(), topic: topic.clone() };
+                rooms.insert(&key::room(*room), &record.encode())?;
+            }
+        }
+        rooms.apply()?;
+        let mut records = Batch::of(&self.lasts);
+        for (room, last) in lasts {
+            records.insert(&key::room(*room), &last.encode())?;
+        }
+        records.apply()?;
+        let mut members = Batch::of(&self.members);
+        let mut ids = Batch::of(&self.ids);
+        let mut nicks = Batch::of(&self.nicks);
+        for op in ops {
             match op {
-                Op::Room { room, name, topic, time_ms } => {
-                    let record = RoomRecord { time_ms: *time_ms, name: name.clone(), topic: topic.clone() };
-                    rooms.insert(&key::room(*room), record.encode());
-                }
-                Op::Join { room, client } => members.insert(key::member(*room, client), &record::encode_seq(0)),
-                Op::Leave { room, client } => members.remove(key::member(*room, client)),
+                Op::Room { .. } => {}
+                Op::Join { room, client } => members.insert(&key::member(*room, client), &record::encode_seq(0))?,
+                Op::Leave { room, client } => members.remove(&key::member(*room, client))?,
                 Op::Cursor { room, client, seq } => {
-                    members.insert(key::member(*room, client), &record::encode_seq(*seq));
+                    members.insert(&key::member(*room, client), &record::encode_seq(*seq))?;
                 }
-                Op::Nick { client, nick } => nicks.insert(client.as_bytes(), record::encode_nick(nick)),
+                Op::Nick { client, nick } => nicks.insert(client.as_bytes(), &record::encode_nick(nick))?,
                 Op::Message { room, message } => {
                     if let Some(id) = &message.id {
                         let key = key::message_id(*room, &message.client, id);
-                        ids.insert(key, &record::encode_seq(message.seq));
+                        ids.insert(&key, &record::encode_seq(message.seq))?;
                     }
-                    by_room.entry(*room).or_default().push(message.clone());
                 }
             }
         }
-        // Messages first: a room's last seq never says more than is there.
-        let lasts = self.apply_messages(by_room)?;
-        for (tree, batch) in [
-            (&self.rooms, rooms),
-            (&self.lasts, lasts),
-            (&self.members, members),
-            (&self.ids, ids),
-            (&self.nicks, nicks),
-        ] {
-            tree.apply_batch(batch).map_err(self.failed("write"))?;
-        }
-        Ok(())
+        [members, ids, nicks].iter_mut().try_for_each(Batch::apply)
     }
 
-    fn apply_messages(&self, by_room: BTreeMap<u64, Vec<Stored>>) -> Result<sled::Batch, Error> {
-        let mut lasts = sled::Batch::default();
-        let mut batch = sled::Batch::default();
-        let mut batch_bytes = 0;
+    /// Returns how far the rooms are then.
+    fn apply_messages<'a>(&self, ops: impl Iterator<Item = &'a Op>) -> Result<Vec<(u64, Last)>, Error> {
+        let mut by_room: BTreeMap<u64, Vec<Stored>> = BTreeMap::new();
+        for op in ops {
+            if let Op::Message { room, message } = op {
+                by_room.entry(*room).or_default().push(message.clone());
+            }
+        }
+        let mut lasts = Vec::new();
+        let mut batch = Batch::of(&self.messages);
         for (room, mut messages) in by_room {
             let mut last = self.last().get(&room).copied().unwrap_or_default();
             messages.retain(|message| message.seq > last.seq);
@@ -262,19 +312,15 @@ impl Tables {
             for chunk in chunks(&messages) {
                 let first = chunk.first().map_or(0, |message| message.seq);
                 let bytes = record::encode_chunk(chunk);
-                batch_bytes += bytes.len();
                 for (part, value) in (0u32..).zip(bytes.chunks(SLED_VALUE_MAX_BYTES)) {
-                    batch.insert(&key::chunk(room, first, part), value);
-                }
-                if batch_bytes >= BATCH_BYTES {
-                    self.messages.apply_batch(std::mem::take(&mut batch)).map_err(self.failed("write messages"))?;
-                    batch_bytes = 0;
+                    let key = key::chunk(room, first, part);
+                    batch.insert(&key, value).map_err(self.failed("write messages"))?;
                 }
             }
-            lasts.insert(&key::room(room), last.encode());
-            self.last().insert(room, last);
+            lasts.push((room, last));
         }
-        self.messages.apply_batch(batch).map_err(self.failed("write messages"))?;
+        batch.apply().map_err(self.failed("write messages"))?;
+        self.last().extend(lasts.iter().copied());
         Ok(lasts)
     }
 

@@ -131,6 +131,9 @@ fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
             of_run.acked,
             of_run.read,
         );
+        for figure in &run.figures {
+            println!("  {figure}");
+        }
         if !violations.is_empty() {
             for violation in &violations {
                 println!("  {violation}");

@@ -1,5 +1,6 @@
 //! The fault schedules, by name, and what they share.
 
+mod abuse;
 mod clock;
 mod errors;
 mod full;
@@ -43,6 +44,8 @@ pub enum Need {
     Mount,
     /// libfaketime.
     Faketime,
+    /// Descriptors for 10,000 connections.
+    Descriptors,
 }
 
 impl Need {
@@ -57,6 +60,10 @@ impl Need {
             Need::Mount => {
                 let may = rustix::process::geteuid().is_root() && has_program("mount") && has_program("mkfs.ext4");
                 (!may).then_some("root, mount and mkfs.ext4")
+            }
+            Need::Descriptors => {
+                let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+                most.is_some_and(|most| most < 10_500).then_some("a limit of 10,500 descriptors or more (ulimit -Hn)")
             }
             Need::Faketime => clock::library().is_none().then_some("libfaketime (Debian: faketime)"),
         }
@@ -80,6 +87,11 @@ pub const SCHEDULES: &[Schedule] = &[
     rest::SCHEDULE,
     clock::SCHEDULE,
     network::SCHEDULE,
+    abuse::IDLE,
+    abuse::SILENT,
+    abuse::LENGTHS,
+    abuse::SLOW,
+    abuse::ROOMS,
 ];
 
 /// One run of one schedule, with one seed.
@@ -97,6 +109,8 @@ pub struct Run {
     pub history: Arc<History>,
     /// What was tried, and how often.
     pub tried: BTreeMap<String, u64>,
+    /// What was measured.
+    pub figures: Vec<String>,
     audits: u64,
 }
 
@@ -110,6 +124,7 @@ impl Run {
             dir: dir.to_owned(),
             history: Arc::default(),
             tried: BTreeMap::new(),
+            figures: Vec::new(),
             audits: 0,
         }
     }
@@ -162,6 +177,11 @@ impl Run {
         if let Err(error) = audit(&self.history, address, fresh.as_deref()) {
             self.history.violation(format!("an audit ended with: {error}"));
         }
+    }
+
+    /// The same of a daemon that may end meanwhile; false where it does.
+    fn try_audit(&mut self, address: SocketAddr) -> bool {
+        audit(&self.history, address, None).is_ok()
     }
 
     /// `dantok check` on a directory that no daemon has: it must find nothing.
