@@ -25,8 +25,9 @@ pub(super) fn lock(dir: &Path) -> Result<File, Error> {
     }
 }
 
-/// What the lock file says after a failure.
-const FAILED: &[u8] = b"a write or a sync failed\n";
+/// What the lock file says after a failure, and otherwise. As long as each other: a full disk has room for the one in the other's place.
+const FAILED: &[u8] = b"failed\n";
+const SOUND: &[u8] = b"sound \n";
 
 /// Notes in the lock file that a write or a sync has failed, for the next start. The note need not outlive the machine's next
 /// start: what it warns of, pages that are in memory and not on the disk, does not either.
@@ -41,8 +42,8 @@ pub(super) fn note_failure(lock: &File) {
 /// After an fsync that failed, Linux takes the pages that it could not write for clean: they are read as if they were on the
 /// disk, and no later fsync writes them. A store that went on from them would have holes after a power cut.
 pub(super) fn make_good(lock: &File, dirs: &[&Path]) -> Result<(), Error> {
-    let noted = lock.metadata().is_ok_and(|metadata| metadata.len() > 0);
-    if !noted {
+    let mut noted = [0; FAILED.len()];
+    if lock.read_exact_at(&mut noted, 0).is_err() || noted != FAILED {
         return Ok(());
     }
     for dir in dirs.iter().filter(|dir| dir.exists()) {
@@ -54,7 +55,7 @@ pub(super) fn make_good(lock: &File, dirs: &[&Path]) -> Result<(), Error> {
 
 /// Takes the note back.
 pub(super) fn forget_failure(lock: &File, dir: &Path) -> Result<(), Error> {
-    lock.set_len(0).map_err(Error::io("write the lock file in", dir))
+    lock.write_all_at(SOUND, 0).map_err(Error::io("write the lock file in", dir))
 }
 
 fn rewrite(dir: &Path) -> Result<(), Error> {

@@ -193,7 +193,7 @@ impl Store {
         tables.load_lasts()?;
         let (covered, reading) = tables.checkpointed()?;
         let mut last_commit_ms = 0;
-        let mut replay = Replay { tables: &*tables, commits: Vec::new(), bytes: 0 };
+        let mut replay = Replay { tables: &tables, commits: Vec::new(), bytes: 0 };
         let recovered = journal::recover(&journal_dir, covered, |number, payload| {
             let commit = Commit::decode(payload);
             let commit = commit.ok_or_else(|| Error::damaged(&journal_dir, format!("commit {number} is no record")))?;

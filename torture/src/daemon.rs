@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use crate::wire::Wire;
-
 /// Longer than any start or end takes on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -180,11 +178,6 @@ impl Daemon {
             kib.unwrap_or(0) * 1024
         };
         (field("VmRSS:"), field("VmHWM:"))
-    }
-
-    /// Whether it answers a PING.
-    pub fn answers(address: SocketAddr) -> bool {
-        Wire::connect(address).and_then(|mut wire| wire.ask("PING")).is_ok_and(|answer| answer == "OK pong")
     }
 }
 

@@ -65,6 +65,9 @@ struct Control {
     busy: AtomicUsize,
 }
 
+/// What a thread does.
+type Work = Box<dyn FnOnce(&Control, &History, fastrand::Rng) + Send>;
+
 /// The running threads.
 #[derive(Debug)]
 pub struct Load {
@@ -100,7 +103,7 @@ impl Load {
     pub fn start(history: &Arc<History>, shape: &Shape, random: &mut fastrand::Rng) -> Load {
         let control = Arc::new(Control::default());
         let mut threads = Vec::new();
-        let mut spawn = |name: String, work: Box<dyn FnOnce(&Control, &History, fastrand::Rng) + Send>| {
+        let mut spawn = |name: String, work: Work| {
             let (control, history, random) = (control.clone(), history.clone(), random.fork());
             let thread = std::thread::Builder::new().name(name).spawn(move || work(&control, &history, random));
             threads.push(thread.expect("a thread can be started"));

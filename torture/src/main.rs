@@ -47,6 +47,9 @@ struct Args {
     /// Where runs have their files; without it, the system's directory for temporary ones
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Stop at the first run that fails
+    #[arg(long)]
+    stop: bool,
     /// Keep the files of runs that failed
     #[arg(long)]
     keep: bool,
@@ -74,7 +77,9 @@ fn main() -> ExitCode {
     let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     let mut sound = true;
     for schedule in chosen {
-        if let Some(missing) = schedule.needs.iter().find_map(|need| need.missing()) {
+        if let Some(missing) =
+            schedule.needs.iter().find_map(|need| need.missing(args.cycles.unwrap_or(schedule.cycles)))
+        {
             println!("{}: SKIPPED: it needs {missing}", schedule.name);
             sound &= !ci;
             continue;
@@ -143,6 +148,9 @@ fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
             if args.keep {
                 dir.disable_cleanup(true);
                 println!("  its files: {}", dir.path().display());
+            }
+            if args.stop {
+                break;
             }
         }
     }

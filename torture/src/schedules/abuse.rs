@@ -15,7 +15,7 @@ use crate::wire::Wire;
 
 pub(super) const IDLE: Schedule = Schedule {
     name: "idle",
-    about: "10,000 connections that have said HELLO and FOLLOW, and nothing more",
+    about: "10,000 connections that follow a room, and say nothing more",
     needs: &[Need::Descriptors],
     cycles: 10_000,
     run: |run| abuse(run, &[], idle),
@@ -50,7 +50,10 @@ pub(super) const ROOMS: Schedule = Schedule {
     about: "100,000 rooms, and one more; a restart with them",
     needs: &[],
     cycles: 100_000,
-    run: |run| abuse(run, &[], rooms),
+    run: |run| {
+        let most = format!("--max-rooms={}", run.cycles);
+        abuse(run, &[&most], rooms);
+    },
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -161,7 +164,7 @@ fn idle(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::
         answers(peer, 1)?;
     }
     run.figures.push(format!("one message reached all of them within {:.1?}", start.elapsed()));
-    run.count("messages to 10,000 followers");
+    run.count("messages to all of many followers");
     std::thread::sleep(Duration::from_secs(2));
     Ok(())
 }
@@ -375,6 +378,6 @@ fn rooms(run: &mut Run, recipe: &Recipe, daemon: &Daemon, address: SocketAddr) -
         }
         run.must_end(copy);
     }
-    run.count("starts with 100,000 rooms");
+    run.count("starts with many rooms");
     Ok(())
 }

@@ -99,7 +99,9 @@ fn run(run: &mut Run) {
         if !wait(|| daemon.ended().is_some() || refuses(address)) {
             run.history.violation("the disk is full, but writes are not refused");
         }
-        if daemon.ended().is_some() {
+        load.pause();
+        if daemon.log().contains("nothing more is acknowledged") {
+            daemon.wait_end(DEADLINE);
             run.count("full disks that ended the daemon");
             if daemon.ended().and_then(|status| status.code()) != Some(1) {
                 run.history.violation(format!("not an honest failure: {:?}\n{}", daemon.ended(), daemon.log()));
@@ -107,7 +109,6 @@ fn run(run: &mut Run) {
         } else {
             run.count("full disks on which writes were refused");
         }
-        load.pause();
         if run.random.bool() || daemon.ended().is_some() {
             run.count("restarts on the full disk");
             daemon.kill_and_wait();

@@ -44,13 +44,13 @@ pub enum Need {
     Mount,
     /// libfaketime.
     Faketime,
-    /// Descriptors for 10,000 connections.
+    /// A descriptor for each cycle.
     Descriptors,
 }
 
 impl Need {
-    /// What is missing, and what to do about it.
-    pub fn missing(self) -> Option<&'static str> {
+    /// What is missing for so many cycles, and what to do about it.
+    pub fn missing(self, cycles: u64) -> Option<&'static str> {
         match self {
             Need::Fuse => {
                 let device = std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
@@ -63,7 +63,8 @@ impl Need {
             }
             Need::Descriptors => {
                 let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-                most.is_some_and(|most| most < 10_500).then_some("a limit of 10,500 descriptors or more (ulimit -Hn)")
+                most.is_some_and(|most| most < cycles + 500)
+                    .then_some("more descriptors (ulimit -Hn), or fewer --cycles")
             }
             Need::Faketime => clock::library().is_none().then_some("libfaketime (Debian: faketime)"),
         }
@@ -173,7 +174,7 @@ impl Run {
     /// Looks at everything, while nobody sends.
     fn audit(&mut self, address: SocketAddr) {
         self.audits += 1;
-        let fresh = (self.audits % 4 == 0).then(|| format!("newcomer{}", self.audits));
+        let fresh = self.audits.is_multiple_of(4).then(|| format!("newcomer{}", self.audits));
         if let Err(error) = audit(&self.history, address, fresh.as_deref()) {
             self.history.violation(format!("an audit ended with: {error}"));
         }

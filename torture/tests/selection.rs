@@ -1,0 +1,98 @@
+//! A short selection of each schedule, on fixed seeds. RELIABILITY.md tells what is run in full.
+//!
+//! What a schedule needs of the machine and does not find, it says, and is skipped; but not where CI is true.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// One after another: each has threads enough of its own.
+static ONE: Mutex<()> = Mutex::new(());
+
+#[track_caller]
+fn sound(schedule: &str, seed: u64, runs: u64, cycles: u64) {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dantok-torture"));
+    for (name, value) in [("--seed", seed), ("--runs", runs), ("--cycles", cycles)] {
+        command.args([name, &value.to_string()]);
+    }
+    let output = command.arg("--stop").arg(schedule).output().expect("dantok-torture can be run");
+    let said = [output.stdout, output.stderr].concat();
+    println!("{}", String::from_utf8_lossy(&said));
+    assert!(output.status.success(), "{schedule}: {}", output.status);
+}
+
+#[test]
+fn kill() {
+    sound("kill", 1, 3, 8);
+}
+
+#[test]
+fn power() {
+    sound("power", 1, 4, 6);
+}
+
+#[test]
+fn write_error() {
+    sound("write-error", 1, 2, 3);
+}
+
+#[test]
+fn sync_error() {
+    sound("sync-error", 1, 3, 3);
+}
+
+#[test]
+fn read_error() {
+    sound("read-error", 1, 1, 3);
+}
+
+#[test]
+fn start_error() {
+    sound("start-error", 1, 3, 8);
+}
+
+#[test]
+fn full() {
+    sound("full", 1, 2, 2);
+}
+
+#[test]
+fn rest() {
+    sound("rest", 1, 2, 6);
+}
+
+#[test]
+fn clock() {
+    sound("clock", 1, 2, 4);
+}
+
+#[test]
+fn network() {
+    sound("network", 1, 1, 4);
+}
+
+#[test]
+fn idle() {
+    sound("idle", 1, 1, 1000);
+}
+
+#[test]
+fn silent() {
+    sound("silent", 1, 1, 300);
+}
+
+#[test]
+fn lengths() {
+    sound("lengths", 1, 1, 300);
+}
+
+#[test]
+fn slow() {
+    sound("slow", 1, 1, 100_000);
+}
+
+#[test]
+fn rooms() {
+    sound("rooms", 1, 1, 10_000);
+}
