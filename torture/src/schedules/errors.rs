@@ -63,7 +63,7 @@ fn under_load(run: &mut Run, kind: Kind) {
                 // Its answer is an END or an error; what comes before is judged either way.
                 read_old(run, address);
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(if kind == Kind::Read { 100 } else { 5 }));
             if kind != Kind::Read && mount.disk(|disk| disk.counts.errors) > given {
                 daemon.wait_end(PATIENCE);
                 break;
