@@ -90,3 +90,47 @@ fn a_failed_fdatasync_ends_acknowledging() {
 fn a_full_disk_ends_acknowledging() {
     fails_honestly("pwrite64:error=ENOSPC");
 }
+
+#[test]
+fn an_error_while_it_opens_the_store_leaves_the_store_as_it_was() {
+    if !has_tool("strace") {
+        return;
+    }
+    let mut daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN lobby");
+    for seq in 1..=20 {
+        alice.expect(&format!("SEND lobby message {seq}"), &format!("OK {seq}"));
+    }
+    // Twice: what was said is in the store alone then.
+    assert!(daemon.terminate().success());
+    daemon.start_again();
+    assert!(daemon.terminate().success());
+    let db = daemon.data_dir().join("sled/db");
+    let before = std::fs::read(&db).unwrap();
+    let mut ended = 0;
+    for fault in ["pread64:error=EIO:when=1", "pread64:error=EIO:when=3", "pwrite64:error=ENOSPC:when=1+"] {
+        let calls = format!("trace={}", fault.split(':').next().unwrap());
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o", "/dev/null", "-e", &calls, "-e", &format!("inject={fault}"), "-P"]).arg(&db);
+        strace.arg(env!("CARGO_BIN_EXE_dantok")).args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(daemon.data_dir());
+        let output = strace.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        if said.contains("ptrace") {
+            assert!(std::env::var_os("CI").is_none(), "strace can't trace: {said}");
+            eprintln!("SKIPPED: strace can't trace: {said}");
+            return;
+        }
+        assert_eq!(output.status.code(), Some(1), "{fault}: {said}");
+        assert!(said.contains("ERROR") && said.contains("/sled/db: can't "), "{fault}: {said}");
+        ended += 1;
+        if fault.starts_with("pread64") {
+            assert!(std::fs::read(&db).unwrap() == before, "{fault} changed the store");
+        }
+    }
+    assert_eq!(ended, 3);
+    daemon.start_again();
+    assert_eq!(daemon.lines("alice").ask("JOIN lobby"), ["OK cursor=0 last=20"]);
+    assert_eq!(daemon.lines("alice").ask("FETCH lobby").len(), 21);
+    assert!(daemon.log().contains("writing everything again"), "{}", daemon.log());
+}
