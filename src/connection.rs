@@ -151,6 +151,8 @@ struct Connection {
     pending: VecDeque<(Tag, oneshot::Receiver<Reply>)>,
     /// What waits until they are answered.
     held: Option<Incoming>,
+    /// There were as many as may be, so that the input may hold more.
+    full: bool,
     /// No more bytes come, or none are taken any more.
     ended: bool,
     /// The daemon stops; the peer may not be done.
@@ -189,6 +191,7 @@ pub async fn serve(stream: TcpStream, hub: Arc<Hub>, stop: watch::Receiver<bool>
         hub,
         pending: VecDeque::new(),
         held: None,
+        full: false,
         ended: false,
         stopped: false,
         closing: false,
@@ -267,7 +270,7 @@ impl Connection {
         loop {
             self.take_requests().await?;
             if self.take_answers() && !self.closing {
-                continue; // What was held may go on now.
+                continue; // What was held, or is in the input yet, may go on now.
             }
             if !self.closing && self.session.has_news() {
                 self.session.pump(&mut Items { output: &mut self.output, tag: None }).await;
@@ -318,6 +321,7 @@ impl Connection {
                 self.output.flush().await?;
             }
         }
+        self.full = self.pending.len() >= PIPELINE_MAX_REQUESTS;
         Ok(())
     }
 
@@ -363,16 +367,17 @@ impl Connection {
         }
     }
 
-    /// Writes the answers that are there; true where nothing is left to wait for and something waits for that.
+    /// Writes the answers that are there; true where something waits for just that.
     fn take_answers(&mut self) -> bool {
         while let Some((_, answered)) = self.pending.front_mut() {
             match answered.try_recv() {
                 Ok(reply) => self.answer(reply),
                 Err(oneshot::error::TryRecvError::Closed) => self.answer(committer::ended()),
-                Err(oneshot::error::TryRecvError::Empty) => return false,
+                Err(oneshot::error::TryRecvError::Empty) => break,
             }
         }
-        self.held.is_some()
+        let held_goes_on = self.held.is_some() && self.pending.is_empty();
+        held_goes_on || (self.full && self.pending.len() < PIPELINE_MAX_REQUESTS)
     }
 
     fn too_late(&mut self) {

@@ -4,8 +4,11 @@
 mod common;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use std::io::Write;
 
 use common::{Daemon, Frames, Lines};
 use dantok::protocol::{Command, Item, Reply};
@@ -144,4 +147,41 @@ fn all_readers_see_one_order_and_every_senders_own_in_it() {
         overtaken |= sent.last().unwrap().0 - sent[0].0 >= MESSAGES as u64;
     }
     assert!(overtaken, "they did not send at once: this showed nothing");
+}
+
+#[test]
+fn what_was_sent_before_the_end_is_carried_out_however_much_it_is() {
+    const MESSAGES: usize = 5000;
+    let daemon = Daemon::start();
+    // On a busy machine, all that wait for their commit are answered before their connection gets its turn.
+    let stop = AtomicBool::new(false);
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    std::thread::scope(|scope| {
+        let stopped = Stop(&stop);
+        for _ in 0..4 * std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| while !stop.load(Ordering::Relaxed) {});
+        }
+        let counts: Vec<usize> = (0..60)
+            .map(|_| {
+                let mut lines = daemon.lines("sender");
+                lines.ask("JOIN lobby");
+                let mut writing = lines.another();
+                let sending = std::thread::spawn(move || {
+                    let all: String = (0..MESSAGES).map(|n| format!("SEND lobby {n}\n")).collect();
+                    writing.write_all(all.as_bytes()).unwrap();
+                    writing.shutdown(Shutdown::Write).unwrap();
+                });
+                let answers = lines.rest().lines().filter(|line| line.starts_with("OK ")).count();
+                sending.join().unwrap();
+                answers
+            })
+            .collect();
+        drop(stopped);
+        assert_eq!(counts, [MESSAGES; 60]);
+    });
 }
