@@ -164,7 +164,11 @@ fn what_was_sent_before_the_end_is_carried_out_however_much_it_is() {
     std::thread::scope(|scope| {
         let stopped = Stop(&stop);
         for _ in 0..4 * std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| while !stop.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
         let counts: Vec<usize> = (0..60)
             .map(|_| {

@@ -202,10 +202,17 @@ impl Worker {
     fn expire(&mut self, room: u64, cutoff_ms: u64) -> Result<(), Error> {
         let tail = &self.inner.tail;
         let gone = |seq| tail.raise_floor(room, seq, None);
-        match self.inner.tables.drop_before(room, cutoff_ms, EXPIRE_STEPS, gone)? {
-            Expired::More => {}
-            Expired::Until(kept_ms) => tail.raise_floor(room, tail.floor(room), Some(kept_ms)),
-            Expired::Empty => tail.set_empty(room),
+        let until = |kept_ms| tail.raise_floor(room, tail.floor(room), Some(kept_ms));
+        match self.inner.tables.drop_before(room, cutoff_ms, EXPIRE_STEPS, gone) {
+            Ok(Expired::More) => {}
+            Ok(Expired::Until(kept_ms)) => until(kept_ms),
+            Ok(Expired::Empty) => tail.set_empty(room),
+            // A write that failed has failed the store. What can't be read is in one room: the others go on.
+            Err(error) if self.inner.failure.get().is_none() => {
+                tracing::error!("{error}; nothing that is past retention is dropped from room number {room}");
+                until(u64::MAX);
+            }
+            Err(error) => return Err(error),
         }
         self.dirty = true;
         Ok(())
