@@ -6,7 +6,9 @@
 //!
 //! What is assumed of the disk: that after a successful fdatasync (fsync for a directory) the bytes, and a file's name, survive a
 //! power cut; that a write that was not synced may be there in any part, but changes no other byte than its own; and that bytes
-//! at rest do not change — where they do, checksums find it and it is reported, never repaired by guessing.
+//! at rest do not change — where they do, checksums find it and it is reported, never repaired by guessing. After a sync that
+//! failed, what it should have written may be read and not be on the disk: so nothing is written any more, and the next start
+//! [writes everything again](mod@disk). sled does not know of this, so its system calls are [ours](mod@syscalls).
 //!
 //! Blocking throughout: call it from threads that may block.
 

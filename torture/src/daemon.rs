@@ -1,5 +1,6 @@
 //! The real daemon, as a process.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// How daemons are started.
 #[derive(Clone, Debug)]
 pub struct Recipe {
+    /// What runs the program, where it is not to be run as it is.
+    pub wrapper: Vec<String>,
     /// The program.
     pub program: PathBuf,
     /// Its data directory.
@@ -50,6 +53,7 @@ impl Recipe {
     /// For a directory that holds the data directory and the log.
     pub fn new(program: &Path, dir: &Path) -> Recipe {
         Recipe {
+            wrapper: Vec::new(),
             program: program.to_owned(),
             data_dir: dir.join("data"),
             log: dir.join("log"),
@@ -59,7 +63,9 @@ impl Recipe {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut words = self.wrapper.iter().map(OsStr::new).chain([self.program.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DANTOK_") || name == "STATE_DIRECTORY") {
             command.env_remove(name);
         }

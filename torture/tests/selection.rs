@@ -68,6 +68,11 @@ fn clock() {
 }
 
 #[test]
+fn reboot() {
+    sound("reboot", 1, 1, 4);
+}
+
+#[test]
 fn network() {
     sound("network", 1, 1, 4);
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Need, Run, Schedule, fetch_all};
+use crate::daemon::Recipe;
 use crate::load::{Load, ROOMS, Shape};
 use crate::wire::{Item, Wire};
 
@@ -13,6 +14,14 @@ pub(super) const SCHEDULE: Schedule = Schedule {
     needs: &[Need::Faketime],
     cycles: 6,
     run,
+};
+
+pub(super) const REBOOT: Schedule = Schedule {
+    name: "reboot",
+    about: "The machine starts anew: another boot id, a small uptime, a wall clock that is anywhere",
+    needs: &[Need::Faketime, Need::Namespaces],
+    cycles: 6,
+    run: reboot,
 };
 
 /// Where Debian and others put the library.
@@ -31,9 +40,9 @@ pub(super) fn library() -> Option<PathBuf> {
 
 const STEPS: [&str; 7] = ["+30d", "-30d", "+400d", "+25h", "-25h", "-1h", "+0d"];
 
-fn run(run: &mut Run) {
-    let Some(library) = library() else { return };
-    let setting = run.dir.join("clock");
+/// A daemon whose wall clock is what a file says.
+fn faked(run: &Run, setting: &Path) -> Recipe {
+    let library = library().unwrap_or_default();
     let mut recipe = run.recipe();
     recipe.env = [
         ("LD_PRELOAD", library.display().to_string()),
@@ -43,6 +52,12 @@ fn run(run: &mut Run) {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec();
+    recipe
+}
+
+fn run(run: &mut Run) {
+    let setting = run.dir.join("clock");
+    let recipe = faked(run, &setting);
     set(&setting, "+0d");
     let shape = Shape { pause: Duration::from_millis(5), ..Shape::random(&mut run.random) };
     let load = Load::start(&run.history, &shape, &mut run.random);
@@ -96,6 +111,68 @@ fn run(run: &mut Run) {
     }
     load.stop(&run.history);
     run.must_check(&recipe);
+}
+
+fn reboot(run: &mut Run) {
+    let setting = run.dir.join("clock");
+    let mut recipe = faked(run, &setting);
+    let shape = Shape { pause: Duration::from_millis(5), ..Shape::random(&mut run.random) };
+    let load = Load::start(&run.history, &shape, &mut run.random);
+    for _ in 0..run.cycles {
+        let step = STEPS[run.random.usize(..STEPS.len())];
+        set(&setting, step);
+        match boot(run) {
+            Ok(wrapper) => recipe.wrapper = wrapper,
+            Err(error) => {
+                run.history.violation(format!("can't make a boot: {error}"));
+                break;
+            }
+        }
+        run.count(&format!("boots with the clock at {step}"));
+        let Some((mut daemon, address)) = run.must_start(&recipe, "a reboot") else { break };
+        run.audit(address);
+        load.resume(address);
+        std::thread::sleep(Duration::from_millis(run.random.u64(50..400)));
+        load.pause();
+        run.audit(address);
+        if run.random.bool() {
+            daemon.kill_and_wait();
+        } else {
+            run.must_end(daemon);
+        }
+        if !run.is_sound() {
+            break;
+        }
+    }
+    load.stop(&run.history);
+    recipe.wrapper.clear();
+    run.must_check(&recipe);
+}
+
+/// What runs a program as on a machine that was started less than an hour ago.
+fn boot(run: &mut Run) -> std::io::Result<Vec<String>> {
+    let uptime = std::fs::read_to_string("/proc/uptime")?;
+    let uptime: f64 = uptime.split(' ').next().and_then(|seconds| seconds.parse().ok()).unwrap_or_default();
+    let since = run.random.u64(20..3600) as i64;
+    let mut digits = || (0..4).map(|_| run.random.char('0'..='9')).collect::<String>();
+    let id = format!(
+        "{}{}-{}-4{}-{}-{}{}{}",
+        digits(),
+        digits(),
+        digits(),
+        &digits()[1..],
+        digits(),
+        digits(),
+        digits(),
+        digits()
+    );
+    let boot_id = run.dir.join(format!("boot-{id}"));
+    std::fs::write(&boot_id, format!("{id}\n"))?;
+    let within = "mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"";
+    let offset = format!("{}", since - uptime as i64);
+    let words =
+        ["unshare", "--time", "--boottime", &offset, "--mount", "sh", "-c", within, &boot_id.display().to_string()];
+    Ok(words.map(str::to_owned).to_vec())
 }
 
 fn set(setting: &Path, step: &str) {

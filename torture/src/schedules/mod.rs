@@ -44,6 +44,8 @@ pub enum Need {
     Mount,
     /// libfaketime.
     Faketime,
+    /// Root, for a time namespace.
+    Namespaces,
     /// A descriptor for each cycle.
     Descriptors,
 }
@@ -60,6 +62,11 @@ impl Need {
             Need::Mount => {
                 let may = rustix::process::geteuid().is_root() && has_program("mount") && has_program("mkfs.ext4");
                 (!may).then_some("root, mount and mkfs.ext4")
+            }
+            Need::Namespaces => {
+                let may = rustix::process::geteuid().is_root() && has_program("unshare");
+                let has = std::path::Path::new("/proc/self/ns/time").exists();
+                (!may || !has).then_some("root, unshare and a kernel with time namespaces")
             }
             Need::Descriptors => {
                 let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
@@ -87,6 +94,7 @@ pub const SCHEDULES: &[Schedule] = &[
     full::SCHEDULE,
     rest::SCHEDULE,
     clock::SCHEDULE,
+    clock::REBOOT,
     network::SCHEDULE,
     abuse::IDLE,
     abuse::SILENT,
