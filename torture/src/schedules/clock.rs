@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Need, Run, Schedule, fetch_all};
 use crate::daemon::Recipe;
-use crate::load::{Load, ROOMS, Shape};
+use crate::load::{Load, ROOMS, Shape, ok};
 use crate::wire::{Item, Wire};
 
 pub(super) const SCHEDULE: Schedule = Schedule {
@@ -104,7 +104,7 @@ fn run(run: &mut Run) {
         std::thread::sleep(Duration::from_millis(100));
         load.pause();
         run.audit(address);
-        if !shows_the_step(address) {
+        if !shows_the_step(run, address).unwrap_or(false) {
             run.history.violation("no message shows the time that the clock was set to: libfaketime does nothing here");
         }
         run.must_end(daemon);
@@ -183,16 +183,20 @@ fn set(setting: &Path, step: &str) {
         .expect("a file can be written");
 }
 
-/// Whether the newest message is of a later year than this run's machine is in: the step was 800 days.
-fn shows_the_step(address: std::net::SocketAddr) -> bool {
+/// Whether a new message is of a later year than this run's machine is in: the step was 800 days.
+fn shows_the_step(run: &Run, address: std::net::SocketAddr) -> std::io::Result<bool> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let year = 1970 + now / 31_557_600;
-    let newest = Wire::hello(address, "audit").and_then(|mut wire| fetch_all(&mut wire, ROOMS[0]));
-    let Ok((items, _)) = newest else { return false };
-    items.last().is_some_and(|item| match item {
-        Item::Message(message) => {
-            message.time.get(..4).and_then(|year| year.parse().ok()).is_some_and(|shown: u64| shown > year + 1)
-        }
-        Item::Gap { .. } => false,
-    })
+    let number = run.history.begin(ROOMS[0], "audit", false, b"what time is it?");
+    let body = run.history.sent(number).body;
+    let mut wire = Wire::hello(address, "audit")?;
+    let answer = wire.ask(&format!("SEND {} {}", ROOMS[0], String::from_utf8_lossy(&body)))?;
+    let Some((seq, repeated)) = ok(&answer) else { return Err(std::io::Error::other(answer)) };
+    run.history.acked(number, seq, repeated);
+    let (items, _) = fetch_all(&mut wire, ROOMS[0])?;
+    let shown = items.last().and_then(|item| match item {
+        Item::Message(message) => message.time.get(..4)?.parse::<u64>().ok(),
+        Item::Gap { .. } => None,
+    });
+    Ok(shown.is_some_and(|shown| shown > year + 1))
 }
