@@ -161,7 +161,7 @@ impl Store {
     ///
     /// # Errors
     /// Another daemon has the directory; it was written by a newer version; something in it is [damaged](Error::Damaged);
-    /// what the system or sled says.
+    /// what the system or sled says. A read, write or sync that fails in sled's own hands [ends the process](mod@syscalls).
     pub fn open(dir: &Path, options: &Options) -> Result<(Arc<Store>, Writer, State), Error> {
         for made in [dir, &dir.join("journal")] {
             std::fs::create_dir_all(made).map_err(Error::io("create the directory", made))?;

@@ -55,6 +55,12 @@ impl Drop for Opening {
     }
 }
 
+/// Whether there is a store in this process: where there is none, these functions do what the C library's do.
+fn is_in_use() -> bool {
+    let stores = || STORES.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|store| store.strong_count() > 0);
+    OPENING.load(Ordering::Acquire) > 0 || stores()
+}
+
 /// Has a store told of writes and syncs that fail.
 pub(super) fn tell(failure: &Arc<Failure>) {
     let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,7 +139,7 @@ unsafe fn sync(fd: libc::c_int, how: impl Fn(BorrowedFd<'_>) -> Result<(), Errno
         Err(errno) => {
             // Not every file can be synced, and nothing is lost where one can't.
             let refused = [Errno::INVAL, Errno::ROFS, Errno::INTR].contains(&errno);
-            SYNC_FAILED.fetch_or(!refused, Ordering::AcqRel);
+            SYNC_FAILED.fetch_or(!refused && is_in_use(), Ordering::AcqRel);
             failed("sync", fd, errno);
             -1
         }

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 
 use history::Figures;
-use schedules::{Run, SCHEDULES, Schedule};
+use schedules::{Missing, Run, SCHEDULES, Schedule};
 
 /// Tries to make dantok lose, double or reorder a message.
 #[derive(Debug, Parser)]
@@ -77,12 +77,18 @@ fn main() -> ExitCode {
     let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     let mut sound = true;
     for schedule in chosen {
-        if let Some(missing) =
-            schedule.needs.iter().find_map(|need| need.missing(args.cycles.unwrap_or(schedule.cycles)))
-        {
-            println!("{}: SKIPPED: it needs {missing}", schedule.name);
-            sound &= !ci;
-            continue;
+        let cycles = args.cycles.unwrap_or(schedule.cycles);
+        match schedule.needs.iter().find_map(|need| need.missing(cycles)) {
+            None => {}
+            Some(Missing::Permission(what)) => {
+                println!("{}: SKIPPED: it needs {what}", schedule.name);
+                continue;
+            }
+            Some(Missing::Program(what)) => {
+                println!("{}: SKIPPED: it needs {what}", schedule.name);
+                sound &= !ci;
+                continue;
+            }
         }
         sound &= run_schedule(schedule, &args, &program);
     }

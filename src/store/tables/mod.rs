@@ -89,7 +89,7 @@ impl Tables {
         dir.parent().map_or(Ok(()), sync_dir)
     }
 
-    /// Opens the trees in `dir`, which exists.
+    /// Opens the trees in `dir`, which exists. A read, write or sync that fails meanwhile [ends the process](mod@syscalls).
     ///
     /// # Errors
     /// What sled or the system says.

@@ -5,6 +5,7 @@ mod clock;
 mod errors;
 mod full;
 mod kill;
+mod need;
 mod network;
 mod power;
 mod rest;
@@ -19,6 +20,7 @@ use crate::daemon::{Daemon, NotUp, Recipe};
 use crate::history::History;
 use crate::load::{ROOMS, field};
 use crate::wire::{Item, Wire};
+pub use need::{Missing, Need};
 
 /// A schedule.
 #[derive(Debug)]
@@ -33,54 +35,6 @@ pub struct Schedule {
     pub cycles: u64,
     /// Runs it.
     pub run: fn(&mut Run),
-}
-
-/// What a schedule needs of the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// `/dev/fuse`, and root or `fusermount3`.
-    Fuse,
-    /// Root, to mount a tmpfs and a loop device.
-    Mount,
-    /// libfaketime.
-    Faketime,
-    /// Root, for a time namespace.
-    Namespaces,
-    /// A descriptor for each cycle.
-    Descriptors,
-}
-
-impl Need {
-    /// What is missing for so many cycles, and what to do about it.
-    pub fn missing(self, cycles: u64) -> Option<&'static str> {
-        match self {
-            Need::Fuse => {
-                let device = std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
-                let may_mount = rustix::process::geteuid().is_root() || has_program("fusermount3");
-                (!device || !may_mount).then_some("/dev/fuse, and root or fusermount3 (Debian: fuse3)")
-            }
-            Need::Mount => {
-                let may = rustix::process::geteuid().is_root() && has_program("mount") && has_program("mkfs.ext4");
-                (!may).then_some("root, mount and mkfs.ext4")
-            }
-            Need::Namespaces => {
-                let may = rustix::process::geteuid().is_root() && has_program("unshare");
-                let has = std::path::Path::new("/proc/self/ns/time").exists();
-                (!may || !has).then_some("root, unshare and a kernel with time namespaces")
-            }
-            Need::Descriptors => {
-                let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-                most.is_some_and(|most| most < cycles + 500)
-                    .then_some("more descriptors (ulimit -Hn), or fewer --cycles")
-            }
-            Need::Faketime => clock::library().is_none().then_some("libfaketime (Debian: faketime)"),
-        }
-    }
-}
-
-fn has_program(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
 }
 
 /// All of them.

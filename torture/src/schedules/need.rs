@@ -1,0 +1,79 @@
+//! What schedules need of the machine: tried out, not guessed.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::clock;
+use crate::disk::{Disk, Mount};
+
+/// What a schedule needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// To mount a file system of our own.
+    Fuse,
+    /// To mount a tmpfs, and to make an ext4.
+    Mount,
+    /// libfaketime.
+    Faketime,
+    /// A time namespace, and a mount in it.
+    Namespaces,
+    /// A descriptor for each cycle.
+    Descriptors,
+}
+
+/// What is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Something that can be installed.
+    Program(&'static str),
+    /// Something that the machine, or whoever runs it, does not allow.
+    Permission(String),
+}
+
+impl Need {
+    /// What is missing for so many cycles.
+    pub fn missing(self, cycles: u64) -> Option<Missing> {
+        match self {
+            Need::Fuse => in_directory(|dir| {
+                let mounted = Mount::new(Disk::new(0, 1 << 20), dir, 0);
+                let mount = mounted.map_err(|error| format!("/dev/fuse, and root or fusermount3: {error}"))?;
+                std::fs::write(mount.path().join("file"), "works")
+                    .map_err(|error| format!("a FUSE that works: {error}"))
+            }),
+            Need::Mount if !has_program("mkfs.ext4") => Some(Missing::Program("mkfs.ext4 (Debian: e2fsprogs)")),
+            Need::Mount => in_directory(|dir| {
+                run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "dantok-torture"]).arg(dir))?;
+                run(Command::new("umount").arg(dir))
+            }),
+            Need::Faketime if clock::library().is_none() => Some(Missing::Program("libfaketime (Debian: faketime)")),
+            Need::Faketime => None,
+            Need::Namespaces => {
+                in_directory(|_| run(Command::new("unshare").args(["--time", "--boottime", "1", "--mount", "true"])))
+            }
+            Need::Descriptors => {
+                let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+                let few = most.filter(|most| *most < cycles + 500)?;
+                Some(Missing::Permission(format!("{} descriptors (ulimit -Hn says {few})", cycles + 500)))
+            }
+        }
+    }
+}
+
+/// Tries something in a new directory.
+fn in_directory(tried: impl FnOnce(&Path) -> Result<(), String>) -> Option<Missing> {
+    let dir = tempfile::tempdir().map_err(|error| error.to_string());
+    dir.and_then(|dir| tried(dir.path())).err().map(Missing::Permission)
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+fn has_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+}
