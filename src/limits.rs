@@ -51,6 +51,10 @@ pub const BALLAST_BYTES: u64 = 32 * 1024 * 1024;
 /// Free space under which new writes are refused, so that the mover and a restart still have room.
 pub const FREE_SPACE_MIN_BYTES: u64 = 48 * 1024 * 1024;
 
+/// Free space under which the mover waits as well: less could end in a write that fails, and so end the daemon. What waits is in
+/// the journal, and no more comes.
+pub const MOVE_SPACE_MIN_BYTES: u64 = 24 * 1024 * 1024;
+
 /// What a reader takes from the store at a time, in messages …
 pub const PAGE_MAX_MESSAGES: usize = 512;
 /// … and in bytes of bodies (at least one message is always handed over).
@@ -70,6 +74,7 @@ const _: () = {
     assert!(((COMMIT_MAX_BYTES + BODY_MAX_BYTES) * 2) as u64 <= JOURNAL_FILE_BYTES);
     assert!(17 * SLED_VALUE_MAX_BYTES < SLED_SEGMENT_BYTES / 4);
     assert!(BODY_MAX_BYTES < IN_FLIGHT_MAX_BYTES);
+    assert!(MOVE_SPACE_MIN_BYTES < FREE_SPACE_MIN_BYTES && MOVE_SPACE_MIN_BYTES < BALLAST_BYTES);
 };
 
 /// The bounds that an operator sets; each is a flag of `dantok serve`.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::Inner;
 use super::journal::sync_dir;
 use crate::error::Error;
-use crate::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES};
+use crate::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES, MOVE_SPACE_MIN_BYTES};
 
 /// The format that this build writes. To change it: say here what a start must do with the one before.
 const FORMAT: u32 = 1;
@@ -123,9 +123,11 @@ pub fn free_bytes(dir: &Path) -> std::io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Notes whether there is still room for writes.
-pub(super) fn watch_space(inner: &Inner) {
-    match free_bytes(&inner.dir) {
+/// Notes whether there is still room for writes; returns whether there is for the mover.
+pub(super) fn watch_space(inner: &Inner) -> bool {
+    let free = free_bytes(&inner.dir);
+    let room = free.as_ref().map_or(true, |free| *free >= MOVE_SPACE_MIN_BYTES);
+    match free {
         Ok(free) => {
             let short = free < FREE_SPACE_MIN_BYTES;
             if inner.short_of_space.swap(short, Ordering::Relaxed) != short {
@@ -138,4 +140,5 @@ pub(super) fn watch_space(inner: &Inner) {
         }
         Err(error) => tracing::warn!(path = %inner.dir.display(), %error, "can't tell the free space"),
     }
+    room
 }

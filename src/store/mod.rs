@@ -82,12 +82,13 @@ impl Failure {
         let first = self.why.send_if_modified(|failure| {
             let first = failure.is_none();
             if first {
+                // Said before anybody acts on it.
+                tracing::error!("{why}; nothing more is acknowledged");
                 *failure = Some(why.into());
             }
             first
         });
         if first {
-            tracing::error!("{why}; nothing more is acknowledged");
             // Where this fails, it comes here again.
             disk::note_failure(&self.lock);
         }

@@ -58,6 +58,7 @@ impl Mover {
             full,
             gathered: Vec::new(),
             gathered_bytes: 0,
+            gathered_through: covered,
             covered,
             uncovered_bytes: 0,
             dirty: false,
@@ -103,7 +104,9 @@ struct Worker {
     full: Full,
     gathered: Vec<Arc<Commit>>,
     gathered_bytes: usize,
-    /// The last commit that is in `gathered` or moved.
+    /// The last commit that is in `gathered`.
+    gathered_through: u64,
+    /// The last commit that is in sled.
     covered: u64,
     uncovered_bytes: usize,
     dirty: bool,
@@ -138,7 +141,7 @@ impl Worker {
                 gathering_since.map_or(CHECKPOINT_EVERY / 10, |since: Instant| GATHER.saturating_sub(since.elapsed()));
             match queue.recv_timeout(wait) {
                 Ok(Job::Commit(number, bytes, commit)) => {
-                    self.covered = number;
+                    self.gathered_through = number;
                     self.gathered.push(commit);
                     self.gathered_bytes += bytes;
                     gathering_since.get_or_insert_with(Instant::now);
@@ -165,7 +168,6 @@ impl Worker {
             }
             gathering_since = None;
             self.move_gathered()?;
-            disk::watch_space(&self.inner);
             if self.uncovered_bytes >= CHECKPOINT_BYTES
                 || self.full.any()
                 || (self.dirty && self.checkpointed.elapsed() >= CHECKPOINT_EVERY)
@@ -175,11 +177,13 @@ impl Worker {
         }
     }
 
+    /// Where the disk is full everything waits: what is not moved is in the journal, and in memory for readers.
     fn move_gathered(&mut self) -> Result<(), Error> {
-        if self.gathered.is_empty() {
+        if !disk::watch_space(&self.inner) || self.gathered.is_empty() {
             return Ok(());
         }
         self.inner.tables.apply(&self.gathered)?;
+        self.covered = self.gathered_through;
         for commit in self.gathered.drain(..) {
             self.inner.tail.moved(&commit.ops);
         }
@@ -188,10 +192,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Only after [`move_gathered`](Self::move_gathered): `covered` must be in sled.
     fn checkpoint(&mut self) -> Result<(), Error> {
         self.checkpointed = Instant::now();
-        if std::mem::take(&mut self.dirty) {
+        if self.dirty && disk::watch_space(&self.inner) {
+            self.dirty = false;
             self.inner.tables.checkpoint(self.covered, &self.inner.clock.reading())?;
             self.uncovered_bytes = 0;
             self.full.free(self.covered)?;
@@ -200,6 +204,9 @@ impl Worker {
     }
 
     fn expire(&mut self, room: u64, cutoff_ms: u64) -> Result<(), Error> {
+        if !disk::watch_space(&self.inner) {
+            return Ok(()); // It is asked for again.
+        }
         let tail = &self.inner.tail;
         let gone = |seq| tail.raise_floor(room, seq, None);
         let until = |kept_ms| tail.raise_floor(room, tail.floor(room), Some(kept_ms));

@@ -103,7 +103,7 @@ fn run(run: &mut Run) {
             run.history.violation("the disk is full, but writes are not refused");
         }
         load.pause();
-        if daemon.log().contains("nothing more is acknowledged") {
+        if daemon.log().contains("dantok::server: stopping") {
             daemon.wait_end(DEADLINE);
             run.count("full disks that ended the daemon");
             if daemon.ended().and_then(|status| status.code()) != Some(1) {
