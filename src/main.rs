@@ -80,8 +80,10 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         server::run(listeners, options, shutdown).await?;
         Ok(())
     });
-    // A read that hangs in the store does not hold up the end.
-    runtime.shutdown_background();
+    if served.is_err() {
+        // What hangs in a store that failed does not hold up the end.
+        runtime.shutdown_background();
+    }
     served
 }
 
