@@ -18,6 +18,7 @@ mod text;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     if args.schedules.is_empty() {
         for schedule in SCHEDULES {
-            println!("{:<10} {}", schedule.name, schedule.about);
+            println!("{:<12} {}", schedule.name, schedule.about);
         }
         return ExitCode::SUCCESS;
     }
@@ -124,9 +125,14 @@ fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
             None => tempfile::Builder::new().prefix("dantok-torture-").tempdir(),
         };
         let mut dir = dir.unwrap_or_else(|error| panic!("can't make a directory: {error}"));
-        let mut run = Run::new(seed, cycles, program, dir.path());
+        let mut run = Run::new(format!("{} seed {seed}", schedule.name), seed, cycles, program, dir.path());
         let run_start = Instant::now();
-        (schedule.run)(&mut run);
+        run.progress();
+        // A run that can't go on is one that failed, and the next one goes on.
+        if catch_unwind(AssertUnwindSafe(|| (schedule.run)(&mut run))).is_err() {
+            run.history.violation("the run itself died: see its message above");
+        }
+        run.end_progress();
         for (what, times) in &run.tried {
             *tried.entry(what.clone()).or_default() += times;
         }

@@ -11,7 +11,7 @@ mod power;
 mod rest;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,6 +60,8 @@ pub const SCHEDULES: &[Schedule] = &[
 /// One run of one schedule, with one seed.
 #[derive(Debug)]
 pub struct Run {
+    /// What it is called, for whoever watches.
+    label: String,
     /// Decides everything that is random here.
     pub random: fastrand::Rng,
     /// The faults to make.
@@ -79,8 +81,9 @@ pub struct Run {
 
 impl Run {
     /// A run in an empty directory.
-    pub fn new(seed: u64, cycles: u64, program: &Path, dir: &Path) -> Run {
+    pub fn new(label: String, seed: u64, cycles: u64, program: &Path, dir: &Path) -> Run {
         Run {
+            label,
             random: fastrand::Rng::with_seed(seed),
             cycles,
             program: program.to_owned(),
@@ -99,6 +102,25 @@ impl Run {
     /// Counts something that was tried.
     fn count(&mut self, what: &str) {
         *self.tried.entry(what.to_owned()).or_default() += 1;
+        self.progress();
+    }
+
+    /// Says where the run is: over and over on a terminal, once elsewhere.
+    pub fn progress(&self) {
+        let figures = self.history.figures();
+        let faults: u64 = self.tried.values().sum();
+        if io::stderr().is_terminal() {
+            eprint!("\r\x1b[K{}: {faults} things tried, {} answered OK", self.label, figures.acked);
+        } else if faults == 0 {
+            eprintln!("{}: begins", self.label);
+        }
+    }
+
+    /// Makes room for what is said of the run.
+    pub fn end_progress(&self) {
+        if io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
     }
 
     /// Whether nothing was violated so far.
