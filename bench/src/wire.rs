@@ -1,0 +1,295 @@
+//! What is said to each contestant, and what of its answers is counted. Its own code path: no client library.
+
+use std::io;
+
+/// How a contestant is talked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// dantok's lines.
+    Lines,
+    /// dantok's frames.
+    Frames,
+    /// Redis: RESP.
+    Redis,
+    /// NATS: its text protocol; a SEND is a JetStream publish with an acknowledgement.
+    JetStream,
+    /// NATS without a store: what is published goes to who is there.
+    NatsCore,
+}
+
+/// What a piece of input held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Requests answered.
+    pub answers: u64,
+    /// Messages handed over.
+    pub deliveries: u64,
+}
+
+/// The subscription of a NATS connection that its acknowledgements come to.
+const ACKS: &[u8] = b"1";
+
+/// A room's name; the same everywhere.
+pub fn room(number: usize) -> String {
+    format!("room.{number}")
+}
+
+fn frame(out: &mut Vec<u8>, command: u32, fields: &[&[u8]]) {
+    let length = 12 + fields.iter().map(|field| field.len()).sum::<usize>();
+    out.extend_from_slice(&(length as u32).to_be_bytes());
+    // The id of the request; answers come in order, so one is as good as another.
+    out.extend_from_slice(&1u64.to_le_bytes());
+    out.extend_from_slice(&command.to_le_bytes());
+    for field in fields {
+        out.extend_from_slice(field);
+    }
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
+}
+
+fn resp(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    out.extend_from_slice(format!("*{}\r\n", parts.len()).as_bytes());
+    for part in parts {
+        out.extend_from_slice(format!("${}\r\n", part.len()).as_bytes());
+        out.extend_from_slice(part);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Wire {
+    /// What a connection says first. Returns how many answers come.
+    pub fn hello(self, client: &str, out: &mut Vec<u8>) -> u64 {
+        match self {
+            Wire::Lines => out.extend_from_slice(format!("HELLO {client}\n").as_bytes()),
+            Wire::Frames => frame(out, 0, &[&1u16.to_le_bytes(), &text(client), &[0]]),
+            Wire::Redis => resp(out, &[b"PING"]),
+            Wire::JetStream | Wire::NatsCore => {
+                let hello = format!("CONNECT {{\"verbose\":false}}\r\nSUB _INBOX.{client} 1\r\nPING\r\n");
+                out.extend_from_slice(hello.as_bytes());
+            }
+        }
+        1
+    }
+
+    /// Makes a client a member of a room. Returns how many answers come.
+    pub fn join(self, room: &str, out: &mut Vec<u8>) -> u64 {
+        match self {
+            Wire::Lines => out.extend_from_slice(format!("JOIN {room}\n").as_bytes()),
+            Wire::Frames => frame(out, 3, &[&text(room)]),
+            // A stream is there when something is in it.
+            Wire::Redis | Wire::JetStream | Wire::NatsCore => return 0,
+        }
+        1
+    }
+
+    /// A message that is answered when it is stored, but for NATS without a store, which does not answer.
+    pub fn send(self, client: &str, room: &str, body: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Wire::Lines => {
+                for part in [b"SEND ", room.as_bytes(), b" ", body, b"\n"] {
+                    out.extend_from_slice(part);
+                }
+            }
+            Wire::Frames => {
+                let length = (body.len() as u64).to_le_bytes();
+                frame(out, 5, &[&(room.len() as u64).to_le_bytes(), room.as_bytes(), &[0], &length, body]);
+            }
+            Wire::Redis => resp(out, &[b"XADD", room.as_bytes(), b"*", b"m", body]),
+            Wire::JetStream => {
+                out.extend_from_slice(format!("PUB {room} _INBOX.{client} {}\r\n", body.len()).as_bytes());
+                out.extend_from_slice(body);
+                out.extend_from_slice(b"\r\n");
+            }
+            Wire::NatsCore => {
+                out.extend_from_slice(format!("PUB {room} {}\r\n", body.len()).as_bytes());
+                out.extend_from_slice(body);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// Has messages handed over as they come. Returns how many answers come.
+    pub fn follow(self, room: &str, out: &mut Vec<u8>) -> u64 {
+        match self {
+            Wire::Lines => out.extend_from_slice(format!("FOLLOW {room}\n").as_bytes()),
+            Wire::Frames => frame(out, 9, &[&text(room)]),
+            Wire::Redis => {
+                self.read_on(room, "$", out);
+                return 0;
+            }
+            Wire::JetStream | Wire::NatsCore => {
+                out.extend_from_slice(format!("SUB {room} 2\r\nPING\r\n").as_bytes());
+            }
+        }
+        1
+    }
+
+    /// Redis: waits for what comes after an entry; to be said again after each answer.
+    pub fn read_on(self, room: &str, after: &str, out: &mut Vec<u8>) {
+        resp(out, &[b"XREAD", b"BLOCK", b"0", b"STREAMS", room.as_bytes(), after.as_bytes()]);
+    }
+
+    /// Everything that a room has; Redis: so many entries after this one.
+    pub fn fetch(self, room: &str, after: &str, batch: usize, out: &mut Vec<u8>) {
+        match self {
+            Wire::Lines => out.extend_from_slice(format!("FETCH {room}\n").as_bytes()),
+            Wire::Frames => frame(out, 6, &[&text(room), &[0], &[0]]),
+            Wire::Redis => {
+                let start = format!("({after}");
+                let start: &[u8] = if after.is_empty() { b"-" } else { start.as_bytes() };
+                resp(out, &[b"XRANGE", room.as_bytes(), start, b"+", b"COUNT", batch.to_string().as_bytes()]);
+            }
+            // A consumer of its own, that is pushed everything and acknowledges nothing.
+            Wire::JetStream | Wire::NatsCore => {
+                let subject = format!("read.{after}");
+                let consumer = format!(
+                    "{{\"stream_name\":\"chat\",\"config\":{{\"deliver_subject\":\"{subject}\",\"deliver_policy\":\"all\",\
+                     \"ack_policy\":\"none\",\"filter_subject\":\"{room}\"}}}}"
+                );
+                let create =
+                    format!("SUB {subject} 2\r\nPUB $JS.API.CONSUMER.CREATE.chat {}\r\n{consumer}\r\n", consumer.len());
+                out.extend_from_slice(create.as_bytes());
+            }
+        }
+    }
+}
+
+/// Counts what one connection is answered.
+#[derive(Debug)]
+pub struct Scanner {
+    wire: Wire,
+    /// Bytes of a body that are to be skipped.
+    skip: usize,
+    /// Redis: elements that are still to come, level by level.
+    open: Vec<u64>,
+    /// Redis: the id of the last entry.
+    pub last_entry: String,
+}
+
+/// Redis: an entry's only field has this name, and nothing else is so short.
+const FIELD_BYTES: usize = 1;
+
+impl Scanner {
+    /// For a connection.
+    pub fn new(wire: Wire) -> Scanner {
+        Scanner { wire, skip: 0, open: Vec::new(), last_entry: String::new() }
+    }
+
+    /// Takes what is whole; returns how many bytes that was, and what they held.
+    ///
+    /// # Errors
+    /// The contestant has answered with an error.
+    pub fn scan(&mut self, input: &[u8]) -> io::Result<(usize, Seen)> {
+        let mut seen = Seen::default();
+        let mut at = self.skip.min(input.len());
+        self.skip -= at;
+        if self.skip > 0 {
+            return Ok((at, seen));
+        }
+        match self.wire {
+            Wire::Lines => {
+                let mut start = at;
+                for end in memchr::memchr_iter(b'\n', &input[at..]).map(|place| at + place + 1) {
+                    match &input[start..(start + 2).min(end)] {
+                        b"MS" => seen.deliveries += 1,
+                        b"OK" | b"EN" => seen.answers += 1,
+                        _ => return Err(refused(&input[start..end])),
+                    }
+                    start = end;
+                }
+                at = start;
+            }
+            Wire::Frames => {
+                while let Some(prefix) = input[at..].first_chunk::<4>() {
+                    let end = at + 4 + u32::from_be_bytes(*prefix) as usize;
+                    let Some(frame) = input.get(at + 4..end) else { break };
+                    let number = |place: usize| frame.get(place..place + 4).map(|number| number[0]);
+                    match (number(0), number(12), number(4)) {
+                        (Some(0), Some(reply), _) if reply != 11 => seen.answers += 1,
+                        (Some(1), Some(0), _) | (Some(2), _, Some(0)) => seen.deliveries += 1,
+                        _ => return Err(refused(frame)),
+                    }
+                    at = end;
+                }
+            }
+            Wire::Redis => {
+                while let Some(end) = line(input, at) {
+                    let (kind, rest) = (input[at], &input[at + 1..end - 2]);
+                    let length = || std::str::from_utf8(rest).ok().and_then(|rest| rest.parse().ok()).unwrap_or(0usize);
+                    match kind {
+                        b'-' => return Err(refused(rest)),
+                        b'*' if length() > 0 => {
+                            self.open.push(length() as u64);
+                            at = end;
+                            continue;
+                        }
+                        b'$' => {
+                            let Some(bulk) = input.get(end..end + length() + 2) else { break };
+                            seen.deliveries += u64::from(length() == FIELD_BYTES);
+                            if self.open.len() > 1
+                                && bulk.first().is_some_and(u8::is_ascii_digit)
+                                && bulk.contains(&b'-')
+                            {
+                                self.last_entry = String::from_utf8_lossy(&bulk[..length()]).into_owned();
+                            }
+                            at = end + length() + 2;
+                        }
+                        _ => at = end,
+                    }
+                    while let Some(left) = self.open.last_mut() {
+                        *left -= 1;
+                        if *left > 0 {
+                            break;
+                        }
+                        self.open.pop();
+                    }
+                    seen.answers += u64::from(self.open.is_empty());
+                }
+            }
+            Wire::JetStream | Wire::NatsCore => {
+                while let Some(end) = line(input, at) {
+                    let words: Vec<&[u8]> = input[at..end - 2].split(|byte| *byte == b' ').collect();
+                    match words[..] {
+                        [b"MSG", _, subscription, .., length] => {
+                            let length: usize = std::str::from_utf8(length).unwrap_or("0").parse().unwrap_or(0);
+                            if subscription == ACKS {
+                                let Some(ack) = input.get(end..end + length) else { break };
+                                if memchr::memmem::find(ack, b"\"error\"").is_some() {
+                                    return Err(refused(ack));
+                                }
+                                seen.answers += 1;
+                            } else {
+                                seen.deliveries += 1;
+                            }
+                            at = end + length + 2;
+                            if at > input.len() {
+                                self.skip = at - input.len();
+                                return Ok((input.len(), seen));
+                            }
+                        }
+                        [b"-ERR", ..] => return Err(refused(&input[at..end])),
+                        // +OK, INFO and PONG; PONG answers a hello or a subscription.
+                        [first, ..] => {
+                            seen.answers += u64::from(first == b"PONG");
+                            at = end;
+                        }
+                        [] => at = end,
+                    }
+                }
+            }
+        }
+        Ok((at, seen))
+    }
+}
+
+/// Where the line that begins here ends, with its line end.
+fn line(input: &[u8], at: usize) -> Option<usize> {
+    memchr::memchr(b'\n', input.get(at..)?).map(|place| at + place + 1)
+}
+
+fn refused(answer: &[u8]) -> io::Error {
+    let shown = &answer[..answer.len().min(200)];
+    io::Error::other(format!("a contestant answered with an error: {}", String::from_utf8_lossy(shown)))
+}
