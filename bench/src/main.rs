@@ -35,14 +35,17 @@ struct Args {
     /// How often each point is measured
     #[arg(long)]
     rounds: Option<usize>,
+    /// Only points whose names begin so
+    #[arg(long, default_value = "")]
+    point: String,
     /// The daemon; without it, the one of this build
     #[arg(long)]
     dantok: Option<PathBuf>,
     /// Another daemon, to be measured beside it
     #[arg(long)]
     against: Option<PathBuf>,
-    /// Only contestants whose names hold one of these, separated by commas
-    #[arg(long, value_delimiter = ',')]
+    /// Only contestants whose names hold this; may be repeated
+    #[arg(long)]
     only: Vec<String>,
     /// Where the contestants have their files; without it, beside the build, which is a disk and no memory
     #[arg(long)]
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         contestants: contestants(&args),
         rounds: args.rounds.unwrap_or(if args.short { 2 } else { 5 }),
         short: args.short,
+        point: args.point.clone(),
         dir: dir.path().to_owned(),
     };
     let start = Instant::now();

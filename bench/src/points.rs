@@ -19,6 +19,8 @@ pub struct Run {
     pub rounds: usize,
     /// Less of everything.
     pub short: bool,
+    /// Only points whose names begin so.
+    pub point: String,
     /// Where the contestants have their files.
     pub dir: PathBuf,
 }
@@ -51,6 +53,15 @@ impl Run {
         contestant.start(&dir, flags)
     }
 
+    fn wants(&self, point: &str) -> bool {
+        point.starts_with(&self.point)
+    }
+
+    /// The same, but for the rounds.
+    fn of_rounds(&self, rounds: usize) -> Run {
+        Run { rounds, contestants: Vec::new(), short: self.short, point: self.point.clone(), dir: self.dir.clone() }
+    }
+
     fn time(&self) -> Duration {
         Duration::from_millis(if self.short { 1000 } else { 2000 })
     }
@@ -63,7 +74,7 @@ impl Run {
         who: &[Contestant],
         mut measure: impl FnMut(&mut Section, &Contestant) -> io::Result<()>,
     ) {
-        for round in 0..self.rounds {
+        for round in 0..if self.wants(point) { self.rounds } else { 0 } {
             for contestant in who {
                 eprintln!("{point}, round {} of {}: {}", round + 1, self.rounds, contestant.name);
                 if let Err(error) = measure(section, contestant) {
@@ -122,7 +133,7 @@ const SENDS: &[Point] = &[
 pub fn send(run: &Run) -> Section {
     let mut section = Section::new("send", "Durable SEND", "messages/s");
     let who = run.who(|contestant| contestant.wire != Wire::NatsCore);
-    for point in SENDS.iter().filter(|point| point.in_short || !run.short) {
+    for point in SENDS.iter().filter(|point| (point.in_short || !run.short) && run.wants(point.name)) {
         run.each(&mut section, point.name, &who, |section, contestant| {
             let server = run.fresh(contestant, &[])?;
             let mut field = Field::new(contestant.wire, server.address)?;
@@ -334,7 +345,7 @@ pub fn idle(run: &Run) -> Section {
     let count = if run.short { 2_000 } else { 10_000 };
     let point = "10,000 followers";
     let who = run.who(|contestant| contestant.program != Program::Floor && contestant.wire != Wire::JetStream);
-    let once = Run { rounds: run.rounds.min(2), dir: run.dir.clone(), contestants: Vec::new(), short: run.short };
+    let once = run.of_rounds(run.rounds.min(2));
     once.each(&mut section, point, &who, |section, contestant| {
         let server = run.fresh(contestant, &[])?;
         let mut field = Field::new(contestant.wire, server.address)?;
@@ -421,7 +432,7 @@ pub fn disk(run: &Run) -> Section {
     });
     // A message's bytes: its body, its sender and times.
     let live = |messages: u64| messages as f64 * 200.0;
-    let once = Run { rounds: 1, dir: run.dir.clone(), contestants: Vec::new(), short: run.short };
+    let once = run.of_rounds(1);
     once.each(&mut section, "fresh", &who, |section, contestant| {
         let server = run.fresh(contestant, &[])?;
         fill(contestant, &server, messages, &body(200))?;
