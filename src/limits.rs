@@ -39,7 +39,16 @@ pub const UNMOVED_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Recent messages that stay in memory after sled has them, so that followers need not read them back.
 pub const RECENT_MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// One sled value: a larger record is split. sled moves a leaf page of 16 values or so over a quarter of a
+/// A chunk of messages, unless its only message is larger: what is read, checked and expires at once.
+pub const CHUNK_MAX_BYTES: usize = 64 * 1024;
+/// A chunk of a commit that stays where it is in the journal: a smaller one is gathered with others of its room, so that a room is
+/// not read message by message.
+pub const CHUNK_IN_PLACE_MIN_BYTES: u32 = 8 * 1024;
+/// A segment, past which another is begun. It goes when all in it has expired: what is too old on the disk is less than that.
+pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+/// Segments and journal files that are held open to be read.
+pub const OPEN_FILES_MAX: usize = 128;
+/// One sled value. sled moves a leaf page of 16 values or so over a quarter of a
 /// segment into blob files that it never syncs; see [`SLED_SEGMENT_BYTES`].
 pub const SLED_VALUE_MAX_BYTES: usize = 32 * 1024;
 /// sled's segment size, fixed when a data directory is made.

@@ -107,17 +107,14 @@ fn a_bit_flipped_in_stored_messages_is_found_with_its_room() {
     assert!(daemon.terminate().success());
     daemon.start_again();
     assert!(daemon.terminate().success());
-    let db = daemon.data_dir().join("sled/db");
-    let bytes = std::fs::read(&db).unwrap();
-    // Every copy that sled keeps of it.
-    let places: Vec<usize> = (0..bytes.len() - 10).filter(|&at| bytes[at..].starts_with(b"message 17")).collect();
-    assert!(!places.is_empty());
-    for place in places {
-        flip(&db, place as u64);
-    }
-    let damaged = std::fs::read(&db).unwrap();
+    let segment = std::fs::read_dir(daemon.data_dir().join("segments")).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(&segment).unwrap();
+    let place = bytes.windows(10).position(|window| window == b"message 17").unwrap();
+    flip(&segment, place as u64);
+    let damaged = std::fs::read(&segment).unwrap();
     let (code, said) = check(&daemon.data_dir());
-    assert!(std::fs::read(&db).unwrap() == damaged, "a check changes nothing");
+    assert!(std::fs::read(&segment).unwrap() == damaged, "a check changes nothing");
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("data/sled: ") && said.contains("is DAMAGED"), "{said}");
+    assert!(said.contains("room lobby: the messages from seq ") && said.contains("fail their checksum"), "{said}");
+    assert!(said.contains("store      sound") && said.contains("is DAMAGED"), "{said}");
 }

@@ -16,7 +16,8 @@ use dantok::retention;
 use dantok::rooms::Rooms;
 use dantok::store::journal::{Journal, Recovered};
 use dantok::store::record::{Commit, Op, Stored};
-use dantok::store::tables::Tables;
+use dantok::store::segments::Segments;
+use dantok::store::tables::{Journaled, Tables};
 use dantok::store::{Options, Page, Store};
 use proptest::prelude::*;
 
@@ -334,14 +335,17 @@ proptest! {
             all.push(Arc::new(Commit { kept_ms, ops: ops.collect() }));
         }
         let mut journal = Journal::begin(&journal_dir, Recovered::default(), 1 << 20).unwrap();
+        let mut journaled = Vec::new();
         for commit in &all {
             let mut payload = Vec::new();
-            commit.encode(&mut payload);
-            journal.append(&payload).unwrap();
+            let chunks = commit.encode(&mut payload);
+            let (_, spot) = journal.append(&payload).unwrap();
+            journaled.push(Journaled { commit: commit.clone(), chunks, spot });
         }
         drop(journal);
-        let tables = Tables::open(&sled_dir).unwrap();
-        for commits in all[..applied.min(all.len())].chunks(group) {
+        std::fs::create_dir(dir.path().join("segments")).unwrap();
+        let tables = Tables::open(&sled_dir, Segments::of(dir.path())).unwrap();
+        for commits in journaled[..applied.min(all.len())].chunks(group) {
             tables.apply(commits).unwrap();
         }
         tables.checkpoint(0, &Default::default()).unwrap();

@@ -10,6 +10,7 @@ use crate::clock::Reading;
 use crate::error::Error;
 use crate::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES, JOURNAL_FILE_BYTES};
 use crate::store::disk::free_bytes;
+use crate::store::segments::Segments;
 use crate::store::tables::Tables;
 
 /// Syncs to measure, and for how long at the most.
@@ -168,7 +169,7 @@ pub fn store(probe: &Path) -> Result<Finding, Error> {
     std::fs::create_dir(&dir).map_err(Error::io("create", &dir))?;
     let before = Instant::now();
     for _ in 0..2 {
-        Tables::open(&dir)?.checkpoint(0, &Reading::default())?;
+        Tables::open(&dir, Segments::of(&dir))?.checkpoint(0, &Reading::default())?;
     }
     let took = before.elapsed();
     Ok(if !crate::store::syscalls::are_ours() {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use super::record::{self, Commit, Last, Op, RoomRecord, Stored};
+use super::segments::Segments;
 use super::tables::{Tables, Tree};
 use super::{disk, journal, key};
 use crate::error::Error;
@@ -241,7 +242,7 @@ impl Check<'_> {
     /// sled; returns how far it covers the journal, and what the journal is compared with. None where it can't be read.
     fn tables(&mut self, dir: &Path) -> Option<(u64, Known)> {
         self.part("store");
-        let tables = match Tables::open(dir) {
+        let tables = match Tables::open(dir, Segments::of(self.dir)) {
             Ok(tables) => tables,
             Err(error) => {
                 self.finding(error.to_string());
@@ -307,7 +308,7 @@ impl Check<'_> {
             let Some((room, first, encoded)) = chunk else { return };
             let last = known.last(room);
             let (reached, time_ms) = reached.entry(room).or_insert((last.floor.min(first.saturating_sub(1)), 0));
-            let messages = record::decode_chunk(&encoded).unwrap_or_default();
+            let messages = record::decode_chunk(&encoded.into()).unwrap_or_default();
             let (Some(oldest), Some(newest)) = (messages.first(), messages.last()) else {
                 *reached = first;
                 return check.finding(format!(
@@ -333,6 +334,17 @@ impl Check<'_> {
             let Some((room, first, part)) = key::parse_chunk(key) else {
                 return check.finding(format!("{key:02x?} is no key of messages"));
             };
+            if let Some((place, _)) = record::decode_place(room, first, value) {
+                close(check, chunk.take());
+                match tables.segments().read(&place) {
+                    Ok(bytes) => close(check, Some((room, first, bytes.into()))),
+                    Err(error) => {
+                        check.finding(error.to_string());
+                        close(check, Some((room, first, Vec::new())));
+                    }
+                }
+                return;
+            }
             match &mut chunk {
                 Some((of, from, encoded)) if (*of, *from) == (room, first) => encoded.extend_from_slice(value),
                 _ if part > 0 => {
@@ -421,9 +433,9 @@ impl Check<'_> {
             Err(error) => return self.finding(error.to_string()),
         };
         let mut broken = HashSet::new();
-        let recovered = journal::recover(&dir, covered, |number, payload| {
+        let recovered = journal::recover(&dir, covered, &mut |number, _, payload| {
             self.took();
-            let Some(commit) = Commit::decode(payload) else {
+            let Some((commit, _)) = Commit::decode(&payload) else {
                 self.damage(&dir, &format!("commit {number} is no record"));
                 return Ok(());
             };

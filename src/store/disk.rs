@@ -11,7 +11,9 @@ use crate::error::Error;
 use crate::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES, MOVE_SPACE_MIN_BYTES};
 
 /// The format that this build writes. To change it: say here what a start must do with the one before.
-const FORMAT: u32 = 1;
+///
+/// 1 had the messages themselves in sled, and one by one in commits. Both are read; nothing is rewritten.
+const FORMAT: u32 = 2;
 
 /// Takes the data directory for this process; it is let go when the file is closed, also by a kill.
 pub(super) fn lock(dir: &Path) -> Result<File, Error> {
@@ -79,20 +81,37 @@ fn rewrite(dir: &Path) -> Result<(), Error> {
     sync_dir(dir)
 }
 
-/// Checks the data directory's format, or writes it where there is none yet.
-pub(super) fn check_format(dir: &Path) -> Result<(), Error> {
+/// Whether the data directory says that it is of this build's format; an error where it is of one that this build does not read.
+pub(super) fn check_format(dir: &Path) -> Result<bool, Error> {
     let path = dir.join("FORMAT");
     match std::fs::read_to_string(&path) {
-        Ok(found) if found.trim() == FORMAT.to_string() => Ok(()),
-        // An empty one is what a power cut left of the very first start.
-        Ok(found) if !found.trim().is_empty() => Err(Error::Format { path, found, known: FORMAT }),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("read", &path)(error)),
-        _ => {
-            std::fs::write(&path, format!("{FORMAT}\n")).map_err(Error::io("write", &path))?;
-            File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("sync", &path))?;
-            sync_dir(dir)
-        }
+        Ok(found) if found.trim() == FORMAT.to_string() => Ok(true),
+        // An empty one is what a power cut left of its writing.
+        Ok(found) if ["", "1"].contains(&found.trim()) => Ok(false),
+        Ok(found) => Err(Error::Format { path, found, known: FORMAT }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("read", &path)(error)),
     }
+}
+
+/// Has the data directory say that it is of this build's format.
+pub(super) fn write_format(dir: &Path) -> Result<(), Error> {
+    let path = dir.join("FORMAT");
+    std::fs::write(&path, format!("{FORMAT}\n")).map_err(Error::io("write", &path))?;
+    File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("sync", &path))?;
+    sync_dir(dir)
+}
+
+/// What the files under a directory take on the disk.
+pub(super) fn bytes_in(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_in(&entry.path()),
+        Ok(metadata) => metadata.blocks() * 512,
+        Err(_) => 0, // Files come and go.
+    });
+    sizes.sum()
 }
 
 /// Lets the ballast go, so that the store can be opened on a full disk.

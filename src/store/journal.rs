@@ -1,4 +1,5 @@
-//! The journal: where a commit becomes durable, with one sequential write and one fdatasync.
+//! The journal: where a commit becomes durable, with one sequential write and one fdatasync. A file of it goes when sled covers
+//! all its commits and [knows of no chunk](mod@super::segments) in it.
 //!
 //! Files `<number>.journal`, 16 hex digits, each written with zeros and synced before its first use, so that a commit changes no
 //! file size. A file's header is synced before its first record. Integers are little-endian.
@@ -22,6 +23,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
+
+use super::segments::FileId;
 use crate::error::Error;
 
 const FILE_MAGIC: [u8; 8] = *b"dantokJ1";
@@ -103,7 +107,8 @@ fn record_bytes(payload: usize) -> usize {
     (RECORD_HEADER_BYTES + payload).next_multiple_of(ALIGN_BYTES)
 }
 
-fn path_of(dir: &Path, number: u64) -> PathBuf {
+/// A file's path.
+pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:016x}.journal"))
 }
 
@@ -120,10 +125,18 @@ pub fn sync_dir(dir: &Path) -> Result<(), Error> {
 /// # Errors
 /// What the system says, with the directory's name.
 pub(super) fn numbers(dir: &Path) -> Result<Vec<u64>, Error> {
+    numbered(dir, ".journal")
+}
+
+/// The numbers of a directory's files whose names end so, in order.
+///
+/// # Errors
+/// What the system says, with the directory's name.
+pub(super) fn numbered(dir: &Path, ending: &str) -> Result<Vec<u64>, Error> {
     let mut numbers = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(Error::io("list the journal", dir))? {
-        let name = entry.map_err(Error::io("list the journal", dir))?.file_name();
-        let stem = name.to_str().and_then(|name| name.strip_suffix(".journal"));
+    for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
+        let name = entry.map_err(Error::io("list the directory", dir))?.file_name();
+        let stem = name.to_str().and_then(|name| name.strip_suffix(ending));
         numbers.extend(stem.and_then(|stem| u64::from_str_radix(stem, 16).ok()));
     }
     numbers.sort_unstable();
@@ -139,27 +152,52 @@ pub struct Recovered {
     pub last_number: u64,
     /// Whether a torn tail was cut.
     pub cut: bool,
+    /// The newest file that was read, and how many of its bytes are good.
+    pub read: Option<(u64, u64)>,
 }
 
-/// Reads every commit after `covered`, in order, and hands its payload to `replay`. Changes nothing.
+/// Where a commit's payload stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// In this file.
+    pub file: FileId,
+    /// It begins here.
+    pub at: u64,
+}
+
+/// Commits on their way back: the number, where the payload stands, the payload.
+type Replay<'a> = dyn FnMut(u64, Spot, Bytes) -> Result<(), Error> + 'a;
+
+/// The files that may hold commits after `covered`: those from the last one on that begins with a commit that is covered, or is next.
+fn not_covered(dir: &Path, numbers: Vec<u64>, covered: u64) -> Result<Vec<u64>, Error> {
+    for (place, number) in numbers.iter().enumerate().rev() {
+        let path = path_of(dir, *number);
+        let mut header = [0; HEADER_BYTES];
+        let read = File::open(&path).and_then(|file| file.read_at(&mut header, 0));
+        read.map_err(Error::io("read the journal", &path))?;
+        if Header::decode(&header).is_some_and(|header| header.first_commit <= covered.saturating_add(1)) {
+            return Ok(numbers.get(place..).unwrap_or_default().to_vec());
+        }
+    }
+    Ok(numbers)
+}
+
+/// Reads every commit after `covered`, in order, and hands its payload to `replay`. Changes nothing. Files that are covered are
+/// not read.
 ///
 /// # Errors
 /// [`Error::Damaged`], where anything but the last commit does not stand as it was written; what the system or `replay` says.
-pub fn recover(
-    dir: &Path,
-    covered: u64,
-    mut replay: impl FnMut(u64, &[u8]) -> Result<(), Error>,
-) -> Result<Recovered, Error> {
+pub fn recover(dir: &Path, covered: u64, replay: &mut Replay<'_>) -> Result<Recovered, Error> {
     let numbers = numbers(dir)?;
-    let mut recovered =
-        Recovered { last_commit: covered, last_number: numbers.last().copied().unwrap_or(0), cut: false };
+    let last_number = numbers.last().copied().unwrap_or(0);
+    let mut recovered = Recovered { last_commit: covered, last_number, cut: false, read: None };
     // The commit that the next good record must have; none while no file with a header was seen.
     let mut expected: Option<u64> = None;
     // A tail was cut, or a file was never begun: nothing good may follow.
     let mut ended: Option<PathBuf> = None;
-    for number in numbers {
+    for number in not_covered(dir, numbers, covered)? {
         let path = path_of(dir, number);
-        let bytes = std::fs::read(&path).map_err(Error::io("read the journal", &path))?;
+        let bytes = Bytes::from(std::fs::read(&path).map_err(Error::io("read the journal", &path))?);
         let Some(header) = Header::decode(&bytes) else {
             // The header is synced before the first record: without a good one, there is no record.
             if bytes.iter().skip(HEADER_BYTES).any(|&byte| byte != 0) {
@@ -201,12 +239,14 @@ pub fn recover(
                 return Err(Error::damaged(&path, format!("commit {commit} at byte {at}, where {due} is due")));
             }
             if commit > covered {
-                replay(commit, payload)?;
+                let spot = Spot { file: FileId::Journal(number), at: (at + RECORD_HEADER_BYTES) as u64 };
+                replay(commit, spot, bytes.slice_ref(payload))?;
                 recovered.last_commit = commit;
             }
             due += 1;
             at += record_bytes(payload.len());
         }
+        recovered.read = Some((number, at as u64));
         let rest = bytes.get(at..).unwrap_or_default();
         let good = (0..rest.len()).step_by(ALIGN_BYTES).find_map(|place| record_at(rest, place, header.salt));
         if let Some((commit, _)) = good {
@@ -224,30 +264,24 @@ pub fn recover(
     Ok(recovered)
 }
 
-/// Files that are full, with their last commit; shared with whoever frees them.
+/// Files that are full, with their last commit; shared with whoever removes them.
 #[derive(Clone, Debug, Default)]
-pub struct Full(Arc<Mutex<Vec<(PathBuf, u64)>>>);
+pub struct Full(Arc<Mutex<Vec<(u64, u64)>>>);
 
 impl Full {
-    fn push(&self, path: PathBuf, last_commit: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((path, last_commit));
+    fn push(&self, number: u64, last_commit: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((number, last_commit));
     }
 
-    /// Whether any file waits to be freed.
+    /// Whether any file waits to be covered.
     pub fn any(&self) -> bool {
         !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Removes the files whose commits are all in the store for good.
-    ///
-    /// # Errors
-    /// What the system says, with the file's name.
-    pub fn free(&self, covered: u64) -> Result<(), Error> {
+    /// Takes the files whose commits are all covered.
+    pub fn covered(&self, covered: u64) -> Vec<FileId> {
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (path, _) in files.extract_if(.., |(_, last)| *last <= covered) {
-            std::fs::remove_file(&path).map_err(Error::io("remove the covered journal file", &path))?;
-        }
-        Ok(())
+        files.extract_if(.., |(_, last)| *last <= covered).map(|(number, _)| FileId::Journal(number)).collect()
     }
 }
 
@@ -267,15 +301,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Begins a journal behind what was recovered and is covered by the store: removes its files, and goes on with a new one.
+    /// Begins a journal behind what was recovered and is covered by the store, with a new file.
     ///
     /// # Errors
     /// What the system says, with the file's name.
     pub fn begin(dir: &Path, recovered: Recovered, file_bytes: u64) -> Result<Journal, Error> {
-        for number in numbers(dir)? {
-            let path = path_of(dir, number);
-            std::fs::remove_file(&path).map_err(Error::io("remove the covered journal file", &path))?;
-        }
         let number = recovered.last_number + 1;
         let file = prepare(dir, number, file_bytes)?;
         let mut journal = Journal {
@@ -291,6 +321,12 @@ impl Journal {
             record: Vec::new(),
         };
         journal.write_header(number)?;
+        // Only now, when no start reads it any more: what a commit was never written into is not kept.
+        if let Some((number, good)) = recovered.read {
+            let path = path_of(dir, number);
+            let cut = OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(good));
+            cut.map_err(Error::io("cut the journal file", &path))?;
+        }
         Ok(journal)
     }
 
@@ -320,17 +356,18 @@ impl Journal {
             // Never prepared, or the thread died: here and now, then.
             Some(Err(_)) | None => prepare(&self.dir, number, self.file_bytes)?,
         };
-        self.full.push(std::mem::replace(&mut self.path, path_of(&self.dir, number)), self.last_commit);
+        self.full.push(self.header.number, self.last_commit);
+        self.path = path_of(&self.dir, number);
         self.file = file;
         self.write_header(number)
     }
 
-    /// Appends a commit; when this returns, it is on disk. Returns its number.
+    /// Appends a commit; when this returns, it is on disk. Returns its number, and where its payload stands.
     ///
     /// # Errors
     /// What the system says, with the file's name. The commit may or may not be found by a later [`recover`]; the journal is
     /// not to be used any more: a sync is never tried again and then believed.
-    pub fn append(&mut self, payload: &[u8]) -> Result<u64, Error> {
+    pub fn append(&mut self, payload: &[u8]) -> Result<(u64, Spot), Error> {
         let bytes = record_bytes(payload.len());
         if self.at + bytes as u64 > self.file_bytes {
             self.rotate()?;
@@ -348,6 +385,7 @@ impl Journal {
         self.record.resize(bytes, 0);
         self.file.write_all_at(&self.record, self.at).map_err(Error::io("write the journal", &self.path))?;
         self.file.sync_data().map_err(Error::io("sync the journal", &self.path))?;
+        let spot = Spot { file: FileId::Journal(self.header.number), at: self.at + RECORD_HEADER_BYTES as u64 };
         self.at += bytes as u64;
         self.last_commit = commit;
         if self.at > self.file_bytes / 4 && self.next_file.is_none() {
@@ -356,7 +394,7 @@ impl Journal {
             // Without the thread, `rotate` does it.
             self.next_file = thread.spawn(move || prepare(&dir, number, file_bytes)).ok();
         }
-        Ok(commit)
+        Ok((commit, spot))
     }
 }
 
@@ -390,15 +428,22 @@ mod tests {
     fn written(dir: &Path, commits: usize) -> Journal {
         let mut journal = Journal::begin(dir, Recovered::default(), FILE_BYTES).unwrap();
         for n in 1..=commits {
-            assert_eq!(journal.append(&[n as u8; 100]).unwrap(), n as u64);
+            let (commit, spot) = journal.append(&[n as u8; 100]).unwrap();
+            assert_eq!(commit, n as u64);
+            let FileId::Journal(number) = spot.file else { panic!("{spot:?}") };
+            let at = spot.at as usize;
+            assert_eq!(std::fs::read(path_of(dir, number)).unwrap()[at..at + 100], [n as u8; 100]);
         }
         journal
     }
 
     fn read(dir: &Path, covered: u64) -> Result<(Recovered, Vec<u64>), Error> {
         let mut commits = Vec::new();
-        let recovered = recover(dir, covered, |commit, payload| {
+        let recovered = recover(dir, covered, &mut |commit, spot, payload| {
             assert_eq!(payload, vec![commit as u8; 100]);
+            let FileId::Journal(number) = spot.file else { panic!("{spot:?}") };
+            let at = spot.at as usize;
+            assert_eq!(std::fs::read(path_of(dir, number)).unwrap()[at..at + 100], payload);
             commits.push(commit);
             Ok(())
         })?;
@@ -428,14 +473,43 @@ mod tests {
     }
 
     #[test]
-    fn freeing_keeps_what_is_not_covered() {
+    fn covered_files_may_go_and_others_may_not() {
         let dir = tempfile::tempdir().unwrap();
         let journal = written(dir.path(), 100);
-        journal.full().free(60).unwrap();
+        for file in journal.full().covered(60) {
+            let FileId::Journal(number) = file else { panic!("{file:?}") };
+            std::fs::remove_file(path_of(dir.path(), number)).unwrap();
+        }
         drop(journal);
         assert_eq!(read(dir.path(), 60).unwrap().1, (61..=100).collect::<Vec<_>>());
         let error = read(dir.path(), 5).unwrap_err();
         assert!(error.to_string().contains("a journal file before it is missing"), "{error}");
+    }
+
+    #[test]
+    fn what_is_covered_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(written(dir.path(), 100));
+        damage(dir.path(), false, HEADER_BYTES + 40);
+        assert!(matches!(read(dir.path(), 0), Err(Error::Damaged { .. })));
+        assert_eq!(read(dir.path(), 60).unwrap().1, (61..=100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_torn_tail_is_gone_once_the_journal_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(written(dir.path(), 3));
+        let path = path_of(dir.path(), 1);
+        let mut torn = std::fs::read(&path).unwrap();
+        torn[HEADER_BYTES + 2 * record_bytes(100) + 50] ^= 1;
+        std::fs::write(&path, torn).unwrap();
+        let (recovered, _) = read(dir.path(), 0).unwrap();
+        assert_eq!((recovered.last_commit, recovered.cut), (2, true));
+        let mut journal = Journal::begin(dir.path(), recovered, FILE_BYTES).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len() as usize, HEADER_BYTES + 2 * record_bytes(100));
+        assert_eq!(journal.append(&[3; 100]).unwrap().0, 3);
+        drop(journal);
+        assert_eq!(read(dir.path(), 2).unwrap().1, [3]);
     }
 
     #[test]
@@ -512,7 +586,7 @@ mod tests {
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[HEADER_BYTES + 17] ^= 1;
         std::fs::write(&path, bytes).unwrap();
-        let recovered = recover(dir.path(), 0, |_, _| Ok(())).unwrap();
+        let recovered = recover(dir.path(), 0, &mut |_, _, _| Ok(())).unwrap();
         assert!(recovered.cut);
         assert_eq!(recovered.last_commit, 0);
     }

@@ -1,8 +1,8 @@
 //! What is on disk, and the promises about it: `durable`, `kept`, `honest failure`.
 //!
 //! A commit is durable in the [journal](mod@journal) when [`Writer::append`] returns. A mover takes it into
-//! [sled](mod@tables) later; until then, and for a while after, reads are served from [memory](mod@tail). Nothing outside this
-//! directory knows of any of them.
+//! [sled](mod@tables) later, and small ones' messages into [segments](mod@segments); until then, and for a while after, reads are
+//! served from [memory](mod@tail). Nothing outside this directory knows of any of them.
 //!
 //! What is assumed of the disk: that after a successful fdatasync (fsync for a directory) the bytes, and a file's name, survive a
 //! power cut; that a write that was not synced may be there in any part, but changes no other byte than its own; and that bytes
@@ -18,6 +18,7 @@ pub mod journal;
 pub mod key;
 mod mover;
 pub mod record;
+pub mod segments;
 pub mod syscalls;
 pub mod tables;
 pub mod tail;
@@ -36,7 +37,8 @@ use crate::limits::JOURNAL_FILE_BYTES;
 use journal::Journal;
 use mover::{Job, Mover};
 use record::{Commit, Last, Stored};
-use tables::Tables;
+use segments::{FileId, Segments};
+use tables::{Journaled, Tables};
 use tail::Tail;
 
 /// A room, as it was found at the start.
@@ -164,21 +166,23 @@ impl Store {
     /// Another daemon has the directory; it was written by a newer version; something in it is [damaged](Error::Damaged);
     /// what the system or sled says. A read, write or sync that fails in sled's own hands [ends the process](mod@syscalls).
     pub fn open(dir: &Path, options: &Options) -> Result<(Arc<Store>, Writer, State), Error> {
-        for made in [dir, &dir.join("journal")] {
+        for made in [dir, &dir.join("journal"), &dir.join("segments")] {
             std::fs::create_dir_all(made).map_err(Error::io("create the directory", made))?;
         }
         let lock = disk::lock(dir)?;
-        let (journal_dir, sled_dir) = (dir.join("journal"), dir.join("sled"));
-        disk::check_format(dir)?;
+        let [journal_dir, segments_dir, sled_dir] = ["journal", "segments", "sled"].map(|name| dir.join(name));
+        if !disk::check_format(dir)? {
+            disk::write_format(dir)?;
+        }
         disk::drop_ballast(dir)?;
-        disk::make_good(&lock, &[&journal_dir, &sled_dir])?;
+        disk::make_good(&lock, &[&journal_dir, &segments_dir, &sled_dir])?;
         // Until it is open: a start that fails, or is killed, may have left what can be read and is not on the disk.
         disk::note_failure(&lock);
         let _opening = syscalls::Opening::begin();
         if !sled_dir.exists() {
             Tables::create(&sled_dir)?;
         }
-        let tables = Arc::new(Tables::open(&sled_dir)?);
+        let tables = Arc::new(Tables::open(&sled_dir, Segments::of(dir))?);
         let opened = Store::recover(dir, options, &lock, tables.clone()).inspect_err(|_| tables.abandon())?;
         disk::forget_failure(&lock, dir)?;
         Ok(opened)
@@ -197,11 +201,12 @@ impl Store {
         let (covered, reading) = tables.checkpointed()?;
         let mut last_commit_ms = 0;
         let mut replay = Replay { tables: &tables, commits: Vec::new(), bytes: 0 };
-        let recovered = journal::recover(&journal_dir, covered, |number, payload| {
-            let commit = Commit::decode(payload);
-            let commit = commit.ok_or_else(|| Error::damaged(&journal_dir, format!("commit {number} is no record")))?;
+        let recovered = journal::recover(&journal_dir, covered, &mut |number, spot, payload| {
+            let decoded = Commit::decode(&payload);
+            let no_record = || Error::damaged(&journal_dir, format!("commit {number} is no record"));
+            let (commit, chunks) = decoded.ok_or_else(no_record)?;
             last_commit_ms = commit.kept_ms;
-            replay.take(Arc::new(commit), payload.len())
+            replay.take(Journaled { commit: Arc::new(commit), chunks, spot }, payload.len())
         })?;
         replay.flush()?;
         let clock = KeptClock::resume(&reading, last_commit_ms);
@@ -217,6 +222,7 @@ impl Store {
             torn_tail_cut = recovered.cut,
             "store open"
         );
+        let before = files_in(&journal_dir, tables.segments())?;
         let journal = Journal::begin(&journal_dir, recovered, options.journal_file_bytes)?;
         disk::take_ballast(dir);
         // A new directory is only there for good once its parent says so.
@@ -238,7 +244,7 @@ impl Store {
             short_of_space: AtomicBool::new(false),
         });
         disk::watch_space(&inner);
-        let mover = Mover::start(inner.clone(), journal.full(), recovered.last_commit)?;
+        let mover = Mover::start(inner.clone(), journal.full(), before, recovered.last_commit)?;
         let store = Arc::new(Store { mover, inner, _lock: lock });
         let writer = Writer { store: store.clone(), journal, payload: Vec::new() };
         Ok((store, writer, state))
@@ -387,11 +393,17 @@ impl Store {
         self.inner.short_of_space.load(Ordering::Relaxed)
     }
 
-    /// Figures: bytes of messages in memory that are not in sled yet, and that are; sled's bytes on disk.
+    /// Figures: bytes of messages in memory that have not moved yet, and that have; the data directory's bytes on disk.
     pub fn figures(&self) -> (u64, u64, u64) {
         let (unmoved, recent) = self.inner.tail.bytes();
-        (unmoved as u64, recent as u64, self.inner.tables.disk_bytes().unwrap_or(0))
+        (unmoved as u64, recent as u64, disk::bytes_in(&self.inner.dir))
     }
+}
+
+/// The files that messages may stand in, before a start makes new ones.
+fn files_in(journal_dir: &Path, segments: &Segments) -> Result<Vec<FileId>, Error> {
+    let journal = journal::numbers(journal_dir)?.into_iter().map(FileId::Journal);
+    Ok(journal.chain(segments.numbers()?.into_iter().map(FileId::Segment)).collect())
 }
 
 /// What to [read](Store::read).
@@ -428,12 +440,12 @@ impl Writer {
             }
         }
         self.payload.clear();
-        commit.encode(&mut self.payload);
-        let number = self.journal.append(&self.payload).inspect_err(|error| {
+        let chunks = commit.encode(&mut self.payload);
+        let (number, spot) = self.journal.append(&self.payload).inspect_err(|error| {
             self.store.failure().set(&error.to_string());
         })?;
         self.store.inner.tail.add(&commit.ops);
-        if !self.store.hand(Job::Commit(number, self.payload.len(), commit)) {
+        if !self.store.hand(Job::Commit(number, self.payload.len(), Journaled { commit, chunks, spot })) {
             // It is durable, and will be found at the next start; the mover has said why it ended.
             self.store.failure().set("the store's thread has ended");
         }
@@ -444,14 +456,14 @@ impl Writer {
 /// Applies recovered commits in groups.
 struct Replay<'a> {
     tables: &'a Tables,
-    commits: Vec<Arc<Commit>>,
+    commits: Vec<Journaled>,
     bytes: usize,
 }
 
 impl Replay<'_> {
     const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
-    fn take(&mut self, commit: Arc<Commit>, bytes: usize) -> Result<(), Error> {
+    fn take(&mut self, commit: Journaled, bytes: usize) -> Result<(), Error> {
         self.commits.push(commit);
         self.bytes += bytes;
         if self.bytes < Self::GROUP_BYTES { Ok(()) } else { self.flush() }

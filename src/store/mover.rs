@@ -1,8 +1,8 @@
 //! Takes durable commits from the journal's front into sled, in bulk and off the acknowledged path.
 //!
-//! One thread, the only one that writes to sled once the daemon serves. It gathers commits for a while, so that a room's
-//! messages share a value; makes sled durable now and then; and only then frees the journal that sled covers. It also
-//! drops what has expired, in steps between which commits move on.
+//! One thread, the only one that writes to sled and segments once the daemon serves. It gathers commits for a while, so that a room's
+//! messages share a chunk; makes sled durable now and then; and only then removes files of the journal that it covers. It also
+//! drops what has expired, in steps between which commits move on, and the files that nothing is wanted of any more.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::journal::Full;
-use super::record::Commit;
-use super::tables::Expired;
+use super::segments::FileId;
+use super::tables::{Expired, Journaled};
 use super::{Failure, Inner, disk};
 use crate::error::Error;
 
@@ -33,7 +33,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) enum Job {
     /// A durable commit: its number, its bytes in the journal.
-    Commit(u64, usize, Arc<Commit>),
+    Commit(u64, usize, Journaled),
     /// Drop what one room has from before this time of the kept clock.
     Expire { room: u64, cutoff_ms: u64 },
     /// Nothing: answer when all jobs before this one are done and durable.
@@ -49,13 +49,15 @@ pub(super) struct Mover {
 }
 
 impl Mover {
-    pub(super) fn start(inner: Arc<Inner>, full: Full, covered: u64) -> Result<Mover, Error> {
+    /// `files` are those of earlier runs.
+    pub(super) fn start(inner: Arc<Inner>, full: Full, files: Vec<FileId>, covered: u64) -> Result<Mover, Error> {
         let (jobs, queue) = sync_channel(QUEUE);
         let path = inner.dir.clone();
         let failure = inner.failure.clone();
         let worker = Worker {
             inner,
             full,
+            files,
             gathered: Vec::new(),
             gathered_bytes: 0,
             gathered_through: covered,
@@ -102,7 +104,9 @@ impl Drop for Mover {
 struct Worker {
     inner: Arc<Inner>,
     full: Full,
-    gathered: Vec<Arc<Commit>>,
+    /// Files that nothing is written into any more, and that go when nothing is wanted of them.
+    files: Vec<FileId>,
+    gathered: Vec<Journaled>,
     gathered_bytes: usize,
     /// The last commit that is in `gathered`.
     gathered_through: u64,
@@ -131,6 +135,9 @@ impl Worker {
     }
 
     fn work(&mut self, queue: &Receiver<Job>) -> Result<(), Error> {
+        // Here, and not before the daemon serves: it takes a look at every chunk's place.
+        self.inner.tables.count_references()?;
+        self.remove_unwanted()?;
         let mut gathering_since = None;
         loop {
             if self.inner.failure.get().is_some() {
@@ -184,8 +191,8 @@ impl Worker {
         }
         self.inner.tables.apply(&self.gathered)?;
         self.covered = self.gathered_through;
-        for commit in self.gathered.drain(..) {
-            self.inner.tail.moved(&commit.ops);
+        for journaled in self.gathered.drain(..) {
+            self.inner.tail.moved(&journaled.commit.ops);
         }
         self.uncovered_bytes += std::mem::take(&mut self.gathered_bytes);
         self.dirty = true;
@@ -198,7 +205,18 @@ impl Worker {
             self.dirty = false;
             self.inner.tables.checkpoint(self.covered, &self.inner.clock.reading())?;
             self.uncovered_bytes = 0;
-            self.full.free(self.covered)?;
+            self.files.extend(self.full.covered(self.covered));
+            self.remove_unwanted()?;
+        }
+        Ok(())
+    }
+
+    /// Removes files of which sled knows nothing any more, durably: only behind a checkpoint, that is.
+    fn remove_unwanted(&mut self) -> Result<(), Error> {
+        let tables = &self.inner.tables;
+        self.files.extend(tables.segments().retired());
+        for file in self.files.extract_if(.., |file| !tables.is_wanted(*file)) {
+            tables.segments().remove(file)?;
         }
         Ok(())
     }

@@ -10,9 +10,12 @@
 //!          2 join    | room u64 | client
 //!          3 leave   | room u64 | client
 //!          4 cursor  | room u64 | client | seq u64
-//!          5 message | room u64 | seq u64 | time_ms u64 | client | id (empty: none) | body
+//!          5 message | room u64 | seq u64 | time_ms u64 | client | id (empty: none) | body; no longer written
 //!          6 nick    | client | nick
+//!          7 chunk   | room u64 | bytes u32 | chunk
 //! chunk    1 | crc32 u32 of all that follows | first seq u64 | messages u32 | (time_ms u64 | kept_ms u64 | client | id | body) …
+//! place    2 | 1 in the journal, 2 in a segment | file u64 | at u64 | bytes u32 | last seq u64 | oldest kept_ms u64
+//!          | newest kept_ms u64 | 1 where a message has an id
 //! room     1 | time_ms u64 | name | topic
 //! last     1 | seq u64 | time_ms u64 | floor u64
 //! cursor   1 | seq u64
@@ -25,9 +28,13 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 
+use super::segments::{FileId, Place};
 use crate::clock::Reading;
+use crate::limits::CHUNK_MAX_BYTES;
 
 const VERSION: u8 = 1;
+/// The version of a record that says where a chunk stands, where there was the chunk itself before.
+const PLACE_VERSION: u8 = 2;
 
 /// A stored message. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,9 +194,9 @@ impl<'a> Reader<'a> {
         self.str().map(|text| (!text.is_empty()).then(|| Arc::from(text)))
     }
 
-    fn body(&mut self) -> Option<Bytes> {
+    fn body(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.u32()?).ok()?;
-        self.bytes(length).map(Bytes::copy_from_slice)
+        self.bytes(length)
     }
 
     fn end<T>(self, value: T) -> Option<T> {
@@ -197,31 +204,104 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A chunk, as an index has it: what it holds, and where it begins in what it was written into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its messages' room.
+    pub room: u64,
+    /// The first of them.
+    pub first_seq: u64,
+    /// The last.
+    pub last_seq: u64,
+    /// When the oldest was taken, on the kept clock.
+    pub oldest_kept_ms: u64,
+    /// When the newest was.
+    pub newest_kept_ms: u64,
+    /// Whether any has an id.
+    pub has_ids: bool,
+    /// Where it begins.
+    pub at: u64,
+    /// How long it is.
+    pub bytes: u32,
+}
+
 impl Commit {
-    /// Appends the record.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the record: rooms, then messages, then the rest, each in order. Returns the chunks that it holds.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Vec<Chunk> {
+        let start = out.len();
         out.put_u8(VERSION);
         out.put_u64_le(self.kept_ms);
-        out.put_u32_le(u32::try_from(self.ops.len()).unwrap_or(u32::MAX));
-        for op in &self.ops {
+        out.put_u32_le(0);
+        let mut count = 0;
+        for op in self.ops.iter().filter(|op| matches!(op, Op::Room { .. })) {
             op.encode(out);
+            count += 1;
         }
+        let mut messages: Vec<(u64, &Stored)> = self.messages().collect();
+        messages.sort_by_key(|(room, _)| *room);
+        let mut chunks = Vec::new();
+        for of_room in messages.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some(&(room, _)) = of_room.first() else { continue };
+            for group in groups(of_room, |(_, message)| message) {
+                out.put_u8(7);
+                out.put_u64_le(room);
+                let length_at = out.len();
+                out.put_u32_le(0);
+                let chunk = encode_chunk(room, group.iter().map(|(_, message)| *message), out);
+                put_u32_at(out, length_at, chunk.bytes);
+                chunks.push(Chunk { at: chunk.at - start as u64, ..chunk });
+                count += 1;
+            }
+        }
+        for op in self.ops.iter().filter(|op| !matches!(op, Op::Room { .. } | Op::Message { .. })) {
+            op.encode(out);
+            count += 1;
+        }
+        put_u32_at(out, start + 9, count);
+        chunks
     }
 
-    /// Reads the record; none where it is not one.
-    pub fn decode(bytes: &[u8]) -> Option<Commit> {
+    /// The messages, each with its room.
+    pub fn messages(&self) -> impl Iterator<Item = (u64, &Stored)> {
+        self.ops.iter().filter_map(|op| match op {
+            Op::Message { room, message } => Some((*room, message)),
+            _ => None,
+        })
+    }
+
+    /// Reads the record, and where it has chunks; none where it is not one.
+    pub fn decode(bytes: &Bytes) -> Option<(Commit, Vec<Chunk>)> {
         let mut reader = Reader::versioned(bytes)?;
         let kept_ms = reader.u64()?;
         let count = reader.u32()?;
-        let mut ops = Vec::new();
+        let (mut ops, mut chunks) = (Vec::new(), Vec::new());
         for _ in 0..count {
-            ops.push(Op::decode(&mut reader, kept_ms)?);
+            match reader.u8()? {
+                7 => {
+                    let room = reader.u64()?;
+                    let length = reader.u32()?;
+                    let at = bytes.len() - reader.0.len();
+                    let encoded = reader.bytes(usize::try_from(length).ok()?)?;
+                    let messages = decode_chunk(&bytes.slice_ref(encoded))?;
+                    chunks.push(Chunk::of(room, messages.iter(), at, length)?);
+                    ops.extend(messages.into_iter().map(|message| Op::Message { room, message }));
+                }
+                kind => ops.push(Op::decode(kind, &mut reader, kept_ms)?),
+            }
         }
-        reader.end(Commit { kept_ms, ops })
+        reader.end((Commit { kept_ms, ops }, chunks))
+    }
+}
+
+/// Overwrites a number that was not known yet when its place was kept.
+fn put_u32_at(out: &mut [u8], at: usize, number: u32) {
+    if let Some(place) = out.get_mut(at..at + 4) {
+        place.copy_from_slice(&number.to_le_bytes());
     }
 }
 
 impl Op {
+    /// Messages are no ops on disk; they are in chunks.
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Op::Room { room, name, topic, time_ms } => {
@@ -237,15 +317,7 @@ impl Op {
                 put_member(out, 4, *room, client);
                 out.put_u64_le(*seq);
             }
-            Op::Message { room, message } => {
-                out.put_u8(5);
-                out.put_u64_le(*room);
-                out.put_u64_le(message.seq);
-                out.put_u64_le(message.time_ms);
-                put_text(out, &message.client);
-                put_text(out, message.id.as_deref().unwrap_or_default());
-                put_body(out, &message.body);
-            }
+            Op::Message { .. } => {}
             Op::Nick { client, nick } => {
                 out.put_u8(6);
                 put_text(out, client);
@@ -254,8 +326,8 @@ impl Op {
         }
     }
 
-    fn decode(reader: &mut Reader<'_>, kept_ms: u64) -> Option<Op> {
-        Some(match reader.u8()? {
+    fn decode(kind: u8, reader: &mut Reader<'_>, kept_ms: u64) -> Option<Op> {
+        Some(match kind {
             1 => Op::Room { room: reader.u64()?, name: reader.text()?, topic: reader.text()?, time_ms: reader.u64()? },
             2 => Op::Join { room: reader.u64()?, client: reader.text()? },
             3 => Op::Leave { room: reader.u64()?, client: reader.text()? },
@@ -268,7 +340,7 @@ impl Op {
                     kept_ms,
                     client: reader.text()?,
                     id: reader.optional()?,
-                    body: reader.body()?,
+                    body: reader.body().map(Bytes::copy_from_slice)?,
                 },
             },
             6 => Op::Nick { client: reader.text()?, nick: reader.text()? },
@@ -283,47 +355,161 @@ fn put_member(out: &mut Vec<u8>, kind: u8, room: u64, client: &str) {
     put_text(out, client);
 }
 
-/// A chunk: messages with seqs that follow each other, oldest first.
-pub fn encode_chunk(messages: &[Stored]) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.put_u8(VERSION);
-    out.put_u32_le(0);
-    out.put_u64_le(messages.first().map_or(0, |message| message.seq));
-    out.put_u32_le(u32::try_from(messages.len()).unwrap_or(u32::MAX));
-    for message in messages {
-        out.put_u64_le(message.time_ms);
-        out.put_u64_le(message.kept_ms);
-        put_text(&mut out, &message.client);
-        put_text(&mut out, message.id.as_deref().unwrap_or_default());
-        put_body(&mut out, &message.body);
-    }
-    let crc = crc32fast::hash(out.get(5..).unwrap_or_default());
-    if let Some(place) = out.get_mut(1..5) {
-        place.copy_from_slice(&crc.to_le_bytes());
-    }
-    out
+/// What a message takes in a chunk, besides its client, id and body.
+const CHUNK_MESSAGE_BYTES: usize = 24;
+/// What a chunk takes, besides its messages.
+const CHUNK_HEADER_BYTES: usize = 17;
+
+/// Cuts messages into groups that each make a chunk: as many as fit, and at least one.
+pub fn groups<T>(messages: &[T], of: impl Fn(&T) -> &Stored) -> impl Iterator<Item = &[T]> {
+    let mut rest = messages;
+    std::iter::from_fn(move || {
+        let mut bytes = CHUNK_HEADER_BYTES;
+        let fits = rest.iter().take_while(|item| {
+            let message = of(item);
+            let id = message.id.as_deref().map_or(0, str::len);
+            bytes += CHUNK_MESSAGE_BYTES + message.client.len() + id + message.body.len();
+            bytes <= CHUNK_MAX_BYTES
+        });
+        let count = fits.count().max(1).min(rest.len());
+        let (group, after) = rest.split_at_checked(count)?;
+        rest = after;
+        (!group.is_empty()).then_some(group)
+    })
 }
 
-/// The messages of a chunk; none where it is not one or its checksum fails.
-pub fn decode_chunk(bytes: &[u8]) -> Option<Vec<Stored>> {
+impl Chunk {
+    fn of<'a>(
+        room: u64,
+        messages: impl DoubleEndedIterator<Item = &'a Stored> + Clone,
+        at: usize,
+        bytes: u32,
+    ) -> Option<Chunk> {
+        let (oldest, newest) = (messages.clone().next()?, messages.clone().next_back()?);
+        Some(Chunk {
+            room,
+            first_seq: oldest.seq,
+            last_seq: newest.seq,
+            oldest_kept_ms: oldest.kept_ms,
+            newest_kept_ms: newest.kept_ms,
+            has_ids: messages.clone().any(|message| message.id.is_some()),
+            at: at as u64,
+            bytes,
+        })
+    }
+}
+
+/// Appends a chunk: messages of a room with seqs that follow each other, oldest first; at least one.
+pub fn encode_chunk<'a>(
+    room: u64,
+    messages: impl DoubleEndedIterator<Item = &'a Stored> + Clone,
+    out: &mut Vec<u8>,
+) -> Chunk {
+    let start = out.len();
+    out.put_u8(VERSION);
+    out.put_u32_le(0);
+    out.put_u64_le(messages.clone().next().map_or(0, |message| message.seq));
+    let count_at = out.len();
+    out.put_u32_le(0);
+    let mut count = 0;
+    for message in messages.clone() {
+        out.put_u64_le(message.time_ms);
+        out.put_u64_le(message.kept_ms);
+        put_text(out, &message.client);
+        put_text(out, message.id.as_deref().unwrap_or_default());
+        put_body(out, &message.body);
+        count += 1;
+    }
+    put_u32_at(out, count_at, count);
+    let crc = crc32fast::hash(out.get(start + 5..).unwrap_or_default());
+    put_u32_at(out, start + 1, crc);
+    // A chunk is far under 4 GiB.
+    let bytes = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
+    let empty = Chunk {
+        room,
+        first_seq: 0,
+        last_seq: 0,
+        oldest_kept_ms: 0,
+        newest_kept_ms: 0,
+        has_ids: false,
+        at: start as u64,
+        bytes,
+    };
+    Chunk::of(room, messages, start, bytes).unwrap_or(empty)
+}
+
+/// The messages of a chunk; none where it is not one or its checksum fails. Their bodies share its memory.
+pub fn decode_chunk(bytes: &Bytes) -> Option<Vec<Stored>> {
     let mut reader = Reader::versioned(bytes)?;
     if reader.u32()? != crc32fast::hash(reader.0) {
         return None;
     }
     let first = reader.u64()?;
     let count = reader.u32()?;
-    let mut messages = Vec::new();
+    // Each message takes more than a byte.
+    let mut messages: Vec<Stored> = Vec::with_capacity((count as usize).min(reader.0.len()));
+    // Few clients share a chunk: one name for all of a client's messages.
+    let mut clients: Vec<Arc<str>> = Vec::new();
     for place in 0..u64::from(count) {
-        messages.push(Stored {
-            seq: first.checked_add(place)?,
-            time_ms: reader.u64()?,
-            kept_ms: reader.u64()?,
-            client: reader.text()?,
-            id: reader.optional()?,
-            body: reader.body()?,
-        });
+        let (time_ms, kept_ms) = (reader.u64()?, reader.u64()?);
+        let name = reader.str()?;
+        let client = match clients.iter().rev().take(SHARED_CLIENTS).find(|client| ***client == *name) {
+            Some(client) => client.clone(),
+            None => {
+                clients.push(name.into());
+                clients.last()?.clone()
+            }
+        };
+        let id = reader.optional()?;
+        let body = bytes.slice_ref(reader.body()?);
+        messages.push(Stored { seq: first.checked_add(place)?, time_ms, kept_ms, client, id, body });
     }
     reader.end(messages)
+}
+
+/// Names that are looked through for one that is known.
+const SHARED_CLIENTS: usize = 8;
+
+/// Where a chunk stands: the value of an index.
+pub fn encode_place(file: FileId, chunk: &Chunk) -> Vec<u8> {
+    let mut out = vec![PLACE_VERSION];
+    let (kind, number) = match file {
+        FileId::Journal(number) => (1, number),
+        FileId::Segment(number) => (2, number),
+    };
+    out.put_u8(kind);
+    out.put_u64_le(number);
+    out.put_u64_le(chunk.at);
+    out.put_u32_le(chunk.bytes);
+    out.put_u64_le(chunk.last_seq);
+    out.put_u64_le(chunk.oldest_kept_ms);
+    out.put_u64_le(chunk.newest_kept_ms);
+    out.put_u8(u8::from(chunk.has_ids));
+    out
+}
+
+/// Reads it; none where it is not one. A chunk itself, as it was stored before, is none either.
+pub fn decode_place(room: u64, first_seq: u64, bytes: &[u8]) -> Option<(Place, Chunk)> {
+    let mut reader = Reader(bytes);
+    if reader.u8()? != PLACE_VERSION {
+        return None;
+    }
+    let (kind, number) = (reader.u8()?, reader.u64()?);
+    let file = match kind {
+        1 => FileId::Journal(number),
+        2 => FileId::Segment(number),
+        _ => return None,
+    };
+    let (at, bytes) = (reader.u64()?, reader.u32()?);
+    let (last_seq, oldest_kept_ms, newest_kept_ms) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let has_ids = reader.u8()? != 0;
+    let chunk = Chunk { room, first_seq, last_seq, oldest_kept_ms, newest_kept_ms, has_ids, at, bytes };
+    reader.end((Place { file, at, bytes }, chunk))
+}
+
+/// Whether an index's value says where a chunk stands, and is not the chunk.
+pub fn is_place(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&PLACE_VERSION)
 }
 
 impl RoomRecord {
@@ -429,31 +615,63 @@ mod tests {
             kept_ms: 5,
             ops: vec![
                 Op::Room { room: 1, name: "단톡".into(), topic: "".into(), time_ms: 3 },
-                Op::Join { room: 1, client: "alice".into() },
                 Op::Message { room: 1, message: stored(1, Some("x")) },
+                Op::Message { room: 1, message: stored(2, None) },
+                Op::Message { room: 2, message: stored(7, None) },
+                Op::Join { room: 1, client: "alice".into() },
                 Op::Cursor { room: 1, client: "alice".into(), seq: 1 },
                 Op::Leave { room: 1, client: "alice".into() },
                 Op::Nick { client: "alice".into(), nick: "Al".into() },
             ],
         };
         let mut bytes = Vec::new();
-        commit.encode(&mut bytes);
-        assert_eq!(Commit::decode(&bytes), Some(commit));
+        let chunks = commit.encode(&mut bytes);
+        let bytes = Bytes::from(bytes);
+        assert_eq!(Commit::decode(&bytes), Some((commit, chunks.clone())));
         for short in 0..bytes.len() {
-            assert_eq!(Commit::decode(&bytes[..short]), None);
+            assert_eq!(Commit::decode(&bytes.slice(..short)), None);
+        }
+        let first: Vec<(u64, u64, u64)> =
+            chunks.iter().map(|chunk| (chunk.room, chunk.first_seq, chunk.last_seq)).collect();
+        assert_eq!(first, [(1, 1, 2), (2, 7, 7)]);
+        for chunk in chunks {
+            let at = chunk.at as usize;
+            let alone = decode_chunk(&bytes.slice(at..at + chunk.bytes as usize)).unwrap();
+            assert_eq!((alone[0].seq, chunk.has_ids), (chunk.first_seq, chunk.room == 1));
+            let place = encode_place(FileId::Segment(3), &chunk);
+            let (found, again) = decode_place(chunk.room, chunk.first_seq, &place).unwrap();
+            assert_eq!((found.file, found.at, found.bytes, again), (FileId::Segment(3), chunk.at, chunk.bytes, chunk));
         }
     }
 
     #[test]
     fn a_chunk_comes_back_and_no_flipped_bit_does() {
         let chunk = vec![stored(7, None), stored(8, Some("x"))];
-        let bytes = encode_chunk(&chunk);
-        assert_eq!(decode_chunk(&bytes).as_ref(), Some(&chunk));
+        let mut bytes = Vec::new();
+        encode_chunk(1, chunk.iter(), &mut bytes);
+        assert_eq!(decode_chunk(&bytes.clone().into()).as_ref(), Some(&chunk));
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode_chunk(&flipped), None);
+            assert_eq!(decode_chunk(&flipped.into()), None);
         }
+    }
+
+    #[test]
+    fn a_commit_of_the_first_release_is_read() {
+        // Ops: a message "hi" of alice's in room 1, and nothing else.
+        let mut bytes = vec![1];
+        bytes.put_u64_le(5);
+        bytes.put_u32_le(1);
+        bytes.put_u8(5);
+        for number in [1, 9, 11] {
+            bytes.put_u64_le(number);
+        }
+        put_text(&mut bytes, "alice/phone");
+        put_text(&mut bytes, "x");
+        put_body(&mut bytes, b"\0hi\xff");
+        let message = Op::Message { room: 1, message: stored(9, Some("x")) };
+        assert_eq!(Commit::decode(&bytes.into()), Some((Commit { kept_ms: 5, ops: vec![message] }, Vec::new())));
     }
 
     #[test]

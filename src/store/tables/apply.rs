@@ -5,9 +5,22 @@ use std::sync::Arc;
 
 use super::Tables;
 use crate::error::Error;
-use crate::limits::SLED_VALUE_MAX_BYTES;
+use crate::limits::CHUNK_IN_PLACE_MIN_BYTES;
+use crate::store::journal::Spot;
 use crate::store::key;
-use crate::store::record::{self, Commit, Last, Op, RoomRecord, Stored};
+use crate::store::record::{self, Chunk, Commit, Last, Op, RoomRecord, Stored};
+use crate::store::segments::FileId;
+
+/// A durable commit, and where it stands.
+#[derive(Clone, Debug)]
+pub struct Journaled {
+    /// The commit.
+    pub commit: Arc<Commit>,
+    /// The chunks that it was written as, from `spot` on; none from the first release.
+    pub chunks: Vec<Chunk>,
+    /// Where its payload stands.
+    pub spot: Spot,
+}
 
 /// Bytes and records in one batch: bound the memory that sled takes for it. It frees what it replaces only behind a batch.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -63,8 +76,9 @@ impl Tables {
     ///
     /// # Errors
     /// As [`apply`](Tables::apply).
-    pub fn replay(&self, commits: &[Arc<Commit>]) -> Result<(), Error> {
-        let mut rooms: Vec<u64> = messages(commits).map(|(room, _)| room).collect();
+    pub fn replay(&self, commits: &[Journaled]) -> Result<(), Error> {
+        let mut rooms: Vec<u64> =
+            commits.iter().flat_map(|journaled| journaled.commit.messages()).map(|(room, _)| room).collect();
         rooms.sort_unstable();
         rooms.dedup();
         for room in rooms {
@@ -73,14 +87,15 @@ impl Tables {
         self.apply(commits)
     }
 
-    /// Applies commits, each room's messages in as few values as they fit in. Durable only after [`checkpoint`](Tables::checkpoint).
+    /// Applies commits: large chunks stay where they are in the journal, the others are gathered by room into a segment. Durable only
+    /// after [`checkpoint`](Tables::checkpoint).
     ///
     /// # Errors
     /// What sled says; [`Error::Damaged`] where a room's messages do not follow each other.
-    pub fn apply(&self, commits: &[Arc<Commit>]) -> Result<(), Error> {
-        let ops = || commits.iter().flat_map(|commit| &commit.ops);
+    pub fn apply(&self, commits: &[Journaled]) -> Result<(), Error> {
+        let ops = || commits.iter().flat_map(|journaled| &journaled.commit.ops);
         // Messages first: a room's last seq never says more than is there.
-        let lasts = self.apply_messages(ops())?;
+        let lasts = self.apply_messages(commits)?;
         self.write_rest(ops(), &lasts).map_err(self.failed("write"))
     }
 
@@ -127,16 +142,21 @@ impl Tables {
     }
 
     /// Returns how far the rooms are then.
-    fn apply_messages<'a>(&self, ops: impl Iterator<Item = &'a Op>) -> Result<Vec<(u64, Last)>, Error> {
-        let mut by_room: BTreeMap<u64, Vec<Stored>> = BTreeMap::new();
-        for op in ops {
-            if let Op::Message { room, message } = op {
-                by_room.entry(*room).or_default().push(message.clone());
+    fn apply_messages(&self, commits: &[Journaled]) -> Result<Vec<(u64, Last)>, Error> {
+        let mut by_room: BTreeMap<u64, OfRoom<'_>> = BTreeMap::new();
+        for Journaled { commit, chunks, spot } in commits {
+            for (room, message) in commit.messages() {
+                by_room.entry(room).or_default().messages.push(message);
+            }
+            for chunk in chunks.iter().filter(|chunk| chunk.bytes >= CHUNK_IN_PLACE_MIN_BYTES) {
+                let in_file = Chunk { at: spot.at + chunk.at, ..*chunk };
+                by_room.entry(chunk.room).or_default().in_place.push((spot.file, in_file));
             }
         }
         let mut lasts = Vec::new();
-        let mut batch = Batch::of(&self.messages);
-        for (room, mut messages) in by_room {
+        let (mut gathered, mut bytes) = (Vec::new(), Vec::new());
+        let mut index = Vec::new();
+        for (room, OfRoom { mut messages, in_place }) in by_room {
             let mut last = self.last().get(&room).copied().unwrap_or_default();
             messages.retain(|message| message.seq > last.seq);
             let Some(newest) = messages.last() else { continue };
@@ -145,43 +165,46 @@ impl Tables {
                     self.damaged(format!("room {room} has {} as its last seq, {} is to follow", last.seq, newest.seq))
                 );
             }
-            last = Last { seq: newest.seq, time_ms: newest.time_ms, floor: last.floor };
-            for chunk in chunks(&messages) {
-                let first = chunk.first().map_or(0, |message| message.seq);
-                let bytes = record::encode_chunk(chunk);
-                for (part, value) in (0u32..).zip(bytes.chunks(SLED_VALUE_MAX_BYTES)) {
-                    let key = key::chunk(room, first, part);
-                    batch.insert(&key, value).map_err(self.failed("write messages"))?;
+            let mut rest = messages.as_slice();
+            let mut gather = |messages: &[&Stored]| {
+                for group in record::groups(messages, |message| message) {
+                    gathered.push(record::encode_chunk(room, group.iter().copied(), &mut bytes));
                 }
+            };
+            for (file, chunk) in in_place.into_iter().filter(|(_, chunk)| chunk.first_seq > last.seq) {
+                let (before, from) = rest.split_at(rest.partition_point(|message| message.seq < chunk.first_seq));
+                gather(before);
+                index.push((file, chunk));
+                rest = from.split_at(from.partition_point(|message| message.seq <= chunk.last_seq)).1;
             }
+            gather(rest);
+            last = Last { seq: newest.seq, time_ms: newest.time_ms, floor: last.floor };
             lasts.push((room, last));
         }
-        batch.apply().map_err(self.failed("write messages"))?;
+        if !gathered.is_empty() {
+            // Durable before the index leads to it: the index may be on the disk before its checkpoint.
+            let (file, base) = self.segments.append(&bytes)?;
+            index.extend(gathered.into_iter().map(|chunk| (file, Chunk { at: base + chunk.at, ..chunk })));
+        }
+        self.index(&index)?;
         self.last().extend(lasts.iter().copied());
         Ok(lasts)
     }
+
+    fn index(&self, chunks: &[(FileId, Chunk)]) -> Result<(), Error> {
+        let mut batch = Batch::of(&self.messages);
+        for (file, chunk) in chunks {
+            let key = key::chunk(chunk.room, chunk.first_seq, 0);
+            batch.insert(&key, &record::encode_place(*file, chunk)).map_err(self.failed("write messages"))?;
+            *self.references().entry(*file).or_default() += 1;
+        }
+        batch.apply().map_err(self.failed("write messages"))
+    }
 }
 
-fn messages(commits: &[Arc<Commit>]) -> impl Iterator<Item = (u64, &Stored)> {
-    commits.iter().flat_map(|commit| &commit.ops).filter_map(|op| match op {
-        Op::Message { room, message } => Some((*room, message)),
-        _ => None,
-    })
-}
-
-/// Cuts messages into chunks of about one value each.
-fn chunks(messages: &[Stored]) -> impl Iterator<Item = &[Stored]> {
-    let mut rest = messages;
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fits = rest.iter().take_while(|message| {
-            // The numbers and lengths of a message take 24 bytes.
-            bytes += 24 + message.client.len() + message.id.as_deref().map_or(0, str::len) + message.body.len();
-            bytes + 32 <= SLED_VALUE_MAX_BYTES
-        });
-        let count = fits.count().max(1).min(rest.len());
-        let (chunk, after) = rest.split_at_checked(count)?;
-        rest = after;
-        (!chunk.is_empty()).then_some(chunk)
-    })
+/// What commits have for one room, in order.
+#[derive(Default)]
+struct OfRoom<'a> {
+    messages: Vec<&'a Stored>,
+    in_place: Vec<(FileId, Chunk)>,
 }

@@ -1,4 +1,5 @@
-//! sled: where the messages live, are found and expire. Nothing outside this directory names it.
+//! sled: where rooms, members, cursors and ids live, and where it says in which [file](mod@super::segments) a message stands. Nothing
+//! outside this directory names it.
 //!
 //! One thread writes here (the mover, or the start). Everything is written such that doing it again, as a start does with what
 //! the journal holds past the last checkpoint, ends the same.
@@ -12,7 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::journal::sync_dir;
+pub use apply::Journaled;
+
 use super::record::{self, Last, RoomRecord, Stored};
+use super::segments::{FileId, Segments};
 use super::{RoomState, State, key, syscalls};
 use crate::clock::Reading;
 use crate::error::Error;
@@ -37,12 +41,16 @@ pub struct Tables {
     meta: sled::Tree,
     /// The tree `lasts`, in memory.
     last: Mutex<HashMap<u64, Last>>,
+    /// Where the tree `messages` leads.
+    segments: Segments,
+    /// How many chunks of a file it leads to.
+    references: Mutex<HashMap<FileId, u64>>,
 }
 
 /// A tree, to look at [each](Tables::each) of its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tree {
-    /// The parts of chunks of messages.
+    /// Where chunks of messages stand; from the first release, the parts of chunks.
     Messages,
     /// How far each room is.
     Lasts,
@@ -82,7 +90,7 @@ impl Tables {
             _ => {}
         }
         std::fs::create_dir(&new).map_err(Error::io("create the directory", &new))?;
-        let tables = Tables::open(&new)?;
+        let tables = Tables::open(&new, Segments::of(&new))?;
         tables.checkpoint(0, &Reading::default()).inspect_err(|_| tables.abandon())?;
         drop(tables); // sled keeps paths, so it is opened anew under the other name.
         std::fs::rename(&new, dir).map_err(Error::io("give its name to the store", &new))?;
@@ -93,7 +101,7 @@ impl Tables {
     ///
     /// # Errors
     /// What sled or the system says.
-    pub fn open(dir: &Path) -> Result<Tables, Error> {
+    pub fn open(dir: &Path, segments: Segments) -> Result<Tables, Error> {
         // A snapshot that a kill left half made keeps sled from opening; sled makes another.
         for entry in std::fs::read_dir(dir).map_err(Error::io("list the store", dir))? {
             let path = entry.map_err(Error::io("list the store", dir))?.path();
@@ -133,6 +141,8 @@ impl Tables {
             nicks: tree("nicks")?,
             meta: tree("meta")?,
             last: Mutex::default(),
+            segments,
+            references: Mutex::default(),
             db,
         })
     }
@@ -147,6 +157,39 @@ impl Tables {
 
     fn last(&self) -> MutexGuard<'_, HashMap<u64, Last>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn references(&self) -> MutexGuard<'_, HashMap<FileId, u64>> {
+        self.references.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files that messages stand in.
+    pub fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// Counts how many chunks of which file are wanted, which [`is_wanted`](Tables::is_wanted) relies on.
+    ///
+    /// # Errors
+    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    pub fn count_references(&self) -> Result<(), Error> {
+        let mut counted: HashMap<FileId, u64> = HashMap::new();
+        for entry in &self.messages {
+            let (key, value) = entry.map_err(self.failed("read where messages stand"))?;
+            if !record::is_place(&value) {
+                continue; // A chunk itself, from the first release.
+            }
+            let parsed = key::parse_chunk(&key).and_then(|(room, first, _)| record::decode_place(room, first, &value));
+            let (place, _) = parsed.ok_or_else(|| self.damaged("where messages stand"))?;
+            *counted.entry(place.file).or_default() += 1;
+        }
+        *self.references() = counted;
+        Ok(())
+    }
+
+    /// Whether messages stand in this file that have not expired.
+    pub fn is_wanted(&self, file: FileId) -> bool {
+        self.references().contains_key(&file)
     }
 
     /// How far the journal was covered at the last checkpoint, and the kept clock then.
@@ -276,32 +319,48 @@ impl Tables {
     /// The chunk that holds `seq`, or else the next one; none where no such message is stored.
     ///
     /// # Errors
-    /// What sled says; [`Error::Damaged`] where the chunk is not whole.
+    /// What sled or the system says; [`Error::Damaged`] where the chunk is not whole.
     pub fn chunk_at(&self, room: u64, seq: u64) -> Result<Option<Vec<Stored>>, Error> {
         let failed = || self.failed("read messages");
         let before = self.messages.range(key::chunk(room, 0, 0)..=key::chunk(room, seq, u32::MAX)).next_back();
-        if let Some((key, _)) = before.transpose().map_err(failed())? {
-            let messages = self.chunk(room, &key)?;
-            if messages.last().is_some_and(|newest| newest.seq >= seq) {
-                return Ok(Some(messages));
+        if let Some((key, value)) = before.transpose().map_err(failed())? {
+            let first = key::parse_chunk(&key).map_or(0, |(_, first, _)| first);
+            let ends_before = record::decode_place(room, first, &value).is_some_and(|(_, chunk)| chunk.last_seq < seq);
+            if !ends_before {
+                let messages = self.chunk(room, &key, &value)?;
+                if messages.last().is_some_and(|newest| newest.seq >= seq) {
+                    return Ok(Some(messages));
+                }
             }
         }
-        let after = self.messages.range(key::chunk(room, seq, 0)..=key::chunk(room, u64::MAX, u32::MAX)).next();
-        match after.transpose().map_err(failed())? {
-            Some((key, _)) => self.chunk(room, &key).map(Some),
+        match self.next_key(room, seq)? {
+            Some((key, value)) => self.chunk(room, &key, &value).map(Some),
             None => Ok(None),
         }
     }
 
-    /// The chunk that one of its keys belongs to.
-    fn chunk(&self, room: u64, key: &[u8]) -> Result<Vec<Stored>, Error> {
+    /// The first record of a room's messages from `seq` on.
+    fn next_key(&self, room: u64, seq: u64) -> Result<Option<(sled::IVec, sled::IVec)>, Error> {
+        let after = self.messages.range(key::chunk(room, seq, 0)..=key::chunk(room, u64::MAX, u32::MAX)).next();
+        after.transpose().map_err(self.failed("read messages"))
+    }
+
+    /// The chunk that a record leads to, or that it is a part of.
+    fn chunk(&self, room: u64, key: &[u8], value: &[u8]) -> Result<Vec<Stored>, Error> {
         let damaged = || self.damaged("a key of the messages");
         let (_, first, _) = key::parse_chunk(key).ok_or_else(damaged)?;
-        let mut bytes = Vec::new();
-        for entry in self.messages.range(key::chunk(room, first, 0)..=key::chunk(room, first, u32::MAX)) {
-            let (_, value) = entry.map_err(self.failed("read messages"))?;
-            bytes.extend_from_slice(&value);
-        }
+        let bytes = if record::is_place(value) {
+            let place = record::decode_place(room, first, value);
+            let (place, _) = place.ok_or_else(|| self.damaged("where messages stand"))?;
+            self.segments.read(&place)?
+        } else {
+            let mut bytes = Vec::new();
+            for entry in self.messages.range(key::chunk(room, first, 0)..=key::chunk(room, first, u32::MAX)) {
+                let (_, value) = entry.map_err(self.failed("read messages"))?;
+                bytes.extend_from_slice(&value);
+            }
+            bytes.into()
+        };
         let messages =
             record::decode_chunk(&bytes).filter(|chunk| chunk.first().is_some_and(|oldest| oldest.seq == first));
         messages
@@ -312,32 +371,59 @@ impl Tables {
     /// `gone` is told of each seq up to which messages go, before they do.
     ///
     /// # Errors
-    /// What sled says; [`Error::Damaged`] where a chunk is not whole.
+    /// What sled or the system says; [`Error::Damaged`] where a chunk that must be looked into is not whole.
     pub fn drop_before(&self, room: u64, cutoff_ms: u64, steps: usize, gone: impl Fn(u64)) -> Result<Expired, Error> {
         for _ in 0..steps {
-            let Some(chunk) = self.chunk_at(room, 0)? else { return Ok(Expired::Empty) };
-            let expired = chunk.partition_point(|message| message.kept_ms < cutoff_ms);
-            if let Some(newest) = expired.checked_sub(1).and_then(|place| chunk.get(place)) {
-                gone(newest.seq);
-            }
-            let (Some(oldest), Some(newest)) = (chunk.first(), chunk.last()) else { return Ok(Expired::Empty) };
-            if expired < chunk.len() {
-                return Ok(Expired::Until(newest.kept_ms));
-            }
+            let Some((key, value)) = self.next_key(room, 0)? else { return Ok(Expired::Empty) };
+            let first = key::parse_chunk(&key).ok_or_else(|| self.damaged("a key of the messages"))?.1;
+            let place = record::decode_place(room, first, &value);
+            // Without ids there is nothing to be looked up in a chunk that goes as a whole.
+            let (newest_seq, whole) = match &place {
+                Some((_, chunk)) if chunk.newest_kept_ms < cutoff_ms && !chunk.has_ids => (chunk.last_seq, Vec::new()),
+                Some((_, chunk)) if chunk.oldest_kept_ms >= cutoff_ms => {
+                    return Ok(Expired::Until(chunk.newest_kept_ms));
+                }
+                _ => {
+                    let chunk = self.chunk(room, &key, &value)?;
+                    let expired = chunk.partition_point(|message| message.kept_ms < cutoff_ms);
+                    let Some(newest) = chunk.last() else { return Ok(Expired::Empty) };
+                    if expired < chunk.len() {
+                        if let Some(oldest) = expired.checked_sub(1).and_then(|place| chunk.get(place)) {
+                            gone(oldest.seq);
+                        }
+                        return Ok(Expired::Until(newest.kept_ms));
+                    }
+                    (newest.seq, chunk)
+                }
+            };
+            gone(newest_seq);
             // The floor first: it must not be found without it.
             let mut last = self.last().get(&room).copied().unwrap_or_default();
-            last.floor = last.floor.max(newest.seq);
+            last.floor = last.floor.max(newest_seq);
             self.lasts.insert(key::room(room), last.encode()).map_err(self.failed("write the room"))?;
             self.last().insert(room, last);
-            let range = key::chunk(room, oldest.seq, 0)..=key::chunk(room, oldest.seq, u32::MAX);
+            let range = key::chunk(room, first, 0)..=key::chunk(room, first, u32::MAX);
             let mut batch = sled::Batch::default();
             for entry in self.messages.range(range) {
                 batch.remove(entry.map_err(self.failed("read messages"))?.0);
             }
             self.messages.apply_batch(batch).map_err(self.failed("drop messages"))?;
-            self.drop_ids(room, &chunk)?;
+            if let Some((place, _)) = place {
+                self.let_go(place.file);
+            }
+            self.drop_ids(room, &whole)?;
         }
         Ok(Expired::More)
+    }
+
+    fn let_go(&self, file: FileId) {
+        let mut references = self.references();
+        if let Some(count) = references.get_mut(&file) {
+            *count -= 1;
+            if *count == 0 {
+                references.remove(&file);
+            }
+        }
     }
 
     fn drop_ids(&self, room: u64, chunk: &[Stored]) -> Result<(), Error> {
@@ -384,10 +470,16 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
+    use super::super::journal::Spot;
     use super::super::record::{Commit, Op};
     use super::*;
 
-    fn commit(seqs: std::ops::RangeInclusive<u64>) -> Arc<Commit> {
+    fn opened(dir: &Path) -> Tables {
+        std::fs::create_dir(dir.join("segments")).unwrap();
+        Tables::open(&dir.join("sled"), Segments::of(dir)).unwrap()
+    }
+
+    fn commit(seqs: std::ops::RangeInclusive<u64>) -> Journaled {
         let message = |seq| Op::Message {
             room: 1,
             message: Stored {
@@ -399,7 +491,8 @@ mod tests {
                 body: vec![seq as u8; 10].into(),
             },
         };
-        Arc::new(Commit { kept_ms: 1, ops: seqs.map(message).collect() })
+        let commit = Arc::new(Commit { kept_ms: 1, ops: seqs.map(message).collect() });
+        Journaled { commit, chunks: Vec::new(), spot: Spot { file: FileId::Journal(1), at: 0 } }
     }
 
     fn chunks_of_room(tables: &Tables) -> Vec<Vec<u64>> {
@@ -415,7 +508,8 @@ mod tests {
     #[test]
     fn a_replay_drops_what_a_kill_left_of_a_batch() {
         let dir = tempfile::tempdir().unwrap();
-        let tables = Tables::open(dir.path()).unwrap();
+        std::fs::create_dir(dir.path().join("sled")).unwrap();
+        let tables = opened(dir.path());
         tables.apply(&[commit(1..=5)]).unwrap();
         let before = tables.lasts.get(key::room(1)).unwrap().unwrap();
         tables.apply(&[commit(6..=7)]).unwrap();
@@ -429,9 +523,52 @@ mod tests {
     }
 
     #[test]
+    fn chunks_of_the_first_release_are_read_and_expire() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("sled")).unwrap();
+        let tables = opened(dir.path());
+        // Two chunks in the tree itself, the first of them in parts.
+        for (first, last) in [(1, 5), (6, 7)] {
+            let journaled = commit(first..=last);
+            let messages: Vec<&Stored> = journaled.commit.messages().map(|(_, message)| message).collect();
+            let mut bytes = Vec::new();
+            record::encode_chunk(1, messages.iter().copied(), &mut bytes);
+            for (part, value) in (0u32..).zip(bytes.chunks(100)) {
+                tables.messages.insert(key::chunk(1, first, part), value).unwrap();
+            }
+        }
+        tables.last().insert(1, Last { seq: 7, time_ms: 7, floor: 0 });
+        tables.apply(&[commit(8..=9)]).unwrap();
+        tables.count_references().unwrap();
+        assert_eq!(chunks_of_room(&tables), [vec![1, 2, 3, 4, 5], vec![6, 7], vec![8, 9]]);
+        assert_eq!(tables.drop_before(1, 8, 9, |_| {}).unwrap(), Expired::Until(9));
+        assert_eq!(chunks_of_room(&tables), [vec![8, 9]]);
+        assert_eq!(tables.messages.len(), 1);
+    }
+
+    #[test]
+    fn a_file_is_wanted_as_long_as_a_chunk_in_it_is_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("sled")).unwrap();
+        let tables = opened(dir.path());
+        tables.apply(&[commit(1..=5)]).unwrap();
+        tables.apply(&[commit(6..=9)]).unwrap();
+        let segment = FileId::Segment(1);
+        for dropped in [Expired::Until(9), Expired::Empty] {
+            assert!(tables.is_wanted(segment));
+            tables.count_references().unwrap();
+            assert!(tables.is_wanted(segment));
+            let cutoff_ms = if dropped == Expired::Empty { 10 } else { 6 };
+            assert_eq!(tables.drop_before(1, cutoff_ms, 9, |_| {}).unwrap(), dropped);
+        }
+        assert!(!tables.is_wanted(segment));
+    }
+
+    #[test]
     fn only_whole_chunks_go_and_only_when_all_of_them_is_old() {
         let dir = tempfile::tempdir().unwrap();
-        let tables = Tables::open(dir.path()).unwrap();
+        std::fs::create_dir(dir.path().join("sled")).unwrap();
+        let tables = opened(dir.path());
         tables.apply(&[commit(1..=5)]).unwrap();
         tables.apply(&[commit(6..=9)]).unwrap();
         let gone = std::cell::Cell::new(0);

@@ -1,0 +1,173 @@
+//! Where messages stand: chunks in files that are only ever appended to, and removed when nothing in them is wanted any more.
+//!
+//! A chunk that a commit has written in one piece, and that is worth it, stays where it is [in the journal](mod@super::journal). Others
+//! are gathered by room and written once more, into segments: `segments/<number>.segment`, 16 hex digits. Both are the
+//! [same bytes](super::record::encode_chunk), with their own checksum; sled [has the index](mod@super::tables). A chunk is durable
+//! before the index knows of it, and the index forgets it, durably, before its file goes.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::journal::{self, sync_dir};
+use crate::error::Error;
+use crate::limits::{OPEN_FILES_MAX, SEGMENT_BYTES};
+
+/// A file that has chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FileId {
+    /// Of the journal.
+    Journal(u64),
+    /// A segment.
+    Segment(u64),
+}
+
+/// Where a chunk stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// In this file.
+    pub file: FileId,
+    /// It begins here.
+    pub at: u64,
+    /// It is so long.
+    pub bytes: u32,
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+struct Current {
+    number: u64,
+    file: File,
+    path: PathBuf,
+    at: u64,
+}
+
+/// The files, to read from and to append to.
+#[derive(Debug)]
+pub struct Segments {
+    dir: PathBuf,
+    journal_dir: PathBuf,
+    open: Mutex<HashMap<FileId, Arc<File>>>,
+    current: Mutex<Option<Current>>,
+    retired: Mutex<Vec<FileId>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics between two changes that belong together.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Segments {
+    /// Those of a data directory. Nothing is looked at yet, and nothing made.
+    pub fn of(data_dir: &Path) -> Segments {
+        Segments {
+            dir: data_dir.join("segments"),
+            journal_dir: data_dir.join("journal"),
+            open: Mutex::default(),
+            current: Mutex::default(),
+            retired: Mutex::default(),
+        }
+    }
+
+    /// A file's path.
+    pub fn path(&self, file: FileId) -> PathBuf {
+        match file {
+            FileId::Journal(number) => journal::path_of(&self.journal_dir, number),
+            FileId::Segment(number) => self.dir.join(format!("{number:016x}.segment")),
+        }
+    }
+
+    /// The segments that are there, in order; none where their directory is not.
+    ///
+    /// # Errors
+    /// What the system says, with the directory's name.
+    pub fn numbers(&self) -> Result<Vec<u64>, Error> {
+        if !self.dir.exists() {
+            return Ok(Vec::new());
+        }
+        journal::numbered(&self.dir, ".segment")
+    }
+
+    /// Appends chunks and makes them durable. Returns the file, and where in it they begin.
+    ///
+    /// # Errors
+    /// What the system says, with the file's name; nothing may be written any more then.
+    pub fn append(&self, chunks: &[u8]) -> Result<(FileId, u64), Error> {
+        let mut guard = lock(&self.current);
+        if let Some(full) = guard.take_if(|current| current.at >= SEGMENT_BYTES) {
+            lock(&self.retired).push(FileId::Segment(full.number));
+        }
+        let current = match guard.take() {
+            Some(current) => guard.insert(current),
+            None => guard.insert(self.begin()?),
+        };
+        current.file.write_all(chunks).map_err(Error::io("write the segment", &current.path))?;
+        current.file.sync_data().map_err(Error::io("sync the segment", &current.path))?;
+        let at = current.at;
+        current.at += chunks.len() as u64;
+        Ok((FileId::Segment(current.number), at))
+    }
+
+    /// Makes a new segment, and its name durable.
+    fn begin(&self) -> Result<Current, Error> {
+        let number = self.numbers()?.last().map_or(1, |last| last + 1);
+        let path = self.path(FileId::Segment(number));
+        let opened = OpenOptions::new().write(true).create_new(true).open(&path);
+        let file = opened.map_err(Error::io("create the segment", &path))?;
+        sync_dir(&self.dir)?;
+        Ok(Current { number, file, path, at: 0 })
+    }
+
+    /// Takes the segments that have become full.
+    pub fn retired(&self) -> Vec<FileId> {
+        std::mem::take(&mut lock(&self.retired))
+    }
+
+    /// A chunk's bytes, unchecked.
+    ///
+    /// # Errors
+    /// What the system says, with the file's name.
+    pub fn read(&self, place: &Place) -> Result<Bytes, Error> {
+        let mut bytes = vec![0; place.bytes as usize];
+        let file = self.file(place.file)?;
+        let read = file.read_exact_at(&mut bytes, place.at);
+        read.map_err(|error| Error::io("read messages from", &self.path(place.file))(error))?;
+        Ok(bytes.into())
+    }
+
+    fn file(&self, id: FileId) -> Result<Arc<File>, Error> {
+        if let Some(file) = lock(&self.open).get(&id) {
+            return Ok(file.clone());
+        }
+        let path = self.path(id);
+        let file = Arc::new(File::open(&path).map_err(Error::io("open", &path))?);
+        let mut open = lock(&self.open);
+        if open.len() >= OPEN_FILES_MAX
+            && let Some(any) = open.keys().next().copied()
+        {
+            open.remove(&any);
+        }
+        open.insert(id, file.clone());
+        Ok(file)
+    }
+
+    /// Removes a file of which nothing is wanted any more. Where it comes back, a start removes it again.
+    ///
+    /// # Errors
+    /// What the system says, with the file's name.
+    pub fn remove(&self, file: FileId) -> Result<(), Error> {
+        lock(&self.open).remove(&file);
+        let path = self.path(file);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove the file", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
