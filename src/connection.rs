@@ -1,6 +1,6 @@
 //! A socket: which framing, its buffers, its deadlines. Hides the framing from the session.
 //!
-//! One task a connection. Writes are handed to the committer as they come, so that pipelined ones share a commit; any
+//! One task a connection. Writes are handed to the committer as they come, those that came together at once; any
 //! other command waits until those before it are answered. So the answers come in the order of the requests, as if each had
 //! been carried out before the next was read. A peer that does not read its answers is not read from either.
 
@@ -17,9 +17,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::codec::Decoder;
 
-use crate::committer;
+use crate::committer::{self, Write};
 use crate::hub::Hub;
-use crate::limits::{OUTPUT_HIGH_WATER_BYTES, PIPELINE_MAX_REQUESTS};
+use crate::limits::{BATCH_MAX_BYTES, OUTPUT_HIGH_WATER_BYTES, PIPELINE_MAX_REQUESTS};
 use crate::protocol::frame::{self, RequestDecoder, ServerFrame};
 use crate::protocol::line::{self, LineDecoder};
 use crate::protocol::{Command, ErrorCode, Incoming, Item, Refusal, Reply, Tag};
@@ -147,8 +147,13 @@ struct Connection {
     hub: Arc<Hub>,
     session: Session,
     pace: Pace,
-    /// Requests with the committer, oldest first.
-    pending: VecDeque<(Tag, oneshot::Receiver<Reply>)>,
+    /// Writes of one client that go to the committer together, and their tags.
+    batch: (Vec<Tag>, Vec<Write>),
+    batch_bytes: usize,
+    /// Batches with the committer, oldest first.
+    pending: VecDeque<(Vec<Tag>, oneshot::Receiver<Vec<Reply>>)>,
+    /// Requests in them.
+    waiting: usize,
     /// What waits until they are answered.
     held: Option<Incoming>,
     /// There were as many as may be, so that the input may hold more.
@@ -189,7 +194,10 @@ pub async fn serve(stream: TcpStream, hub: Arc<Hub>, stop: watch::Receiver<bool>
         session: Session::new(hub.clone()),
         pace: Pace::new(hub.limits.requests_per_second),
         hub,
+        batch: Default::default(),
+        batch_bytes: 0,
         pending: VecDeque::new(),
+        waiting: 0,
         held: None,
         full: false,
         ended: false,
@@ -283,12 +291,11 @@ impl Connection {
             if self.pending.is_empty() && self.held.is_none() && (self.closing || self.ended) {
                 return Ok(());
             }
-            let can_read =
-                !self.ended && !self.closing && self.held.is_none() && self.pending.len() < PIPELINE_MAX_REQUESTS;
+            let can_read = !self.ended && !self.closing && self.held.is_none() && self.waiting < PIPELINE_MAX_REQUESTS;
             self.input.reserve(if can_read { READ_BYTES } else { 0 });
             tokio::select! {
                 biased;
-                reply = next_answer(&mut self.pending) => self.answer(reply),
+                replies = next_answer(&mut self.pending) => self.answer(replies),
                 read = self.socket.read_buf(&mut self.input), if can_read => self.ended = read? == 0,
                 () = waker.changed() => {}
                 () = sleep_until(deadline), if !self.session.is_known() => self.too_late(),
@@ -303,7 +310,7 @@ impl Connection {
 
     /// Carries out what the input holds, as far as it can go on now.
     async fn take_requests(&mut self) -> io::Result<()> {
-        while !self.closing && self.pending.len() < PIPELINE_MAX_REQUESTS {
+        while !self.closing && self.waiting + self.batch.0.len() < PIPELINE_MAX_REQUESTS {
             let incoming = match self.held.take() {
                 Some(incoming) => incoming,
                 None => match self.requests.next(&mut self.input)? {
@@ -312,6 +319,7 @@ impl Connection {
                 },
             };
             let Some(incoming) = self.start(incoming).await else { continue };
+            self.submit().await;
             if !self.pending.is_empty() {
                 self.held = Some(incoming);
                 break;
@@ -321,11 +329,12 @@ impl Connection {
                 self.output.flush().await?;
             }
         }
-        self.full = self.pending.len() >= PIPELINE_MAX_REQUESTS;
+        self.submit().await;
+        self.full = self.waiting >= PIPELINE_MAX_REQUESTS;
         Ok(())
     }
 
-    /// Hands a write to the committer; gives back anything else.
+    /// Takes a write into the batch; gives back anything else.
     async fn start(&mut self, incoming: Incoming) -> Option<Incoming> {
         let Incoming::Request { tag, command } = incoming else { return Some(incoming) };
         if !self.pace.take() {
@@ -333,13 +342,29 @@ impl Connection {
             return Some(Incoming::Refused { tag, refusal });
         }
         match self.session.action(command) {
-            Action::Write(client, write) => {
-                let answered = self.hub.committer.submit(client, write).await;
-                self.pending.push_back((tag, answered));
+            Action::Write(write) => {
+                self.batch_bytes += write.bytes();
+                self.batch.0.push(tag);
+                self.batch.1.push(write);
+                if self.batch_bytes >= BATCH_MAX_BYTES {
+                    self.submit().await;
+                }
                 None
             }
             Action::Run(command) => Some(Incoming::Request { tag, command }),
             Action::Refuse(refusal) => Some(Incoming::Refused { tag, refusal }),
+        }
+    }
+
+    /// Hands the batch to the committer.
+    async fn submit(&mut self) {
+        let (tags, writes) = std::mem::take(&mut self.batch);
+        // Nobody but a known client has writes.
+        if let Some(client) = self.session.client().filter(|_| !writes.is_empty()) {
+            self.batch_bytes = 0;
+            self.waiting += tags.len();
+            let answered = self.hub.committer.submit(client, writes).await;
+            self.pending.push_back((tags, answered));
         }
     }
 
@@ -361,9 +386,13 @@ impl Connection {
         Ok(())
     }
 
-    fn answer(&mut self, reply: Reply) {
-        if let Some((tag, _)) = self.pending.pop_front() {
-            self.output.reply(&tag, reply);
+    /// Answers the oldest batch; without `replies`, which says that the committer has ended, too.
+    fn answer(&mut self, replies: Option<Vec<Reply>>) {
+        let Some((tags, _)) = self.pending.pop_front() else { return };
+        self.waiting -= tags.len();
+        let replies = replies.unwrap_or_else(|| tags.iter().map(|_| committer::ended()).collect());
+        for (tag, reply) in tags.iter().zip(replies) {
+            self.output.reply(tag, reply);
         }
     }
 
@@ -371,13 +400,13 @@ impl Connection {
     fn take_answers(&mut self) -> bool {
         while let Some((_, answered)) = self.pending.front_mut() {
             match answered.try_recv() {
-                Ok(reply) => self.answer(reply),
-                Err(oneshot::error::TryRecvError::Closed) => self.answer(committer::ended()),
+                Ok(replies) => self.answer(Some(replies)),
+                Err(oneshot::error::TryRecvError::Closed) => self.answer(None),
                 Err(oneshot::error::TryRecvError::Empty) => break,
             }
         }
         let held_goes_on = self.held.is_some() && self.pending.is_empty();
-        held_goes_on || (self.full && self.pending.len() < PIPELINE_MAX_REQUESTS)
+        held_goes_on || (self.full && self.waiting < PIPELINE_MAX_REQUESTS)
     }
 
     fn too_late(&mut self) {
@@ -401,9 +430,9 @@ impl Connection {
     }
 }
 
-async fn next_answer(pending: &mut VecDeque<(Tag, oneshot::Receiver<Reply>)>) -> Reply {
+async fn next_answer(pending: &mut VecDeque<(Vec<Tag>, oneshot::Receiver<Vec<Reply>>)>) -> Option<Vec<Reply>> {
     match pending.front_mut() {
-        Some((_, answered)) => answered.await.unwrap_or_else(|_| committer::ended()),
+        Some((_, answered)) => answered.await.ok(),
         None => std::future::pending().await,
     }
 }

@@ -26,6 +26,8 @@ pub const FRAME_CEILING_BYTES: usize = 1 << 24;
 
 /// Bytes of message bodies in one commit, past which no further request is taken into it.
 pub const COMMIT_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of requests that a connection hands over at once; one request may be more.
+pub const BATCH_MAX_BYTES: usize = 256 * 1024;
 /// Requests in one commit: bounds how long the first of them waits for the last.
 pub const COMMIT_MAX_REQUESTS: usize = 4096;
 /// A journal file, written with zeros beforehand. A commit never spans two files.
@@ -79,8 +81,8 @@ const _: () = {
     assert!(BODY_MAX_BYTES + ENVELOPE_BYTES < FRAME_CEILING_BYTES);
     assert!(TOPIC_MAX_BYTES + 2 * NAME_MAX_BYTES + TAG_MAX_BYTES + 64 <= ENVELOPE_BYTES);
     assert!(TOKEN_MAX_BYTES + 2 * NAME_MAX_BYTES + TAG_MAX_BYTES + 64 <= ENVELOPE_BYTES);
-    // A commit that is full but for one byte still takes one more body.
-    assert!(((COMMIT_MAX_BYTES + BODY_MAX_BYTES) * 2) as u64 <= JOURNAL_FILE_BYTES);
+    // A commit that is full but for one byte still takes one more batch, and that one more body.
+    assert!(((COMMIT_MAX_BYTES + BATCH_MAX_BYTES + BODY_MAX_BYTES) * 2) as u64 <= JOURNAL_FILE_BYTES);
     assert!(17 * SLED_VALUE_MAX_BYTES < SLED_SEGMENT_BYTES / 4);
     assert!(BODY_MAX_BYTES < IN_FLIGHT_MAX_BYTES);
     assert!(MOVE_SPACE_MIN_BYTES < FREE_SPACE_MIN_BYTES && MOVE_SPACE_MIN_BYTES < BALLAST_BYTES);

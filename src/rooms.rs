@@ -237,6 +237,8 @@ impl Rooms {
     pub fn publish(&self, ops: &[Op]) {
         let mut with_messages = BTreeSet::new();
         let mut changed = BTreeSet::new();
+        let mut at: Option<Arc<Room>> = None;
+        let mut noted = None;
         for op in ops {
             let id = match op {
                 Op::Room { room, name, topic, time_ms } => {
@@ -259,12 +261,20 @@ impl Rooms {
                     *room
                 }
             };
+            // Many in a row are of one room.
+            if at.as_ref().is_none_or(|room| room.id != id) {
+                at = self.by_id(id);
+            }
             // The committer names only rooms that it made or was given.
-            let Some(room) = self.by_id(id) else { continue };
+            let Some(room) = &at else { continue };
             match op {
                 Op::Message { message, .. } => {
                     room.active_ms.store(message.time_ms, Ordering::Release);
                     room.last_seq.store(message.seq, Ordering::Release);
+                    if noted == Some(id) {
+                        continue;
+                    }
+                    noted = Some(id);
                     with_messages.insert(id);
                 }
                 Op::Join { client, .. } => {

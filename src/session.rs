@@ -27,7 +27,7 @@ pub trait Out: Send {
 #[derive(Debug)]
 pub enum Action {
     /// Through the committer; more of these may be under way at once.
-    Write(Arc<str>, Write),
+    Write(Write),
     /// By [`Session::run`], when everything before it is answered.
     Run(Command),
     /// Not at all.
@@ -94,12 +94,12 @@ impl Session {
         if let Err(refusal) = check_names(&command) {
             return Action::Refuse(refusal);
         }
-        let Some(who) = &self.who else {
+        if self.who.is_none() {
             return match command {
                 Command::Hello { .. } | Command::Help { .. } | Command::Ping | Command::Quit => Action::Run(command),
                 _ => Action::Refuse(Refusal::new(ErrorCode::HelloFirst, "say HELLO <client> first")),
             };
-        };
+        }
         let write = match command {
             Command::Create { room, topic } => Write::Create { room, topic },
             Command::Join { room } => Write::Join { room },
@@ -112,7 +112,7 @@ impl Session {
             }
             command => return Action::Run(command),
         };
-        Action::Write(who.client.clone(), write)
+        Action::Write(write)
     }
 
     /// Carries out a command that [`action`](Session::action) said to run. Items go to `out`, before the reply.
@@ -173,7 +173,12 @@ impl Session {
         }))
     }
 
-    fn client(&self) -> Result<&Arc<str>, Refusal> {
+    /// Who it is, once HELLO was said.
+    pub fn client(&self) -> Option<Arc<str>> {
+        self.who.as_ref().map(|who| who.client.clone())
+    }
+
+    fn known(&self) -> Result<&Arc<str>, Refusal> {
         let who = self.who.as_ref().ok_or_else(|| Refusal::new(ErrorCode::HelloFirst, "say HELLO <client> first"))?;
         Ok(&who.client)
     }
@@ -181,15 +186,15 @@ impl Session {
     /// A room that the client is a member of, and its cursor.
     fn member(&self, name: &str) -> Result<(Arc<Room>, u64), Refusal> {
         let room = self.hub.rooms.get(name).ok_or_else(|| no_room(name))?;
-        let cursor = room.cursor(self.client()?).ok_or_else(|| not_joined(name))?;
+        let cursor = room.cursor(self.known()?).ok_or_else(|| not_joined(name))?;
         Ok((room, cursor))
     }
 
     async fn write(&self, write: Write) -> Reply {
-        match self.client() {
+        match self.known() {
             Ok(client) => {
-                let answered = self.hub.committer.submit(client.clone(), write).await;
-                answered.await.unwrap_or_else(|_| committer::ended())
+                let answered = self.hub.committer.submit(client.clone(), vec![write]).await;
+                answered.await.ok().and_then(|mut replies| replies.pop()).unwrap_or_else(committer::ended)
             }
             Err(refusal) => Reply::Error(refusal),
         }
@@ -295,7 +300,7 @@ impl Session {
     /// Notes that everything after `from` and up to `to` was handed over. What jumped ahead does not count: an ACK without
     /// a seq must not acknowledge what was skipped.
     fn note_handed(&mut self, room: &Room, from: u64, to: u64) {
-        let cursor = self.client().ok().and_then(|client| room.cursor(client)).unwrap_or(0);
+        let cursor = self.known().ok().and_then(|client| room.cursor(client)).unwrap_or(0);
         let place = self.places.entry(room.id).or_default();
         if from <= place.handed.max(cursor) {
             place.handed = place.handed.max(to);
@@ -351,7 +356,7 @@ impl Session {
     }
 
     fn info(&self, room: &Room) -> crate::protocol::RoomInfo {
-        room.info(self.client().map_or("", |client| client), self.hub.store.floor(room.id))
+        room.info(self.known().map_or("", |client| client), self.hub.store.floor(room.id))
     }
 
     fn watch(&mut self) -> Reply {
@@ -421,7 +426,7 @@ impl Session {
     /// Hands over a page of a followed room; false when there is no more.
     async fn pump_room(&mut self, id: u64, out: &mut impl Out) -> bool {
         let Some((room, from)) = self.places.get(&id).and_then(|place| place.followed.clone()) else { return false };
-        if self.client().ok().is_none_or(|client| room.cursor(client).is_none()) {
+        if self.known().ok().is_none_or(|client| room.cursor(client).is_none()) {
             self.forget(&room); // LEAVE, on another connection
             return false;
         }

@@ -57,11 +57,11 @@ impl Daemon {
         self.runtime.block_on(async {
             let mut answers = Vec::new();
             for write in writes {
-                answers.push(self.committer.submit(client.into(), write).await);
+                answers.push(self.committer.submit(client.into(), vec![write]).await);
             }
             let mut replies = Vec::new();
             for answer in answers {
-                replies.push(answer.await.unwrap());
+                replies.extend(answer.await.unwrap());
             }
             replies
         })

@@ -18,6 +18,14 @@ fn cost(message: &Stored) -> usize {
     message.body.len() + OVERHEAD_BYTES
 }
 
+fn room_of(op: &Op) -> Option<u64> {
+    if let Op::Message { room, .. } = op { Some(*room) } else { None }
+}
+
+fn message_of(op: &Op) -> Option<&Stored> {
+    if let Op::Message { message, .. } = op { Some(message) } else { None }
+}
+
 #[derive(Debug, Default)]
 struct Room {
     /// Consecutive seqs, up to the room's last.
@@ -56,17 +64,20 @@ impl Tail {
     pub fn add(&self, ops: &[Op]) {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        for op in ops {
-            let Op::Message { room, message } = op else { continue };
-            let tail = inner.rooms.entry(*room).or_default();
-            // Only where nothing else is stored: what lies under the floor may still have to be dropped.
-            if tail.oldest_kept_ms == Some(u64::MAX) {
-                tail.oldest_kept_ms = Some(message.kept_ms);
-            }
-            tail.messages.push_back(message.clone());
-            inner.unmoved_bytes += cost(message);
-            if let Some(id) = &message.id {
-                inner.ids.insert(key::message_id(*room, &message.client, id), message.seq);
+        // Many in a row are of one room.
+        for of_room in ops.chunk_by(|one, other| room_of(one).is_some() && room_of(one) == room_of(other)) {
+            let Some(room) = of_room.first().and_then(room_of) else { continue };
+            let tail = inner.rooms.entry(room).or_default();
+            for message in of_room.iter().filter_map(message_of) {
+                // Only where nothing else is stored: what lies under the floor may still have to be dropped.
+                if tail.oldest_kept_ms == Some(u64::MAX) {
+                    tail.oldest_kept_ms = Some(message.kept_ms);
+                }
+                tail.messages.push_back(message.clone());
+                inner.unmoved_bytes += cost(message);
+                if let Some(id) = &message.id {
+                    inner.ids.insert(key::message_id(room, &message.client, id), message.seq);
+                }
             }
         }
     }

@@ -1,0 +1,328 @@
+//! The only writer: takes what has queued while the last commit was syncing, gives every message its seq, makes
+//! all of it durable with one sync, and only then answers and publishes.
+//!
+//! Requests are checked here against the durable rooms and what the same commit changes before them, so that
+//! pipelined requests see each other. After the first failed write nothing is acknowledged any more.
+
+mod draft;
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::hub::Figures;
+use crate::limits::{COMMIT_MAX_BYTES, COMMIT_MAX_REQUESTS, IN_FLIGHT_MAX_BYTES, Limits};
+use crate::protocol::{ErrorCode, Refusal, Reply};
+use crate::rooms::Rooms;
+use crate::store::record::Commit;
+use crate::store::{Store, Writer};
+use draft::Draft;
+
+/// What a request holds in memory besides its body.
+const REQUEST_BYTES: usize = 512;
+
+/// A change that a client asks for. Names were checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Make a room.
+    Create {
+        /// Its name.
+        room: String,
+        /// What it is about.
+        topic: String,
+    },
+    /// Make the client a member, and the room if it is missing.
+    Join {
+        /// Which room.
+        room: String,
+    },
+    /// Forget the client's membership.
+    Leave {
+        /// Of which room.
+        room: String,
+    },
+    /// Append a message.
+    Send {
+        /// Where to.
+        room: String,
+        /// The client's id for it.
+        id: Option<String>,
+        /// What.
+        body: Bytes,
+    },
+    /// Move the client's cursor up; a lower seq than it has moves nothing.
+    Ack {
+        /// In which room.
+        room: String,
+        /// To here.
+        seq: u64,
+    },
+    /// Set what the client is shown as.
+    Nick {
+        /// The nick.
+        nick: String,
+    },
+}
+
+impl Write {
+    fn body_bytes(&self) -> usize {
+        if let Write::Send { body, .. } = self { body.len() } else { 0 }
+    }
+
+    /// What it takes in memory while it waits.
+    pub fn bytes(&self) -> usize {
+        REQUEST_BYTES + self.body_bytes()
+    }
+}
+
+/// What one client has asked for at once.
+#[derive(Debug)]
+struct Submission {
+    client: Arc<str>,
+    writes: Vec<Write>,
+    answer: oneshot::Sender<Vec<Reply>>,
+    // Held until the answer is given: it bounds the bytes in flight.
+    permit: OwnedSemaphorePermit,
+}
+
+/// A commit that takes longer says that the disk is slow: only the thread waits for it then.
+const QUICK: Duration = Duration::from_millis(1);
+/// So many quick commits of one submission each say that whoever submits is alone. With others about, it is the thread that
+/// commits, so that they can go on meanwhile.
+const ALONE: u32 = 4;
+
+#[derive(Debug, Default)]
+struct Queue {
+    submissions: VecDeque<Submission>,
+    /// Nobody submits any more.
+    closed: bool,
+    /// Nobody commits any more.
+    ended: bool,
+}
+
+/// What the thread and those who submit share. A worker takes from the queue only while it is locked: so whoever holds it and finds the
+/// queue empty comes before nobody.
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    queued: Condvar,
+    worker: Mutex<Worker>,
+    bytes: Arc<Semaphore>,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // A queue is whole between any two steps.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The way to the committer; when the last one is dropped, its thread ends.
+#[derive(Debug)]
+pub struct Committer(Arc<Shared>);
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.0.queue().closed = true;
+        self.0.queued.notify_all();
+    }
+}
+
+impl Committer {
+    /// Starts the thread. It ends when the `Committer` is gone and what was submitted is answered.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn start(
+        writer: Writer,
+        store: Arc<Store>,
+        rooms: Arc<Rooms>,
+        limits: Limits,
+        retention: Duration,
+        figures: Arc<Figures>,
+    ) -> std::io::Result<(Committer, JoinHandle<()>)> {
+        let next_room = rooms.highest_id() + 1;
+        let worker = Worker { writer, store, rooms, limits, retention, figures, next_room, alone: 0 };
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            queued: Condvar::new(),
+            worker: Mutex::new(worker),
+            bytes: Arc::new(Semaphore::new(IN_FLIGHT_MAX_BYTES)),
+        });
+        let of_thread = shared.clone();
+        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || run(&of_thread))?;
+        Ok((Committer(shared), thread))
+    }
+
+    /// Has changes made; waits while too much is in flight. The answers come when all of them are durable, in the order of the
+    /// calls. Where nobody else has anything to commit and the disk is quick, they are there at once: to wake a thread and be
+    /// woken by it would take as long as the disk does.
+    pub async fn submit(&self, client: Arc<str>, writes: Vec<Write>) -> oneshot::Receiver<Vec<Reply>> {
+        let (answer, answered) = oneshot::channel();
+        let bytes: usize = writes.iter().map(Write::bytes).sum();
+        let permits = u32::try_from(bytes.min(IN_FLIGHT_MAX_BYTES)).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        if let Ok(permit) = self.0.bytes.clone().acquire_many_owned(permits).await {
+            let submission = Submission { client, writes, answer, permit };
+            if let Some(submission) = self.commit_now(submission) {
+                let mut queue = self.0.queue();
+                if !queue.ended {
+                    queue.submissions.push_back(submission);
+                    // The thread sleeps only on an empty queue.
+                    if queue.submissions.len() == 1 {
+                        self.0.queued.notify_one();
+                    }
+                }
+            }
+        }
+        answered
+    }
+
+    /// Gives the submission back where others come before it or may come, or the disk is slow.
+    fn commit_now(&self, submission: Submission) -> Option<Submission> {
+        let mut worker = match self.0.worker.try_lock() {
+            Ok(worker) if worker.alone >= ALONE => worker,
+            // After a panic in a commit the thread says so.
+            Ok(_) | Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => return Some(submission),
+        };
+        if !self.0.queue().submissions.is_empty() {
+            return Some(submission);
+        }
+        worker.commit(vec![submission]);
+        None
+    }
+}
+
+/// What is left when the thread ends, by a panic too, is dropped unanswered: that says that the committer has ended.
+struct Ended<'a>(&'a Shared);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        queue.ended = true;
+        queue.submissions.clear();
+    }
+}
+
+/// The thread.
+fn run(shared: &Shared) {
+    let _ended = Ended(shared);
+    loop {
+        let mut queue = shared.queue();
+        while queue.submissions.is_empty() {
+            if queue.closed {
+                return;
+            }
+            queue = shared.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(queue);
+        let Ok(mut worker) = shared.worker.lock() else {
+            return tracing::error!("a commit died; this is a bug");
+        };
+        let mut queue = shared.queue();
+        let (mut batch, mut requests, mut bytes) = (Vec::new(), 0, 0);
+        while requests < COMMIT_MAX_REQUESTS
+            && bytes < COMMIT_MAX_BYTES
+            && let Some(submission) = queue.submissions.pop_front()
+        {
+            requests += submission.writes.len();
+            bytes += submission.writes.iter().map(Write::body_bytes).sum::<usize>();
+            batch.push(submission);
+        }
+        drop(queue);
+        worker.commit(batch);
+    }
+}
+
+/// The answer when the committer has ended without one.
+pub fn ended() -> Reply {
+    Reply::Error(Refusal::new(ErrorCode::Stopping, "the daemon is stopping; connect again later and repeat this"))
+}
+
+#[derive(Debug)]
+struct Worker {
+    writer: Writer,
+    store: Arc<Store>,
+    rooms: Arc<Rooms>,
+    limits: Limits,
+    retention: Duration,
+    figures: Arc<Figures>,
+    next_room: u64,
+    /// Quick commits of one submission each, since the last that was none.
+    alone: u32,
+}
+
+impl Worker {
+    fn commit(&mut self, batch: Vec<Submission>) {
+        let mut draft = Draft::new(self);
+        let mut answers = Vec::with_capacity(batch.len());
+        for Submission { client, writes, answer, permit } in batch {
+            let replies = writes.into_iter().map(|write| draft.take(&client, write).unwrap_or_else(Reply::Error));
+            answers.push((answer, replies.collect::<Vec<Reply>>(), permit));
+        }
+        let (ops, next_room) = (std::mem::take(&mut draft.ops), draft.next_room);
+        let refused = draft.refused.take();
+        let commit = Arc::new(Commit { kept_ms: draft.kept_ms, ops });
+        let failed = match refused {
+            Some(refusal) => Some(refusal),
+            None if commit.ops.is_empty() => self.store.failure().get().map(|why| storage(&why)),
+            None => {
+                let start = Instant::now();
+                let appended = self.writer.append(commit.clone());
+                let is_alone = answers.len() == 1 && start.elapsed() < QUICK;
+                self.alone = if is_alone { self.alone.saturating_add(1) } else { 0 };
+                appended.err().map(|error| storage(&error.to_string()))
+            }
+        };
+        if failed.is_none() && !commit.ops.is_empty() {
+            self.next_room = next_room;
+            self.count(&commit);
+            self.rooms.publish(&commit.ops);
+        }
+        for (answer, mut replies, permit) in answers {
+            if let Some(refusal) = &failed {
+                replies.fill(Reply::Error(refusal.clone()));
+            }
+            // The connection may be gone; what it sent stays.
+            let _ = answer.send(replies);
+            drop(permit);
+        }
+    }
+
+    fn count(&self, commit: &Commit) {
+        let bodies = commit.messages().map(|(_, message)| message.body.len() as u64);
+        let (messages, bytes) = bodies.fold((0, 0), |(messages, bytes), body| (messages + 1, bytes + body));
+        self.figures.commits.fetch_add(1, Ordering::Relaxed);
+        self.figures.messages.fetch_add(messages, Ordering::Relaxed);
+        self.figures.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+fn storage(why: &str) -> Refusal {
+    // The reason names files; it is for the operator's log, not for clients.
+    tracing::debug!(why, "refused a write");
+    Refusal::new(
+        ErrorCode::Storage,
+        "the daemon can't write to its disk and is stopping; repeat this with the same id later",
+    )
+}
+
+/// `no-room`.
+pub fn no_room(name: &str) -> Refusal {
+    Refusal::new(ErrorCode::NoRoom, format!("there is no room {name}; JOIN makes it"))
+}
+
+/// `not-joined`.
+pub fn not_joined(name: &str) -> Refusal {
+    Refusal::new(ErrorCode::NotJoined, format!("JOIN {name} first"))
+}
+
+/// `limit`.
+pub fn limit(what: &str, max: usize) -> Refusal {
+    Refusal::new(ErrorCode::Limit, format!("at most {max} {what}"))
+}
