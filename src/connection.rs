@@ -4,13 +4,15 @@
 //! other command waits until those before it are answered. So the answers come in the order of the requests, as if each had
 //! been carried out before the next was read. A peer that does not read its answers is not read from either.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{oneshot, watch};
@@ -26,7 +28,27 @@ use crate::protocol::{Command, ErrorCode, Incoming, Item, Refusal, Reply, Tag};
 use crate::session::{Action, Out, Session};
 
 /// What a read takes at the most.
-const READ_BYTES: usize = 16 * 1024;
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Where a read goes first: so a connection holds what came and no more, and one that waits holds nothing.
+    static PIECE: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// Appends what comes next; 0 at the end. Cancel-safe.
+async fn read(socket: &mut OwnedReadHalf, input: &mut BytesMut) -> io::Result<usize> {
+    std::future::poll_fn(|context| {
+        PIECE.with_borrow_mut(|piece| {
+            let mut piece = ReadBuf::new(piece);
+            let read = std::task::ready!(Pin::new(&mut *socket).poll_read(context, &mut piece));
+            input.extend_from_slice(piece.filled());
+            std::task::Poll::Ready(read.map(|()| piece.filled().len()))
+        })
+    })
+    .await
+}
+/// What an idle connection keeps for its answers: as much as a few short ones take.
+const OUTPUT_KEPT_BYTES: usize = 256;
 /// Bytes that had arrived when the daemon was told to stop and that are still carried out.
 const LAST_READ_BYTES: usize = 1024 * 1024;
 /// How long, and for how many bytes, a closed peer is listened to, so that it gets to read why it was closed.
@@ -109,7 +131,7 @@ impl Output {
             self.socket.write_all(&self.bytes).await?;
             self.bytes.clear();
             // A large answer's buffer is not kept by an idle connection.
-            self.bytes.shrink_to(4096);
+            self.bytes.shrink_to(OUTPUT_KEPT_BYTES);
         }
         Ok(())
     }
@@ -275,6 +297,9 @@ async fn linger(mut socket: OwnedReadHalf, mut write: OwnedWriteHalf) -> io::Res
 impl Connection {
     async fn run(&mut self, deadline: Instant, mut stop: watch::Receiver<bool>) -> io::Result<()> {
         let waker = self.session.waker();
+        // Made once: what waits for them need not be told again and again.
+        let (changed, too_late, stopping) = (waker.changed(), sleep_until(deadline), stop.wait_for(|stop| *stop));
+        tokio::pin!(changed, too_late, stopping);
         loop {
             self.take_requests().await?;
             if self.take_answers() && !self.closing {
@@ -292,16 +317,15 @@ impl Connection {
                 return Ok(());
             }
             let can_read = !self.ended && !self.closing && self.held.is_none() && self.waiting < PIPELINE_MAX_REQUESTS;
-            self.input.reserve(if can_read { READ_BYTES } else { 0 });
             tokio::select! {
                 biased;
                 replies = next_answer(&mut self.pending) => self.answer(replies),
-                read = self.socket.read_buf(&mut self.input), if can_read => self.ended = read? == 0,
-                () = waker.changed() => {}
-                () = sleep_until(deadline), if !self.session.is_known() => self.too_late(),
-                _ = stop.wait_for(|stop| *stop), if !self.ended => self.last_read(),
+                read = read(&mut self.socket, &mut self.input), if can_read => self.ended = read? == 0,
+                () = &mut changed => changed.set(waker.changed()),
+                () = &mut too_late, if !self.session.is_known() => self.too_late(),
+                _ = &mut stopping, if !self.ended => self.last_read(),
             }
-            if self.input.is_empty() && self.input.capacity() > 0 && self.pending.is_empty() {
+            if self.input.is_empty() && self.input.capacity() > 0 {
                 // An idle connection keeps no buffer.
                 self.input = BytesMut::new();
             }
@@ -417,7 +441,7 @@ impl Connection {
 
     /// The daemon stops: what has arrived is still carried out, and no more.
     fn last_read(&mut self) {
-        let mut piece = [0; READ_BYTES];
+        let mut piece = vec![0; READ_BYTES];
         for _ in 0..LAST_READ_BYTES / READ_BYTES {
             let read = read_now(self.socket.as_ref(), &mut piece);
             if read == 0 {
