@@ -24,8 +24,9 @@ use crate::hub::Hub;
 use crate::limits::{BATCH_MAX_BYTES, OUTPUT_HIGH_WATER_BYTES, PIPELINE_MAX_REQUESTS};
 use crate::protocol::frame::{self, RequestDecoder, ServerFrame};
 use crate::protocol::line::{self, LineDecoder};
-use crate::protocol::{Command, ErrorCode, Incoming, Item, Refusal, Reply, Tag};
-use crate::session::{Action, Out, Session};
+use crate::protocol::{Command, ErrorCode, Incoming, Item, MessageRef, Refusal, Reply, Tag};
+use crate::pushed::Pushed;
+use crate::session::{Action, Out, Session, Told};
 
 /// What a read takes at the most.
 const READ_BYTES: usize = 64 * 1024;
@@ -145,11 +146,46 @@ fn id(tag: &Tag) -> u64 {
 struct Items<'a> {
     output: &'a mut Output,
     tag: Option<&'a Tag>,
+    pushed: &'a Pushed,
+    begun: usize,
+}
+
+impl<'a> Items<'a> {
+    fn new(output: &'a mut Output, tag: Option<&'a Tag>, pushed: &'a Pushed) -> Items<'a> {
+        Items { output, tag, pushed, begun: 0 }
+    }
 }
 
 impl Out for Items<'_> {
     fn item(&mut self, item: Item) {
         self.output.item(self.tag, item);
+    }
+
+    fn message(&mut self, message: MessageRef<'_>) {
+        let Output { framing, bytes, .. } = self.output;
+        let put = match framing {
+            Framing::Lines => return line::encode_message(self.tag.unwrap_or(&Tag::None), message, bytes),
+            Framing::Frames => frame::encode_message(self.tag.map(id), message, bytes),
+        };
+        if let Err(refusal) = put {
+            tracing::error!(%refusal, "a message does not fit a frame; this is a bug");
+        }
+    }
+
+    fn again(&mut self, room: u64, after: u64, is_wanted: impl FnOnce(&Told) -> bool) -> Option<Told> {
+        let found = self.pushed.get(room, self.output.framing == Framing::Frames, after);
+        let (told, bytes) = found.filter(|(told, _)| is_wanted(told))?;
+        self.output.bytes.extend_from_slice(&bytes);
+        Some(told)
+    }
+
+    fn begin(&mut self) {
+        self.begun = self.output.bytes.len();
+    }
+
+    fn end(&mut self, room: u64, told: Told) {
+        let bytes = self.output.bytes.get(self.begun..).unwrap_or_default();
+        self.pushed.put(room, self.output.framing == Framing::Frames, told, bytes);
     }
 
     fn is_full(&self) -> bool {
@@ -306,7 +342,7 @@ impl Connection {
                 continue; // What was held, or is in the input yet, may go on now.
             }
             if !self.closing && self.session.has_news() {
-                self.session.pump(&mut Items { output: &mut self.output, tag: None }).await;
+                self.session.pump(&mut Items::new(&mut self.output, None, &self.hub.pushed)).await;
             }
             let more = self.output.is_full();
             self.output.flush().await?;
@@ -397,7 +433,7 @@ impl Connection {
         match incoming {
             Incoming::Request { tag, command } => {
                 self.closing = command == Command::Quit;
-                let mut out = Items { output: &mut self.output, tag: Some(&tag) };
+                let mut out = Items::new(&mut self.output, Some(&tag), &self.hub.pushed);
                 let reply = self.session.run(command, &mut out).await?;
                 self.output.reply(&tag, reply);
             }

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
+
 use crate::committer::Committer;
 use crate::error::Error;
 use crate::limits::{Limits, PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
+use crate::pushed::Pushed;
 use crate::rooms::Rooms;
 use crate::store::record::Stored;
 use crate::store::{Page, Store};
@@ -26,6 +29,8 @@ pub struct Hub {
     pub retention: Duration,
     /// What has happened so far.
     pub figures: Arc<Figures>,
+    /// What was pushed to one follower and may be to others.
+    pub pushed: Pushed,
 }
 
 /// Counters since the start.
@@ -63,12 +68,37 @@ pub fn cutoff_ms(store: &Store, retention: Duration) -> u64 {
     store.clock().now_ms().saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX))
 }
 
-impl Hub {
-    /// A page of a room: what comes after `after` and up to `through`, at most `max` messages; see [`Store::read`].
+/// A page that is being read.
+#[derive(Debug)]
+pub struct Reading {
+    from: From,
+    figures: Arc<Figures>,
+}
+
+#[derive(Debug)]
+enum From {
+    Memory(Vec<Stored>),
+    Disk(JoinHandle<Result<Vec<Stored>, Error>>),
+}
+
+impl Reading {
+    /// The page.
     ///
     /// # Errors
     /// As [`Store::read`].
-    pub async fn read(&self, room: u64, after: u64, through: u64, max: u64) -> Result<Vec<Stored>, Error> {
+    pub async fn read(self) -> Result<Vec<Stored>, Error> {
+        let messages = match self.from {
+            From::Memory(messages) => messages,
+            From::Disk(read) => read.await.map_err(|error| Error::Failed(format!("a read died: {error}")))??,
+        };
+        self.figures.handed.fetch_add(messages.len() as u64, Ordering::Relaxed);
+        Ok(messages)
+    }
+}
+
+impl Hub {
+    /// Begins to read a page of a room: what comes after `after` and up to `through`, at most `max` messages; see [`Store::read`].
+    pub fn begin_read(&self, room: u64, after: u64, through: u64, max: u64) -> Reading {
         let page = Page {
             room,
             after,
@@ -77,16 +107,14 @@ impl Hub {
             max_messages: usize::try_from(max).unwrap_or(usize::MAX).min(PAGE_MAX_MESSAGES),
             max_bytes: PAGE_MAX_BYTES,
         };
-        let messages = match self.store.read_recent(&page) {
-            Some(messages) => messages,
+        let from = match self.store.read_recent(&page) {
+            Some(messages) => From::Memory(messages),
             None => {
                 let store = self.store.clone();
-                let read = tokio::task::spawn_blocking(move || store.read(&page));
-                read.await.map_err(|error| Error::Failed(format!("a read died: {error}")))??
+                From::Disk(tokio::task::spawn_blocking(move || store.read(&page)))
             }
         };
-        self.figures.handed.fetch_add(messages.len() as u64, Ordering::Relaxed);
-        Ok(messages)
+        Reading { from, figures: self.figures.clone() }
     }
 
     /// STATS.

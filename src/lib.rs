@@ -33,6 +33,7 @@ pub mod error;
 pub mod hub;
 pub mod limits;
 pub mod protocol;
+pub mod pushed;
 pub mod retention;
 pub mod rooms;
 pub mod server;

@@ -67,9 +67,11 @@ pub const FREE_SPACE_MIN_BYTES: u64 = 48 * 1024 * 1024;
 pub const MOVE_SPACE_MIN_BYTES: u64 = 24 * 1024 * 1024;
 
 /// What a reader takes from the store at a time, in messages …
-pub const PAGE_MAX_MESSAGES: usize = 512;
+pub const PAGE_MAX_MESSAGES: usize = 1024;
 /// … and in bytes of bodies (at least one message is always handed over).
 pub const PAGE_MAX_BYTES: usize = 128 * 1024;
+/// Pages that are kept as they were pushed, for other followers: a page is a few times [`PAGE_MAX_BYTES`] at the most.
+pub const PUSHED_MAX_PAGES: usize = 32;
 /// Replies waiting to be written, past which a connection writes before it does anything else.
 pub const OUTPUT_HIGH_WATER_BYTES: usize = 64 * 1024;
 

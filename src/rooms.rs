@@ -127,6 +127,11 @@ impl Room {
         lock(&self.followers).retain(|follower| !std::ptr::eq(follower.as_ptr(), Arc::as_ptr(waker)));
     }
 
+    /// Whether more than one connection follows it.
+    pub fn has_followers(&self) -> bool {
+        lock(&self.followers).len() > 1
+    }
+
     fn wake_followers(&self) {
         lock(&self.followers).retain(|follower| {
             let Some(waker) = follower.upgrade() else { return false };

@@ -52,7 +52,15 @@ pub async fn run(
     let figures = Arc::new(Figures::default());
     let started = Committer::start(writer, store.clone(), rooms.clone(), limits.clone(), retention, figures.clone());
     let (committer, committing) = started.map_err(Error::io("start a thread for", &data_dir))?;
-    let hub = Arc::new(Hub { rooms, store: store.clone(), committer, limits, retention, figures });
+    let hub = Arc::new(Hub {
+        rooms,
+        store: store.clone(),
+        committer,
+        limits,
+        retention,
+        figures,
+        pushed: Default::default(),
+    });
     let expiring = tokio::spawn(retention::run(store.clone(), retention));
     tracing::info!("ready");
 

@@ -4,23 +4,44 @@ use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::committer::{self, Write, no_room, not_joined};
 use crate::error::Error;
-use crate::hub::Hub;
+use crate::hub::{Hub, cutoff_ms};
 use crate::limits::{NAME_MAX_BYTES, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
 use crate::protocol::name::{check_client, check_id, check_nick, check_room, check_topic, person};
-use crate::protocol::{Command, ErrorCode, GapReason, Item, Message, Refusal, Reply, VERSION, Welcome, line};
+use crate::protocol::{Command, ErrorCode, GapReason, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
 use crate::rooms::{Presence, Room, Rooms, Waker};
+use crate::store::record::Stored;
 
 /// Where a session's items go: an answer that is being given, or what is told unasked.
 pub trait Out: Send {
     /// Takes an item.
     fn item(&mut self, item: Item);
+    /// Takes a message.
+    fn message(&mut self, message: MessageRef<'_>);
+    /// Takes what another session was told of a room after this seq, if that is known and `is_wanted`; returns what it was.
+    fn again(&mut self, room: u64, after: u64, is_wanted: impl FnOnce(&Told) -> bool) -> Option<Told>;
+    /// What is taken from here on …
+    fn begin(&mut self);
+    /// … up to here is messages of this room that follow each other: others may be told them [again](Out::again).
+    fn end(&mut self, room: u64, told: Told);
     /// Whether enough waits to be written that the session should stop and [`drain`](Out::drain).
     fn is_full(&self) -> bool;
     /// Writes what waits.
     fn drain(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// Messages that a session was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The last one's seq.
+    pub through: u64,
+    /// How many.
+    pub messages: u64,
+    /// When the oldest was taken, on the kept clock.
+    pub oldest_kept_ms: u64,
 }
 
 /// How a command is to be carried out.
@@ -244,12 +265,18 @@ impl Session {
     async fn hand_over(&mut self, room: &Arc<Room>, after: u64, max: u64, out: &mut impl Out) -> io::Result<Reply> {
         let through = room.last_seq();
         let (mut reached, mut left) = (after, max);
-        while reached < through && left > 0 {
-            let before = reached;
-            match self.page(room, &mut reached, through, left, out).await {
-                Ok(messages) => left = left.saturating_sub(messages),
+        let mut reading = (reached < through && left > 0).then(|| self.hub.begin_read(room.id, reached, through, left));
+        while let Some(page) = reading.take() {
+            let messages = match page.read().await {
+                Ok(messages) => messages,
                 Err(error) => return Ok(Reply::Error(unreadable(&room.name, &error))),
-            }
+            };
+            let before = reached;
+            reached = messages.last().map_or(through, |newest| newest.seq);
+            left = left.saturating_sub(messages.len() as u64);
+            // While this page is encoded and written, the next is read.
+            reading = (reached < through && left > 0).then(|| self.hub.begin_read(room.id, reached, through, left));
+            tell(room, before, through, &messages, out);
             self.note_handed(room, before, reached);
             if out.is_full() {
                 out.drain().await?;
@@ -261,40 +288,6 @@ impl Session {
             oldest: self.hub.store.floor(room.id) + 1,
             last: through,
         })
-    }
-
-    /// Hands over a page, and moves `reached` to its end. Returns how many messages it had.
-    async fn page(
-        &self,
-        room: &Room,
-        reached: &mut u64,
-        through: u64,
-        max: u64,
-        out: &mut impl Out,
-    ) -> Result<u64, Error> {
-        let messages = self.hub.read(room.id, *reached, through, max).await?;
-        let first = messages.first().map_or(through + 1, |message| message.seq);
-        if first > *reached + 1 {
-            out.item(Item::Gap {
-                room: room.name.clone(),
-                from: *reached + 1,
-                to: first - 1,
-                reason: GapReason::Expired,
-            });
-            *reached = first - 1;
-        }
-        let count = messages.len() as u64;
-        for message in messages {
-            *reached = message.seq;
-            out.item(Item::Message(Message {
-                room: room.name.clone(),
-                seq: message.seq,
-                time_ms: message.time_ms,
-                client: if message.client.contains('/') { person(&message.client).into() } else { message.client },
-                body: message.body,
-            }));
-        }
-        Ok(count)
     }
 
     /// Notes that everything after `from` and up to `to` was handed over. What jumped ahead does not count: an ACK without
@@ -423,6 +416,33 @@ impl Session {
         }
     }
 
+    /// Pushes a page of a room; returns how far it goes. Those who follow a room are told the same, mostly: what one was told, others
+    /// are told again.
+    async fn push(&self, room: &Room, after: u64, through: u64, out: &mut impl Out) -> Result<u64, Error> {
+        let is_wanted = |told: &Told| {
+            told.through <= through && told.oldest_kept_ms >= cutoff_ms(&self.hub.store, self.hub.retention)
+        };
+        if let Some(told) = out.again(room.id, after, is_wanted) {
+            self.hub.figures.handed.fetch_add(told.messages, Ordering::Relaxed);
+            return Ok(told.through);
+        }
+        let messages = self.hub.begin_read(room.id, after, through, u64::MAX).read().await?;
+        let (Some(oldest), Some(newest)) = (messages.first(), messages.last()) else {
+            tell(room, after, through, &messages, out);
+            return Ok(through);
+        };
+        let is_shared = oldest.seq == after + 1 && room.has_followers();
+        if is_shared {
+            out.begin();
+        }
+        tell(room, after, through, &messages, out);
+        if is_shared {
+            let (through, oldest_kept_ms) = (newest.seq, oldest.kept_ms);
+            out.end(room.id, Told { through, messages: messages.len() as u64, oldest_kept_ms });
+        }
+        Ok(newest.seq)
+    }
+
     /// Hands over a page of a followed room; false when there is no more.
     async fn pump_room(&mut self, id: u64, out: &mut impl Out) -> bool {
         let Some((room, from)) = self.places.get(&id).and_then(|place| place.followed.clone()) else { return false };
@@ -432,19 +452,40 @@ impl Session {
         }
         let through = room.last_seq();
         let mut reached = from;
-        if reached < through
-            && let Err(error) = self.page(&room, &mut reached, through, u64::MAX, out).await
-        {
-            // Not told to the client: the FETCH that it will try says it. Following ends here.
-            let _ = unreadable(&room.name, &error);
-            self.forget(&room);
-            return false;
+        if reached < through {
+            match self.push(&room, from, through, out).await {
+                Ok(seq) => reached = seq,
+                Err(error) => {
+                    // Not told to the client: the FETCH that it will try says it. Following ends here.
+                    let _ = unreadable(&room.name, &error);
+                    self.forget(&room);
+                    return false;
+                }
+            }
         }
         self.note_handed(&room, from, reached);
         if let Some(place) = self.places.get_mut(&id) {
             place.followed = Some((room, reached));
         }
         reached < through
+    }
+}
+
+/// Puts a page: the gap before it, if there is one, and its messages. Where there are none, all up to `through` have expired.
+fn tell(room: &Room, after: u64, through: u64, messages: &[Stored], out: &mut impl Out) {
+    let first = messages.first().map_or(through + 1, |message| message.seq);
+    if first > after + 1 {
+        let reason = GapReason::Expired;
+        out.item(Item::Gap { room: room.name.clone(), from: after + 1, to: first - 1, reason });
+    }
+    for message in messages {
+        out.message(MessageRef {
+            room: &room.name,
+            seq: message.seq,
+            time_ms: message.time_ms,
+            client: person(&message.client),
+            body: &message.body,
+        });
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! The grammar, every reply and every error are in `protocol.md`.
 
+use std::cell::Cell;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::text::{escape, escape_into};
-use super::{Command, ErrorCode, GapReason, Incoming, Item, Refusal, Reply, Tag, VERSION};
+use super::{Command, ErrorCode, GapReason, Incoming, Item, MessageRef, Refusal, Reply, Tag, VERSION};
 use crate::limits::{ENVELOPE_BYTES, TAG_MAX_BYTES};
 
 /// Every verb: its usage, and what it is for.
@@ -427,11 +428,12 @@ fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
+/// humantime ends with the year 9999; past it (a broken clock), that is shown.
+const TIME_LAST_MS: u64 = 253_402_300_799_999;
+
 /// A time as the line protocol has it: RFC 3339, milliseconds, UTC.
 pub fn time(time_ms: u64) -> impl std::fmt::Display {
-    // humantime ends with the year 9999; past it (a broken clock), show that.
-    const LAST_MS: u64 = 253_402_300_799_999;
-    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + Duration::from_millis(time_ms.min(LAST_MS)))
+    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + Duration::from_millis(time_ms.min(TIME_LAST_MS)))
 }
 
 /// Appends the end of an answer.
@@ -474,17 +476,52 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+/// Appends a message: a part of an answer, or (without a tag) a push. The same as [`encode_item`].
+pub fn encode_message(tag: &Tag, message: MessageRef<'_>, out: &mut Vec<u8>) {
+    push_tag(out, tag);
+    push_message(out, message);
+    out.push(b'\n');
+}
+
+fn push_message(out: &mut Vec<u8>, message: MessageRef<'_>) {
+    let mut digits = itoa::Buffer::new();
+    for part in ["MSG ", message.room, " ", digits.format(message.seq), " "] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    push_time(out, message.time_ms);
+    for part in [" ", message.client, " "] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    escape_into(out, message.body);
+}
+
+/// The same as [`time`]; messages by the million are of few different seconds.
+fn push_time(out: &mut Vec<u8>, time_ms: u64) {
+    thread_local! {
+        /// A second, and how it begins: all but its milliseconds.
+        static LAST: Cell<(u64, [u8; 20])> = const { Cell::new((u64::MAX, [0; 20])) };
+    }
+    let second = time_ms / 1000;
+    let (mut last, mut begins) = LAST.get();
+    if last != second || time_ms > TIME_LAST_MS {
+        let shown = time(time_ms).to_string();
+        let Some(found) = shown.as_bytes().first_chunk().filter(|_| time_ms <= TIME_LAST_MS) else {
+            return out.extend_from_slice(shown.as_bytes());
+        };
+        (last, begins) = (second, *found);
+        LAST.set((last, begins));
+    }
+    out.extend_from_slice(&begins);
+    let ms = (time_ms % 1000) as u16;
+    out.extend([ms / 100, ms / 10 % 10, ms % 10].map(|digit| b'0' + digit as u8));
+    out.push(b'Z');
+}
+
 /// Appends a part of an answer, or (without a tag) something told unasked.
 pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
     push_tag(out, tag);
     match item {
-        Item::Message(message) => {
-            push(
-                out,
-                format_args!("MSG {} {} {} {} ", message.room, message.seq, time(message.time_ms), message.client),
-            );
-            escape_into(out, &message.body);
-        }
+        Item::Message(message) => push_message(out, message.into()),
         Item::Gap { room, from, to, reason: GapReason::Expired } => {
             push(out, format_args!("GAP {room} {from} {to} expired"));
         }

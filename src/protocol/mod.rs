@@ -237,6 +237,28 @@ pub struct Message {
     pub body: Bytes,
 }
 
+/// A [`Message`] on its way out, that nobody has to own.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageRef<'a> {
+    /// As [`Message::room`].
+    pub room: &'a str,
+    /// As [`Message::seq`].
+    pub seq: u64,
+    /// As [`Message::time_ms`].
+    pub time_ms: u64,
+    /// As [`Message::client`].
+    pub client: &'a str,
+    /// As [`Message::body`].
+    pub body: &'a [u8],
+}
+
+impl<'a> From<&'a Message> for MessageRef<'a> {
+    fn from(message: &'a Message) -> MessageRef<'a> {
+        let Message { room, seq, time_ms, client, body } = message;
+        MessageRef { room, seq: *seq, time_ms: *time_ms, client, body }
+    }
+}
+
 /// A room in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomInfo {

@@ -18,8 +18,21 @@ fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// What is looked at in one step, where all is plain.
+const PLAIN_STEP_BYTES: usize = 16;
+
+/// How much of the beginning is nothing but ASCII that stays as it is, in whole steps.
+fn plain_bytes(bytes: &[u8]) -> usize {
+    let is_plain = |byte: &u8| (0x20..0x7f).contains(byte) && *byte != b'\\';
+    // Without a way out in the middle: so the processor compares a whole step at once.
+    let steps = bytes.chunks_exact(PLAIN_STEP_BYTES);
+    steps.take_while(|step| step.iter().fold(true, |plain, byte| plain & is_plain(byte))).count() * PLAIN_STEP_BYTES
+}
+
 /// Appends `bytes` to `out` in their escaped form, which is UTF-8 without any [unsafe](is_unsafe) character.
 pub fn escape_into(out: &mut Vec<u8>, bytes: &[u8]) {
+    let (plain, bytes) = bytes.split_at_checked(plain_bytes(bytes)).unwrap_or((&[], bytes));
+    out.extend_from_slice(plain);
     for chunk in bytes.utf8_chunks() {
         let valid = chunk.valid();
         let mut plain_from = 0;

@@ -267,7 +267,7 @@ impl Store {
             }
             let messages = match tail.read(page.room, after, page.through, page.max_messages, page.max_bytes) {
                 Some(messages) => messages,
-                None => self.read_tables(page, after)?,
+                None => self.read_tables(page, after, |room, seq| self.inner.tables.chunk_at(room, seq))?,
             };
             let expired = messages.partition_point(|message| message.kept_ms < page.cutoff_ms);
             if let Some(newest) = expired.checked_sub(1).and_then(|place| messages.get(place)) {
@@ -285,7 +285,13 @@ impl Store {
         }
     }
 
-    fn read_tables(&self, page: &Page, after: u64) -> Result<Vec<Stored>, Error> {
+    /// A page's messages, chunk by chunk. Behind the first chunk only whole ones: a part would be read again for the next page.
+    fn read_tables(
+        &self,
+        page: &Page,
+        after: u64,
+        mut chunk_at: impl FnMut(u64, u64) -> Result<Option<Vec<Stored>>, Error>,
+    ) -> Result<Vec<Stored>, Error> {
         let mut messages: Vec<Stored> = Vec::new();
         let mut bytes = 0;
         let mut next = after + 1;
@@ -293,7 +299,7 @@ impl Store {
             && messages.len() < page.max_messages
             && (messages.is_empty() || bytes < page.max_bytes)
         {
-            let chunk = match self.inner.tables.chunk_at(page.room, next) {
+            let chunk = match chunk_at(page.room, next) {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
                 // It may have expired between the reading of its parts.
@@ -304,26 +310,44 @@ impl Store {
                 break; // A gap inside a page: the next page begins with it, and says what it is.
             }
             let skip = chunk.partition_point(|message| message.seq < next);
-            for message in chunk.into_iter().skip(skip) {
-                let fits = messages.is_empty() || bytes + message.body.len() <= page.max_bytes;
-                if !fits || message.seq > page.through || messages.len() >= page.max_messages {
-                    return Ok(messages);
+            let due = chunk.get(skip..).unwrap_or_default();
+            let mut fits = 0;
+            for message in due {
+                let of_page = messages.is_empty() && fits == 0 || bytes + message.body.len() <= page.max_bytes;
+                if !of_page || message.seq > page.through || messages.len() + fits >= page.max_messages {
+                    break;
                 }
                 bytes += message.body.len();
-                next = message.seq + 1;
-                messages.push(message);
+                fits += 1;
+            }
+            if fits < due.len() {
+                if messages.is_empty() {
+                    messages = chunk.into_iter().skip(skip).take(fits).collect();
+                }
+                return Ok(messages);
+            }
+            next = chunk.last().map_or(next, |newest| newest.seq) + 1;
+            if messages.is_empty() && skip == 0 {
+                messages = chunk;
+            } else {
+                messages.extend(chunk.into_iter().skip(skip));
             }
         }
         Ok(messages)
     }
 
-    /// The messages of a page, where they are in memory: does not block on the disk.
+    /// The messages of a page, where they are in memory, our own or the system's: does not wait for the disk, but for what sled has
+    /// to read of its index, which is small.
     pub fn read_recent(&self, page: &Page) -> Option<Vec<Stored>> {
         let after = page.after.max(self.floor(page.room));
         if after > page.after {
             return None;
         }
-        let found = self.inner.tail.read(page.room, after, page.through, page.max_messages, page.max_bytes)?;
+        let tail = &self.inner.tail;
+        let found = tail.read(page.room, after, page.through, page.max_messages, page.max_bytes).or_else(|| {
+            let chunk_at = |room, seq| Ok(self.inner.tables.cached_chunk_at(room, seq));
+            self.read_tables(page, after, chunk_at).ok()
+        })?;
         let fresh = found.first().is_some_and(|oldest| oldest.kept_ms >= page.cutoff_ms && oldest.seq == after + 1);
         fresh.then_some(found)
     }

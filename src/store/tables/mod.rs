@@ -321,22 +321,37 @@ impl Tables {
     /// # Errors
     /// What sled or the system says; [`Error::Damaged`] where the chunk is not whole.
     pub fn chunk_at(&self, room: u64, seq: u64) -> Result<Option<Vec<Stored>>, Error> {
-        let failed = || self.failed("read messages");
-        let before = self.messages.range(key::chunk(room, 0, 0)..=key::chunk(room, seq, u32::MAX)).next_back();
-        if let Some((key, value)) = before.transpose().map_err(failed())? {
-            let first = key::parse_chunk(&key).map_or(0, |(_, first, _)| first);
-            let ends_before = record::decode_place(room, first, &value).is_some_and(|(_, chunk)| chunk.last_seq < seq);
-            if !ends_before {
-                let messages = self.chunk(room, &key, &value)?;
-                if messages.last().is_some_and(|newest| newest.seq >= seq) {
-                    return Ok(Some(messages));
-                }
-            }
+        let Some((key, value)) = self.find(room, seq)? else { return Ok(None) };
+        let messages = self.chunk(room, &key, &value)?;
+        if messages.last().is_none_or(|newest| newest.seq >= seq) {
+            return Ok(Some(messages));
         }
+        // One of the first release does not say where it ends.
         match self.next_key(room, seq)? {
             Some((key, value)) => self.chunk(room, &key, &value).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The same, but only where the system has it in memory, and where nothing is wrong with it.
+    pub fn cached_chunk_at(&self, room: u64, seq: u64) -> Option<Vec<Stored>> {
+        let (key, value) = self.find(room, seq).ok()??;
+        let (_, first, _) = key::parse_chunk(&key)?;
+        let (place, chunk) = record::decode_place(room, first, &value)?;
+        let bytes = self.segments.read_cached(&place).ok()??;
+        record::decode_chunk(&bytes).filter(|_| chunk.last_seq >= seq)
+    }
+
+    /// The record of the chunk that holds `seq`, or may, or else of the next one.
+    fn find(&self, room: u64, seq: u64) -> Result<Option<(sled::IVec, sled::IVec)>, Error> {
+        let before = self.messages.range(key::chunk(room, 0, 0)..=key::chunk(room, seq, u32::MAX)).next_back();
+        if let Some((key, value)) = before.transpose().map_err(self.failed("read messages"))? {
+            let first = key::parse_chunk(&key).map_or(0, |(_, first, _)| first);
+            if record::decode_place(room, first, &value).is_none_or(|(_, chunk)| chunk.last_seq >= seq) {
+                return Ok(Some((key, value)));
+            }
+        }
+        self.next_key(room, seq)
     }
 
     /// The first record of a room's messages from `seq` on.
