@@ -49,7 +49,7 @@ async fn read(socket: &mut OwnedReadHalf, input: &mut BytesMut) -> io::Result<us
     .await
 }
 /// What an idle connection keeps for its answers: as much as a few short ones take.
-const OUTPUT_KEPT_BYTES: usize = 256;
+const OUTPUT_KEPT_BYTES: usize = 64;
 /// Bytes that had arrived when the daemon was told to stop and that are still carried out.
 const LAST_READ_BYTES: usize = 1024 * 1024;
 /// How long, and for how many bytes, a closed peer is listened to, so that it gets to read why it was closed.
@@ -248,7 +248,7 @@ pub async fn serve(stream: TcpStream, hub: Arc<Hub>, stop: watch::Receiver<bool>
             Framing::Lines => Requests::Lines(LineDecoder::new(body_max)),
             Framing::Frames => Requests::Frames(RequestDecoder::new(body_max)),
         },
-        output: Output { socket: write, framing, bytes: Vec::new() },
+        output: Output { socket: write, framing, bytes: Vec::with_capacity(OUTPUT_KEPT_BYTES) },
         session: Session::new(hub.clone()),
         pace: Pace::new(hub.limits.requests_per_second),
         hub,
@@ -316,7 +316,7 @@ pub async fn refuse(stream: TcpStream, refusal: Refusal) -> io::Result<()> {
 /// Closes such that the peer can still read what was written: a close with unread bytes would throw it away.
 async fn linger(mut socket: OwnedReadHalf, mut write: OwnedWriteHalf) -> io::Result<()> {
     write.shutdown().await?;
-    let mut sink = [0; 4096];
+    let mut sink = vec![0; 4096];
     let drain = async {
         let mut bytes = 0;
         while bytes < LINGER_BYTES {
@@ -378,7 +378,12 @@ impl Connection {
                     None => break,
                 },
             };
-            let Some(incoming) = self.start(incoming).await else { continue };
+            let Some(incoming) = self.start(incoming) else {
+                if self.batch_bytes >= BATCH_MAX_BYTES {
+                    self.submit().await;
+                }
+                continue;
+            };
             self.submit().await;
             if !self.pending.is_empty() {
                 self.held = Some(incoming);
@@ -395,7 +400,7 @@ impl Connection {
     }
 
     /// Takes a write into the batch; gives back anything else.
-    async fn start(&mut self, incoming: Incoming) -> Option<Incoming> {
+    fn start(&mut self, incoming: Incoming) -> Option<Incoming> {
         let Incoming::Request { tag, command } = incoming else { return Some(incoming) };
         if !self.pace.take() {
             let refusal = committer::limit("requests a second on one connection", self.pace.per_second as usize);
@@ -406,9 +411,6 @@ impl Connection {
                 self.batch_bytes += write.bytes();
                 self.batch.0.push(tag);
                 self.batch.1.push(write);
-                if self.batch_bytes >= BATCH_MAX_BYTES {
-                    self.submit().await;
-                }
                 None
             }
             Action::Run(command) => Some(Incoming::Request { tag, command }),
@@ -434,7 +436,8 @@ impl Connection {
             Incoming::Request { tag, command } => {
                 self.closing = command == Command::Quit;
                 let mut out = Items::new(&mut self.output, Some(&tag), &self.hub.pushed);
-                let reply = self.session.run(command, &mut out).await?;
+                // Boxed, as most connections wait most of the time, and would hold room for it.
+                let reply = Box::pin(self.session.run(command, &mut out)).await?;
                 self.output.reply(&tag, reply);
             }
             Incoming::Refused { tag, refusal } => self.output.reply(&tag, Reply::Error(refusal)),
