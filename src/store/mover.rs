@@ -5,7 +5,7 @@
 //! drops what has expired, in steps between which commits move on, and the files that nothing is wanted of any more.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,9 @@ use crate::error::Error;
 
 /// How long a commit waits for others before it moves.
 const GATHER: Duration = Duration::from_millis(500);
+/// How long the thread sleeps between looks at the queue while it gathers: to be woken for each commit would cost the committer and
+/// the processor more than all else that is done with one here.
+const NAP: Duration = Duration::from_millis(5);
 /// Journal bytes after which the gathered commits move at once.
 const GATHER_BYTES: usize = 4 * 1024 * 1024;
 /// Journal bytes moved after which sled is made durable …
@@ -101,6 +104,19 @@ impl Drop for Mover {
     }
 }
 
+/// The next job; a timeout where what was gathered has waited long enough, or nothing has come for long.
+fn next(queue: &Receiver<Job>, gathering_since: Option<Instant>) -> Result<Job, RecvTimeoutError> {
+    let Some(since) = gathering_since else { return queue.recv_timeout(CHECKPOINT_EVERY / 10) };
+    loop {
+        match queue.try_recv() {
+            Ok(job) => return Ok(job),
+            Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+            Err(TryRecvError::Empty) if since.elapsed() >= GATHER => return Err(RecvTimeoutError::Timeout),
+            Err(TryRecvError::Empty) => std::thread::sleep(NAP),
+        }
+    }
+}
+
 struct Worker {
     inner: Arc<Inner>,
     full: Full,
@@ -144,9 +160,7 @@ impl Worker {
                 // Nothing is written behind a write that failed: it might become durable, and that one not.
                 return Ok(());
             }
-            let wait =
-                gathering_since.map_or(CHECKPOINT_EVERY / 10, |since: Instant| GATHER.saturating_sub(since.elapsed()));
-            match queue.recv_timeout(wait) {
+            match next(queue, gathering_since) {
                 Ok(Job::Commit(number, bytes, commit)) => {
                     self.gathered_through = number;
                     self.gathered.push(commit);
