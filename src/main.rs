@@ -18,6 +18,10 @@ const USAGE: u8 = 2;
 /// How often `check` says where it is, where nobody watches.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let matches = cli::command().get_matches();
     let (command, matches) = match matches.subcommand() {
