@@ -131,8 +131,6 @@ impl Output {
         if !self.bytes.is_empty() {
             self.socket.write_all(&self.bytes).await?;
             self.bytes.clear();
-            // A large answer's buffer is not kept by an idle connection.
-            self.bytes.shrink_to(OUTPUT_KEPT_BYTES);
         }
         Ok(())
     }
@@ -213,7 +211,7 @@ struct Connection {
     /// Requests in them.
     waiting: usize,
     /// What waits until they are answered.
-    held: Option<Incoming>,
+    held: Option<Box<Incoming>>,
     /// There were as many as may be, so that the input may hold more.
     full: bool,
     /// No more bytes come, or none are taken any more.
@@ -352,6 +350,8 @@ impl Connection {
             if self.pending.is_empty() && self.held.is_none() && (self.closing || self.ended) {
                 return Ok(());
             }
+            // A large answer's buffer is not kept by an idle connection.
+            self.output.bytes.shrink_to(OUTPUT_KEPT_BYTES);
             let can_read = !self.ended && !self.closing && self.held.is_none() && self.waiting < PIPELINE_MAX_REQUESTS;
             tokio::select! {
                 biased;
@@ -372,7 +372,7 @@ impl Connection {
     async fn take_requests(&mut self) -> io::Result<()> {
         while !self.closing && self.waiting + self.batch.0.len() < PIPELINE_MAX_REQUESTS {
             let incoming = match self.held.take() {
-                Some(incoming) => incoming,
+                Some(incoming) => *incoming,
                 None => match self.requests.next(&mut self.input)? {
                     Some(incoming) => incoming,
                     None => break,
@@ -386,10 +386,11 @@ impl Connection {
             };
             self.submit().await;
             if !self.pending.is_empty() {
-                self.held = Some(incoming);
+                self.held = Some(Box::new(incoming));
                 break;
             }
-            self.finish(incoming).await?;
+            // Boxed, as most connections wait most of the time, and would hold room for it.
+            Box::pin(self.finish(incoming)).await?;
             if self.output.is_full() {
                 self.output.flush().await?;
             }
@@ -436,8 +437,7 @@ impl Connection {
             Incoming::Request { tag, command } => {
                 self.closing = command == Command::Quit;
                 let mut out = Items::new(&mut self.output, Some(&tag), &self.hub.pushed);
-                // Boxed, as most connections wait most of the time, and would hold room for it.
-                let reply = Box::pin(self.session.run(command, &mut out)).await?;
+                let reply = self.session.run(command, &mut out).await?;
                 self.output.reply(&tag, reply);
             }
             Incoming::Refused { tag, refusal } => self.output.reply(&tag, Reply::Error(refusal)),
