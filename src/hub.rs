@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::limits::{Limits, PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
 use crate::pushed::Pushed;
 use crate::rooms::Rooms;
-use crate::store::record::Stored;
+use crate::store::messages::Messages;
 use crate::store::{Page, Store};
 
 /// See the module.
@@ -77,8 +77,8 @@ pub struct Reading {
 
 #[derive(Debug)]
 enum From {
-    Memory(Vec<Stored>),
-    Disk(JoinHandle<Result<Vec<Stored>, Error>>),
+    Memory(Messages),
+    Disk(JoinHandle<Result<Messages, Error>>),
 }
 
 impl Reading {
@@ -86,7 +86,7 @@ impl Reading {
     ///
     /// # Errors
     /// As [`Store::read`].
-    pub async fn read(self) -> Result<Vec<Stored>, Error> {
+    pub async fn read(self) -> Result<Messages, Error> {
         let messages = match self.from {
             From::Memory(messages) => messages,
             From::Disk(read) => read.await.map_err(|error| Error::Failed(format!("a read died: {error}")))??,

@@ -13,7 +13,7 @@ use crate::limits::{NAME_MAX_BYTES, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
 use crate::protocol::name::{check_client, check_id, check_nick, check_room, check_topic, person};
 use crate::protocol::{Command, ErrorCode, GapReason, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
 use crate::rooms::{Presence, Room, Rooms, Waker};
-use crate::store::record::Stored;
+use crate::store::messages::Messages;
 
 /// Where a session's items go: an answer that is being given, or what is told unasked.
 pub trait Out: Send {
@@ -472,21 +472,21 @@ impl Session {
 }
 
 /// Puts a page: the gap before it, if there is one, and its messages. Where there are none, all up to `through` have expired.
-fn tell(room: &Room, after: u64, through: u64, messages: &[Stored], out: &mut impl Out) {
+fn tell(room: &Room, after: u64, through: u64, messages: &Messages, out: &mut impl Out) {
     let first = messages.first().map_or(through + 1, |message| message.seq);
     if first > after + 1 {
         let reason = GapReason::Expired;
         out.item(Item::Gap { room: room.name.clone(), from: after + 1, to: first - 1, reason });
     }
-    for message in messages {
+    messages.each(|message| {
         out.message(MessageRef {
             room: &room.name,
             seq: message.seq,
             time_ms: message.time_ms,
-            client: person(&message.client),
-            body: &message.body,
+            client: person(message.client),
+            body: message.body,
         });
-    }
+    });
 }
 
 impl Drop for Session {

@@ -77,7 +77,7 @@ impl Daemon {
             assert!(messages.len() <= max_messages);
             let Some(newest) = messages.last() else { break };
             after = newest.seq;
-            all.extend(messages);
+            all.extend(messages.to_stored());
         }
         all
     }

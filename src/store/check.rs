@@ -11,7 +11,7 @@ use std::{fmt, io};
 use super::record::{self, Commit, Last, Op, RoomRecord, Stored};
 use super::segments::Segments;
 use super::tables::{Tables, Tree};
-use super::{disk, journal, key};
+use super::{chunk, disk, journal, key};
 use crate::error::Error;
 use crate::limits::FREE_SPACE_MIN_BYTES;
 
@@ -308,7 +308,7 @@ impl Check<'_> {
             let Some((room, first, encoded)) = chunk else { return };
             let last = known.last(room);
             let (reached, time_ms) = reached.entry(room).or_insert((last.floor.min(first.saturating_sub(1)), 0));
-            let messages = record::decode_chunk(&encoded.into()).unwrap_or_default();
+            let messages = chunk::decode(&encoded.into()).unwrap_or_default();
             let (Some(oldest), Some(newest)) = (messages.first(), messages.last()) else {
                 *reached = first;
                 return check.finding(format!(
@@ -334,7 +334,7 @@ impl Check<'_> {
             let Some((room, first, part)) = key::parse_chunk(key) else {
                 return check.finding(format!("{key:02x?} is no key of messages"));
             };
-            if let Some((place, _)) = record::decode_place(room, first, value) {
+            if let Some((place, _)) = chunk::decode_place(room, first, value) {
                 close(check, chunk.take());
                 match tables.segments().read(&place) {
                     Ok(bytes) => close(check, Some((room, first, bytes.into()))),

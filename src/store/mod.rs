@@ -13,9 +13,11 @@
 //! Blocking throughout: call it from threads that may block.
 
 pub mod check;
+pub mod chunk;
 pub mod disk;
 pub mod journal;
 pub mod key;
+pub mod messages;
 mod mover;
 pub mod record;
 pub mod segments;
@@ -34,7 +36,9 @@ use std::time::Duration;
 use crate::clock::KeptClock;
 use crate::error::Error;
 use crate::limits::JOURNAL_FILE_BYTES;
+use chunk::Parsed;
 use journal::Journal;
+use messages::Messages;
 use mover::{Job, Mover};
 use record::{Commit, Last, Stored};
 use segments::{FileId, Segments};
@@ -257,29 +261,28 @@ impl Store {
     ///
     /// # Errors
     /// What sled says; [`Error::Damaged`] where a message is not as it was written, or missing.
-    pub fn read(&self, page: &Page) -> Result<Vec<Stored>, Error> {
+    pub fn read(&self, page: &Page) -> Result<Messages, Error> {
         let tail = &self.inner.tail;
         let mut after = page.after;
         loop {
             after = after.max(tail.floor(page.room));
             if after >= page.through {
-                return Ok(Vec::new());
+                return Ok(Messages::default());
             }
-            let messages = match tail.read(page.room, after, page.through, page.max_messages, page.max_bytes) {
-                Some(messages) => messages,
+            let mut messages = match tail.read(page.room, after, page.through, page.max_messages, page.max_bytes) {
+                Some(messages) => messages.into(),
                 None => self.read_tables(page, after, |room, seq| self.inner.tables.chunk_at(room, seq))?,
             };
-            let expired = messages.partition_point(|message| message.kept_ms < page.cutoff_ms);
-            if let Some(newest) = expired.checked_sub(1).and_then(|place| messages.get(place)) {
-                tail.raise_floor(page.room, newest.seq, None);
-            }
             let first = messages.first().map_or(page.through + 1, |message| message.seq);
+            if let Some(expired) = messages.drop_taken_before(page.cutoff_ms) {
+                tail.raise_floor(page.room, expired, None);
+            }
             if first != after + 1 && tail.floor(page.room) == after {
                 let what = format!("room {} lacks its messages from seq {} on", page.room, after + 1);
                 return Err(Error::damaged(&self.inner.dir, what));
             }
-            if expired < messages.len() && first == after + 1 {
-                return Ok(messages.into_iter().skip(expired).collect());
+            if !messages.is_empty() && first == after + 1 {
+                return Ok(messages);
             }
             // All of these have expired, or some did while they were read: the floor is higher now.
         }
@@ -290,29 +293,30 @@ impl Store {
         &self,
         page: &Page,
         after: u64,
-        mut chunk_at: impl FnMut(u64, u64) -> Result<Option<Vec<Stored>>, Error>,
-    ) -> Result<Vec<Stored>, Error> {
-        let mut messages: Vec<Stored> = Vec::new();
+        mut chunk_at: impl FnMut(u64, u64) -> Result<Option<Parsed>, Error>,
+    ) -> Result<Messages, Error> {
+        let mut messages = Messages::default();
         let mut bytes = 0;
         let mut next = after + 1;
         while next <= page.through
             && messages.len() < page.max_messages
             && (messages.is_empty() || bytes < page.max_bytes)
         {
-            let chunk = match chunk_at(page.room, next) {
+            let mut chunk = match chunk_at(page.room, next) {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
                 // It may have expired between the reading of its parts.
                 Err(_) if self.inner.tail.floor(page.room) >= next => break,
                 Err(error) => return Err(error),
             };
-            if !messages.is_empty() && chunk.first().is_none_or(|oldest| oldest.seq > next) {
+            let (Some(oldest), Some(newest)) = (chunk.first(), chunk.last()) else { break };
+            if !messages.is_empty() && oldest.seq > next {
                 break; // A gap inside a page: the next page begins with it, and says what it is.
             }
-            let skip = chunk.partition_point(|message| message.seq < next);
-            let due = chunk.get(skip..).unwrap_or_default();
+            let (newest_seq, skip) = (newest.seq, next.saturating_sub(oldest.seq));
+            chunk.skip(usize::try_from(skip).unwrap_or(usize::MAX));
             let mut fits = 0;
-            for message in due {
+            for message in chunk.iter() {
                 let of_page = messages.is_empty() && fits == 0 || bytes + message.body.len() <= page.max_bytes;
                 if !of_page || message.seq > page.through || messages.len() + fits >= page.max_messages {
                     break;
@@ -320,31 +324,29 @@ impl Store {
                 bytes += message.body.len();
                 fits += 1;
             }
-            if fits < due.len() {
+            if fits < chunk.len() {
                 if messages.is_empty() {
-                    messages = chunk.into_iter().skip(skip).take(fits).collect();
+                    chunk.truncate(fits);
+                    messages.push(chunk);
                 }
                 return Ok(messages);
             }
-            next = chunk.last().map_or(next, |newest| newest.seq) + 1;
-            if messages.is_empty() && skip == 0 {
-                messages = chunk;
-            } else {
-                messages.extend(chunk.into_iter().skip(skip));
-            }
+            next = newest_seq + 1;
+            messages.push(chunk);
         }
         Ok(messages)
     }
 
     /// The messages of a page, where they are in memory, our own or the system's: does not wait for the disk, but for what sled has
     /// to read of its index, which is small.
-    pub fn read_recent(&self, page: &Page) -> Option<Vec<Stored>> {
+    pub fn read_recent(&self, page: &Page) -> Option<Messages> {
         let after = page.after.max(self.floor(page.room));
         if after > page.after {
             return None;
         }
         let tail = &self.inner.tail;
-        let found = tail.read(page.room, after, page.through, page.max_messages, page.max_bytes).or_else(|| {
+        let found = tail.read(page.room, after, page.through, page.max_messages, page.max_bytes);
+        let found = found.map(Messages::from).or_else(|| {
             let chunk_at = |room, seq| Ok(self.inner.tables.cached_chunk_at(room, seq));
             self.read_tables(page, after, chunk_at).ok()
         })?;
@@ -365,7 +367,7 @@ impl Store {
         };
         let Some(seq) = found else { return Ok(None) };
         let page = Page { room, after: seq - 1, through: seq, cutoff_ms, max_messages: 1, max_bytes: 0 };
-        Ok(self.read(&page)?.pop())
+        Ok(self.read(&page)?.to_stored().pop())
     }
 
     /// The seq up to which a room's messages are gone.

@@ -28,13 +28,10 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 
-use super::segments::{FileId, Place};
+use super::chunk::{self, Chunk};
 use crate::clock::Reading;
-use crate::limits::CHUNK_MAX_BYTES;
 
-const VERSION: u8 = 1;
-/// The version of a record that says where a chunk stands, where there was the chunk itself before.
-const PLACE_VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 1;
 
 /// A stored message. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,92 +134,75 @@ pub struct Last {
     pub floor: u64,
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     // Limits keep every stored text far under 64 KiB.
     out.put_u16_le(u16::try_from(text.len()).unwrap_or(u16::MAX));
     out.extend_from_slice(text.as_bytes());
 }
 
-fn put_body(out: &mut Vec<u8>, body: &[u8]) {
+pub(super) fn put_body(out: &mut Vec<u8>, body: &[u8]) {
     out.put_u32_le(u32::try_from(body.len()).unwrap_or(u32::MAX));
     out.extend_from_slice(body);
 }
 
 /// Reads a record; each method gives none when the record is too short for it.
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn versioned(bytes: &'a [u8]) -> Option<Self> {
+    pub(super) fn versioned(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         (reader.u8()? == VERSION).then_some(reader)
     }
 
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*head)
     }
 
-    fn u8(&mut self) -> Option<u8> {
+    pub(super) fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(super) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
+    pub(super) fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(head)
     }
 
-    fn str(&mut self) -> Option<&'a str> {
+    pub(super) fn text_bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::from(u16::from_le_bytes(self.array()?));
-        std::str::from_utf8(self.bytes(length)?).ok()
+        self.bytes(length)
     }
 
-    fn text(&mut self) -> Option<Arc<str>> {
+    pub(super) fn str(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.text_bytes()?).ok()
+    }
+
+    pub(super) fn text(&mut self) -> Option<Arc<str>> {
         self.str().map(Arc::from)
     }
 
-    fn optional(&mut self) -> Option<Option<Arc<str>>> {
+    pub(super) fn optional(&mut self) -> Option<Option<Arc<str>>> {
         self.str().map(|text| (!text.is_empty()).then(|| Arc::from(text)))
     }
 
-    fn body(&mut self) -> Option<&'a [u8]> {
+    pub(super) fn body(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.u32()?).ok()?;
         self.bytes(length)
     }
 
-    fn end<T>(self, value: T) -> Option<T> {
+    pub(super) fn end<T>(self, value: T) -> Option<T> {
         self.0.is_empty().then_some(value)
     }
-}
-
-/// A chunk, as an index has it: what it holds, and where it begins in what it was written into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chunk {
-    /// Its messages' room.
-    pub room: u64,
-    /// The first of them.
-    pub first_seq: u64,
-    /// The last.
-    pub last_seq: u64,
-    /// When the oldest was taken, on the kept clock.
-    pub oldest_kept_ms: u64,
-    /// When the newest was.
-    pub newest_kept_ms: u64,
-    /// Whether any has an id.
-    pub has_ids: bool,
-    /// Where it begins.
-    pub at: u64,
-    /// How long it is.
-    pub bytes: u32,
 }
 
 impl Commit {
@@ -242,12 +222,12 @@ impl Commit {
         let mut chunks = Vec::new();
         for of_room in messages.chunk_by(|(one, _), (other, _)| one == other) {
             let Some(&(room, _)) = of_room.first() else { continue };
-            for group in groups(of_room, |(_, message)| message) {
+            for group in chunk::groups(of_room, |(_, message)| message) {
                 out.put_u8(7);
                 out.put_u64_le(room);
                 let length_at = out.len();
                 out.put_u32_le(0);
-                let chunk = encode_chunk(room, group.iter().map(|(_, message)| *message), out);
+                let chunk = chunk::encode(room, group.iter().map(|(_, message)| *message), out);
                 put_u32_at(out, length_at, chunk.bytes);
                 chunks.push(Chunk { at: chunk.at - start as u64, ..chunk });
                 count += 1;
@@ -282,7 +262,7 @@ impl Commit {
                     let length = reader.u32()?;
                     let at = bytes.len() - reader.0.len();
                     let encoded = reader.bytes(usize::try_from(length).ok()?)?;
-                    let messages = decode_chunk(&bytes.slice_ref(encoded))?;
+                    let messages = chunk::decode(&bytes.slice_ref(encoded))?;
                     chunks.push(Chunk::of(room, messages.iter(), at, length)?);
                     ops.extend(messages.into_iter().map(|message| Op::Message { room, message }));
                 }
@@ -294,7 +274,7 @@ impl Commit {
 }
 
 /// Overwrites a number that was not known yet when its place was kept.
-fn put_u32_at(out: &mut [u8], at: usize, number: u32) {
+pub(super) fn put_u32_at(out: &mut [u8], at: usize, number: u32) {
     if let Some(place) = out.get_mut(at..at + 4) {
         place.copy_from_slice(&number.to_le_bytes());
     }
@@ -353,163 +333,6 @@ fn put_member(out: &mut Vec<u8>, kind: u8, room: u64, client: &str) {
     out.put_u8(kind);
     out.put_u64_le(room);
     put_text(out, client);
-}
-
-/// What a message takes in a chunk, besides its client, id and body.
-const CHUNK_MESSAGE_BYTES: usize = 24;
-/// What a chunk takes, besides its messages.
-const CHUNK_HEADER_BYTES: usize = 17;
-
-/// Cuts messages into groups that each make a chunk: as many as fit, and at least one.
-pub fn groups<T>(messages: &[T], of: impl Fn(&T) -> &Stored) -> impl Iterator<Item = &[T]> {
-    let mut rest = messages;
-    std::iter::from_fn(move || {
-        let mut bytes = CHUNK_HEADER_BYTES;
-        let fits = rest.iter().take_while(|item| {
-            let message = of(item);
-            let id = message.id.as_deref().map_or(0, str::len);
-            bytes += CHUNK_MESSAGE_BYTES + message.client.len() + id + message.body.len();
-            bytes <= CHUNK_MAX_BYTES
-        });
-        let count = fits.count().max(1).min(rest.len());
-        let (group, after) = rest.split_at_checked(count)?;
-        rest = after;
-        (!group.is_empty()).then_some(group)
-    })
-}
-
-impl Chunk {
-    fn of<'a>(
-        room: u64,
-        messages: impl DoubleEndedIterator<Item = &'a Stored> + Clone,
-        at: usize,
-        bytes: u32,
-    ) -> Option<Chunk> {
-        let (oldest, newest) = (messages.clone().next()?, messages.clone().next_back()?);
-        Some(Chunk {
-            room,
-            first_seq: oldest.seq,
-            last_seq: newest.seq,
-            oldest_kept_ms: oldest.kept_ms,
-            newest_kept_ms: newest.kept_ms,
-            has_ids: messages.clone().any(|message| message.id.is_some()),
-            at: at as u64,
-            bytes,
-        })
-    }
-}
-
-/// Appends a chunk: messages of a room with seqs that follow each other, oldest first; at least one.
-pub fn encode_chunk<'a>(
-    room: u64,
-    messages: impl DoubleEndedIterator<Item = &'a Stored> + Clone,
-    out: &mut Vec<u8>,
-) -> Chunk {
-    let start = out.len();
-    out.put_u8(VERSION);
-    out.put_u32_le(0);
-    out.put_u64_le(messages.clone().next().map_or(0, |message| message.seq));
-    let count_at = out.len();
-    out.put_u32_le(0);
-    let mut count = 0;
-    for message in messages.clone() {
-        out.put_u64_le(message.time_ms);
-        out.put_u64_le(message.kept_ms);
-        put_text(out, &message.client);
-        put_text(out, message.id.as_deref().unwrap_or_default());
-        put_body(out, &message.body);
-        count += 1;
-    }
-    put_u32_at(out, count_at, count);
-    let crc = crc32fast::hash(out.get(start + 5..).unwrap_or_default());
-    put_u32_at(out, start + 1, crc);
-    // A chunk is far under 4 GiB.
-    let bytes = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
-    let empty = Chunk {
-        room,
-        first_seq: 0,
-        last_seq: 0,
-        oldest_kept_ms: 0,
-        newest_kept_ms: 0,
-        has_ids: false,
-        at: start as u64,
-        bytes,
-    };
-    Chunk::of(room, messages, start, bytes).unwrap_or(empty)
-}
-
-/// The messages of a chunk; none where it is not one or its checksum fails. Their bodies share its memory.
-pub fn decode_chunk(bytes: &Bytes) -> Option<Vec<Stored>> {
-    let mut reader = Reader::versioned(bytes)?;
-    if reader.u32()? != crc32fast::hash(reader.0) {
-        return None;
-    }
-    let first = reader.u64()?;
-    let count = reader.u32()?;
-    // Each message takes more than a byte.
-    let mut messages: Vec<Stored> = Vec::with_capacity((count as usize).min(reader.0.len()));
-    // Few clients share a chunk: one name for all of a client's messages.
-    let mut clients: Vec<Arc<str>> = Vec::new();
-    for place in 0..u64::from(count) {
-        let (time_ms, kept_ms) = (reader.u64()?, reader.u64()?);
-        let name = reader.str()?;
-        let client = match clients.iter().rev().take(SHARED_CLIENTS).find(|client| ***client == *name) {
-            Some(client) => client.clone(),
-            None => {
-                clients.push(name.into());
-                clients.last()?.clone()
-            }
-        };
-        let id = reader.optional()?;
-        let body = bytes.slice_ref(reader.body()?);
-        messages.push(Stored { seq: first.checked_add(place)?, time_ms, kept_ms, client, id, body });
-    }
-    reader.end(messages)
-}
-
-/// Names that are looked through for one that is known.
-const SHARED_CLIENTS: usize = 8;
-
-/// Where a chunk stands: the value of an index.
-pub fn encode_place(file: FileId, chunk: &Chunk) -> Vec<u8> {
-    let mut out = vec![PLACE_VERSION];
-    let (kind, number) = match file {
-        FileId::Journal(number) => (1, number),
-        FileId::Segment(number) => (2, number),
-    };
-    out.put_u8(kind);
-    out.put_u64_le(number);
-    out.put_u64_le(chunk.at);
-    out.put_u32_le(chunk.bytes);
-    out.put_u64_le(chunk.last_seq);
-    out.put_u64_le(chunk.oldest_kept_ms);
-    out.put_u64_le(chunk.newest_kept_ms);
-    out.put_u8(u8::from(chunk.has_ids));
-    out
-}
-
-/// Reads it; none where it is not one. A chunk itself, as it was stored before, is none either.
-pub fn decode_place(room: u64, first_seq: u64, bytes: &[u8]) -> Option<(Place, Chunk)> {
-    let mut reader = Reader(bytes);
-    if reader.u8()? != PLACE_VERSION {
-        return None;
-    }
-    let (kind, number) = (reader.u8()?, reader.u64()?);
-    let file = match kind {
-        1 => FileId::Journal(number),
-        2 => FileId::Segment(number),
-        _ => return None,
-    };
-    let (at, bytes) = (reader.u64()?, reader.u32()?);
-    let (last_seq, oldest_kept_ms, newest_kept_ms) = (reader.u64()?, reader.u64()?, reader.u64()?);
-    let has_ids = reader.u8()? != 0;
-    let chunk = Chunk { room, first_seq, last_seq, oldest_kept_ms, newest_kept_ms, has_ids, at, bytes };
-    reader.end((Place { file, at, bytes }, chunk))
-}
-
-/// Whether an index's value says where a chunk stands, and is not the chunk.
-pub fn is_place(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&PLACE_VERSION)
 }
 
 impl RoomRecord {
@@ -597,6 +420,7 @@ pub fn decode_reading(bytes: &[u8]) -> Option<(u64, Reading)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::segments::FileId;
 
     fn stored(seq: u64, id: Option<&str>) -> Stored {
         Stored {
@@ -636,24 +460,11 @@ mod tests {
         assert_eq!(first, [(1, 1, 2), (2, 7, 7)]);
         for chunk in chunks {
             let at = chunk.at as usize;
-            let alone = decode_chunk(&bytes.slice(at..at + chunk.bytes as usize)).unwrap();
+            let alone = chunk::decode(&bytes.slice(at..at + chunk.bytes as usize)).unwrap();
             assert_eq!((alone[0].seq, chunk.has_ids), (chunk.first_seq, chunk.room == 1));
-            let place = encode_place(FileId::Segment(3), &chunk);
-            let (found, again) = decode_place(chunk.room, chunk.first_seq, &place).unwrap();
+            let place = chunk::encode_place(FileId::Segment(3), &chunk);
+            let (found, again) = chunk::decode_place(chunk.room, chunk.first_seq, &place).unwrap();
             assert_eq!((found.file, found.at, found.bytes, again), (FileId::Segment(3), chunk.at, chunk.bytes, chunk));
-        }
-    }
-
-    #[test]
-    fn a_chunk_comes_back_and_no_flipped_bit_does() {
-        let chunk = vec![stored(7, None), stored(8, Some("x"))];
-        let mut bytes = Vec::new();
-        encode_chunk(1, chunk.iter(), &mut bytes);
-        assert_eq!(decode_chunk(&bytes.clone().into()).as_ref(), Some(&chunk));
-        for bit in 0..bytes.len() * 8 {
-            let mut flipped = bytes.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode_chunk(&flipped.into()), None);
         }
     }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::Tables;
 use crate::error::Error;
 use crate::limits::CHUNK_IN_PLACE_MIN_BYTES;
+use crate::store::chunk::{self, Chunk};
 use crate::store::journal::Spot;
 use crate::store::key;
-use crate::store::record::{self, Chunk, Commit, Last, Op, RoomRecord, Stored};
+use crate::store::record::{self, Commit, Last, Op, RoomRecord, Stored};
 use crate::store::segments::FileId;
 
 /// A durable commit, and where it stands.
@@ -167,8 +168,8 @@ impl Tables {
             }
             let mut rest = messages.as_slice();
             let mut gather = |messages: &[&Stored]| {
-                for group in record::groups(messages, |message| message) {
-                    gathered.push(record::encode_chunk(room, group.iter().copied(), &mut bytes));
+                for group in chunk::groups(messages, |message| message) {
+                    gathered.push(chunk::encode(room, group.iter().copied(), &mut bytes));
                 }
             };
             for (file, chunk) in in_place.into_iter().filter(|(_, chunk)| chunk.first_seq > last.seq) {
@@ -195,7 +196,7 @@ impl Tables {
         let mut batch = Batch::of(&self.messages);
         for (file, chunk) in chunks {
             let key = key::chunk(chunk.room, chunk.first_seq, 0);
-            batch.insert(&key, &record::encode_place(*file, chunk)).map_err(self.failed("write messages"))?;
+            batch.insert(&key, &chunk::encode_place(*file, chunk)).map_err(self.failed("write messages"))?;
             *self.references().entry(*file).or_default() += 1;
         }
         batch.apply().map_err(self.failed("write messages"))

@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::journal::sync_dir;
 pub use apply::Journaled;
 
-use super::record::{self, Last, RoomRecord, Stored};
+use super::chunk::{self, Parsed};
+use super::record::{self, Last, RoomRecord};
 use super::segments::{FileId, Segments};
 use super::{RoomState, State, key, syscalls};
 use crate::clock::Reading;
@@ -176,10 +177,10 @@ impl Tables {
         let mut counted: HashMap<FileId, u64> = HashMap::new();
         for entry in &self.messages {
             let (key, value) = entry.map_err(self.failed("read where messages stand"))?;
-            if !record::is_place(&value) {
+            if !chunk::is_place(&value) {
                 continue; // A chunk itself, from the first release.
             }
-            let parsed = key::parse_chunk(&key).and_then(|(room, first, _)| record::decode_place(room, first, &value));
+            let parsed = key::parse_chunk(&key).and_then(|(room, first, _)| chunk::decode_place(room, first, &value));
             let (place, _) = parsed.ok_or_else(|| self.damaged("where messages stand"))?;
             *counted.entry(place.file).or_default() += 1;
         }
@@ -320,7 +321,7 @@ impl Tables {
     ///
     /// # Errors
     /// What sled or the system says; [`Error::Damaged`] where the chunk is not whole.
-    pub fn chunk_at(&self, room: u64, seq: u64) -> Result<Option<Vec<Stored>>, Error> {
+    pub fn chunk_at(&self, room: u64, seq: u64) -> Result<Option<Parsed>, Error> {
         let Some((key, value)) = self.find(room, seq)? else { return Ok(None) };
         let messages = self.chunk(room, &key, &value)?;
         if messages.last().is_none_or(|newest| newest.seq >= seq) {
@@ -334,12 +335,12 @@ impl Tables {
     }
 
     /// The same, but only where the system has it in memory, and where nothing is wrong with it.
-    pub fn cached_chunk_at(&self, room: u64, seq: u64) -> Option<Vec<Stored>> {
+    pub fn cached_chunk_at(&self, room: u64, seq: u64) -> Option<Parsed> {
         let (key, value) = self.find(room, seq).ok()??;
         let (_, first, _) = key::parse_chunk(&key)?;
-        let (place, chunk) = record::decode_place(room, first, &value)?;
+        let (place, chunk) = chunk::decode_place(room, first, &value)?;
         let bytes = self.segments.read_cached(&place).ok()??;
-        record::decode_chunk(&bytes).filter(|_| chunk.last_seq >= seq)
+        Parsed::of(bytes).filter(|_| chunk.last_seq >= seq)
     }
 
     /// The record of the chunk that holds `seq`, or may, or else of the next one.
@@ -347,7 +348,7 @@ impl Tables {
         let before = self.messages.range(key::chunk(room, 0, 0)..=key::chunk(room, seq, u32::MAX)).next_back();
         if let Some((key, value)) = before.transpose().map_err(self.failed("read messages"))? {
             let first = key::parse_chunk(&key).map_or(0, |(_, first, _)| first);
-            if record::decode_place(room, first, &value).is_none_or(|(_, chunk)| chunk.last_seq >= seq) {
+            if chunk::decode_place(room, first, &value).is_none_or(|(_, chunk)| chunk.last_seq >= seq) {
                 return Ok(Some((key, value)));
             }
         }
@@ -361,11 +362,11 @@ impl Tables {
     }
 
     /// The chunk that a record leads to, or that it is a part of.
-    fn chunk(&self, room: u64, key: &[u8], value: &[u8]) -> Result<Vec<Stored>, Error> {
+    fn chunk(&self, room: u64, key: &[u8], value: &[u8]) -> Result<Parsed, Error> {
         let damaged = || self.damaged("a key of the messages");
         let (_, first, _) = key::parse_chunk(key).ok_or_else(damaged)?;
-        let bytes = if record::is_place(value) {
-            let place = record::decode_place(room, first, value);
+        let bytes = if chunk::is_place(value) {
+            let place = chunk::decode_place(room, first, value);
             let (place, _) = place.ok_or_else(|| self.damaged("where messages stand"))?;
             self.segments.read(&place)?
         } else {
@@ -376,8 +377,7 @@ impl Tables {
             }
             bytes.into()
         };
-        let messages =
-            record::decode_chunk(&bytes).filter(|chunk| chunk.first().is_some_and(|oldest| oldest.seq == first));
+        let messages = Parsed::of(bytes).filter(|chunk| chunk.first().is_some_and(|oldest| oldest.seq == first));
         messages
             .ok_or_else(|| self.damaged(format!("the messages of room {room} from seq {first} on fail their checksum")))
     }
@@ -391,16 +391,16 @@ impl Tables {
         for _ in 0..steps {
             let Some((key, value)) = self.next_key(room, 0)? else { return Ok(Expired::Empty) };
             let first = key::parse_chunk(&key).ok_or_else(|| self.damaged("a key of the messages"))?.1;
-            let place = record::decode_place(room, first, &value);
+            let place = chunk::decode_place(room, first, &value);
             // Without ids there is nothing to be looked up in a chunk that goes as a whole.
             let (newest_seq, whole) = match &place {
-                Some((_, chunk)) if chunk.newest_kept_ms < cutoff_ms && !chunk.has_ids => (chunk.last_seq, Vec::new()),
+                Some((_, chunk)) if chunk.newest_kept_ms < cutoff_ms && !chunk.has_ids => (chunk.last_seq, None),
                 Some((_, chunk)) if chunk.oldest_kept_ms >= cutoff_ms => {
                     return Ok(Expired::Until(chunk.newest_kept_ms));
                 }
                 _ => {
                     let chunk = self.chunk(room, &key, &value)?;
-                    let expired = chunk.partition_point(|message| message.kept_ms < cutoff_ms);
+                    let expired = chunk.taken_before(cutoff_ms);
                     let Some(newest) = chunk.last() else { return Ok(Expired::Empty) };
                     if expired < chunk.len() {
                         if let Some(oldest) = expired.checked_sub(1).and_then(|place| chunk.get(place)) {
@@ -408,7 +408,7 @@ impl Tables {
                         }
                         return Ok(Expired::Until(newest.kept_ms));
                     }
-                    (newest.seq, chunk)
+                    (newest.seq, Some(chunk))
                 }
             };
             gone(newest_seq);
@@ -426,7 +426,9 @@ impl Tables {
             if let Some((place, _)) = place {
                 self.let_go(place.file);
             }
-            self.drop_ids(room, &whole)?;
+            if let Some(whole) = whole {
+                self.drop_ids(room, &whole)?;
+            }
         }
         Ok(Expired::More)
     }
@@ -441,11 +443,11 @@ impl Tables {
         }
     }
 
-    fn drop_ids(&self, room: u64, chunk: &[Stored]) -> Result<(), Error> {
+    fn drop_ids(&self, room: u64, chunk: &Parsed) -> Result<(), Error> {
         let mut batch = sled::Batch::default();
-        for message in chunk {
-            let Some(id) = &message.id else { continue };
-            let key = key::message_id(room, &message.client, id);
+        for message in chunk.iter() {
+            let Some(id) = message.id else { continue };
+            let key = key::message_id(room, message.client, id);
             // The id may have been used again since, for a newer message.
             if self.find_id(&key)? == Some(message.seq) {
                 batch.remove(key);
@@ -486,7 +488,7 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::super::journal::Spot;
-    use super::super::record::{Commit, Op};
+    use super::super::record::{Commit, Op, Stored};
     use super::*;
 
     fn opened(dir: &Path) -> Tables {
@@ -547,7 +549,7 @@ mod tests {
             let journaled = commit(first..=last);
             let messages: Vec<&Stored> = journaled.commit.messages().map(|(_, message)| message).collect();
             let mut bytes = Vec::new();
-            record::encode_chunk(1, messages.iter().copied(), &mut bytes);
+            chunk::encode(1, messages.iter().copied(), &mut bytes);
             for (part, value) in (0u32..).zip(bytes.chunks(100)) {
                 tables.messages.insert(key::chunk(1, first, part), value).unwrap();
             }

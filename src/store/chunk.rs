@@ -1,0 +1,346 @@
+//! Chunks: many of a room's messages in one piece, with a checksum, and the record that says where one stands. Byte for byte:
+//! [`record`](super::record).
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes};
+
+use super::messages::StoredRef;
+use super::record::{Reader, Stored, VERSION, put_body, put_text, put_u32_at};
+use super::segments::{FileId, Place};
+use crate::limits::CHUNK_MAX_BYTES;
+
+/// The version of a record that says where a chunk stands, where there was the chunk itself before.
+const PLACE_VERSION: u8 = 2;
+
+/// A chunk, as an index has it: what it holds, and where it begins in what it was written into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its messages' room.
+    pub room: u64,
+    /// The first of them.
+    pub first_seq: u64,
+    /// The last.
+    pub last_seq: u64,
+    /// When the oldest was taken, on the kept clock.
+    pub oldest_kept_ms: u64,
+    /// When the newest was.
+    pub newest_kept_ms: u64,
+    /// Whether any has an id.
+    pub has_ids: bool,
+    /// Where it begins.
+    pub at: u64,
+    /// How long it is.
+    pub bytes: u32,
+}
+
+/// What a message takes in a chunk, besides its client, id and body.
+const MESSAGE_BYTES: usize = 24;
+/// What a chunk takes, besides its messages.
+const HEADER_BYTES: usize = 17;
+
+/// Cuts messages into groups that each make a chunk: as many as fit, and at least one.
+pub fn groups<T>(messages: &[T], of: impl Fn(&T) -> &Stored) -> impl Iterator<Item = &[T]> {
+    let mut rest = messages;
+    std::iter::from_fn(move || {
+        let mut bytes = HEADER_BYTES;
+        let fits = rest.iter().take_while(|item| {
+            let message = of(item);
+            let id = message.id.as_deref().map_or(0, str::len);
+            bytes += MESSAGE_BYTES + message.client.len() + id + message.body.len();
+            bytes <= CHUNK_MAX_BYTES
+        });
+        let count = fits.count().max(1).min(rest.len());
+        let (group, after) = rest.split_at_checked(count)?;
+        rest = after;
+        (!group.is_empty()).then_some(group)
+    })
+}
+
+impl Chunk {
+    /// Of these messages; none where there is none.
+    pub(super) fn of<'a>(
+        room: u64,
+        messages: impl DoubleEndedIterator<Item = &'a Stored> + Clone,
+        at: usize,
+        bytes: u32,
+    ) -> Option<Chunk> {
+        let (oldest, newest) = (messages.clone().next()?, messages.clone().next_back()?);
+        Some(Chunk {
+            room,
+            first_seq: oldest.seq,
+            last_seq: newest.seq,
+            oldest_kept_ms: oldest.kept_ms,
+            newest_kept_ms: newest.kept_ms,
+            has_ids: messages.clone().any(|message| message.id.is_some()),
+            at: at as u64,
+            bytes,
+        })
+    }
+}
+
+/// Appends a chunk: messages of a room with seqs that follow each other, oldest first; at least one.
+pub fn encode<'a>(
+    room: u64,
+    messages: impl DoubleEndedIterator<Item = &'a Stored> + Clone,
+    out: &mut Vec<u8>,
+) -> Chunk {
+    let start = out.len();
+    out.put_u8(VERSION);
+    out.put_u32_le(0);
+    out.put_u64_le(messages.clone().next().map_or(0, |message| message.seq));
+    let count_at = out.len();
+    out.put_u32_le(0);
+    let mut count = 0;
+    for message in messages.clone() {
+        out.put_u64_le(message.time_ms);
+        out.put_u64_le(message.kept_ms);
+        put_text(out, &message.client);
+        put_text(out, message.id.as_deref().unwrap_or_default());
+        put_body(out, &message.body);
+        count += 1;
+    }
+    put_u32_at(out, count_at, count);
+    let crc = crc32fast::hash(out.get(start + 5..).unwrap_or_default());
+    put_u32_at(out, start + 1, crc);
+    // A chunk is far under 4 GiB.
+    let bytes = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
+    let empty = Chunk {
+        room,
+        first_seq: 0,
+        last_seq: 0,
+        oldest_kept_ms: 0,
+        newest_kept_ms: 0,
+        has_ids: false,
+        at: start as u64,
+        bytes,
+    };
+    Chunk::of(room, messages, start, bytes).unwrap_or(empty)
+}
+
+/// A chunk's messages, where they stand in its bytes: looked through once, copied never.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    bytes: Bytes,
+    first_seq: u64,
+    clients: Vec<Arc<str>>,
+    marks: Vec<Mark>,
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    time_ms: u64,
+    kept_ms: u64,
+    /// Which of the clients.
+    client: u32,
+    /// How long its id is; it stands right before the body's length. 0 where there is none.
+    id_bytes: u16,
+    body_at: u32,
+    body_bytes: u32,
+}
+
+/// Names that are looked through for one that is known.
+const SHARED_CLIENTS: usize = 8;
+
+impl Parsed {
+    /// Looks through a chunk; none where it is not one or its checksum fails.
+    pub fn of(bytes: Bytes) -> Option<Parsed> {
+        let mut reader = Reader::versioned(&bytes)?;
+        if reader.u32()? != crc32fast::hash(reader.0) {
+            return None;
+        }
+        let first_seq = reader.u64()?;
+        let count = reader.u32()?;
+        first_seq.checked_add(u64::from(count))?;
+        // Each message takes more than a byte.
+        let mut marks = Vec::with_capacity((count as usize).min(reader.0.len()));
+        // Few clients share a chunk: one name for all of a client's messages.
+        let mut clients: Vec<Arc<str>> = Vec::new();
+        for _ in 0..count {
+            let (time_ms, kept_ms) = (reader.u64()?, reader.u64()?);
+            let name = reader.text_bytes()?;
+            let known = clients.iter().rev().take(SHARED_CLIENTS).position(|client| client.as_bytes() == name);
+            let client = match known {
+                Some(back) => clients.len() - 1 - back,
+                None => {
+                    clients.push(std::str::from_utf8(name).ok()?.into());
+                    clients.len() - 1
+                }
+            };
+            let id_bytes = reader.str()?.len();
+            let body = reader.body()?;
+            marks.push(Mark {
+                time_ms,
+                kept_ms,
+                client: u32::try_from(client).ok()?,
+                id_bytes: u16::try_from(id_bytes).ok()?,
+                body_at: u32::try_from(bytes.len() - reader.0.len() - body.len()).ok()?,
+                body_bytes: u32::try_from(body.len()).ok()?,
+            });
+        }
+        reader.end(())?;
+        Some(Parsed { bytes, first_seq, clients, marks })
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    /// One of them, by its place.
+    pub fn get(&self, place: usize) -> Option<StoredRef<'_>> {
+        let mark = self.marks.get(place)?;
+        let body_at = mark.body_at as usize;
+        // The body's length, four bytes, stands between them.
+        let id_end = body_at - 4;
+        let id = self.bytes.get(id_end - usize::from(mark.id_bytes)..id_end).filter(|id| !id.is_empty());
+        Some(StoredRef {
+            seq: self.first_seq + place as u64,
+            time_ms: mark.time_ms,
+            kept_ms: mark.kept_ms,
+            client: self.clients.get(mark.client as usize)?,
+            id: id.and_then(|id| std::str::from_utf8(id).ok()),
+            body: self.bytes.get(body_at..body_at + mark.body_bytes as usize)?,
+        })
+    }
+
+    /// The oldest.
+    pub fn first(&self) -> Option<StoredRef<'_>> {
+        self.get(0)
+    }
+
+    /// The newest.
+    pub fn last(&self) -> Option<StoredRef<'_>> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = StoredRef<'_>> {
+        (0..self.len()).filter_map(|place| self.get(place))
+    }
+
+    /// How many of them, the oldest, were taken before this on the kept clock.
+    pub fn taken_before(&self, kept_ms: u64) -> usize {
+        self.marks.partition_point(|mark| mark.kept_ms < kept_ms)
+    }
+
+    /// Drops the oldest.
+    pub fn skip(&mut self, count: usize) {
+        let count = count.min(self.len());
+        self.marks.drain(..count);
+        self.first_seq += count as u64;
+    }
+
+    /// Keeps only the oldest.
+    pub fn truncate(&mut self, count: usize) {
+        self.marks.truncate(count);
+    }
+
+    /// They, each by itself; the bodies share the chunk's memory.
+    pub fn to_stored(&self) -> Vec<Stored> {
+        let stored = |(place, mark): (usize, &Mark)| {
+            let message = self.get(place)?;
+            Some(Stored {
+                seq: message.seq,
+                time_ms: message.time_ms,
+                kept_ms: message.kept_ms,
+                client: self.clients.get(mark.client as usize)?.clone(),
+                id: message.id.map(Arc::from),
+                body: self.bytes.slice_ref(message.body),
+            })
+        };
+        self.marks.iter().enumerate().filter_map(stored).collect()
+    }
+}
+
+/// The messages of a chunk; none where it is not one or its checksum fails. Their bodies share its memory.
+pub fn decode(bytes: &Bytes) -> Option<Vec<Stored>> {
+    Some(Parsed::of(bytes.clone())?.to_stored())
+}
+
+/// Where a chunk stands: the value of an index.
+pub fn encode_place(file: FileId, chunk: &Chunk) -> Vec<u8> {
+    let mut out = vec![PLACE_VERSION];
+    let (kind, number) = match file {
+        FileId::Journal(number) => (1, number),
+        FileId::Segment(number) => (2, number),
+    };
+    out.put_u8(kind);
+    out.put_u64_le(number);
+    out.put_u64_le(chunk.at);
+    out.put_u32_le(chunk.bytes);
+    out.put_u64_le(chunk.last_seq);
+    out.put_u64_le(chunk.oldest_kept_ms);
+    out.put_u64_le(chunk.newest_kept_ms);
+    out.put_u8(u8::from(chunk.has_ids));
+    out
+}
+
+/// Reads it; none where it is not one. A chunk itself, as it was stored before, is none either.
+pub fn decode_place(room: u64, first_seq: u64, bytes: &[u8]) -> Option<(Place, Chunk)> {
+    let mut reader = Reader(bytes);
+    if reader.u8()? != PLACE_VERSION {
+        return None;
+    }
+    let (kind, number) = (reader.u8()?, reader.u64()?);
+    let file = match kind {
+        1 => FileId::Journal(number),
+        2 => FileId::Segment(number),
+        _ => return None,
+    };
+    let (at, bytes) = (reader.u64()?, reader.u32()?);
+    let (last_seq, oldest_kept_ms, newest_kept_ms) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let has_ids = reader.u8()? != 0;
+    let chunk = Chunk { room, first_seq, last_seq, oldest_kept_ms, newest_kept_ms, has_ids, at, bytes };
+    reader.end((Place { file, at, bytes }, chunk))
+}
+
+/// Whether an index's value says where a chunk stands, and is not the chunk.
+pub fn is_place(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&PLACE_VERSION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(seq: u64, id: Option<&str>) -> Stored {
+        let (client, body) = ("alice/phone".into(), Bytes::from_static(b"\0hi\xff"));
+        Stored { seq, time_ms: 11, kept_ms: 5 * seq, client, id: id.map(Arc::from), body }
+    }
+
+    #[test]
+    fn a_chunk_comes_back_and_no_flipped_bit_does() {
+        let chunk = vec![stored(7, None), stored(8, Some("x"))];
+        let mut bytes = Vec::new();
+        encode(1, chunk.iter(), &mut bytes);
+        assert_eq!(decode(&bytes.clone().into()).as_ref(), Some(&chunk));
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(&flipped.into()), None);
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_chunk_is_what_it_is_in_the_whole() {
+        let chunk = [stored(7, None), stored(8, Some("x")), Stored { client: "bob".into(), ..stored(9, None) }];
+        let mut bytes = Vec::new();
+        encode(1, chunk.iter(), &mut bytes);
+        let mut parsed = Parsed::of(bytes.into()).unwrap();
+        assert_eq!((parsed.taken_before(35), parsed.taken_before(36), parsed.taken_before(46)), (0, 1, 3));
+        assert_eq!((parsed.first().unwrap().seq, parsed.last().unwrap().client), (7, "bob"));
+        parsed.skip(1);
+        assert_eq!(parsed.to_stored(), chunk[1..]);
+        parsed.truncate(1);
+        assert_eq!(parsed.to_stored(), chunk[1..2]);
+        parsed.skip(5);
+        assert!(parsed.is_empty() && parsed.last().is_none());
+    }
+}

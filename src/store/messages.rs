@@ -1,0 +1,160 @@
+//! Messages as they are read: those in memory shared, those of chunks where they stand in what was read. To give every message
+//! of a chunk a share of its own would cost a reader of millions more than all else that is done with one.
+
+use super::chunk::Parsed;
+use super::record::Stored;
+
+/// A [`Stored`] message, where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredRef<'a> {
+    /// As [`Stored::seq`].
+    pub seq: u64,
+    /// As [`Stored::time_ms`].
+    pub time_ms: u64,
+    /// As [`Stored::kept_ms`].
+    pub kept_ms: u64,
+    /// As [`Stored::client`].
+    pub client: &'a str,
+    /// As [`Stored::id`].
+    pub id: Option<&'a str>,
+    /// As [`Stored::body`].
+    pub body: &'a [u8],
+}
+
+impl<'a> From<&'a Stored> for StoredRef<'a> {
+    fn from(stored: &'a Stored) -> Self {
+        let Stored { seq, time_ms, kept_ms, client, id, body } = stored;
+        StoredRef { seq: *seq, time_ms: *time_ms, kept_ms: *kept_ms, client, id: id.as_deref(), body }
+    }
+}
+
+/// Messages of one room with seqs that follow each other, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Messages {
+    parts: Vec<Part>,
+    count: usize,
+}
+
+/// Never empty.
+#[derive(Clone, Debug)]
+enum Part {
+    Memory(Vec<Stored>),
+    Chunk(Parsed),
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        match self {
+            Part::Memory(stored) => stored.len(),
+            Part::Chunk(chunk) => chunk.len(),
+        }
+    }
+
+    fn first(&self) -> Option<StoredRef<'_>> {
+        match self {
+            Part::Memory(stored) => stored.first().map(StoredRef::from),
+            Part::Chunk(chunk) => chunk.first(),
+        }
+    }
+
+    fn last(&self) -> Option<StoredRef<'_>> {
+        match self {
+            Part::Memory(stored) => stored.last().map(StoredRef::from),
+            Part::Chunk(chunk) => chunk.last(),
+        }
+    }
+
+    fn taken_before(&self, kept_ms: u64) -> usize {
+        match self {
+            Part::Memory(stored) => stored.partition_point(|message| message.kept_ms < kept_ms),
+            Part::Chunk(chunk) => chunk.taken_before(kept_ms),
+        }
+    }
+
+    fn skip(&mut self, count: usize) {
+        match self {
+            Part::Memory(stored) => drop(stored.drain(..count.min(stored.len()))),
+            Part::Chunk(chunk) => chunk.skip(count),
+        }
+    }
+}
+
+impl From<Vec<Stored>> for Messages {
+    fn from(stored: Vec<Stored>) -> Self {
+        let mut messages = Messages::default();
+        messages.add(Part::Memory(stored));
+        messages
+    }
+}
+
+impl Messages {
+    fn add(&mut self, part: Part) {
+        if part.len() > 0 {
+            self.count += part.len();
+            self.parts.push(part);
+        }
+    }
+
+    /// Adds the messages of a chunk that follow.
+    pub fn push(&mut self, chunk: Parsed) {
+        self.add(Part::Chunk(chunk));
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The oldest.
+    pub fn first(&self) -> Option<StoredRef<'_>> {
+        self.parts.first()?.first()
+    }
+
+    /// The newest.
+    pub fn last(&self) -> Option<StoredRef<'_>> {
+        self.parts.last()?.last()
+    }
+
+    /// Drops those that were taken before this on the kept clock; returns the last one's seq, where there were any.
+    pub fn drop_taken_before(&mut self, kept_ms: u64) -> Option<u64> {
+        let mut dropped = None;
+        while let Some(part) = self.parts.first_mut() {
+            let old = part.taken_before(kept_ms);
+            if old == 0 {
+                break;
+            }
+            dropped = part.first().map(|first| first.seq + old as u64 - 1);
+            self.count -= old;
+            if old < part.len() {
+                part.skip(old);
+                break;
+            }
+            self.parts.remove(0);
+        }
+        dropped
+    }
+
+    /// Shows them all.
+    pub fn each(&self, mut show: impl FnMut(StoredRef<'_>)) {
+        for part in &self.parts {
+            match part {
+                Part::Memory(stored) => stored.iter().for_each(|message| show(message.into())),
+                Part::Chunk(chunk) => chunk.iter().for_each(&mut show),
+            }
+        }
+    }
+
+    /// They, each by itself.
+    pub fn to_stored(&self) -> Vec<Stored> {
+        let stored = |part: &Part| match part {
+            Part::Memory(stored) => stored.clone(),
+            Part::Chunk(chunk) => chunk.to_stored(),
+        };
+        self.parts.iter().flat_map(stored).collect()
+    }
+}
