@@ -40,3 +40,46 @@ impl Pushed {
         pages.insert(key, (told, Bytes::copy_from_slice(bytes)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(through: u64, messages: u64) -> Told {
+        Told { through, messages, oldest_kept_ms: 0 }
+    }
+
+    fn found(pushed: &Pushed, room: u64, is_framed: bool, after: u64) -> Option<Bytes> {
+        pushed.get(room, is_framed, after).map(|(_, bytes)| bytes)
+    }
+
+    #[test]
+    fn a_page_is_found_by_what_comes_before_it() {
+        let pushed = Pushed::default();
+        pushed.put(1, false, told(7, 3), b"five six seven");
+        assert_eq!(found(&pushed, 1, false, 4).unwrap(), "five six seven");
+        for (room, is_framed, after) in [(1, false, 3), (1, false, 5), (1, false, 7), (1, true, 4), (2, false, 4)] {
+            assert_eq!(found(&pushed, room, is_framed, after), None);
+        }
+    }
+
+    #[test]
+    fn the_newest_page_is_kept() {
+        let pushed = Pushed::default();
+        pushed.put(1, true, told(7, 3), b"new");
+        pushed.put(1, true, told(2, 2), b"of one who catches up");
+        assert_eq!((found(&pushed, 1, true, 0), found(&pushed, 1, true, 4).unwrap()), (None, "new".into()));
+        pushed.put(1, true, told(8, 1), b"newer");
+        assert_eq!((found(&pushed, 1, true, 4), found(&pushed, 1, true, 7).unwrap()), (None, "newer".into()));
+    }
+
+    #[test]
+    fn pages_are_bounded() {
+        let pushed = Pushed::default();
+        for room in 0..3 * PUSHED_MAX_PAGES as u64 {
+            pushed.put(room, true, told(1, 1), b"x");
+            assert!(pushed.pages().len() <= PUSHED_MAX_PAGES);
+            assert!(found(&pushed, room, true, 0).is_some());
+        }
+    }
+}

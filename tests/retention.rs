@@ -61,6 +61,26 @@ fn a_follower_is_told_of_a_gap() {
 }
 
 #[test]
+fn what_others_were_pushed_is_not_told_again_once_it_has_expired() {
+    let daemon = Daemon::start_with(&SHORT);
+    let mut followers = ["alice", "bob"].map(|client| {
+        let mut lines = daemon.lines(client);
+        lines.ask("JOIN lobby");
+        lines.expect("FOLLOW lobby", "OK after=0");
+        lines
+    });
+    let mut carol = daemon.lines("carol");
+    carol.ask("JOIN lobby");
+    carol.expect("SEND lobby old", "OK 1");
+    for follower in &mut followers {
+        assert!(follower.line().unwrap().ends_with(" carol old"));
+    }
+    wait_for_gap(&mut carol, "FETCH lobby", "GAP lobby 1 1 expired");
+    carol.expect("FOLLOW lobby", "OK after=0");
+    assert_eq!(carol.line().unwrap(), "GAP lobby 1 1 expired");
+}
+
+#[test]
 fn the_unread_count_leaves_out_what_expired() {
     let daemon = Daemon::start_with(&SHORT);
     let mut alice = daemon.lines("alice");
