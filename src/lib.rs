@@ -11,10 +11,11 @@
 //! 1. [`protocol`]: what may be asked and answered, and its two framings. Pure.
 //! 2. [`limits`]: every bound, with its reason.
 //! 3. [`server`]: accepts and stops connections. [`connection`]: a socket, its buffers and deadlines.
-//! 4. [`session`]: one client, one function a command. [`hub`]: what all sessions share.
+//! 4. [`session`]: one client, one function a command. [`hub`]: what all sessions share. [`pushed`]: what one follower was told, for
+//!    the others.
 //! 5. [`committer`]: the only writer; one sync serves many senders.
 //! 6. [`rooms`]: durable rooms as clients see them, and who waits for what.
-//! 7. [`store`]: the journal, sled, and the memory between them. [`clock`]: what ages are counted with.
+//! 7. [`store`]: the journal, the files that messages stay in, sled with what leads to them, and the newest in memory. [`clock`]: what ages are counted with.
 //! 8. [`retention`]: drops what is past its time.
 //! 9. [`error`]: what an operator reads. [`config`], [`cli`]: what an operator sets.
 //! 10. [`client`]: the client library. [`doctor`]: whether a machine can keep the promises.

@@ -4,6 +4,8 @@
 //! other command waits until those before it are answered. So the answers come in the order of the requests, as if each had
 //! been carried out before the next was read. A peer that does not read its answers is not read from either.
 
+mod output;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -21,15 +23,20 @@ use tokio_util::codec::Decoder;
 
 use crate::committer::{self, Write};
 use crate::hub::Hub;
-use crate::limits::{BATCH_MAX_BYTES, OUTPUT_HIGH_WATER_BYTES, PIPELINE_MAX_REQUESTS};
-use crate::protocol::frame::{self, RequestDecoder, ServerFrame};
+use crate::limits::{BATCH_MAX_BYTES, PIPELINE_MAX_REQUESTS};
+use crate::protocol::frame::RequestDecoder;
 use crate::protocol::line::{self, LineDecoder};
-use crate::protocol::{Command, ErrorCode, Incoming, Item, MessageRef, Refusal, Reply, Tag};
-use crate::pushed::Pushed;
-use crate::session::{Action, Out, Session, Told};
+use crate::protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag};
+use crate::session::{Action, Session};
+use output::{Items, Output};
 
 /// What a read takes at the most.
 const READ_BYTES: usize = 64 * 1024;
+/// Bytes that had arrived when the daemon was told to stop and that are still carried out.
+const LAST_READ_BYTES: usize = 1024 * 1024;
+/// How long, and for how many bytes, a closed peer is listened to, so that it gets to read why it was closed.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
 
 thread_local! {
     /// Where a read goes first: so a connection holds what came and no more, and one that waits holds nothing.
@@ -48,13 +55,6 @@ async fn read(socket: &mut OwnedReadHalf, input: &mut BytesMut) -> io::Result<us
     })
     .await
 }
-/// What an idle connection keeps for its answers: as much as a few short ones take.
-const OUTPUT_KEPT_BYTES: usize = 64;
-/// Bytes that had arrived when the daemon was told to stop and that are still carried out.
-const LAST_READ_BYTES: usize = 1024 * 1024;
-/// How long, and for how many bytes, a closed peer is listened to, so that it gets to read why it was closed.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
@@ -84,114 +84,6 @@ impl Requests {
             Requests::Lines(decoder) => decoder.decode(bytes),
             Requests::Frames(decoder) => decoder.decode(bytes),
         }
-    }
-}
-
-struct Output {
-    socket: OwnedWriteHalf,
-    framing: Framing,
-    bytes: Vec<u8>,
-}
-
-impl Output {
-    fn reply(&mut self, tag: &Tag, reply: Reply) {
-        match self.framing {
-            Framing::Lines => line::encode_reply(tag, &reply, &mut self.bytes),
-            Framing::Frames => self.frame(&ServerFrame::Reply { id: id(tag), reply }),
-        }
-    }
-
-    fn item(&mut self, tag: Option<&Tag>, item: Item) {
-        match (self.framing, tag) {
-            (Framing::Lines, tag) => line::encode_item(tag.unwrap_or(&Tag::None), &item, &mut self.bytes),
-            (Framing::Frames, Some(tag)) => self.frame(&ServerFrame::Part { id: id(tag), item }),
-            (Framing::Frames, None) => self.frame(&ServerFrame::Push { item }),
-        }
-    }
-
-    fn closing(&mut self, refusal: Refusal) {
-        match self.framing {
-            Framing::Lines => line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut self.bytes),
-            Framing::Frames => self.frame(&ServerFrame::Closing { refusal }),
-        }
-    }
-
-    fn frame(&mut self, frame: &ServerFrame) {
-        // Every part of an answer is bounded by the limits, far under a frame's.
-        if let Err(refusal) = frame::encode_server(frame, &mut self.bytes) {
-            tracing::error!(%refusal, "an answer does not fit a frame; this is a bug");
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes.len() >= OUTPUT_HIGH_WATER_BYTES
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        if !self.bytes.is_empty() {
-            self.socket.write_all(&self.bytes).await?;
-            self.bytes.clear();
-        }
-        Ok(())
-    }
-}
-
-fn id(tag: &Tag) -> u64 {
-    if let Tag::Id(id) = tag { *id } else { 0 }
-}
-
-/// The output, for the items of one answer (with its tag) or for pushes.
-struct Items<'a> {
-    output: &'a mut Output,
-    tag: Option<&'a Tag>,
-    pushed: &'a Pushed,
-    begun: usize,
-}
-
-impl<'a> Items<'a> {
-    fn new(output: &'a mut Output, tag: Option<&'a Tag>, pushed: &'a Pushed) -> Items<'a> {
-        Items { output, tag, pushed, begun: 0 }
-    }
-}
-
-impl Out for Items<'_> {
-    fn item(&mut self, item: Item) {
-        self.output.item(self.tag, item);
-    }
-
-    fn message(&mut self, message: MessageRef<'_>) {
-        let Output { framing, bytes, .. } = self.output;
-        let put = match framing {
-            Framing::Lines => return line::encode_message(self.tag.unwrap_or(&Tag::None), message, bytes),
-            Framing::Frames => frame::encode_message(self.tag.map(id), message, bytes),
-        };
-        if let Err(refusal) = put {
-            tracing::error!(%refusal, "a message does not fit a frame; this is a bug");
-        }
-    }
-
-    fn again(&mut self, room: u64, after: u64, is_wanted: impl FnOnce(&Told) -> bool) -> Option<Told> {
-        let found = self.pushed.get(room, self.output.framing == Framing::Frames, after);
-        let (told, bytes) = found.filter(|(told, _)| is_wanted(told))?;
-        self.output.bytes.extend_from_slice(&bytes);
-        Some(told)
-    }
-
-    fn begin(&mut self) {
-        self.begun = self.output.bytes.len();
-    }
-
-    fn end(&mut self, room: u64, told: Told) {
-        let bytes = self.output.bytes.get(self.begun..).unwrap_or_default();
-        self.pushed.put(room, self.output.framing == Framing::Frames, told, bytes);
-    }
-
-    fn is_full(&self) -> bool {
-        self.output.is_full()
-    }
-
-    async fn drain(&mut self) -> io::Result<()> {
-        self.output.flush().await
     }
 }
 
@@ -246,7 +138,7 @@ pub async fn serve(stream: TcpStream, hub: Arc<Hub>, stop: watch::Receiver<bool>
             Framing::Lines => Requests::Lines(LineDecoder::new(body_max)),
             Framing::Frames => Requests::Frames(RequestDecoder::new(body_max)),
         },
-        output: Output { socket: write, framing, bytes: Vec::with_capacity(OUTPUT_KEPT_BYTES) },
+        output: Output::new(write, framing),
         session: Session::new(hub.clone()),
         pace: Pace::new(hub.limits.requests_per_second),
         hub,
@@ -305,7 +197,7 @@ pub async fn refuse(stream: TcpStream, refusal: Refusal) -> io::Result<()> {
     let _ = timeout(Duration::from_secs(1), stream.peek(&mut first)).await;
     let (socket, write) = stream.into_split();
     let [first] = first;
-    let mut output = Output { socket: write, framing: framing(first).unwrap_or(Framing::Lines), bytes: Vec::new() };
+    let mut output = Output::new(write, framing(first).unwrap_or(Framing::Lines));
     output.closing(refusal);
     output.flush().await?;
     linger(socket, output.socket).await
@@ -350,8 +242,7 @@ impl Connection {
             if self.pending.is_empty() && self.held.is_none() && (self.closing || self.ended) {
                 return Ok(());
             }
-            // A large answer's buffer is not kept by an idle connection.
-            self.output.bytes.shrink_to(OUTPUT_KEPT_BYTES);
+            self.output.shrink();
             let can_read = !self.ended && !self.closing && self.held.is_none() && self.waiting < PIPELINE_MAX_REQUESTS;
             tokio::select! {
                 biased;

@@ -1,0 +1,135 @@
+//! What a connection writes: answers and pushes, encoded in its framing.
+
+use std::io;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::Framing;
+use crate::limits::OUTPUT_HIGH_WATER_BYTES;
+use crate::protocol::frame::{self, ServerFrame};
+use crate::protocol::line;
+use crate::protocol::{Item, MessageRef, Refusal, Reply, Tag};
+use crate::pushed::Pushed;
+use crate::session::{Out, Told};
+
+/// What an idle connection keeps for its answers: as much as a few short ones take.
+const KEPT_BYTES: usize = 64;
+
+/// What waits to be written, and where to.
+pub(super) struct Output {
+    pub(super) socket: OwnedWriteHalf,
+    framing: Framing,
+    bytes: Vec<u8>,
+}
+
+impl Output {
+    pub(super) fn new(socket: OwnedWriteHalf, framing: Framing) -> Output {
+        Output { socket, framing, bytes: Vec::with_capacity(KEPT_BYTES) }
+    }
+
+    pub(super) fn reply(&mut self, tag: &Tag, reply: Reply) {
+        match self.framing {
+            Framing::Lines => line::encode_reply(tag, &reply, &mut self.bytes),
+            Framing::Frames => self.frame(&ServerFrame::Reply { id: id(tag), reply }),
+        }
+    }
+
+    fn item(&mut self, tag: Option<&Tag>, item: Item) {
+        match (self.framing, tag) {
+            (Framing::Lines, tag) => line::encode_item(tag.unwrap_or(&Tag::None), &item, &mut self.bytes),
+            (Framing::Frames, Some(tag)) => self.frame(&ServerFrame::Part { id: id(tag), item }),
+            (Framing::Frames, None) => self.frame(&ServerFrame::Push { item }),
+        }
+    }
+
+    pub(super) fn closing(&mut self, refusal: Refusal) {
+        match self.framing {
+            Framing::Lines => line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut self.bytes),
+            Framing::Frames => self.frame(&ServerFrame::Closing { refusal }),
+        }
+    }
+
+    fn frame(&mut self, frame: &ServerFrame) {
+        // Every part of an answer is bounded by the limits, far under a frame's.
+        if let Err(refusal) = frame::encode_server(frame, &mut self.bytes) {
+            tracing::error!(%refusal, "an answer does not fit a frame; this is a bug");
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= OUTPUT_HIGH_WATER_BYTES
+    }
+
+    /// Gives back what a large answer took: an idle connection does not keep it.
+    pub(super) fn shrink(&mut self) {
+        self.bytes.shrink_to(KEPT_BYTES);
+    }
+
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        if !self.bytes.is_empty() {
+            self.socket.write_all(&self.bytes).await?;
+            self.bytes.clear();
+        }
+        Ok(())
+    }
+}
+
+fn id(tag: &Tag) -> u64 {
+    if let Tag::Id(id) = tag { *id } else { 0 }
+}
+
+/// The output, for the items of one answer (with its tag) or for pushes.
+pub(super) struct Items<'a> {
+    output: &'a mut Output,
+    tag: Option<&'a Tag>,
+    pushed: &'a Pushed,
+    begun: usize,
+}
+
+impl<'a> Items<'a> {
+    pub(super) fn new(output: &'a mut Output, tag: Option<&'a Tag>, pushed: &'a Pushed) -> Items<'a> {
+        Items { output, tag, pushed, begun: 0 }
+    }
+}
+
+impl Out for Items<'_> {
+    fn item(&mut self, item: Item) {
+        self.output.item(self.tag, item);
+    }
+
+    fn message(&mut self, message: MessageRef<'_>) {
+        let Output { framing, bytes, .. } = self.output;
+        let put = match framing {
+            Framing::Lines => return line::encode_message(self.tag.unwrap_or(&Tag::None), message, bytes),
+            Framing::Frames => frame::encode_message(self.tag.map(id), message, bytes),
+        };
+        if let Err(refusal) = put {
+            tracing::error!(%refusal, "a message does not fit a frame; this is a bug");
+        }
+    }
+
+    fn again(&mut self, room: u64, after: u64, is_wanted: impl FnOnce(&Told) -> bool) -> Option<Told> {
+        let found = self.pushed.get(room, self.output.framing == Framing::Frames, after);
+        let (told, bytes) = found.filter(|(told, _)| is_wanted(told))?;
+        self.output.bytes.extend_from_slice(&bytes);
+        Some(told)
+    }
+
+    fn begin(&mut self) {
+        self.begun = self.output.bytes.len();
+    }
+
+    fn end(&mut self, room: u64, told: Told) {
+        let bytes = self.output.bytes.get(self.begun..).unwrap_or_default();
+        self.pushed.put(room, self.output.framing == Framing::Frames, told, bytes);
+    }
+
+    fn is_full(&self) -> bool {
+        self.output.is_full()
+    }
+
+    async fn drain(&mut self) -> io::Result<()> {
+        self.output.flush().await
+    }
+}
