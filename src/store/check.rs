@@ -301,18 +301,18 @@ impl Check<'_> {
     fn messages(&mut self, tables: &Tables, known: &Known) {
         self.part("messages");
         let (mut count, mut bytes) = (0, 0);
-        let mut chunk: Option<(u64, u64, Vec<u8>)> = None;
+        let mut chunk: Option<(u64, u64, Vec<u8>, String)> = None;
         // Rooms, and up to where they have been looked at.
         let mut reached: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-        let mut close = |check: &mut Self, chunk: Option<(u64, u64, Vec<u8>)>| {
-            let Some((room, first, encoded)) = chunk else { return };
+        let mut close = |check: &mut Self, chunk: Option<(u64, u64, Vec<u8>, String)>| {
+            let Some((room, first, encoded, at)) = chunk else { return };
             let last = known.last(room);
             let (reached, time_ms) = reached.entry(room).or_insert((last.floor.min(first.saturating_sub(1)), 0));
             let messages = chunk::decode(&encoded.into()).unwrap_or_default();
             let (Some(oldest), Some(newest)) = (messages.first(), messages.last()) else {
                 *reached = first;
                 return check.finding(format!(
-                    "room {}: the messages from seq {first} on fail their checksum",
+                    "room {}: the messages from seq {first} on fail their checksum{at}",
                     known.room(room)
                 ));
             };
@@ -336,21 +336,22 @@ impl Check<'_> {
             };
             if let Some((place, _)) = chunk::decode_place(room, first, value) {
                 close(check, chunk.take());
+                let at = format!(", at byte {} of {}", place.at, tables.segments().path(place.file).display());
                 match tables.segments().read(&place) {
-                    Ok(bytes) => close(check, Some((room, first, bytes.into()))),
+                    Ok(bytes) => close(check, Some((room, first, bytes.into(), at))),
                     Err(error) => {
                         check.finding(error.to_string());
-                        close(check, Some((room, first, Vec::new())));
+                        close(check, Some((room, first, Vec::new(), at)));
                     }
                 }
                 return;
             }
             match &mut chunk {
-                Some((of, from, encoded)) if (*of, *from) == (room, first) => encoded.extend_from_slice(value),
+                Some((of, from, encoded, _)) if (*of, *from) == (room, first) => encoded.extend_from_slice(value),
                 _ if part > 0 => {
                     check.finding(format!("room {}: the beginning of seq {first} is missing", known.room(room)))
                 }
-                other => close(check, other.replace((room, first, value.to_vec()))),
+                other => close(check, other.replace((room, first, value.to_vec(), String::new()))),
             }
         });
         close(self, chunk);

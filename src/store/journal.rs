@@ -182,6 +182,20 @@ fn not_covered(dir: &Path, numbers: Vec<u64>, covered: u64) -> Result<Vec<u64>, 
     Ok(numbers)
 }
 
+/// Makes durable what the files hold that may have commits after `covered`. A kill may have come between a commit's write and its
+/// sync: it is recovered as it can be read, shown, and stays where it stands; a power cut must not take it then.
+///
+/// # Errors
+/// What the system says, with the file's name.
+pub fn settle(dir: &Path, covered: u64) -> Result<(), Error> {
+    for number in not_covered(dir, numbers(dir)?, covered)? {
+        let path = path_of(dir, number);
+        let synced = File::open(&path).and_then(|file| file.sync_data());
+        synced.map_err(Error::io("sync the journal", &path))?;
+    }
+    Ok(())
+}
+
 /// Reads every commit after `covered`, in order, and hands its payload to `replay`. Changes nothing. Files that are covered are
 /// not read.
 ///

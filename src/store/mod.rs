@@ -203,6 +203,7 @@ impl Store {
         let (lock, of_failure) = both().map_err(Error::io("keep the lock of", dir))?;
         tables.load_lasts()?;
         let (covered, reading) = tables.checkpointed()?;
+        journal::settle(&journal_dir, covered)?;
         let mut last_commit_ms = 0;
         let mut replay = Replay { tables: &tables, commits: Vec::new(), bytes: 0 };
         let recovered = journal::recover(&journal_dir, covered, &mut |number, spot, payload| {

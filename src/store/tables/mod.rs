@@ -365,21 +365,31 @@ impl Tables {
     fn chunk(&self, room: u64, key: &[u8], value: &[u8]) -> Result<Parsed, Error> {
         let damaged = || self.damaged("a key of the messages");
         let (_, first, _) = key::parse_chunk(key).ok_or_else(damaged)?;
-        let bytes = if chunk::is_place(value) {
-            let place = chunk::decode_place(room, first, value);
-            let (place, _) = place.ok_or_else(|| self.damaged("where messages stand"))?;
-            self.segments.read(&place)?
-        } else {
-            let mut bytes = Vec::new();
-            for entry in self.messages.range(key::chunk(room, first, 0)..=key::chunk(room, first, u32::MAX)) {
-                let (_, value) = entry.map_err(self.failed("read messages"))?;
-                bytes.extend_from_slice(&value);
+        let place = match chunk::is_place(value) {
+            true => {
+                Some(chunk::decode_place(room, first, value).ok_or_else(|| self.damaged("where messages stand"))?.0)
             }
-            bytes.into()
+            false => None,
         };
-        let messages = Parsed::of(bytes).filter(|chunk| chunk.first().is_some_and(|oldest| oldest.seq == first));
-        messages
-            .ok_or_else(|| self.damaged(format!("the messages of room {room} from seq {first} on fail their checksum")))
+        let bytes = match &place {
+            Some(place) => self.segments.read(place)?,
+            None => {
+                let mut bytes = Vec::new();
+                for entry in self.messages.range(key::chunk(room, first, 0)..=key::chunk(room, first, u32::MAX)) {
+                    let (_, value) = entry.map_err(self.failed("read messages"))?;
+                    bytes.extend_from_slice(&value);
+                }
+                bytes.into()
+            }
+        };
+        let chunk = Parsed::of(bytes).filter(|chunk| chunk.first().is_some_and(|oldest| oldest.seq == first));
+        chunk.ok_or_else(|| {
+            let what = format!("the messages of room {room} from seq {first} on fail their checksum");
+            match &place {
+                Some(place) => Error::damaged(&self.segments.path(place.file), format!("{what}, at byte {}", place.at)),
+                None => self.damaged(what),
+            }
+        })
     }
 
     /// Drops chunks whose newest message was taken before `cutoff_ms` on the kept clock, `steps` at the most.

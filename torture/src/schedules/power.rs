@@ -35,10 +35,20 @@ fn run(run: &mut Run) {
                 // In the middle of an audit it would only make that hang.
                 mount.disk(|disk| disk.cut_after(u64::MAX / 2));
                 run.audit(address);
-                mount.disk(|disk| disk.cut_after(after));
                 load.resume(address);
-                mount.wait_cut(PATIENCE);
-                run.count("power cuts under load");
+                if run.random.u8(..3) == 0 {
+                    // What it has written and not synced is there for the next start, and need not be behind the cut.
+                    std::thread::sleep(Duration::from_micros(run.random.u64(5_000..200_000)));
+                    daemon.kill_and_wait();
+                    load.pause();
+                    let Some((started, _)) = run.must_start(&recipe, "SIGKILL") else { break };
+                    daemon = started;
+                    run.count("power cuts right behind SIGKILL and a start");
+                } else {
+                    mount.disk(|disk| disk.cut_after(after));
+                    mount.wait_cut(PATIENCE);
+                    run.count("power cuts under load");
+                }
             }
             Err(NotUp::Hangs(log)) => run.history.violation(format!("the daemon hangs while it starts\n{log}")),
             Err(NotUp::GivenUp) => run.count("power cuts during start-up"),
