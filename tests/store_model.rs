@@ -366,3 +366,40 @@ proptest! {
         daemon.close();
     }
 }
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_segment_that_a_start_began_stays_while_it_is_written_to() {
+    let send = |body: &'static str| Write::Send { room: "lobby".to_owned(), id: None, body: body.into() };
+    let dir = tempfile::tempdir().unwrap();
+    let (before, killed) = (dir.path().join("before"), dir.path().join("killed"));
+    let daemon = Daemon::open(&before);
+    daemon.write("alice", vec![Write::Join { room: "lobby".to_owned() }, send("old")]);
+    // As a kill leaves it: only the journal has the message, and the next start moves it into a segment.
+    copy(&before, &killed);
+    daemon.close();
+    let daemon = Daemon::open(&killed);
+    assert_eq!(daemon.read("lobby", 0, 10, 1000).len(), 1);
+    let room = daemon.rooms.get("lobby").unwrap().id;
+    daemon.store.expire(room, u64::MAX);
+    daemon.store.settle();
+    daemon.write("alice", vec![send("new")]);
+    daemon.store.settle();
+    daemon.close();
+    let daemon = Daemon::open(&killed);
+    let bodies: Vec<_> = daemon.read("lobby", 0, 10, 1000).into_iter().map(|message| message.body).collect();
+    assert_eq!(bodies, ["new"]);
+    daemon.close();
+}

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::Inner;
@@ -14,6 +14,25 @@ use crate::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES, MOVE_SPACE_MIN_BYTES};
 ///
 /// 1 had the messages themselves in sled, and one by one in commits. Both are read; nothing is rewritten.
 const FORMAT: u32 = 2;
+
+/// Makes the data directory where it is missing, and those above it; and their names durable. A start that was killed may have
+/// made some of them, so that the one above is synced each time.
+pub(super) fn create_dir(dir: &Path) -> Result<(), Error> {
+    // The one above `data` is here.
+    let above = |dir: &Path| match dir.parent() {
+        Some(above) if above.as_os_str().is_empty() => Some(PathBuf::from(".")),
+        above => above.map(Path::to_owned),
+    };
+    let mut missing = Vec::new();
+    let mut at = Some(dir.to_owned());
+    while let Some(here) = at.filter(|here| !here.exists()) {
+        at = above(&here);
+        missing.push(here);
+    }
+    std::fs::create_dir_all(dir).map_err(Error::io("create the directory", dir))?;
+    let made = missing.iter().map(PathBuf::as_path).chain([dir]);
+    made.filter_map(above).try_for_each(|above| sync_dir(&above))
+}
 
 /// Takes the data directory for this process; it is let go when the file is closed, also by a kill.
 pub(super) fn lock(dir: &Path) -> Result<File, Error> {

@@ -25,6 +25,7 @@ pub mod syscalls;
 pub mod tables;
 pub mod tail;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -75,17 +76,30 @@ pub struct State {
 #[derive(Debug)]
 pub struct Failure {
     why: tokio::sync::watch::Sender<Option<Arc<str>>>,
+    noted: AtomicBool,
     lock: File,
 }
 
 impl Failure {
     fn new(lock: File) -> Failure {
-        Failure { why: tokio::sync::watch::Sender::new(None), lock }
+        Failure { why: tokio::sync::watch::Sender::new(None), noted: AtomicBool::new(false), lock }
     }
 
     /// Notes a failure; the first one stays. The next start is told of it.
     pub fn set(&self, why: &str) {
-        let first = self.why.send_if_modified(|failure| {
+        thread_local! {
+            static NOTING: Cell<bool> = const { Cell::new(false) };
+        }
+        if NOTING.get() {
+            return; // The note's own write failed, which says it.
+        }
+        // Before it is said: the log may be on a disk that hangs.
+        if !self.noted.swap(true, Ordering::AcqRel) {
+            NOTING.set(true);
+            disk::note_failure(&self.lock);
+            NOTING.set(false);
+        }
+        self.why.send_if_modified(|failure| {
             let first = failure.is_none();
             if first {
                 // Said before anybody acts on it.
@@ -94,10 +108,6 @@ impl Failure {
             }
             first
         });
-        if first {
-            // Where this fails, it comes here again.
-            disk::note_failure(&self.lock);
-        }
     }
 
     /// Why the store failed; none while it did not.
@@ -170,8 +180,9 @@ impl Store {
     /// Another daemon has the directory; it was written by a newer version; something in it is [damaged](Error::Damaged);
     /// what the system or sled says. A read, write or sync that fails in sled's own hands [ends the process](mod@syscalls).
     pub fn open(dir: &Path, options: &Options) -> Result<(Arc<Store>, Writer, State), Error> {
-        for made in [dir, &dir.join("journal"), &dir.join("segments")] {
-            std::fs::create_dir_all(made).map_err(Error::io("create the directory", made))?;
+        disk::create_dir(dir)?;
+        for made in ["journal", "segments"].map(|name| dir.join(name)) {
+            std::fs::create_dir_all(&made).map_err(Error::io("create the directory", &made))?;
         }
         let lock = disk::lock(dir)?;
         let [journal_dir, segments_dir, sled_dir] = ["journal", "segments", "sled"].map(|name| dir.join(name));
@@ -203,6 +214,8 @@ impl Store {
         let (lock, of_failure) = both().map_err(Error::io("keep the lock of", dir))?;
         tables.load_lasts()?;
         let (covered, reading) = tables.checkpointed()?;
+        // Not the segment that the replay begins: it is written to from here on.
+        let before = files_in(&journal_dir, tables.segments())?;
         journal::settle(&journal_dir, covered)?;
         let mut last_commit_ms = 0;
         let mut replay = Replay { tables: &tables, commits: Vec::new(), bytes: 0 };
@@ -227,13 +240,9 @@ impl Store {
             torn_tail_cut = recovered.cut,
             "store open"
         );
-        let before = files_in(&journal_dir, tables.segments())?;
         let journal = Journal::begin(&journal_dir, recovered, options.journal_file_bytes)?;
         disk::take_ballast(dir);
-        // A new directory is only there for good once its parent says so.
-        for synced in [Some(dir), dir.parent().filter(|parent| !parent.as_os_str().is_empty())].into_iter().flatten() {
-            journal::sync_dir(synced)?;
-        }
+        journal::sync_dir(dir)?;
         let tail = Tail::default();
         for room in &state.rooms {
             tail.raise_floor(room.id, room.last.floor, None);
@@ -464,6 +473,10 @@ impl Writer {
         while !self.store.inner.tail.wait_for_room(Duration::from_secs(1)) {
             if let Some(why) = self.store.failure().get() {
                 return Err(Error::Failed(why.to_string()));
+            }
+            if self.store.is_short_of_space() {
+                // What the mover waits for may never come.
+                return Err(Error::Failed("the disk is nearly full".to_owned()));
             }
         }
         self.payload.clear();

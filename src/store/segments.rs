@@ -100,12 +100,14 @@ impl Segments {
     /// What the system says, with the file's name; nothing may be written any more then.
     pub fn append(&self, chunks: &[u8]) -> Result<(FileId, u64), Error> {
         let mut guard = lock(&self.current);
+        let mut before = 0;
         if let Some(full) = guard.take_if(|current| current.at >= SEGMENT_BYTES) {
+            before = full.number;
             lock(&self.retired).push(FileId::Segment(full.number));
         }
         let current = match guard.take() {
             Some(current) => guard.insert(current),
-            None => guard.insert(self.begin()?),
+            None => guard.insert(self.begin(before)?),
         };
         current.file.write_all(chunks).map_err(Error::io("write the segment", &current.path))?;
         current.file.sync_data().map_err(Error::io("sync the segment", &current.path))?;
@@ -114,9 +116,9 @@ impl Segments {
         Ok((FileId::Segment(current.number), at))
     }
 
-    /// Makes a new segment, and its name durable.
-    fn begin(&self) -> Result<Current, Error> {
-        let number = self.numbers()?.last().map_or(1, |last| last + 1);
+    /// Makes a new segment behind `before` and all that are there, and its name durable.
+    fn begin(&self, before: u64) -> Result<Current, Error> {
+        let number = self.numbers()?.last().map_or(0, |last| *last).max(before) + 1;
         let path = self.path(FileId::Segment(number));
         let opened = OpenOptions::new().write(true).create_new(true).open(&path);
         let file = opened.map_err(Error::io("create the segment", &path))?;
