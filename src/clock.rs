@@ -2,7 +2,7 @@
 //!
 //! The wall clock can be set to anything at any moment. So ages are counted on the *kept clock*: milliseconds that have
 //! provably passed for this data directory. It follows CLOCK_BOOTTIME, which nobody can set and which goes on while the
-//! machine sleeps. Across a reboot only the new boot's uptime is known to have passed; the time for which the machine was off
+//! machine sleeps. Across a reboot, or on another machine, nothing is known to have passed: what came before the start of the daemon
 //! is not counted, so that messages are then kept longer, never shorter.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -55,13 +55,9 @@ impl KeptClock {
     }
 
     fn resume_at(last: &Reading, last_commit_ms: u64, boot_id: String, boottime_ms: u64) -> Self {
-        let passed = if boot_id.is_empty() {
-            0 // Whether the machine was restarted is unknown: nothing is known to have passed.
-        } else if boot_id == last.boot_id {
-            boottime_ms.saturating_sub(last.boottime_ms)
-        } else {
-            boottime_ms
-        };
+        // In another boot, which may be another machine's, or an unknown one, nothing is known to have passed.
+        let is_same = !boot_id.is_empty() && boot_id == last.boot_id;
+        let passed = if is_same { boottime_ms.saturating_sub(last.boottime_ms) } else { 0 };
         let resumed = last.kept_ms.saturating_add(passed).max(last_commit_ms);
         KeptClock { boot_id, base_kept_ms: resumed, base_boottime_ms: boottime_ms }
     }
@@ -98,9 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reboot_counts_its_uptime_only() {
-        let clock = KeptClock::resume_at(&reading("a", 900_000, 500), 700, "b".to_owned(), 3_000);
-        assert_eq!(clock.at(3_000), 3_500);
+    fn another_boot_counts_from_the_start_of_the_daemon_on() {
+        // Days, if the data directory was taken to another machine.
+        let clock = KeptClock::resume_at(&reading("a", 900_000, 500), 400, "b".to_owned(), 900_000_000);
+        assert_eq!(clock.at(900_000_000), 500);
+        assert_eq!(clock.at(900_003_000), 3_500);
     }
 
     #[test]

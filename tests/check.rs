@@ -6,8 +6,14 @@ mod common;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
-use common::Daemon;
+use common::{Daemon, wait_until};
+use dantok::limits::SLED_SEGMENT_BYTES;
+use dantok::store::journal::recover;
+use dantok::store::record::Commit;
+use dantok::store::segments::Segments;
+use dantok::store::tables::{Journaled, Tables};
 
 /// Its exit code, and what it said.
 fn check(dir: &Path) -> (Option<i32>, String) {
@@ -117,4 +123,50 @@ fn a_bit_flipped_in_stored_messages_is_found_with_its_room() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("room lobby: the messages from seq ") && said.contains("fail their checksum"), "{said}");
     assert!(said.contains("store      sound") && said.contains("is DAMAGED"), "{said}");
+    assert!(said.contains(".segment"), "{said}");
+    // A daemon goes on beside it.
+    daemon.start_again();
+    let mut alice = daemon.lines("alice");
+    let unreadable = alice.ask("SEND id=m17 lobby message 17").remove(0);
+    assert!(unreadable.starts_with("ERR storage the daemon can't read"), "{unreadable}");
+    assert!(alice.ask("FETCH lobby")[0].starts_with("ERR storage "));
+    alice.expect("SEND id=m51 lobby message 51", "OK 51");
+    alice.expect("JOIN other", "OK cursor=0 last=0");
+    alice.expect("SEND id=m17 other message 17", "OK 1");
+}
+
+#[test]
+fn ids_that_the_next_start_takes_from_the_journal_are_not_missed() {
+    let mut daemon = filled();
+    daemon.kill();
+    let dir = daemon.data_dir();
+    {
+        // The messages are in the store, and nothing says yet that it covers the journal.
+        let tables = Tables::open(&dir.join("sled"), Segments::of(&dir)).unwrap();
+        tables.load_lasts().unwrap();
+        let mut commits = Vec::new();
+        recover(&dir.join("journal"), 0, &mut |_, spot, payload| {
+            let (commit, chunks) = Commit::decode(&payload).unwrap();
+            commits.push(Journaled { commit: Arc::new(commit), chunks, spot });
+            Ok(())
+        })
+        .unwrap();
+        tables.apply(&commits).unwrap();
+    }
+    let without_ids = || {
+        let config = sled::Config::new().path(dir.join("sled")).segment_size(SLED_SEGMENT_BYTES);
+        wait_until("sled lets its files go", || config.open().is_ok());
+        config.open().unwrap().open_tree("ids").unwrap().clear().unwrap();
+    };
+    without_ids();
+    let (code, said) = check(&dir);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("messages   sound: 50, ") && said.contains("53 commits past the store"), "{said}");
+    // Without the journal they are missed.
+    daemon.start_again();
+    assert!(daemon.terminate().success());
+    without_ids();
+    let (code, said) = check(&dir);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the id m1 of seq 1 is not known"), "{said}");
 }

@@ -141,3 +141,12 @@ fn requests_a_second_are_bounded_on_each_connection() {
     assert_eq!(daemon.frames("b").ask(Command::Ping).1, Reply::Pong);
     wait_until("it goes on", || lines.ask("PING")[0] == "OK pong");
 }
+
+#[test]
+fn a_request_that_waits_for_those_before_it_counts_once() {
+    let daemon = Daemon::start_with(&["--max-requests-per-second", "41"]);
+    let mut lines = daemon.lines("a");
+    lines.send(&["JOIN r"].into_iter().chain(["SEND r hello", "PING"].repeat(19)).collect::<Vec<_>>().join("\n"));
+    let answers: Vec<String> = (0..39).map(|_| lines.line().unwrap()).collect();
+    assert!(answers.iter().all(|answer| answer.starts_with("OK ")), "{answers:?}");
+}

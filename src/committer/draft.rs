@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::{Worker, Write, limit, no_room, not_joined, storage};
 use crate::clock::wall_ms;
+use crate::error::Error;
 use crate::hub::cutoff_ms;
 use crate::limits::Limits;
 use crate::protocol::{ErrorCode, Refusal, Reply};
@@ -215,9 +216,18 @@ impl<'a> Draft<'a> {
         if let Some(Op::Message { message, .. }) = self.ids.get(key).and_then(|place| self.ops.get(*place)) {
             return Ok(Some(message.clone()));
         }
-        self.store.find(room, client, id, self.cutoff_ms).map_err(|error| {
-            self.store.failure().set(&error.to_string());
-            storage(&error.to_string())
+        self.store.find(room, client, id, self.cutoff_ms).map_err(|error| match error {
+            // Of one room's messages; the others go on.
+            Error::Damaged { .. } | Error::Io { .. } => {
+                tracing::error!("{error}; can't tell whether a message with this id is stored already");
+                let text =
+                    "the daemon can't read from its disk whether it has this already; its operator's log says why";
+                Refusal::new(ErrorCode::Storage, text)
+            }
+            error => {
+                self.store.failure().set(&error.to_string());
+                storage(&error.to_string())
+            }
         })
     }
 }

@@ -263,17 +263,18 @@ impl Connection {
     async fn take_requests(&mut self) -> io::Result<()> {
         while !self.closing && self.waiting + self.batch.0.len() < PIPELINE_MAX_REQUESTS {
             let incoming = match self.held.take() {
-                Some(incoming) => *incoming,
+                Some(held) => *held,
                 None => match self.requests.next(&mut self.input)? {
-                    Some(incoming) => incoming,
+                    Some(incoming) => match self.start(incoming) {
+                        Some(incoming) => incoming,
+                        None if self.batch_bytes >= BATCH_MAX_BYTES => {
+                            self.submit().await;
+                            continue;
+                        }
+                        None => continue,
+                    },
                     None => break,
                 },
-            };
-            let Some(incoming) = self.start(incoming) else {
-                if self.batch_bytes >= BATCH_MAX_BYTES {
-                    self.submit().await;
-                }
-                continue;
             };
             self.submit().await;
             if !self.pending.is_empty() {

@@ -132,7 +132,11 @@ impl Tables {
                 }
                 Op::Nick { client, nick } => nicks.insert(client.as_bytes(), &record::encode_nick(nick))?,
                 Op::Message { room, message } => {
-                    if let Some(id) = &message.id {
+                    // What a start applies again may have expired.
+                    let floor = || self.last().get(room).map_or(0, |last| last.floor);
+                    if let Some(id) = &message.id
+                        && message.seq > floor()
+                    {
                         let key = key::message_id(*room, &message.client, id);
                         ids.insert(&key, &record::encode_seq(message.seq))?;
                     }

@@ -53,6 +53,10 @@ impl Tables {
             last.floor = last.floor.max(newest_seq);
             self.lasts.insert(key::room(room), last.encode()).map_err(self.failed("write the room"))?;
             self.last().insert(room, last);
+            // Before their messages: a kill between the two leaves what is dropped again, and no ids that nothing leads to.
+            if let Some(whole) = whole {
+                self.drop_ids(room, &whole)?;
+            }
             let range = key::chunk(room, first, 0)..=key::chunk(room, first, u32::MAX);
             let mut batch = sled::Batch::default();
             for entry in self.messages.range(range) {
@@ -61,9 +65,6 @@ impl Tables {
             self.messages.apply_batch(batch).map_err(self.failed("drop messages"))?;
             if let Some((place, _)) = place {
                 self.let_go(place.file);
-            }
-            if let Some(whole) = whole {
-                self.drop_ids(room, &whole)?;
             }
         }
         Ok(Expired::More)

@@ -168,11 +168,12 @@ impl Tables {
         let mut counted: HashMap<FileId, u64> = HashMap::new();
         for entry in &self.messages {
             let (key, value) = entry.map_err(self.failed("read where messages stand"))?;
-            if !chunk::is_place(&value) {
-                continue; // A chunk itself, from the first release.
+            let (room, first, part) = key::parse_chunk(&key).ok_or_else(|| self.damaged("a key of the messages"))?;
+            if part > 0 || !chunk::is_place(&value) {
+                continue; // A part of a chunk itself, from the first release.
             }
-            let parsed = key::parse_chunk(&key).and_then(|(room, first, _)| chunk::decode_place(room, first, &value));
-            let (place, _) = parsed.ok_or_else(|| self.damaged("where messages stand"))?;
+            let (place, _) =
+                chunk::decode_place(room, first, &value).ok_or_else(|| self.damaged("where messages stand"))?;
             *counted.entry(place.file).or_default() += 1;
         }
         *self.references() = counted;
@@ -195,8 +196,7 @@ impl Tables {
         }
     }
 
-    /// Reads how far each room is, which every other method relies on, and drops chunks that are past it: what a kill left
-    /// of a batch that the journal still holds.
+    /// Reads how far each room is, which every other method relies on.
     ///
     /// # Errors
     /// What sled says; [`Error::Damaged`] for a record that is not one.
@@ -328,7 +328,7 @@ impl Tables {
     /// The same, but only where the system has it in memory, and where nothing is wrong with it.
     pub fn cached_chunk_at(&self, room: u64, seq: u64) -> Option<Parsed> {
         let (key, value) = self.find(room, seq).ok()??;
-        let (_, first, _) = key::parse_chunk(&key)?;
+        let (_, first, _) = key::parse_chunk(&key).filter(|(_, _, part)| *part == 0)?;
         let (place, chunk) = chunk::decode_place(room, first, &value)?;
         let bytes = self.segments.read_cached(&place).ok()??;
         Parsed::of(bytes).filter(|_| chunk.last_seq >= seq)
@@ -338,8 +338,10 @@ impl Tables {
     fn find(&self, room: u64, seq: u64) -> Result<Option<(sled::IVec, sled::IVec)>, Error> {
         let before = self.messages.range(key::chunk(room, 0, 0)..=key::chunk(room, seq, u32::MAX)).next_back();
         if let Some((key, value)) = before.transpose().map_err(self.failed("read messages"))? {
-            let first = key::parse_chunk(&key).map_or(0, |(_, first, _)| first);
-            if chunk::decode_place(room, first, &value).is_none_or(|(_, chunk)| chunk.last_seq >= seq) {
+            let (_, first, part) = key::parse_chunk(&key).unwrap_or_default();
+            // A later part of a chunk of the first release may look like anything.
+            let place = (part == 0).then(|| chunk::decode_place(room, first, &value)).flatten();
+            if place.is_none_or(|(_, chunk)| chunk.last_seq >= seq) {
                 return Ok(Some((key, value)));
             }
         }
@@ -355,8 +357,8 @@ impl Tables {
     /// The chunk that a record leads to, or that it is a part of.
     fn chunk(&self, room: u64, key: &[u8], value: &[u8]) -> Result<Parsed, Error> {
         let damaged = || self.damaged("a key of the messages");
-        let (_, first, _) = key::parse_chunk(key).ok_or_else(damaged)?;
-        let place = match chunk::is_place(value) {
+        let (_, first, part) = key::parse_chunk(key).ok_or_else(damaged)?;
+        let place = match part == 0 && chunk::is_place(value) {
             true => {
                 Some(chunk::decode_place(room, first, value).ok_or_else(|| self.damaged("where messages stand"))?.0)
             }
@@ -477,7 +479,9 @@ mod tests {
             let messages: Vec<&Stored> = journaled.commit.messages().map(|(_, message)| message).collect();
             let mut bytes = Vec::new();
             chunk::encode(1, messages.iter().copied(), &mut bytes);
-            for (part, value) in (0u32..).zip(bytes.chunks(100)) {
+            // The second part begins with the byte that a place would begin with.
+            let cut = bytes.windows(10).position(|body| body == [2; 10]).unwrap_or(100);
+            for (part, value) in (0u32..).zip(bytes.chunks(cut)) {
                 tables.messages.insert(key::chunk(1, first, part), value).unwrap();
             }
         }
