@@ -62,10 +62,14 @@ pub(super) fn note_failure(lock: &File) {
 ///
 /// After an fsync that failed, Linux takes the pages that it could not write for clean: they are read as if they were on the
 /// disk, and no later fsync writes them. A store that went on from them would have holes after a power cut.
-pub(super) fn make_good(lock: &File, dirs: &[&Path]) -> Result<(), Error> {
+pub(super) fn make_good(lock: &File, dir: &Path, dirs: &[&Path]) -> Result<(), Error> {
     let mut noted = [0; FAILED.len()];
-    if lock.read_exact_at(&mut noted, 0).is_err() || noted != FAILED {
-        return Ok(());
+    match lock.read_exact_at(&mut noted, 0) {
+        Ok(()) if noted == FAILED => {}
+        Ok(()) => return Ok(()),
+        // A new one is empty.
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
+        Err(error) => return Err(Error::io("read the lock file in", dir)(error)),
     }
     for dir in dirs.iter().filter(|dir| dir.exists()) {
         tracing::warn!(path = %dir.display(), "the daemon failed, or was killed while it started: writing everything again");

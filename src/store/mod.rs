@@ -190,7 +190,7 @@ impl Store {
             disk::write_format(dir)?;
         }
         disk::drop_ballast(dir)?;
-        disk::make_good(&lock, &[&journal_dir, &segments_dir, &sled_dir])?;
+        disk::make_good(&lock, dir, &[&journal_dir, &segments_dir, &sled_dir])?;
         // Until it is open: a start that fails, or is killed, may have left what can be read and is not on the disk.
         disk::note_failure(&lock);
         let _opening = syscalls::Opening::begin();

@@ -117,7 +117,7 @@ fn read_old(run: &Run, address: std::net::SocketAddr) {
 /// Honest failure: it says why, naming a file, and ends with 1.
 fn must_have_failed(run: &Run, daemon: &mut Daemon) {
     let log = daemon.log();
-    let named = log.contains("ERROR") && (log.contains("/disk/data") || log.contains("of the store failed"));
+    let named = log.contains("ERROR") && (log.contains("/disk") || log.contains("of the store failed"));
     if daemon.ended().and_then(|status| status.code()) != Some(1) || !named {
         let status = daemon.ended();
         run.history.violation(format!("not an honest failure: {status:?}\n{log}"));
