@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::codec::Decoder;
 
 use crate::committer::{self, Write};
@@ -224,8 +224,10 @@ impl Connection {
     async fn run(&mut self, deadline: Instant, mut stop: watch::Receiver<bool>) -> io::Result<()> {
         let waker = self.session.waker();
         // Made once: what waits for them need not be told again and again.
-        let (changed, too_late, stopping) = (waker.changed(), sleep_until(deadline), stop.wait_for(|stop| *stop));
-        tokio::pin!(changed, too_late, stopping);
+        let (changed, stopping) = (waker.changed(), stop.wait_for(|stop| *stop));
+        tokio::pin!(changed, stopping);
+        // Only until HELLO.
+        let mut too_late = Some(Box::pin(sleep_until(deadline)));
         loop {
             self.take_requests().await?;
             if self.take_answers() && !self.closing {
@@ -243,13 +245,14 @@ impl Connection {
                 return Ok(());
             }
             self.output.shrink();
+            too_late = too_late.filter(|_| !self.session.is_known());
             let can_read = !self.ended && !self.closing && self.held.is_none() && self.waiting < PIPELINE_MAX_REQUESTS;
             tokio::select! {
                 biased;
                 replies = next_answer(&mut self.pending) => self.answer(replies),
                 read = read(&mut self.socket, &mut self.input), if can_read => self.ended = read? == 0,
                 () = &mut changed => changed.set(waker.changed()),
-                () = &mut too_late, if !self.session.is_known() => self.too_late(),
+                () = passed(&mut too_late) => self.too_late(),
                 _ = &mut stopping, if !self.ended => self.last_read(),
             }
             if self.input.is_empty() && self.input.capacity() > 0 {
@@ -261,35 +264,42 @@ impl Connection {
 
     /// Carries out what the input holds, as far as it can go on now.
     async fn take_requests(&mut self) -> io::Result<()> {
-        while !self.closing && self.waiting + self.batch.0.len() < PIPELINE_MAX_REQUESTS {
-            let incoming = match self.held.take() {
-                Some(held) => *held,
-                None => match self.requests.next(&mut self.input)? {
-                    Some(incoming) => match self.start(incoming) {
-                        Some(incoming) => incoming,
-                        None if self.batch_bytes >= BATCH_MAX_BYTES => {
-                            self.submit().await;
-                            continue;
-                        }
-                        None => continue,
-                    },
-                    None => break,
-                },
-            };
+        while !self.closing && self.waiting < PIPELINE_MAX_REQUESTS {
+            let next = self.next_request()?;
+            let is_more = self.batch_bytes >= BATCH_MAX_BYTES;
             self.submit().await;
-            if !self.pending.is_empty() {
-                self.held = Some(Box::new(incoming));
-                break;
-            }
-            // Boxed, as most connections wait most of the time, and would hold room for it.
-            Box::pin(self.finish(incoming)).await?;
-            if self.output.is_full() {
-                self.output.flush().await?;
+            match next {
+                None if is_more => {}
+                None => break,
+                Some(next) if !self.pending.is_empty() => {
+                    self.held = Some(next);
+                    break;
+                }
+                Some(next) => {
+                    // Boxed, as most connections wait most of the time, and would hold room for it.
+                    Box::pin(self.finish(*next)).await?;
+                    if self.output.is_full() {
+                        self.output.flush().await?;
+                    }
+                }
             }
         }
-        self.submit().await;
         self.full = self.waiting >= PIPELINE_MAX_REQUESTS;
         Ok(())
+    }
+
+    /// Takes writes into the batch, as many as may be, up to what is none.
+    fn next_request(&mut self) -> io::Result<Option<Box<Incoming>>> {
+        if let Some(held) = self.held.take() {
+            return Ok(Some(held));
+        }
+        while self.waiting + self.batch.0.len() < PIPELINE_MAX_REQUESTS && self.batch_bytes < BATCH_MAX_BYTES {
+            let Some(incoming) = self.requests.next(&mut self.input)? else { break };
+            if let Some(incoming) = self.start(incoming) {
+                return Ok(Some(Box::new(incoming)));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes a write into the batch; gives back anything else.
@@ -318,7 +328,8 @@ impl Connection {
         if let Some(client) = self.session.client().filter(|_| !writes.is_empty()) {
             self.batch_bytes = 0;
             self.waiting += tags.len();
-            let answered = self.hub.committer.submit(client, writes).await;
+            // Boxed, as it is over soon and an idle connection would hold room for it.
+            let answered = Box::pin(self.hub.committer.submit(client, writes)).await;
             self.pending.push_back((tags, answered));
         }
     }
@@ -388,6 +399,13 @@ impl Connection {
 async fn next_answer(pending: &mut VecDeque<(Vec<Tag>, oneshot::Receiver<Vec<Reply>>)>) -> Option<Vec<Reply>> {
     match pending.front_mut() {
         Some((_, answered)) => answered.await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+async fn passed(deadline: &mut Option<Pin<Box<Sleep>>>) {
+    match deadline {
+        Some(deadline) => deadline.await,
         None => std::future::pending().await,
     }
 }
