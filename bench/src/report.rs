@@ -300,7 +300,8 @@ pub fn goals(sections: &[Section]) -> String {
 /// # Errors
 /// The file can't be read or written, or lacks a mark.
 pub fn write(path: &Path, sections: &[Section]) -> io::Result<()> {
-    let mut text = std::fs::read_to_string(path)?;
+    let before = std::fs::read_to_string(path)?;
+    let mut text = before.clone();
     let charts = path.with_file_name("benchmarks");
     std::fs::create_dir_all(&charts)?;
     let mut put = |mark: &str, what: &str| {
@@ -316,6 +317,20 @@ pub fn write(path: &Path, sections: &[Section]) -> io::Result<()> {
         let picture = format!("![{}](benchmarks/{}.svg)", section.title, section.name);
         put(section.name, &format!("{}\n{picture}", section.table()))?;
     }
-    put("goals", &goals(sections))?;
+    put("goals", &with_others(&text_between(&before, "goals"), &goals(sections), sections))?;
     std::fs::write(path, text)
+}
+
+fn text_between(text: &str, mark: &str) -> String {
+    let rest = text.split_once(&format!("<!-- begin {mark} -->")).map_or("", |(_, rest)| rest);
+    rest.split_once("<!-- end").map_or("", |(between, _)| between).to_owned()
+}
+
+/// The goals of this run, and those of sections that it did not measure as they were.
+fn with_others(before: &str, goals: &str, sections: &[Section]) -> String {
+    let is_new = |row: &str| sections.iter().any(|section| row.starts_with(&format!("| {},", section.title)));
+    let mut rows: Vec<&str> = goals.lines().collect();
+    let kept = before.lines().skip_while(|line| !line.starts_with("| ---")).skip(1);
+    rows.extend(kept.filter(|row| row.starts_with('|') && !is_new(row)));
+    rows.iter().map(|row| format!("{row}\n")).collect()
 }
