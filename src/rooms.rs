@@ -210,16 +210,18 @@ impl Rooms {
 
     /// The members of a room, by name.
     pub fn members(&self, room: &Room) -> Vec<MemberInfo> {
-        let mut names: Vec<Arc<str>> = read(&room.members).keys().cloned().collect();
-        names.sort_unstable();
+        let mut members: Vec<(Arc<str>, u64)> =
+            read(&room.members).iter().map(|(client, cursor)| (client.clone(), *cursor)).collect();
+        members.sort_unstable();
         let connected = lock(&self.connected);
-        let member = |client: Arc<str>| MemberInfo {
+        let member = |(client, cursor): (Arc<str>, u64)| MemberInfo {
             room: room.name.clone(),
             connections: connected.get(&client).copied().unwrap_or(0),
+            cursor,
             nick: self.nick(&client).unwrap_or_else(|| person(&client).into()),
             client,
         };
-        names.into_iter().map(member).collect()
+        members.into_iter().map(member).collect()
     }
 
     /// Notes a client's connection, until the value is dropped.

@@ -121,9 +121,15 @@ fn item() -> impl Strategy<Value = Item> {
             to,
             reason: GapReason::Expired
         }),
-        (name(), name(), any::<u64>(), sentence()).prop_map(|(room, client, connections, nick)| Item::Member(
-            MemberInfo { room: room.into(), client: client.into(), connections, nick: nick.into() }
-        )),
+        (name(), name(), any::<[u64; 2]>(), sentence()).prop_map(|(room, client, [connections, cursor], nick)| {
+            Item::Member(MemberInfo {
+                room: room.into(),
+                client: client.into(),
+                connections,
+                cursor,
+                nick: nick.into(),
+            })
+        }),
         sentence().prop_map(Item::Help),
     ]
 }

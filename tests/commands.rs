@@ -56,9 +56,9 @@ fn rooms_are_made_joined_listed_and_left() {
     alice.expect("JOIN lobby", "OK cursor=1 last=1");
     assert_eq!(timeless(alice.ask("ROOMS")), ["ROOM lobby 2 1 0 TIME 무슨 이야기든", "ROOM made 1 0 0 TIME", "OK 2"]);
     assert_eq!(timeless(bob.ask("ROOMS")), ["ROOM lobby 2 1 1 TIME 무슨 이야기든", "ROOM made 1 0 - TIME", "OK 2"]);
-    assert_eq!(bob.ask("WHO lobby"), ["MEMBER lobby alice 1 앨리스 A", "MEMBER lobby bob/desk 1 bob", "OK 2"]);
+    assert_eq!(bob.ask("WHO lobby"), ["MEMBER lobby alice 1 1 앨리스 A", "MEMBER lobby bob/desk 1 0 bob", "OK 2"]);
     alice.expect("LEAVE lobby", "OK");
-    assert_eq!(bob.ask("WHO lobby"), ["MEMBER lobby bob/desk 1 bob", "OK 1"]);
+    assert_eq!(bob.ask("WHO lobby"), ["MEMBER lobby bob/desk 1 0 bob", "OK 1"]);
     assert!(alice.ask("LEAVE lobby")[0].starts_with("ERR not-joined "));
     // The cursor is forgotten too.
     alice.expect("JOIN lobby", "OK cursor=0 last=1");

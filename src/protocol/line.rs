@@ -29,7 +29,7 @@ pub const VERBS: &[(&str, &str, &str)] = &[
     ("ROOMS", "ROOMS", "the rooms: name, members, last seq, unread, last activity, topic"),
     ("WATCH", "WATCH", "the rooms, live"),
     ("UNWATCH", "UNWATCH", "end it"),
-    ("WHO", "WHO <room>", "members, and which are connected"),
+    ("WHO", "WHO <room>", "members, which are connected, and how far they have read"),
     ("STATS", "STATS", "the daemon's figures"),
     ("PING", "PING", "is anybody there"),
     ("HELP", "HELP [<verb>]", "this"),
@@ -537,7 +537,14 @@ pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
         }
         Item::Member(info) => push(
             out,
-            format_args!("MEMBER {} {} {} {}", info.room, info.client, info.connections, escape(info.nick.as_bytes())),
+            format_args!(
+                "MEMBER {} {} {} {} {}",
+                info.room,
+                info.client,
+                info.connections,
+                info.cursor,
+                escape(info.nick.as_bytes())
+            ),
         ),
         Item::Help(line) => push(out, format_args!("HELP {line}")),
     }

@@ -285,6 +285,8 @@ pub struct MemberInfo {
     pub client: Arc<str>,
     /// Connections that it holds now; 0: away.
     pub connections: u64,
+    /// How far it has acknowledged.
+    pub cursor: u64,
     /// What it is shown as; its name where it never said.
     pub nick: Arc<str>,
 }
