@@ -198,18 +198,10 @@ pub struct Sends {
 }
 
 /// Has every client keep `window` messages in flight: one is sent when one is answered. The first tenth of the time is not counted.
-/// `tick` is called after each turn.
 ///
 /// # Errors
 /// As [`Field::turn`].
-pub fn sends(
-    field: &mut Field,
-    window: usize,
-    rooms: &[String],
-    body: &[u8],
-    time: Duration,
-    mut tick: impl FnMut() -> io::Result<()>,
-) -> io::Result<Sends> {
+pub fn sends(field: &mut Field, window: usize, rooms: &[String], body: &[u8], time: Duration) -> io::Result<Sends> {
     let wire = field.wire;
     let start = Instant::now();
     let (warm, end) = (start + time / 10, start + time);
@@ -245,7 +237,6 @@ pub fn sends(
                 send(peer, seen.answers as usize, now);
             }
         })?;
-        tick()?;
     }
     counted.seconds = (end - warm).as_secs_f64();
     field.settle()?;

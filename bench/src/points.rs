@@ -151,7 +151,7 @@ pub fn send(run: &Run) -> Section {
             let joined: &[String] = if contestant.program == Program::Floor { &[] } else { &rooms };
             field.connect(point.clients - field.peers.len(), joined)?;
             let (before, own) = (server.cpu_seconds()?, own_cpu_seconds());
-            let sends = field::sends(&mut field, point.window, &rooms, &body(point.body), run.time(), || Ok(()))?;
+            let sends = field::sends(&mut field, point.window, &rooms, &body(point.body), run.time())?;
             let (cpu, own) = (server.cpu_seconds()? - before, own_cpu_seconds() - own);
             let all = sends.count as f64 * 10.0 / 9.0;
             section.take(point.name, &contestant.name, sends.count as f64 / sends.seconds);
@@ -422,7 +422,7 @@ pub fn expiry(run: &Run) -> Section {
             std::thread::sleep(retention.saturating_sub(filled.elapsed()));
             let mut field = Field::new(contestant.wire, server.address)?;
             field.connect(50, &rooms(1))?;
-            let sends = field::sends(&mut field, 1, &rooms(1), &body(200), retention / 2, || Ok(()))?;
+            let sends = field::sends(&mut field, 1, &rooms(1), &body(200), retention / 2)?;
             section.take(point, &contestant.name, sends.count as f64 / sends.seconds);
             section.latency(point, &contestant.name, &sends.latency);
             Ok(())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use hdrhistogram::Histogram;
@@ -305,10 +306,8 @@ pub fn write(path: &Path, sections: &[Section]) -> io::Result<()> {
     let charts = path.with_file_name("benchmarks");
     std::fs::create_dir_all(&charts)?;
     let mut put = |mark: &str, what: &str| {
-        let (begin, end) = (format!("<!-- begin {mark} -->"), format!("<!-- end {mark} -->"));
-        let places = text.find(&begin).map(|at| at + begin.len()).zip(text.find(&end));
-        let (from, to) = places.ok_or_else(|| io::Error::other(format!("it lacks the marks of {mark}")))?;
-        text.replace_range(from..to, &format!("\n{what}\n"));
+        let range = between(&text, mark)?;
+        text.replace_range(range, &format!("\n{what}\n"));
         io::Result::Ok(())
     };
     for section in sections {
@@ -317,13 +316,17 @@ pub fn write(path: &Path, sections: &[Section]) -> io::Result<()> {
         let picture = format!("![{}](benchmarks/{}.svg)", section.title, section.name);
         put(section.name, &format!("{}\n{picture}", section.table()))?;
     }
-    put("goals", &with_others(&text_between(&before, "goals"), &goals(sections), sections))?;
+    let goals_before = before.get(between(&before, "goals")?).unwrap_or_default();
+    put("goals", &with_others(goals_before, &goals(sections), sections))?;
     std::fs::write(path, text)
 }
 
-fn text_between(text: &str, mark: &str) -> String {
-    let rest = text.split_once(&format!("<!-- begin {mark} -->")).map_or("", |(_, rest)| rest);
-    rest.split_once("<!-- end").map_or("", |(between, _)| between).to_owned()
+/// What stands between the two marks of this name.
+fn between(text: &str, mark: &str) -> io::Result<Range<usize>> {
+    let (begin, end) = (format!("<!-- begin {mark} -->"), format!("<!-- end {mark} -->"));
+    let places = text.find(&begin).map(|at| at + begin.len()).zip(text.find(&end));
+    let (from, to) = places.ok_or_else(|| io::Error::other(format!("it lacks the marks of {mark}")))?;
+    Ok(from..to)
 }
 
 /// The goals of this run, and those of sections that it did not measure as they were.
