@@ -166,13 +166,8 @@ impl Committer {
         let (answer, answered) = oneshot::channel();
         let bytes: usize = writes.iter().map(Write::bytes).sum();
         let permits = u32::try_from(bytes.min(IN_FLIGHT_MAX_BYTES)).unwrap_or(u32::MAX);
-        let granted = match self.0.bytes.clone().try_acquire_many_owned(permits) {
-            Ok(permit) => Ok(permit),
-            // Boxed, as it is rare and every connection would hold room for it.
-            Err(_) => Box::pin(self.0.bytes.clone().acquire_many_owned(permits)).await,
-        };
         // The semaphore is never closed.
-        if let Ok(permit) = granted {
+        if let Ok(permit) = self.0.bytes.clone().acquire_many_owned(permits).await {
             let submission = Submission { client, writes, answer, permit };
             if let Some(submission) = self.commit_now(submission) {
                 let mut queue = self.0.queue();
