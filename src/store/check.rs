@@ -8,8 +8,10 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+use bytes::Bytes;
+
 use super::record::{self, Commit, Last, Op, RoomRecord, Stored};
-use super::segments::Segments;
+use super::segments::{Place, Segments};
 use super::tables::{Tables, Tree};
 use super::{chunk, disk, journal, key};
 use crate::error::Error;
@@ -105,7 +107,8 @@ impl Copy {
                 let _ = std::fs::remove_dir_all(entry.path());
             }
         }
-        let (needed, free) = (bytes_in(sled), disk::free_bytes(scratch).unwrap_or(u64::MAX));
+        let (needed, free) =
+            (disk::bytes_in(sled, &|metadata| metadata.len()), disk::free_bytes(scratch).unwrap_or(u64::MAX));
         if free < needed + FREE_SPACE_MIN_BYTES {
             let why = format!("it takes {needed} bytes, and {free} are free; name a directory with room by --scratch");
             return Err(Error::io("copy the store to look at it", scratch)(io::Error::new(
@@ -124,16 +127,6 @@ impl Drop for Copy {
         // The next check removes what is left.
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-fn bytes_in(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let sizes = entries.map(|entry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => bytes_in(&entry.path()),
-        Ok(metadata) => metadata.len(),
-        Err(_) => 0,
-    });
-    sizes.sum()
 }
 
 fn copy_dir(from: &Path, to: &Path) -> Result<(), Error> {
@@ -312,19 +305,22 @@ impl Check<'_> {
     fn messages(&mut self, tables: &Tables, known: &Known) {
         self.part("messages");
         let (mut count, mut bytes) = (0, 0);
-        let mut chunk: Option<(u64, u64, Vec<u8>, String)> = None;
+        let mut chunk: Option<(u64, u64, Vec<u8>, Option<Place>)> = None;
         // Rooms, and up to where they have been looked at.
         let mut reached: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-        let mut close = |check: &mut Self, chunk: Option<(u64, u64, Vec<u8>, String)>| {
-            let Some((room, first, encoded, at)) = chunk else { return };
+        let mut close = |check: &mut Self, chunk: Option<(u64, u64, Vec<u8>, Option<Place>)>| {
+            let Some((room, first, encoded, place)) = chunk else { return };
             let last = known.last(room);
             let (reached, time_ms) = reached.entry(room).or_insert((last.floor.min(first.saturating_sub(1)), 0));
             let messages = chunk::decode(&encoded.into()).unwrap_or_default();
             let (Some(oldest), Some(newest)) = (messages.first(), messages.last()) else {
                 *reached = first;
+                let path = |place: Place| tables.segments().path(place.file);
+                let at = place.map(|place| format!(", at byte {} of {}", place.at, path(place).display()));
                 return check.finding(format!(
-                    "room {}: the messages from seq {first} on fail their checksum{at}",
-                    known.room(room)
+                    "room {}: the messages from seq {first} on fail their checksum{}",
+                    known.room(room),
+                    at.unwrap_or_default()
                 ));
             };
             if oldest.seq != first || first != *reached + 1 {
@@ -345,25 +341,20 @@ impl Check<'_> {
             let Some((room, first, part)) = key::parse_chunk(key) else {
                 return check.finding(format!("{key:02x?} is no key of messages"));
             };
-            // A later part of a chunk of the first release may look like anything.
-            if let Some((place, _)) = (part == 0).then(|| chunk::decode_place(room, first, value)).flatten() {
+            if let Some((place, _)) = chunk::place_of(key, value).flatten() {
                 close(check, chunk.take());
-                let at = format!(", at byte {} of {}", place.at, tables.segments().path(place.file).display());
-                match tables.segments().read(&place) {
-                    Ok(bytes) => close(check, Some((room, first, bytes.into(), at))),
-                    Err(error) => {
-                        check.finding(error.to_string());
-                        close(check, Some((room, first, Vec::new(), at)));
-                    }
-                }
-                return;
+                let bytes = tables.segments().read(&place).unwrap_or_else(|error| {
+                    check.finding(error.to_string());
+                    Bytes::new()
+                });
+                return close(check, Some((room, first, bytes.into(), Some(place))));
             }
             match &mut chunk {
                 Some((of, from, encoded, _)) if (*of, *from) == (room, first) => encoded.extend_from_slice(value),
                 _ if part > 0 => {
                     check.finding(format!("room {}: the beginning of seq {first} is missing", known.room(room)))
                 }
-                other => close(check, other.replace((room, first, value.to_vec(), String::new()))),
+                other => close(check, other.replace((room, first, value.to_vec(), None))),
             }
         });
         close(self, chunk);

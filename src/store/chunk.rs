@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 
+use super::key;
 use super::messages::StoredRef;
 use super::record::{Reader, Stored, VERSION, put_body, put_text, put_u32_at};
 use super::segments::{FileId, Place};
@@ -14,7 +15,7 @@ use crate::limits::CHUNK_MAX_BYTES;
 const PLACE_VERSION: u8 = 2;
 
 /// A chunk, as an index has it: what it holds, and where it begins in what it was written into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
     /// Its messages' room.
     pub room: u64,
@@ -105,17 +106,7 @@ pub fn encode<'a>(
     put_u32_at(out, start + 1, crc);
     // A chunk is far under 4 GiB.
     let bytes = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
-    let empty = Chunk {
-        room,
-        first_seq: 0,
-        last_seq: 0,
-        oldest_kept_ms: 0,
-        newest_kept_ms: 0,
-        has_ids: false,
-        at: start as u64,
-        bytes,
-    };
-    Chunk::of(room, messages, start, bytes).unwrap_or(empty)
+    Chunk::of(room, messages, start, bytes).unwrap_or(Chunk { room, at: start as u64, bytes, ..Chunk::default() })
 }
 
 /// A chunk's messages, where they stand in its bytes: looked through once, copied never.
@@ -301,9 +292,15 @@ pub fn decode_place(room: u64, first_seq: u64, bytes: &[u8]) -> Option<(Place, C
     reader.end((Place { file, at, bytes }, chunk))
 }
 
-/// Whether an index's value says where a chunk stands, and is not the chunk.
-pub fn is_place(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&PLACE_VERSION)
+/// What a record of the index says: where a chunk stands, or (inside) none for a part of a chunk itself, as it was stored before.
+/// None where it is no record.
+pub fn place_of(key: &[u8], value: &[u8]) -> Option<Option<(Place, Chunk)>> {
+    let (room, first_seq, part) = key::parse_chunk(key)?;
+    // A later part may begin with anything.
+    if part > 0 || value.first() != Some(&PLACE_VERSION) {
+        return Some(None);
+    }
+    decode_place(room, first_seq, value).map(Some)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The disk under the store: who has it, is there room on it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -125,13 +125,12 @@ pub(super) fn write_format(dir: &Path) -> Result<(), Error> {
     sync_dir(dir)
 }
 
-/// What the files under a directory take on the disk.
-pub(super) fn bytes_in(dir: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
+/// What the files under a directory take, as `of` measures a file.
+pub(super) fn bytes_in(dir: &Path, of: &impl Fn(&Metadata) -> u64) -> u64 {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => bytes_in(&entry.path()),
-        Ok(metadata) => metadata.blocks() * 512,
+        Ok(metadata) if metadata.is_dir() => bytes_in(&entry.path(), of),
+        Ok(metadata) => of(&metadata),
         Err(_) => 0, // Files come and go.
     });
     sizes.sum()

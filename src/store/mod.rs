@@ -28,6 +28,7 @@ pub mod tail;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -432,7 +433,7 @@ impl Store {
     /// Figures: bytes of messages in memory that have not moved yet, and that have; the data directory's bytes on disk.
     pub fn figures(&self) -> (u64, u64, u64) {
         let (unmoved, recent) = self.inner.tail.bytes();
-        (unmoved as u64, recent as u64, disk::bytes_in(&self.inner.dir))
+        (unmoved as u64, recent as u64, disk::bytes_in(&self.inner.dir, &|metadata| metadata.blocks() * 512))
     }
 }
 

@@ -27,7 +27,7 @@ impl Tables {
         for _ in 0..steps {
             let Some((key, value)) = self.next_key(room, 0)? else { return Ok(Expired::Empty) };
             let first = key::parse_chunk(&key).ok_or_else(|| self.damaged("a key of the messages"))?.1;
-            let place = chunk::decode_place(room, first, &value);
+            let place = chunk::place_of(&key, &value).flatten();
             // Without ids there is nothing to be looked up in a chunk that goes as a whole.
             let (newest_seq, whole) = match &place {
                 Some((_, chunk)) if chunk.newest_kept_ms < cutoff_ms && !chunk.has_ids => (chunk.last_seq, None),

@@ -168,13 +168,10 @@ impl Tables {
         let mut counted: HashMap<FileId, u64> = HashMap::new();
         for entry in &self.messages {
             let (key, value) = entry.map_err(self.failed("read where messages stand"))?;
-            let (room, first, part) = key::parse_chunk(&key).ok_or_else(|| self.damaged("a key of the messages"))?;
-            if part > 0 || !chunk::is_place(&value) {
-                continue; // A part of a chunk itself, from the first release.
+            let place = chunk::place_of(&key, &value).ok_or_else(|| self.damaged("where messages stand"))?;
+            if let Some((place, _)) = place {
+                *counted.entry(place.file).or_default() += 1;
             }
-            let (place, _) =
-                chunk::decode_place(room, first, &value).ok_or_else(|| self.damaged("where messages stand"))?;
-            *counted.entry(place.file).or_default() += 1;
         }
         *self.references() = counted;
         Ok(())
@@ -328,8 +325,7 @@ impl Tables {
     /// The same, but only where the system has it in memory, and where nothing is wrong with it.
     pub fn cached_chunk_at(&self, room: u64, seq: u64) -> Option<Parsed> {
         let (key, value) = self.find(room, seq).ok()??;
-        let (_, first, _) = key::parse_chunk(&key).filter(|(_, _, part)| *part == 0)?;
-        let (place, chunk) = chunk::decode_place(room, first, &value)?;
+        let (place, chunk) = chunk::place_of(&key, &value)??;
         let bytes = self.segments.read_cached(&place).ok()??;
         Parsed::of(bytes).filter(|_| chunk.last_seq >= seq)
     }
@@ -337,13 +333,10 @@ impl Tables {
     /// The record of the chunk that holds `seq`, or may, or else of the next one.
     fn find(&self, room: u64, seq: u64) -> Result<Option<(sled::IVec, sled::IVec)>, Error> {
         let before = self.messages.range(key::chunk(room, 0, 0)..=key::chunk(room, seq, u32::MAX)).next_back();
-        if let Some((key, value)) = before.transpose().map_err(self.failed("read messages"))? {
-            let (_, first, part) = key::parse_chunk(&key).unwrap_or_default();
-            // A later part of a chunk of the first release may look like anything.
-            let place = (part == 0).then(|| chunk::decode_place(room, first, &value)).flatten();
-            if place.is_none_or(|(_, chunk)| chunk.last_seq >= seq) {
-                return Ok(Some((key, value)));
-            }
+        if let Some((key, value)) = before.transpose().map_err(self.failed("read messages"))?
+            && chunk::place_of(&key, &value).flatten().is_none_or(|(_, chunk)| chunk.last_seq >= seq)
+        {
+            return Ok(Some((key, value)));
         }
         self.next_key(room, seq)
     }
@@ -356,14 +349,9 @@ impl Tables {
 
     /// The chunk that a record leads to, or that it is a part of.
     fn chunk(&self, room: u64, key: &[u8], value: &[u8]) -> Result<Parsed, Error> {
-        let damaged = || self.damaged("a key of the messages");
-        let (_, first, part) = key::parse_chunk(key).ok_or_else(damaged)?;
-        let place = match part == 0 && chunk::is_place(value) {
-            true => {
-                Some(chunk::decode_place(room, first, value).ok_or_else(|| self.damaged("where messages stand"))?.0)
-            }
-            false => None,
-        };
+        let damaged = || self.damaged("where messages stand");
+        let (_, first, _) = key::parse_chunk(key).ok_or_else(damaged)?;
+        let place = chunk::place_of(key, value).ok_or_else(damaged)?.map(|(place, _)| place);
         let bytes = match &place {
             Some(place) => self.segments.read(place)?,
             None => {
