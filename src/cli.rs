@@ -40,6 +40,42 @@ pub fn command() -> Command {
                 ),
         )
         .subcommand(
+            Command::new("token")
+                .about("Say who may connect, and as whom; a running daemon is told at once")
+                .subcommand_required(true)
+                .subcommand(
+                    Command::new("issue")
+                        .about("Make a token and print it; it is shown this once")
+                        .arg(
+                            Arg::new("client")
+                                .value_name("CLIENT")
+                                .required(true)
+                                .help("Whose it is: a name, and all devices behind it; or with /device, that one only"),
+                        )
+                        .arg(
+                            Arg::new("expires")
+                                .long("expires")
+                                .value_name("TIME")
+                                .value_parser(|text: &str| humantime::parse_duration(text))
+                                .help("How long it is good for, like 90d; for ever without it"),
+                        )
+                        .arg(
+                            Arg::new("admin")
+                                .long("admin")
+                                .action(ArgAction::SetTrue)
+                                .help("Its bearer may do what members may not, in every room"),
+                        ),
+                )
+                .subcommand(Command::new("list").about("Print the tokens' ids, whose they are, and when they end"))
+                .subcommand(
+                    Command::new("revoke")
+                        .about("Take a token back; connections that came with it are closed")
+                        .arg(Arg::new("which").value_name("ID|CLIENT").required(true).help(
+                        "The token's id, as `dantok token list` shows it; or a client, to take back all of its tokens",
+                    )),
+                ),
+        )
+        .subcommand(
             Command::new("doctor").about("Say whether this machine can keep the promises; exits with 1 where it can't"),
         );
     let command = command.arg(
@@ -73,7 +109,7 @@ pub fn command() -> Command {
 fn help(setting: &crate::config::Setting) -> String {
     let default = (setting.show)(&crate::config::Config::default());
     match setting.name {
-        "data-dir" | "allow-short-retention" => setting.help.to_owned(),
+        "data-dir" | "tokens" | "open" | "allow-short-retention" => setting.help.to_owned(),
         _ => format!("{} [default: {}]", setting.help, default.trim_matches(['[', ']', '"'])),
     }
 }

@@ -16,8 +16,12 @@ use crate::limits::{BODY_MAX_BYTES, Limits, RETENTION_FLOOR};
 pub struct Config {
     /// Addresses to listen on.
     pub listen: Vec<String>,
+    /// Whether anybody may be anybody from anywhere, where there are no tokens.
+    pub open: bool,
     /// Where everything is stored.
     pub data_dir: PathBuf,
+    /// The file of the tokens; none: in the data directory.
+    pub tokens: Option<PathBuf>,
     /// How long a message is kept.
     pub retention: Duration,
     /// Whether that may be less than the promise says.
@@ -43,13 +47,22 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             listen: vec!["127.0.0.1:7420".to_owned()],
+            open: false,
             data_dir: PathBuf::from("./dantok-data"),
+            tokens: None,
             retention: RETENTION_FLOOR,
             allow_short_retention: false,
             limits: Limits::default(),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
+    }
+}
+
+impl Config {
+    /// The file of the tokens.
+    pub fn tokens_path(&self) -> PathBuf {
+        self.tokens.clone().unwrap_or_else(|| self.data_dir.join("tokens.toml"))
     }
 }
 
@@ -143,6 +156,16 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| toml::Value::from(config.listen.clone()).to_string(),
     },
     Setting {
+        name: "open",
+        value: "BOOL",
+        heading: "Serving",
+        help: "Listen beyond this machine even where there are no tokens: whoever connects may be any client",
+        many: false,
+        switch: true,
+        take: |config, values| switch(values).map(|value| config.open = value),
+        show: |config| config.open.to_string(),
+    },
+    Setting {
         name: "data-dir",
         value: "DIR",
         heading: "Serving",
@@ -154,6 +177,19 @@ pub const SETTINGS: &[Setting] = &[
             if config.data_dir.as_os_str().is_empty() { Err("takes a directory".to_owned()) } else { Ok(()) }
         },
         show: |config| quoted(&config.data_dir.to_string_lossy()),
+    },
+    Setting {
+        name: "tokens",
+        value: "FILE",
+        heading: "Serving",
+        help: "Who may connect, and as whom, as `dantok token` writes it; without it tokens.toml in the data directory",
+        many: false,
+        switch: false,
+        take: |config, values| {
+            config.tokens = Some(PathBuf::from(one(values)?)).filter(|path| !path.as_os_str().is_empty());
+            if config.tokens.is_none() { Err("takes a file".to_owned()) } else { Ok(()) }
+        },
+        show: |config| quoted(&config.tokens_path().to_string_lossy()),
     },
     Setting {
         name: "retention",
@@ -477,7 +513,8 @@ mod tests {
     fn what_is_shown_is_taken_again() {
         let first = resolved(&["--max-body", "1000", "--listen", "a:1", "--listen", "b:2"], None, None).unwrap();
         let again = resolved(&[], Some(&first.show()), None).unwrap();
-        assert_eq!(first.config, again.config);
+        assert_eq!(first.config.tokens_path(), again.config.tokens_path());
+        assert_eq!(first.config, Config { tokens: None, ..again.config });
         assert!(first.show().contains("# --max-body"));
         assert!(first.show().contains("# default"));
     }

@@ -50,6 +50,24 @@ pub enum Error {
         /// What sled said.
         source: sled::Error,
     },
+    /// The file of the tokens is none.
+    #[error("{}, line {line}: {what}", path.display())]
+    Tokens {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// Anybody could be anybody, from anywhere.
+    #[error(
+        "{address} can be reached from other machines, and there are no tokens: whoever connected could be any client. Make some with `dantok token issue NAME`, or say --open if that is meant"
+    )]
+    NotOpen {
+        /// Where to listen.
+        address: std::net::SocketAddr,
+    },
     /// The daemon stopped taking writes.
     #[error("stopped taking writes: {0}")]
     Failed(String),

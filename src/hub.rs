@@ -13,6 +13,7 @@ use crate::pushed::Pushed;
 use crate::rooms::Rooms;
 use crate::store::messages::Messages;
 use crate::store::{Page, Store};
+use crate::tokens::Tokens;
 
 /// See the module.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Hub {
     pub store: Arc<Store>,
     /// The only way to change anything.
     pub committer: Committer,
+    /// Who may be whom.
+    pub tokens: Arc<Tokens>,
     /// Every bound that an operator sets.
     pub limits: Limits,
     /// How long a message is kept.

@@ -17,8 +17,9 @@
 //! 6. [`rooms`]: durable rooms as clients see them, and who waits for what.
 //! 7. [`store`]: the journal, the files that messages stay in, sled with what leads to them, and the newest in memory. [`clock`]: what ages are counted with.
 //! 8. [`retention`]: drops what is past its time.
-//! 9. [`error`]: what an operator reads. [`config`], [`cli`]: what an operator sets.
-//! 10. [`client`]: the client library. [`doctor`]: whether a machine can keep the promises.
+//! 9. [`tokens`]: who may be whom.
+//! 10. [`error`]: what an operator reads. [`config`], [`cli`]: what an operator sets.
+//! 11. [`client`]: the client library. [`doctor`]: whether a machine can keep the promises.
 //!
 //! The wire's contract is `protocol.md`; both are in the repository.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -40,3 +41,4 @@ pub mod rooms;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod tokens;

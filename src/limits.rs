@@ -19,6 +19,12 @@ pub const TOKEN_MAX_BYTES: usize = 256;
 pub const BODY_DEFAULT_BYTES: usize = 64 * 1024;
 /// The highest that `--max-body` takes.
 pub const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// When a HELLO is denied, counted from its arrival: later than any denial is ready, so that the time tells nothing, and seldom
+/// enough for who tries tokens.
+pub const DENIED_AFTER: Duration = Duration::from_millis(300);
+/// How often the file of the tokens is looked at for the connections that are open.
+pub const TOKENS_CHECKED_EVERY: Duration = Duration::from_millis(250);
+
 /// What a line or a frame may hold besides a body: verb, tag, names, topic, lengths.
 pub const ENVELOPE_BYTES: usize = 1024;
 /// Frame lengths stay under 2^24, so that a frame's first byte is 0x00 and tells it from a line.

@@ -3,12 +3,15 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use dantok::config::{self, Config, LogFormat, Resolved};
 use dantok::limits::RETENTION_FLOOR;
+use dantok::protocol::name::check_client;
 use dantok::store::check::Progress;
+use dantok::tokens::{Ledger, Role, Tokens};
 use dantok::{cli, doctor, server, store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -50,6 +53,9 @@ fn main() -> ExitCode {
     if command == "doctor" {
         return doctor(&resolved.config);
     }
+    if command == "token" {
+        return token(matches, &resolved.config.tokens_path());
+    }
     match serve(resolved.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -73,14 +79,19 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
             "messages are dropped sooner than 24h after their receipt, as --allow-short-retention asks"
         );
     }
+    let tokens = Arc::new(Tokens::open(&config.tokens_path())?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let shutdown = shutdown()?;
         let mut listeners = Vec::new();
         for address in &config.listen {
-            listeners.push(listen(address).await?);
+            listeners.push(listen(address, tokens.are_wanted() || config.open).await?);
         }
-        let options = server::Options { data_dir: config.data_dir, retention: config.retention, limits: config.limits };
+        if !tokens.are_wanted() {
+            tracing::info!("there are no tokens: whoever connects may be any client");
+        }
+        let Config { data_dir, retention, limits, .. } = config;
+        let options = server::Options { data_dir, tokens, retention, limits };
         server::run(listeners, options, shutdown).await?;
         Ok(())
     });
@@ -134,6 +145,59 @@ fn doctor(config: &Config) -> ExitCode {
     }
 }
 
+/// Issues, lists and revokes.
+fn token(matches: &ArgMatches, path: &Path) -> ExitCode {
+    let done = match matches.subcommand() {
+        Some(("issue", matches)) => issue(matches, path),
+        Some(("revoke", matches)) => revoke(matches, path),
+        _ => list(path),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dantok: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn issue(matches: &ArgMatches, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let client = matches.get_one::<String>("client").map_or("", String::as_str);
+    check_client(client).map_err(|refusal| refusal.text)?;
+    let role = if matches.get_flag("admin") { Role::Admin } else { Role::Member };
+    let mut ledger = Ledger::open(path)?;
+    let token = ledger.issue(client, role, matches.get_one::<Duration>("expires").copied())?;
+    // The token alone is for a pipe.
+    println!("{token}");
+    eprintln!("{client} says: HELLO {client} {token}");
+    eprintln!("It is not shown again; {} has its hash.", path.display());
+    Ok(())
+}
+
+fn revoke(matches: &ArgMatches, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let which = matches.get_one::<String>("which").map_or("", String::as_str);
+    let revoked = Ledger::open(path)?.revoke(which)?;
+    if revoked.is_empty() {
+        return Err(format!("{}: no token has the id {which}, and none is {which}'s", path.display()).into());
+    }
+    for token in revoked {
+        println!("{} of {} is revoked", token.id, token.client);
+    }
+    Ok(())
+}
+
+fn list(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let ledger = Ledger::open(path)?;
+    for token in ledger.tokens() {
+        let issued = humantime::format_rfc3339_seconds(token.issued);
+        let ends = token.expires.map_or("never".to_owned(), |end| humantime::format_rfc3339_seconds(end).to_string());
+        let role = if token.role == Role::Admin { "admin" } else { "member" };
+        let over = if token.has_expired() { " (over)" } else { "" };
+        println!("{}  {role:6}  issued {issued}  ends {ends}{over}  {}", token.id, token.client);
+    }
+    Ok(())
+}
+
 fn log(filter: &str, format: LogFormat) -> Result<(), Box<dyn std::error::Error>> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)?;
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -145,14 +209,14 @@ fn log(filter: &str, format: LogFormat) -> Result<(), Box<dyn std::error::Error>
     Ok(())
 }
 
-async fn listen(address: &str) -> Result<TcpListener, String> {
+async fn listen(address: &str, beyond_loopback: bool) -> Result<TcpListener, Box<dyn std::error::Error>> {
     let bound = TcpListener::bind(address).await;
     let listener = bound.map_err(|error| format!("can't listen on {address}: {error}; see --listen"))?;
     let local = listener.local_addr().map_err(|error| format!("can't tell the address of {address}: {error}"))?;
-    tracing::info!(address = %local, "listening");
-    if !local.ip().is_loopback() {
-        tracing::warn!(address = %local, "whoever reaches this address may read and write every room");
+    if !local.ip().is_loopback() && !beyond_loopback {
+        return Err(dantok::error::Error::NotOpen { address: local }.into());
     }
+    tracing::info!(address = %local, "listening");
     Ok(listener)
 }
 

@@ -43,6 +43,8 @@ pub struct Changed {
     pub followed: BTreeSet<u64>,
     /// Watched rooms that are not what they were.
     pub watched: BTreeSet<u64>,
+    /// The tokens are not what they were.
+    pub recheck: bool,
 }
 
 impl Waker {
@@ -148,7 +150,7 @@ pub struct Rooms {
     by_id: RwLock<HashMap<u64, Arc<Room>>>,
     joined: RwLock<HashMap<Arc<str>, usize>>,
     nicks: RwLock<HashMap<Arc<str>, Arc<str>>>,
-    connected: Mutex<HashMap<Arc<str>, u64>>,
+    connected: Mutex<HashMap<Arc<str>, Vec<Weak<Waker>>>>,
     watchers: Mutex<Vec<Weak<Waker>>>,
 }
 
@@ -216,7 +218,7 @@ impl Rooms {
         let connected = lock(&self.connected);
         let member = |(client, cursor): (Arc<str>, u64)| MemberInfo {
             room: room.name.clone(),
-            connections: connected.get(&client).copied().unwrap_or(0),
+            connections: connected.get(&client).map_or(0, Vec::len) as u64,
             cursor,
             nick: self.nick(&client).unwrap_or_else(|| person(&client).into()),
             client,
@@ -225,9 +227,17 @@ impl Rooms {
     }
 
     /// Notes a client's connection, until the value is dropped.
-    pub fn connect(self: &Arc<Self>, client: Arc<str>) -> Presence {
-        *lock(&self.connected).entry(client.clone()).or_default() += 1;
-        Presence { rooms: self.clone(), client }
+    pub fn connect(self: &Arc<Self>, client: Arc<str>, waker: &Arc<Waker>) -> Presence {
+        let waker = Arc::downgrade(waker);
+        lock(&self.connected).entry(client.clone()).or_default().push(waker.clone());
+        Presence { rooms: self.clone(), client, waker }
+    }
+
+    /// Has every connection look at its token again.
+    pub fn recheck(&self) {
+        for waker in lock(&self.connected).values().flatten().filter_map(Weak::upgrade) {
+            waker.wake(|changed| !std::mem::replace(&mut changed.recheck, true));
+        }
     }
 
     /// From now on, notes in `waker` every room that changes.
@@ -326,14 +336,15 @@ impl Rooms {
 pub struct Presence {
     rooms: Arc<Rooms>,
     client: Arc<str>,
+    waker: Weak<Waker>,
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
         let mut connected = lock(&self.rooms.connected);
-        if let Some(count) = connected.get_mut(&self.client) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
+        if let Some(here) = connected.get_mut(&self.client) {
+            here.retain(|waker| !waker.ptr_eq(&self.waker));
+            if here.is_empty() {
                 connected.remove(&self.client);
             }
         }

@@ -16,10 +16,11 @@ use crate::committer::{self, Committer};
 use crate::connection;
 use crate::error::Error;
 use crate::hub::{Figures, Hub};
-use crate::limits::Limits;
+use crate::limits::{Limits, TOKENS_CHECKED_EVERY};
 use crate::retention;
 use crate::rooms::Rooms;
 use crate::store::{self, Store};
+use crate::tokens::Tokens;
 
 /// Connections over the limit that are told so at once; further ones are just closed.
 const REFUSED_AT_ONCE: usize = 64;
@@ -29,6 +30,8 @@ const REFUSED_AT_ONCE: usize = 64;
 pub struct Options {
     /// Where everything is stored.
     pub data_dir: PathBuf,
+    /// Who may be whom.
+    pub tokens: Arc<Tokens>,
     /// How long a message is kept, in time that has really passed.
     pub retention: Duration,
     /// The bounds.
@@ -44,7 +47,7 @@ pub async fn run(
     options: Options,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let Options { data_dir, retention, limits } = options;
+    let Options { data_dir, tokens, retention, limits } = options;
     let dir = data_dir.clone();
     let opening = tokio::task::spawn_blocking(move || Store::open(&dir, &store::Options::default()));
     let (store, writer, state) = opening.await.map_err(|error| Error::Failed(format!("the start died: {error}")))??;
@@ -56,18 +59,21 @@ pub async fn run(
         rooms,
         store: store.clone(),
         committer,
+        tokens,
         limits,
         retention,
         figures,
         pushed: Default::default(),
     });
     let expiring = tokio::spawn(retention::run(store.clone(), retention));
+    let rechecking = tokio::spawn(recheck(hub.tokens.clone(), hub.rooms.clone()));
     tracing::info!("ready");
 
     let failed = serve(listeners, &hub, shutdown).await;
 
     expiring.abort();
     let _ = expiring.await;
+    rechecking.abort();
     drop(hub);
     // The committer ends when the last connection has dropped its way to it; the mover when the store is dropped.
     let closing = tokio::task::spawn_blocking(move || {
@@ -81,6 +87,18 @@ pub async fn run(
     match closing.await.ok().flatten().or(failed) {
         Some(why) => Err(Error::Failed(why.to_string())),
         None => Ok(()),
+    }
+}
+
+/// Has every connection look whether it may still be there, whenever the tokens have changed.
+async fn recheck(tokens: Arc<Tokens>, rooms: Arc<Rooms>) {
+    let mut seen = None;
+    loop {
+        let changes = tokens.refresh();
+        if seen.replace(changes).is_some_and(|before| before != changes) {
+            rooms.recheck();
+        }
+        tokio::time::sleep(TOKENS_CHECKED_EVERY).await;
     }
 }
 

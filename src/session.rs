@@ -6,14 +6,17 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::time::{Instant, sleep_until};
+
 use crate::committer::{self, Write, no_room, not_joined};
 use crate::error::Error;
 use crate::hub::{Hub, cutoff_ms};
-use crate::limits::{NAME_MAX_BYTES, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
+use crate::limits::{DENIED_AFTER, NAME_MAX_BYTES, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
 use crate::protocol::name::{check_client, check_id, check_nick, check_room, check_topic, person};
 use crate::protocol::{Command, ErrorCode, GapReason, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
 use crate::rooms::{Presence, Room, Rooms, Waker};
 use crate::store::messages::Messages;
+use crate::tokens::{Grant, Role};
 
 /// Where a session's items go: an answer that is being given, or what is told unasked.
 pub trait Out: Send {
@@ -58,6 +61,7 @@ pub enum Action {
 #[derive(Debug)]
 struct Who {
     client: Arc<str>,
+    grant: Grant,
     _presence: Presence,
 }
 
@@ -84,6 +88,8 @@ pub struct Session {
     behind: BTreeSet<u64>,
     /// Watched rooms with something to tell.
     changed: BTreeSet<u64>,
+    /// The client's token is no longer good.
+    is_over: bool,
 }
 
 impl Session {
@@ -97,6 +103,7 @@ impl Session {
             watching: false,
             behind: BTreeSet::new(),
             changed: BTreeSet::new(),
+            is_over: false,
         }
     }
 
@@ -142,7 +149,7 @@ impl Session {
     /// What `out` says.
     pub async fn run(&mut self, command: Command, out: &mut impl Out) -> io::Result<Reply> {
         let answered = match command {
-            Command::Hello { version, client, token } => self.hello(version, &client, token),
+            Command::Hello { version, client, token } => self.hello(version, &client, token).await,
             Command::Fetch { room, after, max } => return self.fetch(&room, after, max, out).await,
             Command::Read { room, max } => return self.read(&room, max, out).await,
             Command::Leave { room } => Ok(self.leave(room).await),
@@ -166,11 +173,12 @@ impl Session {
         Ok(answered.unwrap_or_else(Reply::Error))
     }
 
-    fn hello(&mut self, version: u16, client: &str, token: Option<String>) -> Result<Reply, Refusal> {
+    async fn hello(&mut self, version: u16, client: &str, token: Option<String>) -> Result<Reply, Refusal> {
+        let deny_at = Instant::now() + DENIED_AFTER;
         if version == 0 {
             return Err(Refusal::new(ErrorCode::BadArgument, format!("versions are 1 to {VERSION}")));
         }
-        if token.is_some_and(|token| token.len() > TOKEN_MAX_BYTES) {
+        if token.as_ref().is_some_and(|token| token.len() > TOKEN_MAX_BYTES) {
             return Err(Refusal::new(ErrorCode::BadArgument, format!("a token has at most {TOKEN_MAX_BYTES} bytes")));
         }
         if let Some(who) = &self.who
@@ -179,9 +187,15 @@ impl Session {
             return Err(Refusal::new(ErrorCode::Denied, "this connection is another client's; open one of your own"));
         }
         let client: Arc<str> = client.into();
+        self.hub.tokens.refresh();
+        let Some(grant) = self.hub.tokens.admit(&client, token.as_deref()) else {
+            sleep_until(deny_at).await;
+            return Err(Refusal::new(ErrorCode::Denied, "no such client, or another token"));
+        };
         if self.who.is_none() {
-            let presence = self.hub.rooms.connect(client.clone());
-            self.who = Some(Who { client: client.clone(), _presence: presence });
+            let presence = self.hub.rooms.connect(client.clone(), &self.waker);
+            self.who = Some(Who { client: client.clone(), grant: grant.clone(), _presence: presence });
+            self.recheck(); // What changed before it could be told of it.
         }
         Ok(Reply::Welcome(Welcome {
             version: version.min(VERSION),
@@ -191,6 +205,7 @@ impl Session {
             max_pipelined: PIPELINE_MAX_REQUESTS as u64,
             max_joined: self.hub.limits.joined_rooms_max as u64,
             retention_secs: self.hub.retention.as_secs(),
+            admin: grant.role == Role::Admin,
         }))
     }
 
@@ -385,10 +400,22 @@ impl Session {
     pub fn has_news(&mut self) -> bool {
         let changed = self.waker.take();
         self.behind.extend(changed.followed);
+        if changed.recheck {
+            self.recheck();
+        }
         if self.watching {
             self.changed.extend(changed.watched);
         }
-        !self.behind.is_empty() || !self.changed.is_empty()
+        !self.behind.is_empty() || !self.changed.is_empty() || self.is_over
+    }
+
+    fn recheck(&mut self) {
+        self.is_over |= self.who.as_ref().is_some_and(|who| !self.hub.tokens.hold(&who.grant));
+    }
+
+    /// Why the connection has to end, if it has to.
+    pub fn over(&self) -> Option<Refusal> {
+        self.is_over.then(|| Refusal::new(ErrorCode::Denied, "this token has ended, or was revoked"))
     }
 
     /// Hands over what followed rooms and the watched list have for this client, until it is all or `out` is full.

@@ -149,6 +149,7 @@ fn reply() -> impl Strategy<Value = Reply> {
             max_pipelined: numbers[1],
             max_joined: numbers[2],
             retention_secs: numbers[3],
+            admin: version % 2 == 0,
         })),
         any::<[u64; 2]>().prop_map(|[cursor, last]| Reply::Joined { cursor, last }),
         (any::<u64>(), any::<bool>()).prop_map(|(seq, dup)| Reply::Sent { seq, dup }),

@@ -91,6 +91,7 @@ fn daemon() -> SocketAddr {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             let options = dantok::server::Options {
                 data_dir: dir.path().join("data"),
+                tokens: dantok::tokens::Tokens::open(&dir.path().join("tokens.toml")).unwrap().into(),
                 retention: Duration::from_millis(200),
                 limits: Limits { rooms_max: 20, body_max_bytes: BODY_MAX, ..Limits::default() },
             };

@@ -62,6 +62,7 @@ impl Conn {
             max_pipelined: 0,
             max_joined: 0,
             retention_secs: 0,
+            admin: false,
         };
         let mut conn = Conn { stream, input: BytesMut::new(), welcome: Arc::new(welcome) };
         // A daemon that refuses at once may close before it has read: what it said matters more than a failed write.

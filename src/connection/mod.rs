@@ -234,7 +234,19 @@ impl Connection {
                 continue; // What was held, or is in the input yet, may go on now.
             }
             if !self.closing && self.session.has_news() {
+                if self.session.over().is_some() {
+                    self.closing = true;
+                    self.held = None;
+                    continue;
+                }
                 self.session.pump(&mut Items::new(&mut self.output, None, &self.hub.pushed)).await;
+            }
+            if self.pending.is_empty()
+                && let Some(refusal) = self.session.over()
+            {
+                // Behind the answers to what was asked before.
+                self.output.closing(refusal);
+                return self.output.flush().await;
             }
             let more = self.output.is_full();
             self.output.flush().await?;

@@ -444,14 +444,15 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
         Reply::Welcome(welcome) => push(
             out,
             format_args!(
-                "OK {} version={} client={} max-body={} max-pipelined={} max-joined={} retention={}s",
+                "OK {} version={} client={} max-body={} max-pipelined={} max-joined={} retention={}s{}",
                 welcome.server,
                 welcome.version,
                 welcome.client,
                 welcome.max_body,
                 welcome.max_pipelined,
                 welcome.max_joined,
-                welcome.retention_secs
+                welcome.retention_secs,
+                if welcome.admin { " role=admin" } else { "" }
             ),
         ),
         Reply::Joined { cursor, last } => push(out, format_args!("OK cursor={cursor} last={last}")),

@@ -27,7 +27,7 @@ pub enum Command {
         version: u16,
         /// The client's name, with `/device` behind it if it has one.
         client: String,
-        /// A secret; not checked unless the daemon has tokens.
+        /// A secret; not looked at unless the daemon has tokens.
         token: Option<String>,
     },
     /// Sets what the client is shown as.
@@ -189,6 +189,8 @@ pub struct Welcome {
     pub max_joined: u64,
     /// How long a message is kept, in seconds.
     pub retention_secs: u64,
+    /// Whether the client may do what members may not.
+    pub admin: bool,
 }
 
 /// A part of an answer, or something told unasked.

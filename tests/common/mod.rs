@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use dantok::protocol::frame::{ClientCodec, RequestFrame, ServerFrame, encode_request};
@@ -135,6 +135,19 @@ impl Daemon {
     pub fn try_start(&self) -> (ExitStatus, String) {
         let output = command(self.dir.path(), "127.0.0.1:0", &self.flags).output().unwrap();
         (output.status, String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// What `dantok token` prints, with these arguments, for this daemon.
+    pub fn token(&self, arguments: &[&str]) -> String {
+        let output = self.try_token(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// The same where it may fail.
+    pub fn try_token(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
+        command.arg("token").args(arguments).arg("--data-dir").arg(self.data_dir()).output().unwrap()
     }
 
     /// A client of the line protocol that has said HELLO.

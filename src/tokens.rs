@@ -1,0 +1,451 @@
+//! Who may be whom: tokens, each bound to a client. Kept in a file beside the store, as hashes; changed by `dantok token`, and read
+//! again by a running daemon as soon as it changes.
+//!
+//! A token is 160 random bits, so that its plain SHA-256 gives nothing away: there is no dictionary of such tokens to try. Which
+//! tokens there are is compared in constant time, and a denial says neither more nor sooner whatever was wrong; see
+//! [`DENIED_AFTER`](crate::limits::DENIED_AFTER).
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::error::Error;
+use crate::protocol::name::person;
+
+/// What every token begins with, so that it is known for what it is where it turns up.
+const PREFIX: &str = "dantok_";
+const SECRET_BYTES: usize = 20;
+const ID_BYTES: usize = 4;
+
+/// What the file begins with.
+const HEAD: &str = "# Who may connect to dantok, and as whom. `dantok token` changes this file; the tokens themselves are not in it.\n";
+
+/// What a token's bearer may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// What a client may.
+    Member,
+    /// Everything, in every room.
+    Admin,
+}
+
+/// A token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// What it is called by; no secret.
+    pub id: String,
+    /// Whose it is: a person, with all devices, or one device of a person.
+    pub client: String,
+    /// What its bearer may do.
+    pub role: Role,
+    /// The hash of the token, in hex digits.
+    pub sha256: String,
+    /// When it was issued.
+    #[serde(with = "rfc3339")]
+    pub issued: SystemTime,
+    /// When it ends; none: never.
+    #[serde(default, with = "optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    pub expires: Option<SystemTime>,
+}
+
+impl Token {
+    /// Whether its time is over.
+    pub fn has_expired(&self) -> bool {
+        self.expires.is_some_and(|expires| expires <= SystemTime::now())
+    }
+
+    /// Whether its bearer may be this client.
+    fn serves(&self, client: &str) -> bool {
+        self.client == client || self.client == person(client)
+    }
+}
+
+mod rfc3339 {
+    use std::time::SystemTime;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_rfc3339_seconds(*time))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+        humantime::parse_rfc3339(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+mod optional_rfc3339 {
+    use std::time::SystemTime;
+
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => super::rfc3339::serialize(time, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
+        super::rfc3339::deserialize(deserializer).map(Some)
+    }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Contents {
+    #[serde(default)]
+    token: Vec<Token>,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn hash(token: &str) -> String {
+    hex(&Sha256::digest(token))
+}
+
+fn random(bytes: usize, path: &Path) -> Result<String, Error> {
+    let mut random = vec![0; bytes];
+    let filled = getrandom::fill(&mut random).map_err(|error| std::io::Error::other(error.to_string()));
+    filled.map_err(Error::io("get random bytes for", path))?;
+    Ok(hex(&random))
+}
+
+/// What tells one state of the file from another.
+type Stamp = (u64, i64, i64, u64);
+
+fn read(path: &Path) -> Result<Option<(Stamp, Vec<Token>)>, Error> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read the tokens", path)(error)),
+    };
+    // Of the file that is read, whatever its name leads to by now.
+    let stamp = file.metadata().map(|metadata| stamp(&metadata)).map_err(Error::io("read the tokens", path))?;
+    let text = std::io::read_to_string(file).map_err(Error::io("read the tokens", path))?;
+    let contents: Contents = toml::from_str(&text).map_err(|error| Error::Tokens {
+        path: path.to_owned(),
+        what: error.message().to_owned(),
+        line: error.span().map_or(0, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1)),
+    })?;
+    Ok(Some((stamp, contents.token)))
+}
+
+fn stamp(metadata: &std::fs::Metadata) -> Stamp {
+    (metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.len())
+}
+
+/// The file, to change: one process at a time.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    tokens: Vec<Token>,
+    _lock: File,
+}
+
+impl Ledger {
+    /// Reads the file, where there is one, and keeps others from changing it.
+    ///
+    /// # Errors
+    /// What the system says; what is no list of tokens, with its place.
+    pub fn open(path: &Path) -> Result<Ledger, Error> {
+        let dir = directory(path);
+        std::fs::create_dir_all(dir).map_err(Error::io("create the directory", dir))?;
+        let lock = File::open(dir).map_err(Error::io("open the directory", dir))?;
+        lock.lock().map_err(Error::io("lock the directory", dir))?;
+        let tokens = read(path)?.map(|(_, tokens)| tokens).unwrap_or_default();
+        Ok(Ledger { path: path.to_owned(), tokens, _lock: lock })
+    }
+
+    /// The tokens, the oldest first.
+    pub fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    /// Makes a token and writes it down, durably. Returns it: it is in no other place.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn issue(&mut self, client: &str, role: Role, lasts: Option<Duration>) -> Result<String, Error> {
+        let token = format!("{PREFIX}{}", random(SECRET_BYTES, &self.path)?);
+        let issued = SystemTime::now();
+        self.tokens.push(Token {
+            id: random(ID_BYTES, &self.path)?,
+            client: client.to_owned(),
+            role,
+            sha256: hash(&token),
+            issued,
+            expires: lasts.and_then(|lasts| issued.checked_add(lasts)),
+        });
+        self.write()?;
+        Ok(token)
+    }
+
+    /// Takes back the token of this id, or all that are this client's; returns them.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn revoke(&mut self, which: &str) -> Result<Vec<Token>, Error> {
+        let revoked: Vec<Token> =
+            self.tokens.extract_if(.., |token| token.id == which || token.client == which).collect();
+        if !revoked.is_empty() {
+            self.write()?;
+        }
+        Ok(revoked)
+    }
+
+    /// Under another name first, so that a daemon never reads a half of it.
+    fn write(&self) -> Result<(), Error> {
+        let what = "write the tokens";
+        let contents = toml::to_string(&Contents { token: self.tokens.clone() });
+        let text = contents.map_err(|error| Error::io(what, &self.path)(std::io::Error::other(error)))?;
+        let new = self.path.with_extension("new");
+        let dir = directory(&self.path);
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)
+            .map_err(Error::io(what, &new))?;
+        // Whoever issues tokens, the daemon is to read them: the file is its directory's owner's.
+        if let Ok(of_dir) = dir.metadata() {
+            let _ = std::os::unix::fs::fchown(&file, Some(of_dir.uid()), Some(of_dir.gid()));
+        }
+        file.write_all(HEAD.as_bytes())
+            .and_then(|()| file.write_all(text.as_bytes()))
+            .map_err(Error::io(what, &new))?;
+        file.sync_all().map_err(Error::io(what, &new))?;
+        std::fs::rename(&new, &self.path).map_err(Error::io(what, &self.path))?;
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync the directory", dir))
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What a client may, by its token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The token's hash; none where there were no tokens.
+    sha256: Option<Arc<str>>,
+    /// What the client may do.
+    pub role: Role,
+}
+
+#[derive(Debug)]
+struct State {
+    /// None: no file was ever seen, and anybody may be anybody.
+    tokens: Option<Vec<Token>>,
+    stamp: Option<Stamp>,
+    /// When the first of them that is still good ends.
+    next_end: Option<SystemTime>,
+    changes: u64,
+}
+
+/// The tokens, as a daemon sees them.
+#[derive(Debug)]
+pub struct Tokens {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+impl Tokens {
+    /// Reads the file, where there is one.
+    ///
+    /// # Errors
+    /// What the system says; what is no list of tokens, with its place.
+    pub fn open(path: &Path) -> Result<Tokens, Error> {
+        let (stamp, tokens) = read(path)?.unzip();
+        let mut state = State { tokens, stamp, next_end: None, changes: 0 };
+        state.note_next_end();
+        Ok(Tokens { path: path.to_owned(), state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics between two changes that belong together.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a client has to show one.
+    pub fn are_wanted(&self) -> bool {
+        self.state().tokens.is_some()
+    }
+
+    /// Looks at the file again. Returns a number that is another one whenever what a client may could have changed.
+    ///
+    /// Once there were tokens, a file that is gone leaves none, and does not open the door; one that can't be read leaves those that
+    /// were.
+    pub fn refresh(&self) -> u64 {
+        let mut state = self.state();
+        let found = match std::fs::metadata(&self.path) {
+            Ok(metadata) => Ok(Some(stamp(&metadata))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read the tokens", &self.path)(error)),
+        };
+        match found {
+            Ok(stamp) if stamp == state.stamp => {}
+            Ok(stamp) => match read(&self.path) {
+                Ok(read) => {
+                    let (stamp, tokens) = read.unzip();
+                    state.tokens = tokens.or_else(|| state.tokens.is_some().then(Vec::new));
+                    state.stamp = stamp;
+                    state.changes += 1;
+                    let count = state.tokens.as_ref().map(Vec::len);
+                    tracing::info!(path = %self.path.display(), tokens = count, "the tokens have changed");
+                }
+                Err(error) => {
+                    state.stamp = stamp; // Said once, not at every look.
+                    tracing::error!("{error}; the tokens stay as they were");
+                }
+            },
+            Err(error) => tracing::error!("{error}; the tokens stay as they were"),
+        }
+        if state.next_end.is_some_and(|end| end <= SystemTime::now()) {
+            state.changes += 1;
+        }
+        state.note_next_end();
+        state.changes
+    }
+
+    /// Whether somebody with this token may be this client, and what else he may then; none where he may not.
+    pub fn admit(&self, client: &str, token: Option<&str>) -> Option<Grant> {
+        let state = self.state();
+        let Some(tokens) = &state.tokens else { return Some(Grant { sha256: None, role: Role::Member }) };
+        // As much work for one who has none.
+        let shown = hash(token.unwrap_or(PREFIX));
+        let mut found = None;
+        for token in tokens {
+            // Every one is looked at, in full.
+            if bool::from(shown.as_bytes().ct_eq(token.sha256.as_bytes())) {
+                found = Some(token);
+            }
+        }
+        let found =
+            found.filter(|found| bool::from(is(token.is_some()) & is(found.serves(client)) & is(!found.has_expired())));
+        found.map(|found| Grant { sha256: Some(found.sha256.as_str().into()), role: found.role })
+    }
+
+    /// Whether what was granted still is.
+    pub fn hold(&self, grant: &Grant) -> bool {
+        match (&self.state().tokens, &grant.sha256) {
+            (None, granted) => granted.is_none(),
+            (Some(_), None) => false,
+            (Some(tokens), Some(granted)) => tokens
+                .iter()
+                .any(|token| *token.sha256 == **granted && token.role == grant.role && !token.has_expired()),
+        }
+    }
+}
+
+fn is(what: bool) -> Choice {
+    Choice::from(u8::from(what))
+}
+
+impl State {
+    fn note_next_end(&mut self) {
+        let ends = self.tokens.iter().flatten().filter(|token| !token.has_expired()).filter_map(|token| token.expires);
+        self.next_end = ends.min();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(dir: &Path) -> (PathBuf, Ledger) {
+        let path = dir.join("tokens.toml");
+        let ledger = Ledger::open(&path).unwrap();
+        (path, ledger)
+    }
+
+    #[test]
+    fn a_token_serves_its_client_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, mut ledger) = ledger(dir.path());
+        let alice = ledger.issue("alice", Role::Member, None).unwrap();
+        let phone = ledger.issue("bob/phone", Role::Admin, None).unwrap();
+        let old = ledger.issue("carol", Role::Member, Some(Duration::ZERO)).unwrap();
+        let tokens = Tokens::open(&path).unwrap();
+        let may = |client: &str, token: Option<&str>| tokens.admit(client, token).map(|grant| grant.role);
+        assert_eq!(may("alice", Some(&alice)), Some(Role::Member));
+        assert_eq!(may("alice/desk", Some(&alice)), Some(Role::Member));
+        assert_eq!(may("bob/phone", Some(&phone)), Some(Role::Admin));
+        for (client, token) in [
+            ("alice", None),
+            ("alice", Some("dantok_0")),
+            ("alice", Some(phone.as_str())),
+            ("bob", Some(&phone)),
+            ("bob/desk", Some(&phone)),
+            ("alicex", Some(&alice)),
+            ("carol", Some(&old)),
+        ] {
+            assert_eq!(may(client, token), None, "{client} {token:?}");
+        }
+    }
+
+    #[test]
+    fn the_file_holds_no_token_and_nobody_else_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, mut ledger) = ledger(dir.path());
+        let token = ledger.issue("alice", Role::Member, None).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains(token.strip_prefix(PREFIX).unwrap()) && text.contains("alice"), "{text}");
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn changes_are_seen_and_a_file_that_is_gone_opens_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, mut ledger) = ledger(dir.path());
+        let tokens = Tokens::open(&path).unwrap();
+        let free = tokens.admit("alice", None).unwrap();
+        let before = tokens.refresh();
+        let first = ledger.issue("alice", Role::Member, None).unwrap();
+        assert!(tokens.refresh() > before && !tokens.hold(&free) && tokens.admit("alice", None).is_none());
+        let grant = tokens.admit("alice", Some(&first)).unwrap();
+        ledger.issue("alice", Role::Member, None).unwrap();
+        tokens.refresh();
+        assert!(tokens.hold(&grant));
+        assert_eq!(ledger.revoke("alice").unwrap().len(), 2);
+        tokens.refresh();
+        assert!(!tokens.hold(&grant) && tokens.are_wanted());
+        let again = ledger.issue("alice", Role::Member, None).unwrap();
+        tokens.refresh();
+        std::fs::write(&path, "[[token]]\nid = 5").unwrap();
+        tokens.refresh();
+        assert!(tokens.admit("alice", Some(&again)).is_some(), "what can't be read changes nothing");
+        std::fs::remove_file(&path).unwrap();
+        tokens.refresh();
+        assert!(tokens.admit("alice", Some(&again)).is_none() && tokens.admit("alice", None).is_none());
+    }
+
+    #[test]
+    fn a_token_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, mut ledger) = ledger(dir.path());
+        let token = ledger.issue("alice", Role::Member, Some(Duration::from_secs(3600))).unwrap();
+        let tokens = Tokens::open(&path).unwrap();
+        let grant = tokens.admit("alice", Some(&token)).unwrap();
+        let before = tokens.refresh();
+        // As if an hour had passed.
+        for token in tokens.state().tokens.iter_mut().flatten() {
+            token.expires = Some(SystemTime::now());
+        }
+        tokens.state().next_end = Some(SystemTime::now());
+        assert!(tokens.refresh() > before && !tokens.hold(&grant));
+    }
+}
