@@ -94,7 +94,7 @@ class Client:
 
     def join(self, room):
         """Returns the cursor and the room's last seq."""
-        _, end = self.ask(JOIN, text(room))
+        _, end = self.ask(JOIN, text(room) + struct.pack("<I", 0))  # from the start
         return end.take("Q"), end.take("Q")
 
     def send(self, room, body, message_id=None):

@@ -262,6 +262,16 @@ pub const SETTINGS: &[Setting] = &[
         show: |config| config.limits.joined_rooms_max.to_string(),
     },
     Setting {
+        name: "max-room-retention",
+        value: "TIME",
+        heading: "Limits",
+        help: "Longest time that a room may be told to keep its messages",
+        many: false,
+        switch: false,
+        take: |config, values| some_duration(values).map(|value| config.limits.room_retention_max = value),
+        show: |config| shown(config.limits.room_retention_max),
+    },
+    Setting {
         name: "max-requests-per-second",
         value: "N",
         heading: "Limits",

@@ -10,7 +10,7 @@ use crate::committer::Committer;
 use crate::error::Error;
 use crate::limits::{Limits, PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
 use crate::pushed::Pushed;
-use crate::rooms::Rooms;
+use crate::rooms::{Room, Rooms};
 use crate::store::messages::Messages;
 use crate::store::{Page, Store};
 use crate::tokens::Tokens;
@@ -90,23 +90,71 @@ impl Reading {
     /// # Errors
     /// As [`Store::read`].
     pub async fn read(self) -> Result<Messages, Error> {
-        let messages = match self.from {
-            From::Memory(messages) => messages,
-            From::Disk(read) => read.await.map_err(|error| Error::Failed(format!("a read died: {error}")))??,
-        };
-        self.figures.handed.fetch_add(messages.len() as u64, Ordering::Relaxed);
+        let figures = self.figures.clone();
+        let messages = self.page().await?;
+        figures.handed.fetch_add(messages.len() as u64, Ordering::Relaxed);
         Ok(messages)
+    }
+
+    /// The page, for the daemon itself: it counts for nothing.
+    async fn page(self) -> Result<Messages, Error> {
+        match self.from {
+            From::Memory(messages) => Ok(messages),
+            From::Disk(read) => read.await.map_err(|error| Error::Failed(format!("a read died: {error}")))?,
+        }
     }
 }
 
 impl Hub {
+    /// What of this room was taken before this on the kept clock is past retention.
+    pub fn cutoff_ms(&self, room: &Room) -> u64 {
+        cutoff_ms(&self.store, room.retention(self.retention))
+    }
+
+    /// The seq up to which a room's messages are gone, or past retention.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn floor(&self, room: &Room) -> Result<u64, Error> {
+        let last = room.last_seq();
+        // To read the oldest that is not past retention is to find out which are.
+        while self.store.is_expiring(room.id, self.cutoff_ms(room)) && self.store.floor(room.id) < last {
+            let floor = self.store.floor(room.id);
+            let oldest = self.begin_read(room, floor, last, 1).page().await?;
+            if oldest.first().is_none_or(|oldest| oldest.seq == self.store.floor(room.id) + 1) {
+                break;
+            }
+        }
+        Ok(self.store.floor(room.id))
+    }
+
+    /// The last seq, between `floor` and `through`, of a message from before this time; `floor` where there is none.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn last_before(&self, room: &Room, floor: u64, through: u64, time_ms: u64) -> Result<u64, Error> {
+        // A room's times never go back.
+        let (mut low, mut high) = (floor, through.max(floor));
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            let message = self.begin_read(room, middle - 1, middle, 1).page().await?;
+            // One that has expired meanwhile is older than any that is asked for.
+            if message.first().is_none_or(|message| message.time_ms < time_ms) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        Ok(low)
+    }
+
     /// Begins to read a page of a room: what comes after `after` and up to `through`, at most `max` messages; see [`Store::read`].
-    pub fn begin_read(&self, room: u64, after: u64, through: u64, max: u64) -> Reading {
+    pub fn begin_read(&self, room: &Room, after: u64, through: u64, max: u64) -> Reading {
         let page = Page {
-            room,
+            room: room.id,
             after,
             through,
-            cutoff_ms: cutoff_ms(&self.store, self.retention),
+            cutoff_ms: self.cutoff_ms(room),
             max_messages: usize::try_from(max).unwrap_or(usize::MAX).min(PAGE_MAX_MESSAGES),
             max_bytes: PAGE_MAX_BYTES,
         };

@@ -107,6 +107,8 @@ pub struct Limits {
     pub rooms_max: usize,
     /// Rooms that one client (or device) may be a member of.
     pub joined_rooms_max: usize,
+    /// Longest time that a RETAIN may keep a room's messages.
+    pub room_retention_max: Duration,
     /// Requests a second on one connection; 0: no limit.
     pub requests_per_second: u32,
     /// Time that a connection has to say HELLO.
@@ -122,6 +124,7 @@ impl Default for Limits {
             connections_max: 16_384,
             rooms_max: 100_000,
             joined_rooms_max: 10_000,
+            room_retention_max: Duration::from_secs(365 * 24 * 3600),
             requests_per_second: 0,
             hello_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),

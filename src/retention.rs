@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hub::cutoff_ms;
+use crate::rooms::Rooms;
 use crate::store::Store;
 
 /// Rooms of one pass: their steps queue in front of commits on their way to sled.
@@ -12,21 +13,24 @@ const ROOMS_PER_PASS: usize = 64;
 /// The pause between passes while there is something to drop.
 const BETWEEN_STEPS: Duration = Duration::from_millis(10);
 
-/// One pass: has some of what was taken before `cutoff_ms` on the kept clock dropped; true where there was any to look at.
-pub fn pass(store: &Store, cutoff_ms: u64) -> bool {
-    let rooms = store.expiring(cutoff_ms);
+/// One pass: has some of what was taken before each room's `cutoff_ms` on the kept clock dropped; true where there was any to look at.
+pub fn pass(store: &Store, cutoff_ms: impl Fn(u64) -> u64) -> bool {
+    let rooms = store.expiring(&cutoff_ms);
     for room in rooms.iter().take(ROOMS_PER_PASS) {
-        store.expire(*room, cutoff_ms);
+        store.expire(*room, cutoff_ms(*room));
     }
     !rooms.is_empty()
 }
 
 /// Runs passes for ever.
-pub async fn run(store: Arc<Store>, retention: Duration) {
+pub async fn run(store: Arc<Store>, rooms: Arc<Rooms>, retention: Duration) {
     let period = (retention / 100).clamp(Duration::from_millis(50), Duration::from_secs(30));
     loop {
-        let store = store.clone();
-        let pass = tokio::task::spawn_blocking(move || pass(&store, cutoff_ms(&store, retention)));
+        let (store, rooms) = (store.clone(), rooms.clone());
+        let pass = tokio::task::spawn_blocking(move || {
+            let of_room = |room| rooms.by_id(room).map_or(retention, |room| room.retention(retention));
+            pass(&store, |room| cutoff_ms(&store, of_room(room)))
+        });
         let more = pass.await.unwrap_or(false);
         tokio::time::sleep(if more { BETWEEN_STEPS } else { period }).await;
     }

@@ -6,12 +6,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::protocol::name::person;
-use crate::protocol::{MemberInfo, RoomInfo};
-use crate::store::record::Op;
+use crate::protocol::{self, MemberInfo, RoomInfo};
+use crate::store::record::{Access, Op, RoomRecord};
 use crate::store::{RoomState, State};
 
 /// A room.
@@ -21,11 +22,11 @@ pub struct Room {
     pub id: u64,
     /// Its name.
     pub name: Arc<str>,
-    /// What it is about.
-    pub topic: Arc<str>,
+    record: RwLock<Arc<RoomRecord>>,
     last_seq: AtomicU64,
     active_ms: AtomicU64,
     members: RwLock<HashMap<Arc<str>, u64>>,
+    access: RwLock<HashMap<Arc<str>, Access>>,
     followers: Mutex<Vec<Weak<Waker>>>,
 }
 
@@ -81,11 +82,12 @@ impl Room {
     fn new(state: RoomState) -> Room {
         Room {
             id: state.id,
-            name: state.name,
-            topic: state.topic,
+            name: state.record.name.clone(),
             last_seq: AtomicU64::new(state.last.seq),
-            active_ms: AtomicU64::new(state.last.time_ms.max(state.time_ms)),
+            active_ms: AtomicU64::new(state.last.time_ms.max(state.record.time_ms)),
+            record: RwLock::new(Arc::new(state.record)),
             members: RwLock::new(state.members),
+            access: RwLock::new(state.access),
             followers: Mutex::default(),
         }
     }
@@ -100,6 +102,48 @@ impl Room {
         self.active_ms.load(Ordering::Acquire)
     }
 
+    /// What it is.
+    pub fn record(&self) -> Arc<RoomRecord> {
+        read(&self.record).clone()
+    }
+
+    /// How long its messages are kept, where the daemon keeps all for `retention`.
+    pub fn retention(&self, retention: Duration) -> Duration {
+        retention.max(Duration::from_millis(read(&self.record).keep_ms))
+    }
+
+    /// What a person may here; none: as everybody.
+    pub fn access(&self, person: &str) -> Option<Access> {
+        read(&self.access).get(person).copied()
+    }
+
+    /// Who may what here, by name; the owner first.
+    pub fn accesses(&self) -> Vec<(Arc<str>, protocol::Access)> {
+        let of = |access: &Access| match access {
+            Access::Invited => protocol::Access::Invited,
+            Access::Banned => protocol::Access::Banned,
+        };
+        let mut listed: Vec<_> =
+            read(&self.access).iter().map(|(person, access)| (person.clone(), of(access))).collect();
+        listed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let owner = self.record().owner.clone().map(|owner| (owner, protocol::Access::Owner));
+        owner.into_iter().chain(listed).collect()
+    }
+
+    /// Whether a client sees that the room is there.
+    pub fn is_seen_by(&self, client: &str) -> bool {
+        let record = read(&self.record).clone();
+        !record.private
+            || self.cursor(client).is_some()
+            || record.owner.as_deref() == Some(person(client))
+            || self.access(person(client)) == Some(Access::Invited)
+    }
+
+    /// The memberships of a person, with all devices.
+    pub fn members_of(&self, who: &str) -> Vec<Arc<str>> {
+        read(&self.members).keys().filter(|client| person(client) == who).cloned().collect()
+    }
+
     /// A member's cursor; none where the client is no member.
     pub fn cursor(&self, client: &str) -> Option<u64> {
         read(&self.members).get(client).copied()
@@ -107,6 +151,7 @@ impl Room {
 
     /// The room as this client sees it in a list. `floor`: how far its messages are gone.
     pub fn info(&self, client: &str, floor: u64) -> RoomInfo {
+        let record = self.record();
         let members = read(&self.members);
         let last = self.last_seq();
         RoomInfo {
@@ -115,7 +160,8 @@ impl Room {
             last,
             unread: members.get(client).map(|cursor| last.saturating_sub(floor.max(*cursor))),
             active_ms: self.active_ms(),
-            topic: self.topic.clone(),
+            topic: record.topic.clone(),
+            private: record.private,
         }
     }
 
@@ -151,7 +197,7 @@ pub struct Rooms {
     joined: RwLock<HashMap<Arc<str>, usize>>,
     nicks: RwLock<HashMap<Arc<str>, Arc<str>>>,
     connected: Mutex<HashMap<Arc<str>, Vec<Weak<Waker>>>>,
-    watchers: Mutex<Vec<Weak<Waker>>>,
+    watchers: Mutex<Vec<(Arc<str>, Weak<Waker>)>>,
 }
 
 impl Rooms {
@@ -240,32 +286,32 @@ impl Rooms {
         }
     }
 
-    /// From now on, notes in `waker` every room that changes.
-    pub fn watch(&self, waker: &Arc<Waker>) {
-        lock(&self.watchers).push(Arc::downgrade(waker));
+    /// From now on, notes in `waker` every room that changes, for this client.
+    pub fn watch(&self, client: Arc<str>, waker: &Arc<Waker>) {
+        lock(&self.watchers).push((client, Arc::downgrade(waker)));
     }
 
     /// Ends a [`watch`](Rooms::watch).
     pub fn unwatch(&self, waker: &Arc<Waker>) {
-        lock(&self.watchers).retain(|watcher| !std::ptr::eq(watcher.as_ptr(), Arc::as_ptr(waker)));
+        lock(&self.watchers).retain(|(_, watcher)| !std::ptr::eq(watcher.as_ptr(), Arc::as_ptr(waker)));
     }
 
     /// Makes durable changes visible, and wakes who waits for them.
     pub fn publish(&self, ops: &[Op]) {
-        let mut with_messages = BTreeSet::new();
+        let mut to_wake = BTreeSet::new();
+        let mut read_on = Vec::new();
         let mut changed = BTreeSet::new();
         let mut at: Option<Arc<Room>> = None;
         let mut noted = None;
         for op in ops {
             let id = match op {
-                Op::Room { room, name, topic, time_ms } => {
+                Op::Room { room, record } => {
                     self.add(RoomState {
                         id: *room,
-                        name: name.clone(),
-                        topic: topic.clone(),
-                        time_ms: *time_ms,
+                        record: record.clone(),
                         last: Default::default(),
                         members: HashMap::new(),
+                        access: HashMap::new(),
                     });
                     changed.insert(*room);
                     continue;
@@ -274,9 +320,12 @@ impl Rooms {
                     write(&self.nicks).insert(client.clone(), nick.clone());
                     continue;
                 }
-                Op::Join { room, .. } | Op::Leave { room, .. } | Op::Cursor { room, .. } | Op::Message { room, .. } => {
-                    *room
-                }
+                Op::Join { room, .. }
+                | Op::Leave { room, .. }
+                | Op::Cursor { room, .. }
+                | Op::Message { room, .. }
+                | Op::Change { room, .. }
+                | Op::Access { room, .. } => *room,
             };
             // Many in a row are of one room.
             if at.as_ref().is_none_or(|room| room.id != id) {
@@ -292,13 +341,23 @@ impl Rooms {
                         continue;
                     }
                     noted = Some(id);
-                    with_messages.insert(id);
+                    to_wake.insert(id);
+                }
+                Op::Change { record, .. } => *write(&room.record) = Arc::new(record.clone()),
+                Op::Access { client, access, .. } => {
+                    let mut accesses = write(&room.access);
+                    match access {
+                        Some(access) => drop(accesses.insert(client.clone(), *access)),
+                        None => drop(accesses.remove(client)),
+                    }
                 }
                 Op::Join { client, .. } => {
                     write(&room.members).insert(client.clone(), 0);
                     *write(&self.joined).entry(client.clone()).or_default() += 1;
                 }
                 Op::Leave { client, .. } => {
+                    // Whoever follows it and is no member any more is told so.
+                    to_wake.insert(id);
                     write(&room.members).remove(client);
                     let mut joined = write(&self.joined);
                     if let Some(count) = joined.get_mut(client) {
@@ -310,20 +369,24 @@ impl Rooms {
                 }
                 Op::Cursor { client, seq, .. } => {
                     write(&room.members).insert(client.clone(), *seq);
+                    read_on.push((client, id));
                     continue;
                 }
                 Op::Room { .. } | Op::Nick { .. } => {}
             }
             changed.insert(id);
         }
-        for room in with_messages.iter().filter_map(|id| self.by_id(*id)) {
+        for room in to_wake.iter().filter_map(|id| self.by_id(*id)) {
             room.wake_followers();
         }
         lock(&self.watchers).retain(|watcher| {
+            let (client, watcher) = watcher;
             let Some(waker) = watcher.upgrade() else { return false };
+            // What is unread for a client is so for no other.
+            let own = read_on.iter().filter(|(of, _)| *of == client).map(|(_, room)| room);
             waker.wake(|noted| {
                 let before = noted.watched.len();
-                noted.watched.extend(&changed);
+                noted.watched.extend(changed.iter().chain(own));
                 noted.watched.len() > before
             });
             true

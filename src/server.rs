@@ -65,7 +65,7 @@ pub async fn run(
         figures,
         pushed: Default::default(),
     });
-    let expiring = tokio::spawn(retention::run(store.clone(), retention));
+    let expiring = tokio::spawn(retention::run(store.clone(), hub.rooms.clone(), retention));
     let rechecking = tokio::spawn(recheck(hub.tokens.clone(), hub.rooms.clone()));
     tracing::info!("ready");
 

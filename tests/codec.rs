@@ -6,7 +6,8 @@ use dantok::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
 use dantok::protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame, ServerFrame};
 use dantok::protocol::line::{self, LineDecoder};
 use dantok::protocol::{
-    Command, ErrorCode, GapReason, Incoming, Item, MemberInfo, Message, Refusal, Reply, RoomInfo, Tag, Welcome,
+    Access, Begin, Command, ErrorCode, GapReason, Incoming, Item, Keep, MemberInfo, Message, Refusal, Reply, RoomInfo,
+    Seek, Since, Tag, Welcome,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -76,8 +77,19 @@ fn command() -> impl Strategy<Value = Command> {
             token
         }),
         "[a-z가-힣]{1,5}( [a-z]{1,5})?".prop_map(|nick| Command::Nick { nick }),
-        (name(), sentence()).prop_map(|(room, topic)| Command::Create { room, topic }),
-        name().prop_map(|room| Command::Join { room }),
+        (name(), sentence(), any::<bool>()).prop_map(|(room, topic, private)| Command::Create { room, topic, private }),
+        (name(), select([Begin::Start, Begin::Now])).prop_map(|(room, from)| Command::Join { room, from }),
+        (name(), sentence()).prop_map(|(room, topic)| Command::Topic { room, topic }),
+        (name(), name()).prop_map(|(room, client)| Command::Invite { room, client }),
+        (name(), name()).prop_map(|(room, client)| Command::Kick { room, client }),
+        (name(), name()).prop_map(|(room, client)| Command::Ban { room, client }),
+        (name(), name()).prop_map(|(room, client)| Command::Unban { room, client }),
+        name().prop_map(|room| Command::Access { room }),
+        (name(), proptest::option::of(keep())).prop_map(|(room, keep)| Command::Retain { room, keep }),
+        (name(), number(), proptest::option::of(since()), number())
+            .prop_map(|(room, before, since, max)| { Command::History { room, before, since, max } }),
+        (name(), prop_oneof![Just(Seek::Start), Just(Seek::Now), any::<u64>().prop_map(Seek::To)])
+            .prop_map(|(room, to)| Command::Seek { room, to }),
         name().prop_map(|room| Command::Leave { room }),
         (name(), proptest::option::of(name()), body()).prop_map(|(room, id, body)| Command::Send { room, id, body }),
         (name(), number(), number()).prop_map(|(room, after, max)| Command::Fetch { room, after, max }),
@@ -98,6 +110,19 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn select<T: Clone + std::fmt::Debug + 'static, const N: usize>(from: [T; N]) -> impl Strategy<Value = T> {
+    prop::sample::select(from.to_vec())
+}
+
+fn keep() -> impl Strategy<Value = Keep> {
+    (0..1u64 << 30, 0..1u64 << 40).prop_map(|(secs, cap_bytes)| Keep { secs, cap_bytes })
+}
+
+fn since() -> impl Strategy<Value = Since> {
+    // As far as a line can say it.
+    prop_oneof![(0..253_402_300_800_000u64).prop_map(Since::At), (0..1u64 << 40).prop_map(Since::Ago)]
+}
+
 fn text_tag() -> impl Strategy<Value = Tag> {
     prop_oneof![Just(Tag::None), "[a-z0-9]{1,32}".prop_map(|tag| Tag::Text(tag.into()))]
 }
@@ -109,7 +134,15 @@ fn item() -> impl Strategy<Value = Item> {
         });
     let room = (name(), any::<[u64; 3]>(), proptest::option::of(any::<u64>()), sentence()).prop_map(
         |(room, [members, last, active_ms], unread, topic)| {
-            Item::Room(RoomInfo { room: room.into(), members, last, unread, active_ms, topic: topic.into() })
+            Item::Room(RoomInfo {
+                room: room.into(),
+                members,
+                last,
+                unread,
+                active_ms,
+                topic: topic.into(),
+                private: last % 2 == 0,
+            })
         },
     );
     prop_oneof![
@@ -131,6 +164,9 @@ fn item() -> impl Strategy<Value = Item> {
             })
         }),
         sentence().prop_map(Item::Help),
+        (name(), name(), select([Access::Owner, Access::Invited, Access::Banned]))
+            .prop_map(|(room, client, access)| { Item::Access { room: room.into(), client: client.into(), access } }),
+        name().prop_map(|room| Item::Gone { room: room.into() }),
     ]
 }
 
@@ -164,6 +200,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         any::<u64>().prop_map(Reply::Count),
         vec((name(), any::<u64>()), 0..4).prop_map(Reply::Stats),
         refusal().prop_map(Reply::Error),
+        (keep(), any::<u64>()).prop_map(|(keep, stored_bytes)| Reply::Retained { keep, stored_bytes }),
     ]
 }
 
@@ -334,7 +371,7 @@ fn literal_lines() {
     let long = vec![b'x'; BODY_MAX + ENVELOPE_BYTES + 1];
     let body = vec![b'y'; BODY_MAX];
     let over = [b'z'; BODY_MAX + 1];
-    let join = |room: &str| Command::Join { room: room.to_owned() };
+    let join = |room: &str| Command::join(room);
     let fetch = |after, max| Command::Fetch { room: "r".to_owned(), after, max };
     let table: Vec<(&str, Vec<u8>, Vec<Found>)> = vec![
         ("pipelined", b"JOIN r\nPING\nQUIT\n".to_vec(), vec![ask(join("r")), ask(Command::Ping), ask(Command::Quit)]),

@@ -54,8 +54,14 @@ fn rooms_are_made_joined_listed_and_left() {
     bob.expect("JOIN lobby", "OK cursor=0 last=1");
     alice.expect("ACK lobby 1", "OK 1");
     alice.expect("JOIN lobby", "OK cursor=1 last=1");
-    assert_eq!(timeless(alice.ask("ROOMS")), ["ROOM lobby 2 1 0 TIME 무슨 이야기든", "ROOM made 1 0 0 TIME", "OK 2"]);
-    assert_eq!(timeless(bob.ask("ROOMS")), ["ROOM lobby 2 1 1 TIME 무슨 이야기든", "ROOM made 1 0 - TIME", "OK 2"]);
+    assert_eq!(
+        timeless(alice.ask("ROOMS")),
+        ["ROOM lobby 2 1 0 TIME open 무슨 이야기든", "ROOM made 1 0 0 TIME open", "OK 2"]
+    );
+    assert_eq!(
+        timeless(bob.ask("ROOMS")),
+        ["ROOM lobby 2 1 1 TIME open 무슨 이야기든", "ROOM made 1 0 - TIME open", "OK 2"]
+    );
     assert_eq!(bob.ask("WHO lobby"), ["MEMBER lobby alice 1 1 앨리스 A", "MEMBER lobby bob/desk 1 0 bob", "OK 2"]);
     alice.expect("LEAVE lobby", "OK");
     assert_eq!(bob.ask("WHO lobby"), ["MEMBER lobby bob/desk 1 0 bob", "OK 1"]);
@@ -167,13 +173,13 @@ fn watch_tells_of_rooms_that_appear_and_change() {
     let until = |lines: &mut Lines, wanted: &str| {
         while timeless(vec![lines.line().unwrap()]) != [wanted] {}
     };
-    until(&mut bob, "ROOM a 0 0 - TIME first");
+    until(&mut bob, "ROOM a 0 0 - TIME open first");
     alice.expect("CREATE b", "OK");
-    until(&mut bob, "ROOM b 0 0 - TIME");
+    until(&mut bob, "ROOM b 0 0 - TIME open");
     alice.expect("JOIN b", "OK cursor=0 last=0");
-    until(&mut bob, "ROOM b 1 0 - TIME");
+    until(&mut bob, "ROOM b 1 0 - TIME open");
     alice.expect("SEND b x", "OK 1");
-    until(&mut bob, "ROOM b 1 1 - TIME");
+    until(&mut bob, "ROOM b 1 1 - TIME open");
     bob.expect("UNWATCH", "OK");
     alice.expect("CREATE c", "OK");
     bob.expect("PING", "OK pong");

@@ -28,7 +28,7 @@ fn join(address: std::net::SocketAddr, client: &str, room: &str) -> Frames {
     loop {
         let mut frames = Frames::connect(address);
         let hello = Command::Hello { version: 1, client: client.to_owned(), token: None };
-        let (hello, join) = (frames.try_send(hello), frames.try_send(Command::Join { room: room.to_owned() }));
+        let (hello, join) = (frames.try_send(hello), frames.try_send(Command::join(room)));
         if let (Some(hello), Some(join)) = (hello, join)
             && frames.try_answer(hello).is_some()
             && let Some((_, Reply::Joined { .. })) = frames.try_answer(join)
@@ -157,7 +157,7 @@ fn sigkill_under_load_loses_and_doubles_nothing() {
     let mut found = HashSet::new();
     for n in 0..ROOMS {
         let mut frames = daemon.frames("auditor");
-        frames.ask(Command::Join { room: room(n) });
+        frames.ask(Command::join(room(n)));
         let (items, _) = frames.ask(Command::Fetch { room: room(n), after: None, max: None });
         let mut order = Vec::new();
         for item in items {

@@ -39,7 +39,7 @@ fn send_lines(mut lines: Lines, sender: usize, start: &Barrier) -> Vec<(u64, Str
 }
 
 fn send_frames(mut frames: Frames, sender: usize, start: &Barrier) -> Vec<(u64, String)> {
-    frames.ask(Command::Join { room: "r".to_owned() });
+    frames.ask(Command::join("r"));
     start.wait();
     let mut sent = Vec::new();
     for n in (0..MESSAGES).step_by(PIPELINED) {
@@ -84,7 +84,7 @@ fn follow_lines(address: SocketAddr, name: &str, start: &Barrier) -> Vec<(u64, S
 }
 
 fn follow_frames(mut frames: Frames, start: &Barrier) -> Vec<(u64, String)> {
-    frames.ask(Command::Join { room: "r".to_owned() });
+    frames.ask(Command::join("r"));
     assert_eq!(frames.ask(Command::Follow { room: "r".to_owned() }).1, Reply::Following { after: 0 });
     start.wait();
     (0..TOTAL).map(|_| message(frames.push())).collect()

@@ -6,7 +6,7 @@ mod common;
 use bytes::{Bytes, BytesMut};
 use common::{Daemon, Frames, Lines};
 use dantok::protocol::line::{LineDecoder, encode_item, encode_reply, encode_request};
-use dantok::protocol::{Command, Incoming, Item, Reply, Tag};
+use dantok::protocol::{Command, Incoming, Item, Keep, Reply, Seek, Since, Tag};
 use tokio_util::codec::Decoder;
 
 /// Any bytes that a body may be made of.
@@ -23,12 +23,12 @@ fn script() -> Vec<Command> {
     let mut script = vec![
         Command::Hello { version: 1, client: "alice/phone".to_owned(), token: None },
         Command::Rooms,
-        Command::Join { room: "x=y".to_owned() },
+        Command::join("x=y"),
         Command::Send { room: room(), id: None, body: Bytes::from_static(b"too early") },
-        Command::Create { room: room(), topic: "무슨 이야기든".to_owned() },
-        Command::Create { room: room(), topic: String::new() },
+        Command::Create { room: room(), topic: "무슨 이야기든".to_owned(), private: false },
+        Command::Create { room: room(), topic: String::new(), private: true },
         Command::Follow { room: room() },
-        Command::Join { room: room() },
+        Command::join(room()),
         Command::Nick { nick: "앨리스".to_owned() },
         Command::Nick { nick: "n".repeat(33) },
         Command::Read { room: room(), max: None },
@@ -49,6 +49,27 @@ fn script() -> Vec<Command> {
         Command::Rooms,
         Command::Who { room: room() },
         Command::Who { room: "nowhere".to_owned() },
+        Command::Topic { room: room(), topic: "something else".to_owned() },
+        Command::Create { room: "secret".to_owned(), topic: String::new(), private: true },
+        Command::Invite { room: "secret".to_owned(), client: "bob".to_owned() },
+        Command::join("secret"),
+        Command::Invite { room: "secret".to_owned(), client: "bob/phone".to_owned() },
+        Command::Invite { room: "secret".to_owned(), client: "bob".to_owned() },
+        Command::Access { room: "secret".to_owned() },
+        Command::Kick { room: "secret".to_owned(), client: "bob".to_owned() },
+        Command::Kick { room: "secret".to_owned(), client: "bob".to_owned() },
+        Command::Ban { room: "secret".to_owned(), client: "bob".to_owned() },
+        Command::Ban { room: "secret".to_owned(), client: "alice".to_owned() },
+        Command::Unban { room: "secret".to_owned(), client: "bob".to_owned() },
+        Command::Retain { room: "secret".to_owned(), keep: None },
+        Command::Retain { room: "secret".to_owned(), keep: Some(Keep { secs: 200_000, cap_bytes: 1000 }) },
+        Command::Retain { room: "secret".to_owned(), keep: Some(Keep { secs: 3600, cap_bytes: 0 }) },
+        Command::History { room: room(), before: Some(4), since: None, max: Some(2) },
+        Command::History { room: room(), before: None, since: Some(Since::Ago(3_600_000)), max: Some(2) },
+        Command::Seek { room: room(), to: Seek::To(2) },
+        Command::Read { room: room(), max: Some(1) },
+        Command::Seek { room: room(), to: Seek::To(99) },
+        Command::Seek { room: room(), to: Seek::Now },
         Command::Help { verb: None },
         Command::Help { verb: Some("nope".to_owned()) },
         Command::Leave { room: room() },
@@ -109,7 +130,7 @@ fn by_lines(daemon: &Daemon) -> Vec<String> {
 /// What is stored, as a program sees it.
 fn stored(daemon: &Daemon) -> Vec<(u64, String, Bytes)> {
     let mut auditor = daemon.frames("auditor");
-    auditor.ask(Command::Join { room: "r".to_owned() });
+    auditor.ask(Command::join("r"));
     let (items, _) = auditor.ask(Command::Fetch { room: "r".to_owned(), after: None, max: None });
     let message = |item| match item {
         Item::Message(message) => (message.seq, message.client.to_string(), message.body),

@@ -121,6 +121,10 @@ fn every_limit_has_its_row() {
         ("connections", defaults.connections_max.to_string()),
         ("rooms", defaults.rooms_max.to_string()),
         ("rooms that a client (or a device) is a member of", defaults.joined_rooms_max.to_string()),
+        (
+            "how long a room may be told to keep its messages",
+            format!("{} days", defaults.room_retention_max.as_secs() / 86_400),
+        ),
         ("requests a second on a connection", none(defaults.requests_per_second)),
         ("time to say HELLO", format!("{} s", defaults.hello_timeout.as_secs())),
         ("time to take the last answers when the daemon stops", format!("{} s", defaults.drain_timeout.as_secs())),
@@ -145,7 +149,11 @@ fn every_option_has_its_row_in_the_readme_and_no_other_is_named() {
     for doc in [readme, read("protocol.md")] {
         for option in doc.split('`').filter_map(|code| code.strip_prefix("--")).filter(|code| !code.contains(' ')) {
             let known = dantok::config::SETTINGS.iter().any(|setting| setting.name == option);
-            assert!(known || of_one(option) || matches!(option, "config" | "release" | ""), "--{option} is no option");
+            let of_verb = line::VERBS.iter().any(|(_, usage, _)| usage.contains(&format!("[--{option}]")));
+            assert!(
+                known || of_one(option) || of_verb || matches!(option, "config" | "release" | ""),
+                "--{option} is no option"
+            );
         }
     }
 }

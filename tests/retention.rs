@@ -110,7 +110,7 @@ fn the_disk_levels_off() {
     let daemon = Daemon::start_with(&SHORT);
     let mut alice = daemon.frames("alice");
     let room = || "lobby".to_owned();
-    alice.ask(Command::Join { room: room() });
+    alice.ask(Command::join(room()));
     let mut seq = 0;
     let mut most = 0;
     for window in 0..WINDOWS {

@@ -8,14 +8,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dantok::committer::{Committer, Write};
+use dantok::committer::{Author, Committer, Write};
 use dantok::hub::Figures;
 use dantok::limits::Limits;
-use dantok::protocol::{ErrorCode, Reply};
+use dantok::protocol::{Begin, ErrorCode, Reply};
 use dantok::retention;
 use dantok::rooms::Rooms;
 use dantok::store::journal::{Journal, Recovered};
-use dantok::store::record::{Commit, Op, Stored};
+use dantok::store::record::{Commit, Op, RoomRecord, Stored};
 use dantok::store::segments::Segments;
 use dantok::store::tables::{Journaled, Tables};
 use dantok::store::{Options, Page, Store};
@@ -57,7 +57,7 @@ impl Daemon {
         self.runtime.block_on(async {
             let mut answers = Vec::new();
             for write in writes {
-                answers.push(self.committer.submit(client.into(), vec![write]).await);
+                answers.push(self.committer.submit(Author { client: client.into(), admin: false }, vec![write]).await);
             }
             let mut replies = Vec::new();
             for answer in answers {
@@ -239,7 +239,8 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
             }
             Step::Join { room, client } => {
                 let (room, client) = (ROOMS[room], CLIENTS[client]);
-                let reply = daemon.write(client, vec![Write::Join { room: room.to_owned() }]).remove(0);
+                let reply =
+                    daemon.write(client, vec![Write::Join { room: room.to_owned(), from: Begin::Start }]).remove(0);
                 let last = model.rooms.entry(room).or_default().len() as u64;
                 let cursor = *model.cursors.entry((room, client)).or_default();
                 assert_eq!(reply, Reply::Joined { cursor, last });
@@ -263,7 +264,7 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
             Step::Expire => {
                 model.expire();
                 daemon.store.settle();
-                retention::pass(&daemon.store, model.cutoff_ms);
+                retention::pass(&daemon.store, |_| model.cutoff_ms);
                 daemon.store.settle();
             }
             Step::Settle => daemon.store.settle(),
@@ -305,7 +306,7 @@ proptest! {
         let mut cursors = [None; 3];
         let mut all: Vec<Arc<Commit>> = vec![Arc::new(Commit {
             kept_ms: 1,
-            ops: (0..3).map(|room| Op::Room { room, name: ROOMS[room as usize].into(), topic: "".into(), time_ms: 1 }).collect(),
+            ops: (0..3).map(|room| Op::Room { room, record: RoomRecord { name: ROOMS[room as usize].into(), ..RoomRecord::default() } }).collect(),
         })];
         for (kept_ms, ops) in (2..).zip(commits) {
             let ops = ops.into_iter().map(|(room, size, kind)| {
@@ -386,7 +387,7 @@ fn a_segment_that_a_start_began_stays_while_it_is_written_to() {
     let dir = tempfile::tempdir().unwrap();
     let (before, killed) = (dir.path().join("before"), dir.path().join("killed"));
     let daemon = Daemon::open(&before);
-    daemon.write("alice", vec![Write::Join { room: "lobby".to_owned() }, send("old")]);
+    daemon.write("alice", vec![Write::Join { room: "lobby".to_owned(), from: Begin::Start }, send("old")]);
     // As a kill leaves it: only the journal has the message, and the next start moves it into a segment.
     copy(&before, &killed);
     daemon.close();

@@ -109,7 +109,7 @@ impl Task {
     }
 
     async fn try_serve(&mut self, conn: &mut Conn) -> Result<std::convert::Infallible, End> {
-        self.ask(conn, Command::Join { room: self.room.clone() }).await?;
+        self.ask(conn, Command::join(&self.room)).await?;
         // The cursor may since have passed what was yielded here, moved by another connection of the same client; FOLLOW
         // alone would skip what is between.
         while let Some(reached) = self.reached {

@@ -215,7 +215,7 @@ impl Client {
     /// `room-exists` where there is one, which after a broken connection may be the one that this call made; otherwise as
     /// every call: [`Error::Refused`], [`Error::Unreachable`], [`Error::Closed`], [`Error::Unexpected`].
     pub async fn create(&self, room: &str, topic: &str) -> Result<(), Error> {
-        self.ask_done(Command::Create { room: room.to_owned(), topic: topic.to_owned() }).await
+        self.ask_done(Command::Create { room: room.to_owned(), topic: topic.to_owned(), private: false }).await
     }
 
     /// Joins a room for good; makes it if it is missing.
@@ -223,7 +223,7 @@ impl Client {
     /// # Errors
     /// As every call; see [`Error`].
     pub async fn join(&self, room: &str) -> Result<Joined, Error> {
-        match self.ask(Command::Join { room: room.to_owned() }).await?.1 {
+        match self.ask(Command::join(room)).await?.1 {
             Reply::Joined { cursor, last } => {
                 self.note(room, cursor);
                 Ok(Joined { cursor, last })

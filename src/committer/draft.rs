@@ -1,20 +1,22 @@
 //! What a commit will change: requests checked one after the other, against what is durable and what those before them in the same
 //! commit will have changed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Worker, Write, limit, no_room, not_joined, storage};
+use super::{Author, Worker, Write, limit, no_room, not_joined, storage};
 use crate::clock::wall_ms;
 use crate::error::Error;
 use crate::hub::cutoff_ms;
 use crate::limits::Limits;
-use crate::protocol::{ErrorCode, Refusal, Reply};
+use crate::protocol::name::person;
+use crate::protocol::{Begin, ErrorCode, Refusal, Reply, Seek};
 use crate::rooms::Rooms;
-use crate::store::record::{Op, Stored};
-use crate::store::{Store, key};
+use crate::store::record::{Access, Op, RoomRecord, Stored};
+use crate::store::{Store, chunk, key};
 
 /// What one commit will change, on top of what is published.
 pub(super) struct Draft<'a> {
@@ -22,11 +24,17 @@ pub(super) struct Draft<'a> {
     rooms: &'a Rooms,
     limits: &'a Limits,
     pub(super) kept_ms: u64,
-    cutoff_ms: u64,
+    retention: Duration,
     now_ms: u64,
     pub(super) next_room: u64,
     pub(super) ops: Vec<Op>,
     made: HashMap<Arc<str>, u64>,
+    /// Rooms that are made or changed.
+    records: HashMap<u64, RoomRecord>,
+    /// What changes of what persons may.
+    accesses: HashMap<(u64, Arc<str>), Option<Access>>,
+    /// What messages add to the rooms that have a cap.
+    added_bytes: HashMap<u64, u64>,
     /// Last seq and time of the rooms that get messages.
     lasts: HashMap<u64, (u64, u64)>,
     /// Cursors that change; none: no member any more.
@@ -36,8 +44,16 @@ pub(super) struct Draft<'a> {
     ids: HashMap<Vec<u8>, usize>,
     /// The disk refuses: so does everything in this commit.
     pub(super) refused: Option<Refusal>,
-    /// Who sent last, to which room, its number: who sends on to it need not be looked up again.
-    sender: Option<(Arc<str>, Arc<str>, u64)>,
+    /// Who sent last: who sends on to the same room need not be looked up again.
+    sender: Option<Sender>,
+}
+
+/// Who sends to which room.
+struct Sender {
+    client: Arc<str>,
+    name: Arc<str>,
+    room: u64,
+    cap_bytes: u64,
 }
 
 impl<'a> Draft<'a> {
@@ -48,11 +64,14 @@ impl<'a> Draft<'a> {
             rooms: &worker.rooms,
             limits: &worker.limits,
             kept_ms: worker.store.clock().now_ms(),
-            cutoff_ms: cutoff_ms(&worker.store, worker.retention),
+            retention: worker.retention,
             now_ms: wall_ms(),
             next_room: worker.next_room,
             ops: Vec::new(),
             made: HashMap::new(),
+            records: HashMap::new(),
+            accesses: HashMap::new(),
+            added_bytes: HashMap::new(),
             lasts: HashMap::new(),
             cursors: HashMap::new(),
             joined: HashMap::new(),
@@ -67,16 +86,23 @@ impl<'a> Draft<'a> {
         }
     }
 
-    pub(super) fn take(&mut self, client: &Arc<str>, write: Write) -> Result<Reply, Refusal> {
+    pub(super) fn take(&mut self, author: &Author, write: Write) -> Result<Reply, Refusal> {
+        let client = &author.client;
         match write {
-            Write::Create { room, topic } => self.create(&room, &topic),
-            Write::Join { room } => self.join(client, &room),
+            Write::Create { room, topic, private } => self.create(client, &room, &topic, private),
+            Write::Join { room, from } => self.join(author, &room, from),
             Write::Leave { room } => self.leave(client, &room),
+            Write::Seek { room, to } => self.seek(client, &room, to),
+            Write::Topic { room, topic } => self.topic(author, &room, &topic),
+            Write::Invite { room, client } => self.invite(author, &room, &client),
+            Write::Kick { room, client } => self.kick(author, &room, &client),
+            Write::Ban { room, client } => self.ban(author, &room, &client),
+            Write::Unban { room, client } => self.unban(author, &room, &client),
+            Write::Retain { room, keep } => self.retain(author, &room, keep),
             Write::Send { room, id, body } => self.send(client, &room, id, body),
             Write::Ack { room, seq } => self.ack(client, &room, seq),
             Write::Nick { nick } => {
-                let person = crate::protocol::name::person(client).into();
-                self.ops.push(Op::Nick { client: person, nick: nick.into() });
+                self.ops.push(Op::Nick { client: person(client).into(), nick: nick.into() });
                 Ok(Reply::Done)
             }
         }
@@ -86,11 +112,65 @@ impl<'a> Draft<'a> {
         self.made.get(name).copied().or_else(|| self.rooms.get(name).map(|room| room.id))
     }
 
-    fn cursor(&self, room: u64, client: &Arc<str>) -> Option<u64> {
+    pub(super) fn record(&self, room: u64) -> RoomRecord {
+        let published = || self.rooms.by_id(room).map(|room| RoomRecord::clone(&room.record())).unwrap_or_default();
+        self.records.get(&room).cloned().unwrap_or_else(published)
+    }
+
+    pub(super) fn change(&mut self, room: u64, record: RoomRecord) {
+        self.sender = None;
+        self.records.insert(room, record.clone());
+        self.ops.push(Op::Change { room, record });
+    }
+
+    pub(super) fn access(&self, room: u64, person: &str) -> Option<Access> {
+        match self.accesses.get(&(room, person.into())) {
+            Some(access) => *access,
+            None => self.rooms.by_id(room).and_then(|room| room.access(person)),
+        }
+    }
+
+    pub(super) fn set_access(&mut self, room: u64, who: &str, access: Option<Access>) {
+        if self.access(room, who) != access {
+            let client: Arc<str> = who.into();
+            self.accesses.insert((room, client.clone()), access);
+            self.ops.push(Op::Access { room, client, access });
+        }
+    }
+
+    /// Whether somebody sees that the room is there.
+    fn is_seen_by(&self, author: &Author, room: u64) -> bool {
+        let of = person(&author.client);
+        let record = self.record(room);
+        author.admin
+            || !record.private
+            || record.owner.as_deref() == Some(of)
+            || self.access(room, of) == Some(Access::Invited)
+            || self.cursor(room, &author.client).is_some()
+    }
+
+    /// A room that somebody sees.
+    pub(super) fn seen(&self, author: &Author, name: &str) -> Result<u64, Refusal> {
+        self.room(name).filter(|room| self.is_seen_by(author, *room)).ok_or_else(|| no_room(name))
+    }
+
+    pub(super) fn cursor(&self, room: u64, client: &Arc<str>) -> Option<u64> {
         match self.cursors.get(&(room, client.clone())) {
             Some(cursor) => *cursor,
             None => self.rooms.by_id(room).and_then(|room| room.cursor(client)),
         }
+    }
+
+    pub(super) fn retention(&self) -> Duration {
+        self.retention
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        self.limits
+    }
+
+    pub(super) fn stored_bytes(&self, room: u64) -> u64 {
+        self.store.stored_bytes(room) + self.added_bytes.get(&room).copied().unwrap_or(0)
     }
 
     /// A room's last seq and time, with what this commit adds.
@@ -100,26 +180,42 @@ impl<'a> Draft<'a> {
     }
 
     /// A room that the client is a member of, and its cursor.
-    fn member(&self, client: &Arc<str>, name: &str) -> Result<(u64, u64), Refusal> {
+    pub(super) fn member(&self, client: &Arc<str>, name: &str) -> Result<(u64, u64), Refusal> {
         let room = self.room(name).ok_or_else(|| no_room(name))?;
-        let cursor = self.cursor(room, client).ok_or_else(|| not_joined(name))?;
-        Ok((room, cursor))
+        match self.cursor(room, client) {
+            Some(cursor) => Ok((room, cursor)),
+            // As for a room that is not there.
+            None if self.is_seen_by(&Author { client: client.clone(), admin: false }, room) => Err(not_joined(name)),
+            None => Err(no_room(name)),
+        }
     }
 
     /// The room of a member that sends.
-    fn sends_to(&mut self, client: &Arc<str>, name: &str) -> Result<u64, Refusal> {
-        if let Some((sender, to, room)) = &self.sender
-            && Arc::ptr_eq(sender, client)
-            && **to == *name
-        {
-            return Ok(*room);
+    fn sends_to(&mut self, client: &Arc<str>, name: &str) -> Result<&Sender, Refusal> {
+        let same = |sender: &Sender| Arc::ptr_eq(&sender.client, client) && *sender.name == *name;
+        if !self.sender.as_ref().is_some_and(same) {
+            let (room, _) = self.member(client, name)?;
+            let cap_bytes = self.record(room).cap_bytes;
+            self.sender = Some(Sender { client: client.clone(), name: name.into(), room, cap_bytes });
         }
-        let (room, _) = self.member(client, name)?;
-        self.sender = Some((client.clone(), name.into(), room));
-        Ok(room)
+        self.sender.as_ref().ok_or_else(|| no_room(name))
     }
 
-    fn make(&mut self, name: &str, topic: &str) -> Result<u64, Refusal> {
+    /// Refuses a message for which a room has no more place.
+    fn take_place(&mut self, name: &str, room: u64, cap_bytes: u64, message: &Stored) -> Result<(), Refusal> {
+        let bytes = chunk::stored_bytes(message) as u64;
+        let added = self.added_bytes.entry(room).or_default();
+        let stored = self.store.stored_bytes(room) + *added;
+        if stored + bytes > cap_bytes {
+            let text =
+                format!("{name} holds {stored} of at most {cap_bytes} bytes; there is room again when some expire");
+            return Err(Refusal::new(ErrorCode::Limit, text));
+        }
+        *added += bytes;
+        Ok(())
+    }
+
+    fn make(&mut self, client: &str, name: &str, topic: &str, private: bool) -> Result<u64, Refusal> {
         if self.rooms.count() + self.made.len() >= self.limits.rooms_max {
             return Err(limit("rooms", self.limits.rooms_max));
         }
@@ -127,15 +223,24 @@ impl<'a> Draft<'a> {
         self.next_room += 1;
         let name: Arc<str> = name.into();
         self.made.insert(name.clone(), room);
-        self.ops.push(Op::Room { room, name, topic: topic.into(), time_ms: self.now_ms });
+        let record = RoomRecord {
+            time_ms: self.now_ms,
+            name,
+            topic: topic.into(),
+            private,
+            owner: Some(person(client).into()),
+            ..RoomRecord::default()
+        };
+        self.records.insert(room, record.clone());
+        self.ops.push(Op::Room { room, record });
         Ok(room)
     }
 
-    fn create(&mut self, name: &str, topic: &str) -> Result<Reply, Refusal> {
+    fn create(&mut self, client: &str, name: &str, topic: &str, private: bool) -> Result<Reply, Refusal> {
         if self.room(name).is_some() {
             return Err(Refusal::new(ErrorCode::RoomExists, "there is such a room; JOIN it"));
         }
-        self.make(name, topic)?;
+        self.make(client, name, topic, private)?;
         Ok(Reply::Done)
     }
 
@@ -143,12 +248,22 @@ impl<'a> Draft<'a> {
         self.joined.get(client).copied().unwrap_or_else(|| self.rooms.joined(client))
     }
 
-    fn join(&mut self, client: &Arc<str>, name: &str) -> Result<Reply, Refusal> {
+    fn join(&mut self, author: &Author, name: &str, from: Begin) -> Result<Reply, Refusal> {
+        let client = &author.client;
         let found = self.room(name);
         if let Some(room) = found
             && let Some(cursor) = self.cursor(room, client)
         {
             return Ok(Reply::Joined { cursor, last: self.last(room).0 });
+        }
+        if let Some(room) = found
+            && (!self.is_seen_by(author, room)
+                || !author.admin && self.access(room, person(client)) == Some(Access::Banned))
+        {
+            return Err(Refusal::new(
+                ErrorCode::Denied,
+                format!("{name} is not yours to enter; its owner can INVITE you"),
+            ));
         }
         let joined = self.joined(client);
         if joined >= self.limits.joined_rooms_max {
@@ -156,28 +271,62 @@ impl<'a> Draft<'a> {
         }
         let room = match found {
             Some(room) => room,
-            None => self.make(name, "")?,
+            None => self.make(client, name, "", false)?,
         };
+        let (last, _) = self.last(room);
+        let cursor = if from == Begin::Now { last } else { 0 };
         self.joined.insert(client.clone(), joined + 1);
-        self.cursors.insert((room, client.clone()), Some(0));
         self.ops.push(Op::Join { room, client: client.clone() });
-        Ok(Reply::Joined { cursor: 0, last: self.last(room).0 })
+        self.cursors.insert((room, client.clone()), Some(cursor));
+        if cursor > 0 {
+            self.ops.push(Op::Cursor { room, client: client.clone(), seq: cursor });
+        }
+        Ok(Reply::Joined { cursor, last })
     }
 
     fn leave(&mut self, client: &Arc<str>, name: &str) -> Result<Reply, Refusal> {
         let (room, _) = self.member(client, name)?;
+        self.remove(room, client);
+        Ok(Reply::Done)
+    }
+
+    /// Ends a membership.
+    pub(super) fn remove(&mut self, room: u64, client: &Arc<str>) {
         self.sender = None;
         self.joined.insert(client.clone(), self.joined(client).saturating_sub(1));
         self.cursors.insert((room, client.clone()), None);
         self.ops.push(Op::Leave { room, client: client.clone() });
-        Ok(Reply::Done)
+    }
+
+    /// The memberships of a person.
+    pub(super) fn members_of(&self, room: u64, who: &str) -> Vec<Arc<str>> {
+        let published = self.rooms.by_id(room).map(|room| room.members_of(who)).unwrap_or_default();
+        let drafted = self.cursors.keys().filter(|(of, client)| *of == room && person(client) == who);
+        let all: BTreeSet<Arc<str>> = published.into_iter().chain(drafted.map(|(_, client)| client.clone())).collect();
+        all.into_iter().filter(|client| self.cursor(room, client).is_some()).collect()
+    }
+
+    fn seek(&mut self, client: &Arc<str>, name: &str, to: Seek) -> Result<Reply, Refusal> {
+        let (room, cursor) = self.member(client, name)?;
+        let (last, _) = self.last(room);
+        let seq = match to {
+            Seek::To(seq) if seq > last => return Err(past_last(seq, last)),
+            Seek::To(seq) => seq,
+            Seek::Start => 0,
+            Seek::Now => last,
+        };
+        if seq != cursor {
+            self.cursors.insert((room, client.clone()), Some(seq));
+            self.ops.push(Op::Cursor { room, client: client.clone(), seq });
+        }
+        Ok(Reply::Acked { cursor: seq })
     }
 
     fn ack(&mut self, client: &Arc<str>, name: &str, seq: u64) -> Result<Reply, Refusal> {
         let (room, cursor) = self.member(client, name)?;
         let (last, _) = self.last(room);
         if seq > last {
-            return Err(Refusal::new(ErrorCode::BadArgument, format!("{seq} is past the room's last seq, {last}")));
+            return Err(past_last(seq, last));
         }
         if seq > cursor {
             self.cursors.insert((room, client.clone()), Some(seq));
@@ -187,7 +336,7 @@ impl<'a> Draft<'a> {
     }
 
     fn send(&mut self, client: &Arc<str>, name: &str, id: Option<String>, body: Bytes) -> Result<Reply, Refusal> {
-        let room = self.sends_to(client, name)?;
+        let Sender { room, cap_bytes, .. } = *self.sends_to(client, name)?;
         let id_key = id.as_deref().map(|id| key::message_id(room, client, id));
         if let (Some(key), Some(id)) = (&id_key, &id)
             && let Some(first) = self.find(room, client, id, key)?
@@ -201,12 +350,15 @@ impl<'a> Draft<'a> {
         let (last_seq, last_ms) = self.last(room);
         let seq = last_seq + 1;
         let time_ms = self.now_ms.max(last_ms);
+        let message =
+            Stored { seq, time_ms, kept_ms: self.kept_ms, client: client.clone(), id: id.map(Arc::from), body };
+        if cap_bytes > 0 {
+            self.take_place(name, room, cap_bytes, &message)?;
+        }
         self.lasts.insert(room, (seq, time_ms));
         if let Some(key) = id_key {
             self.ids.insert(key, self.ops.len());
         }
-        let message =
-            Stored { seq, time_ms, kept_ms: self.kept_ms, client: client.clone(), id: id.map(Arc::from), body };
         self.ops.push(Op::Message { room, message });
         Ok(Reply::Sent { seq, dup: false })
     }
@@ -216,7 +368,8 @@ impl<'a> Draft<'a> {
         if let Some(Op::Message { message, .. }) = self.ids.get(key).and_then(|place| self.ops.get(*place)) {
             return Ok(Some(message.clone()));
         }
-        self.store.find(room, client, id, self.cutoff_ms).map_err(|error| match error {
+        let of_room = self.rooms.by_id(room).map_or(self.retention, |room| room.retention(self.retention));
+        self.store.find(room, client, id, cutoff_ms(self.store, of_room)).map_err(|error| match error {
             // Of one room's messages; the others go on.
             Error::Damaged { .. } | Error::Io { .. } => {
                 tracing::error!("{error}; can't tell whether a message with this id is stored already");
@@ -230,4 +383,8 @@ impl<'a> Draft<'a> {
             }
         })
     }
+}
+
+fn past_last(seq: u64, last: u64) -> Refusal {
+    Refusal::new(ErrorCode::BadArgument, format!("{seq} is past the room's last seq, {last}"))
 }

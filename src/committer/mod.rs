@@ -5,6 +5,7 @@
 //! pipelined requests see each other. After the first failed write nothing is acknowledged any more.
 
 mod draft;
+mod manage;
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -17,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::hub::Figures;
 use crate::limits::{COMMIT_MAX_BYTES, COMMIT_MAX_REQUESTS, IN_FLIGHT_MAX_BYTES, Limits};
-use crate::protocol::{ErrorCode, Refusal, Reply};
+use crate::protocol::{Begin, ErrorCode, Keep, Refusal, Reply, Seek};
 use crate::rooms::Rooms;
 use crate::store::record::Commit;
 use crate::store::{Store, Writer};
@@ -35,11 +36,15 @@ pub enum Write {
         room: String,
         /// What it is about.
         topic: String,
+        /// Whether only those see it who are invited.
+        private: bool,
     },
     /// Make the client a member, and the room if it is missing.
     Join {
         /// Which room.
         room: String,
+        /// Where to begin, the first time.
+        from: Begin,
     },
     /// Forget the client's membership.
     Leave {
@@ -62,6 +67,55 @@ pub enum Write {
         /// To here.
         seq: u64,
     },
+    /// Move the client's cursor, back as well.
+    Seek {
+        /// In which room.
+        room: String,
+        /// To where.
+        to: Seek,
+    },
+    /// Say what a room is about.
+    Topic {
+        /// Which.
+        room: String,
+        /// What it is about.
+        topic: String,
+    },
+    /// Let a person join.
+    Invite {
+        /// Which room.
+        room: String,
+        /// Who.
+        client: String,
+    },
+    /// End a person's memberships and invitation.
+    Kick {
+        /// In which room.
+        room: String,
+        /// Whose.
+        client: String,
+    },
+    /// The same, and keep the person out.
+    Ban {
+        /// Of which room.
+        room: String,
+        /// Whom.
+        client: String,
+    },
+    /// Let the person in again.
+    Unban {
+        /// Into which room.
+        room: String,
+        /// Whom.
+        client: String,
+    },
+    /// Say how long, and how much of, a room is kept, or ask.
+    Retain {
+        /// Which.
+        room: String,
+        /// What to set.
+        keep: Option<Keep>,
+    },
     /// Set what the client is shown as.
     Nick {
         /// The nick.
@@ -80,10 +134,19 @@ impl Write {
     }
 }
 
+/// Who asks for a change.
+#[derive(Clone, Debug)]
+pub struct Author {
+    /// The client, with its device.
+    pub client: Arc<str>,
+    /// Whether it may do what members may not.
+    pub admin: bool,
+}
+
 /// What one client has asked for at once.
 #[derive(Debug)]
 struct Submission {
-    client: Arc<str>,
+    author: Author,
     writes: Vec<Write>,
     answer: oneshot::Sender<Vec<Reply>>,
     // Held until the answer is given: it bounds the bytes in flight.
@@ -162,13 +225,13 @@ impl Committer {
     /// Has changes made; waits while too much is in flight. The answers come when all of them are durable, in the order of the
     /// calls. Where nobody else has anything to commit and the disk is quick, they are there at once: to wake a thread and be
     /// woken by it would take as long as the disk does.
-    pub async fn submit(&self, client: Arc<str>, writes: Vec<Write>) -> oneshot::Receiver<Vec<Reply>> {
+    pub async fn submit(&self, author: Author, writes: Vec<Write>) -> oneshot::Receiver<Vec<Reply>> {
         let (answer, answered) = oneshot::channel();
         let bytes: usize = writes.iter().map(Write::bytes).sum();
         let permits = u32::try_from(bytes.min(IN_FLIGHT_MAX_BYTES)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
         if let Ok(permit) = self.0.bytes.clone().acquire_many_owned(permits).await {
-            let submission = Submission { client, writes, answer, permit };
+            let submission = Submission { author, writes, answer, permit };
             if let Some(submission) = self.commit_now(submission) {
                 let mut queue = self.0.queue();
                 if !queue.ended {
@@ -261,8 +324,8 @@ impl Worker {
     fn commit(&mut self, batch: Vec<Submission>) {
         let mut draft = Draft::new(self);
         let mut answers = Vec::with_capacity(batch.len());
-        for Submission { client, writes, answer, permit } in batch {
-            let replies = writes.into_iter().map(|write| draft.take(&client, write).unwrap_or_else(Reply::Error));
+        for Submission { author, writes, answer, permit } in batch {
+            let replies = writes.into_iter().map(|write| draft.take(&author, write).unwrap_or_else(Reply::Error));
             answers.push((answer, replies.collect::<Vec<Reply>>(), permit));
         }
         let (ops, next_room) = (std::mem::take(&mut draft.ops), draft.next_room);

@@ -337,11 +337,11 @@ impl Connection {
     async fn submit(&mut self) {
         let (tags, writes) = std::mem::take(&mut self.batch);
         // Nobody but a known client has writes.
-        if let Some(client) = self.session.client().filter(|_| !writes.is_empty()) {
+        if let Some(author) = self.session.author().filter(|_| !writes.is_empty()) {
             self.batch_bytes = 0;
             self.waiting += tags.len();
             // Boxed, as it is over soon and an idle connection would hold room for it.
-            let answered = Box::pin(self.hub.committer.submit(client, writes)).await;
+            let answered = Box::pin(self.hub.committer.submit(author, writes)).await;
             self.pending.push_back((tags, answered));
         }
     }

@@ -53,6 +53,20 @@ pub fn check_client(client: &str) -> Result<(), Refusal> {
     }
 }
 
+/// Checks a client's name that stands for all its devices.
+///
+/// # Errors
+/// `bad-argument`, with a sentence that says what is wrong.
+pub fn check_person(person: &str) -> Result<(), Refusal> {
+    if person.contains('/') {
+        return Err(Refusal::new(
+            ErrorCode::BadArgument,
+            "the person is meant, with all devices; leave out the '/' and what follows",
+        ));
+    }
+    check("the client's name", person)
+}
+
 /// The person behind `client` or `client/device`.
 pub fn person(client: &str) -> &str {
     client.split_once('/').map_or(client, |(person, _)| person)

@@ -10,7 +10,7 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 
-use super::record::{self, Commit, Last, Op, RoomRecord, Stored};
+use super::record::{self, Access, Commit, Last, Op, RoomRecord, Stored};
 use super::segments::{Place, Segments};
 use super::tables::{Tables, Tree};
 use super::{chunk, disk, journal, key};
@@ -266,6 +266,7 @@ impl Check<'_> {
         self.messages(&tables, &known);
         self.ids(&tables, &known);
         self.members(&tables, &known);
+        self.access(&tables, &known);
         Some((covered, known))
     }
 
@@ -430,6 +431,19 @@ impl Check<'_> {
         self.figures(format!("{}", self.records));
     }
 
+    fn access(&mut self, tables: &Tables, known: &Known) {
+        self.part("invitations");
+        self.each(tables, Tree::Access, |check, key, value| match (key::parse_member(key), Access::decode(value)) {
+            (Some((room, client)), Some(_)) => {
+                if !known.names.contains_key(&room) {
+                    check.finding(format!("{client} is invited to or banned from room {room}, which has no name"));
+                }
+            }
+            _ => check.finding(format!("the record {key:02x?} of an invitation is none")),
+        });
+        self.figures(format!("{}", self.records));
+    }
+
     /// The journal, and that what it holds past the store goes on where the store ends.
     fn journal(&mut self, covered: u64, mut known: Known) {
         self.part("journal");
@@ -471,8 +485,8 @@ impl Known {
     /// Goes on with a change of the journal, or says why it does not follow. Doing a change again is all right: a start does.
     fn follow(&mut self, op: &Op) -> Result<(), (u64, String)> {
         match op {
-            Op::Room { room, name, .. } => drop(self.names.insert(*room, name.to_string())),
-            Op::Join { .. } | Op::Leave { .. } | Op::Nick { .. } => {}
+            Op::Room { room, record } => drop(self.names.insert(*room, record.name.to_string())),
+            Op::Change { .. } | Op::Access { .. } | Op::Join { .. } | Op::Leave { .. } | Op::Nick { .. } => {}
             Op::Cursor { room, client, seq } => {
                 let last = self.last(*room).seq;
                 if *seq > last {

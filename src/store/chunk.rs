@@ -40,15 +40,18 @@ const MESSAGE_BYTES: usize = 24;
 /// What a chunk takes, besides its messages.
 const HEADER_BYTES: usize = 17;
 
+/// What a message takes in a chunk.
+pub fn stored_bytes(message: &Stored) -> usize {
+    MESSAGE_BYTES + message.client.len() + message.id.as_deref().map_or(0, str::len) + message.body.len()
+}
+
 /// Cuts messages into groups that each make a chunk: as many as fit, and at least one.
 pub fn groups<T>(messages: &[T], of: impl Fn(&T) -> &Stored) -> impl Iterator<Item = &[T]> {
     let mut rest = messages;
     std::iter::from_fn(move || {
         let mut bytes = HEADER_BYTES;
         let fits = rest.iter().take_while(|item| {
-            let message = of(item);
-            let id = message.id.as_deref().map_or(0, str::len);
-            bytes += MESSAGE_BYTES + message.client.len() + id + message.body.len();
+            bytes += stored_bytes(of(item));
             bytes <= CHUNK_MAX_BYTES
         });
         let count = fits.count().max(1).min(rest.len());
@@ -59,6 +62,11 @@ pub fn groups<T>(messages: &[T], of: impl Fn(&T) -> &Stored) -> impl Iterator<It
 }
 
 impl Chunk {
+    /// What its messages take, each by itself: the same in whatever chunks they are.
+    pub fn stored_bytes(&self) -> u64 {
+        u64::from(self.bytes).saturating_sub(HEADER_BYTES as u64)
+    }
+
     /// Of these messages; none where there is none.
     pub(super) fn of<'a>(
         room: u64,
@@ -172,6 +180,11 @@ impl Parsed {
         }
         reader.end(())?;
         Some(Parsed { bytes, first_seq, clients, marks })
+    }
+
+    /// As [`Chunk::stored_bytes`], of the whole chunk.
+    pub fn stored_bytes(&self) -> u64 {
+        (self.bytes.len() as u64).saturating_sub(HEADER_BYTES as u64)
     }
 
     /// How many they are.

@@ -23,12 +23,12 @@ pub fn room(room: u64) -> [u8; 8] {
     room.to_be_bytes()
 }
 
-/// `members`: room, client with its device.
+/// `members`: room, client with its device. `access`: room, person.
 pub fn member(room: u64, client: &str) -> Vec<u8> {
     [&room.to_be_bytes()[..], client.as_bytes()].concat()
 }
 
-/// The room and client of a `members` key; none where it is not one.
+/// The room and client of a `members` or `access` key; none where it is not one.
 pub fn parse_member(key: &[u8]) -> Option<(u64, &str)> {
     let (room, client) = key.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*room), std::str::from_utf8(client).ok()?))

@@ -42,7 +42,7 @@ use chunk::Parsed;
 use journal::Journal;
 use messages::Messages;
 use mover::{Job, Mover};
-use record::{Commit, Last, Stored};
+use record::{Access, Commit, Last, RoomRecord, Stored};
 use segments::{FileId, Segments};
 use tables::{Journaled, Tables};
 use tail::Tail;
@@ -52,16 +52,14 @@ use tail::Tail;
 pub struct RoomState {
     /// Its number.
     pub id: u64,
-    /// Its name.
-    pub name: Arc<str>,
-    /// What it is about.
-    pub topic: Arc<str>,
-    /// When it was made, by the wall clock.
-    pub time_ms: u64,
+    /// What it is.
+    pub record: RoomRecord,
     /// How far it is.
     pub last: Last,
     /// Its members and their cursors.
     pub members: HashMap<Arc<str>, u64>,
+    /// Who is invited, or banned.
+    pub access: HashMap<Arc<str>, Access>,
 }
 
 /// What was found at the start, but for the messages.
@@ -246,7 +244,7 @@ impl Store {
         journal::sync_dir(dir)?;
         let tail = Tail::default();
         for room in &state.rooms {
-            tail.raise_floor(room.id, room.last.floor, None);
+            tail.begin(room.id, &room.last);
         }
         let failure = Arc::new(Failure::new(of_failure));
         syscalls::tell(&failure);
@@ -386,9 +384,19 @@ impl Store {
         self.inner.tail.floor(room)
     }
 
-    /// Rooms that may hold messages from before `cutoff_ms` on the kept clock.
-    pub fn expiring(&self, cutoff_ms: u64) -> Vec<u64> {
+    /// Rooms that may hold messages from before their `cutoff_ms` on the kept clock.
+    pub fn expiring(&self, cutoff_ms: impl Fn(u64) -> u64) -> Vec<u64> {
         self.inner.tail.expiring(cutoff_ms)
+    }
+
+    /// Whether a room may hold messages from before `cutoff_ms` on the kept clock, or may not know of it.
+    pub fn is_expiring(&self, room: u64, cutoff_ms: u64) -> bool {
+        self.inner.tail.is_expiring(room, cutoff_ms)
+    }
+
+    /// Bytes of a room's stored messages, with what each takes beside its body. What is past retention counts until it is dropped.
+    pub fn stored_bytes(&self, room: u64) -> u64 {
+        self.inner.tail.stored_bytes(room)
     }
 
     /// Has some of a room's messages from before `cutoff_ms` on the kept clock dropped; to be asked again until

@@ -240,7 +240,10 @@ impl Worker {
             return Ok(()); // It is asked for again.
         }
         let tail = &self.inner.tail;
-        let gone = |seq| tail.raise_floor(room, seq, None);
+        let gone = |seq, bytes| {
+            tail.raise_floor(room, seq, None);
+            tail.freed(room, bytes);
+        };
         let until = |kept_ms| tail.raise_floor(room, tail.floor(room), Some(kept_ms));
         match self.inner.tables.drop_before(room, cutoff_ms, EXPIRE_STEPS, gone) {
             Ok(Expired::More) => {}

@@ -6,18 +6,25 @@
 //!
 //! ```text
 //! commit   1 | kept_ms u64 | ops u32 | op …
-//! op       1 room    | room u64 | name | topic | time_ms u64
+//! op       1 room    | room u64 | name | topic | time_ms u64; no longer written
 //!          2 join    | room u64 | client
 //!          3 leave   | room u64 | client
 //!          4 cursor  | room u64 | client | seq u64
 //!          5 message | room u64 | seq u64 | time_ms u64 | client | id (empty: none) | body; no longer written
 //!          6 nick    | client | nick
 //!          7 chunk   | room u64 | bytes u32 | chunk
+//!          8 room    | room u64 | settings
+//!          9 change  | room u64 | settings
+//!         10 access  | room u64 | person | 0 as everybody, 1 invited, 2 banned
 //! chunk    1 | crc32 u32 of all that follows | first seq u64 | messages u32 | (time_ms u64 | kept_ms u64 | client | id | body) …
 //! place    2 | 1 in the journal, 2 in a segment | file u64 | at u64 | bytes u32 | last seq u64 | oldest kept_ms u64
 //!          | newest kept_ms u64 | 1 where a message has an id
-//! room     1 | time_ms u64 | name | topic
-//! last     1 | seq u64 | time_ms u64 | floor u64
+//! room     1 | time_ms u64 | name | topic; no longer written
+//!          2 | settings
+//! settings time_ms u64 | name | topic | 1 where it is private | owner (empty: none) | keep_ms u64 | cap_bytes u64
+//! last     1 | seq u64 | time_ms u64 | floor u64; no longer written
+//!          2 | seq u64 | time_ms u64 | floor u64 | bytes u64
+//! access   1 | 1 invited, 2 banned
 //! cursor   1 | seq u64
 //! id       1 | seq u64
 //! nick     1 | nick
@@ -32,6 +39,7 @@ use super::chunk::{self, Chunk};
 use crate::clock::Reading;
 
 pub(super) const VERSION: u8 = 1;
+const SECOND_VERSION: u8 = 2;
 
 /// A stored message. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +65,24 @@ pub enum Op {
     Room {
         /// Its number.
         room: u64,
-        /// Its name.
-        name: Arc<str>,
-        /// What it is about.
-        topic: Arc<str>,
-        /// When it was made, by the wall clock.
-        time_ms: u64,
+        /// What it is.
+        record: RoomRecord,
+    },
+    /// A room is not what it was; its name is.
+    Change {
+        /// Its number.
+        room: u64,
+        /// What it is now.
+        record: RoomRecord,
+    },
+    /// What a person may in a room.
+    Access {
+        /// In this room.
+        room: u64,
+        /// The person, without a device.
+        client: Arc<str>,
+        /// None: as everybody.
+        access: Option<Access>,
     },
     /// A new member, whose cursor is 0.
     Join {
@@ -112,8 +132,8 @@ pub struct Commit {
     pub ops: Vec<Op>,
 }
 
-/// A room's record: what never changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A room's record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomRecord {
     /// When it was made, by the wall clock.
     pub time_ms: u64,
@@ -121,6 +141,54 @@ pub struct RoomRecord {
     pub name: Arc<str>,
     /// What it is about.
     pub topic: Arc<str>,
+    /// Whether only those see it who are invited.
+    pub private: bool,
+    /// Who made it, without a device; none for rooms of the first release.
+    pub owner: Option<Arc<str>>,
+    /// How long its messages are kept, where that is longer than the daemon's retention.
+    pub keep_ms: u64,
+    /// Bytes of stored messages past which no more are taken; 0: no such bound.
+    pub cap_bytes: u64,
+}
+
+/// What a person may in a room, beside what everybody may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Join it, though it is private.
+    Invited,
+    /// Nothing.
+    Banned,
+}
+
+impl Access {
+    fn number(access: Option<Access>) -> u8 {
+        match access {
+            None => 0,
+            Some(Access::Invited) => 1,
+            Some(Access::Banned) => 2,
+        }
+    }
+
+    fn of(number: u8) -> Option<Option<Access>> {
+        match number {
+            0 => Some(None),
+            1 => Some(Some(Access::Invited)),
+            2 => Some(Some(Access::Banned)),
+            _ => None,
+        }
+    }
+
+    /// The record.
+    pub fn encode(self) -> [u8; 2] {
+        [VERSION, Access::number(Some(self))]
+    }
+
+    /// Reads the record; none where it is not one.
+    pub fn decode(bytes: &[u8]) -> Option<Access> {
+        let mut reader = Reader::versioned(bytes)?;
+        let access = Access::of(reader.u8()?)??;
+        reader.end(access)
+    }
 }
 
 /// How far a room is; stays when its messages are gone.
@@ -132,6 +200,8 @@ pub struct Last {
     pub time_ms: u64,
     /// Messages up to this seq are gone.
     pub floor: u64,
+    /// What those that are not take in chunks, but for the chunks' heads; of a store of the first release, those since.
+    pub bytes: u64,
 }
 
 pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
@@ -284,12 +354,19 @@ impl Op {
     /// Messages are no ops on disk; they are in chunks.
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Op::Room { room, name, topic, time_ms } => {
-                out.put_u8(1);
+            Op::Room { room, record } => {
+                out.put_u8(8);
                 out.put_u64_le(*room);
-                put_text(out, name);
-                put_text(out, topic);
-                out.put_u64_le(*time_ms);
+                record.put(out);
+            }
+            Op::Change { room, record } => {
+                out.put_u8(9);
+                out.put_u64_le(*room);
+                record.put(out);
+            }
+            Op::Access { room, client, access } => {
+                put_member(out, 10, *room, client);
+                out.put_u8(Access::number(*access));
             }
             Op::Join { room, client } => put_member(out, 2, *room, client),
             Op::Leave { room, client } => put_member(out, 3, *room, client),
@@ -308,7 +385,10 @@ impl Op {
 
     fn decode(kind: u8, reader: &mut Reader<'_>, kept_ms: u64) -> Option<Op> {
         Some(match kind {
-            1 => Op::Room { room: reader.u64()?, name: reader.text()?, topic: reader.text()?, time_ms: reader.u64()? },
+            1 => {
+                let (room, name, topic, time_ms) = (reader.u64()?, reader.text()?, reader.text()?, reader.u64()?);
+                Op::Room { room, record: RoomRecord { time_ms, name, topic, ..RoomRecord::default() } }
+            }
             2 => Op::Join { room: reader.u64()?, client: reader.text()? },
             3 => Op::Leave { room: reader.u64()?, client: reader.text()? },
             4 => Op::Cursor { room: reader.u64()?, client: reader.text()?, seq: reader.u64()? },
@@ -324,6 +404,12 @@ impl Op {
                 },
             },
             6 => Op::Nick { client: reader.text()?, nick: reader.text()? },
+            8 => Op::Room { room: reader.u64()?, record: RoomRecord::read(reader)? },
+            9 => Op::Change { room: reader.u64()?, record: RoomRecord::read(reader)? },
+            10 => {
+                let (room, client) = (reader.u64()?, reader.text()?);
+                Op::Access { room, client, access: Access::of(reader.u8()?)? }
+            }
             _ => return None,
         })
     }
@@ -338,17 +424,44 @@ fn put_member(out: &mut Vec<u8>, kind: u8, room: u64, client: &str) {
 impl RoomRecord {
     /// The record.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
-        out.put_u64_le(self.time_ms);
-        put_text(&mut out, &self.name);
-        put_text(&mut out, &self.topic);
+        let mut out = vec![SECOND_VERSION];
+        self.put(&mut out);
         out
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64_le(self.time_ms);
+        put_text(out, &self.name);
+        put_text(out, &self.topic);
+        out.put_u8(u8::from(self.private));
+        put_text(out, self.owner.as_deref().unwrap_or_default());
+        out.put_u64_le(self.keep_ms);
+        out.put_u64_le(self.cap_bytes);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<RoomRecord> {
+        Some(RoomRecord {
+            time_ms: reader.u64()?,
+            name: reader.text()?,
+            topic: reader.text()?,
+            private: reader.u8()? != 0,
+            owner: reader.optional()?,
+            keep_ms: reader.u64()?,
+            cap_bytes: reader.u64()?,
+        })
     }
 
     /// Reads the record; none where it is not one.
     pub fn decode(bytes: &[u8]) -> Option<RoomRecord> {
-        let mut reader = Reader::versioned(bytes)?;
-        let record = RoomRecord { time_ms: reader.u64()?, name: reader.text()?, topic: reader.text()? };
+        let mut reader = Reader(bytes);
+        let record = match reader.u8()? {
+            VERSION => {
+                let (time_ms, name, topic) = (reader.u64()?, reader.text()?, reader.text()?);
+                RoomRecord { time_ms, name, topic, ..RoomRecord::default() }
+            }
+            SECOND_VERSION => RoomRecord::read(&mut reader)?,
+            _ => return None,
+        };
         reader.end(record)
     }
 }
@@ -356,8 +469,8 @@ impl RoomRecord {
 impl Last {
     /// The record.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
-        for field in [self.seq, self.time_ms, self.floor] {
+        let mut out = vec![SECOND_VERSION];
+        for field in [self.seq, self.time_ms, self.floor, self.bytes] {
             out.put_u64_le(field);
         }
         out
@@ -365,9 +478,15 @@ impl Last {
 
     /// Reads the record; none where it is not one.
     pub fn decode(bytes: &[u8]) -> Option<Last> {
-        let mut reader = Reader::versioned(bytes)?;
-        let last = Last { seq: reader.u64()?, time_ms: reader.u64()?, floor: reader.u64()? };
-        reader.end(last)
+        let mut reader = Reader(bytes);
+        let version = reader.u8()?;
+        let (seq, time_ms, floor) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let bytes = match version {
+            VERSION => 0,
+            SECOND_VERSION => reader.u64()?,
+            _ => return None,
+        };
+        reader.end(Last { seq, time_ms, floor, bytes })
     }
 }
 
@@ -433,12 +552,24 @@ mod tests {
         }
     }
 
+    fn room() -> RoomRecord {
+        RoomRecord {
+            time_ms: 4,
+            name: "단톡".into(),
+            topic: "t".into(),
+            private: true,
+            owner: Some("alice".into()),
+            keep_ms: 5,
+            cap_bytes: 6,
+        }
+    }
+
     #[test]
     fn a_commit_comes_back() {
         let commit = Commit {
             kept_ms: 5,
             ops: vec![
-                Op::Room { room: 1, name: "단톡".into(), topic: "".into(), time_ms: 3 },
+                Op::Room { room: 1, record: room() },
                 Op::Message { room: 1, message: stored(1, Some("x")) },
                 Op::Message { room: 1, message: stored(2, None) },
                 Op::Message { room: 2, message: stored(7, None) },
@@ -446,6 +577,9 @@ mod tests {
                 Op::Cursor { room: 1, client: "alice".into(), seq: 1 },
                 Op::Leave { room: 1, client: "alice".into() },
                 Op::Nick { client: "alice".into(), nick: "Al".into() },
+                Op::Change { room: 1, record: RoomRecord { topic: "new".into(), ..room() } },
+                Op::Access { room: 1, client: "bob".into(), access: Some(Access::Banned) },
+                Op::Access { room: 1, client: "bob".into(), access: None },
             ],
         };
         let mut bytes = Vec::new();
@@ -486,11 +620,36 @@ mod tests {
     }
 
     #[test]
+    fn records_of_the_first_release_are_read() {
+        let mut op = vec![1];
+        op.put_u64_le(5);
+        op.put_u32_le(1);
+        op.put_u8(1);
+        op.put_u64_le(7);
+        let mut bytes = vec![1];
+        bytes.put_u64_le(4);
+        for out in [&mut op, &mut bytes] {
+            put_text(out, "r");
+            put_text(out, "t");
+        }
+        op.put_u64_le(4);
+        let record = RoomRecord { time_ms: 4, name: "r".into(), topic: "t".into(), ..RoomRecord::default() };
+        assert_eq!(RoomRecord::decode(&bytes), Some(record.clone()));
+        let ops = vec![Op::Room { room: 7, record }];
+        assert_eq!(Commit::decode(&op.into()), Some((Commit { kept_ms: 5, ops }, Vec::new())));
+        let mut last = vec![1];
+        for number in [9, 4, 2] {
+            last.put_u64_le(number);
+        }
+        assert_eq!(Last::decode(&last), Some(Last { seq: 9, time_ms: 4, floor: 2, bytes: 0 }));
+    }
+
+    #[test]
     fn small_records_come_back() {
-        let room = RoomRecord { time_ms: 4, name: "r".into(), topic: "t".into() };
-        assert_eq!(RoomRecord::decode(&room.encode()), Some(room));
-        let last = Last { seq: 9, time_ms: 4, floor: 2 };
+        assert_eq!(RoomRecord::decode(&room().encode()), Some(room()));
+        let last = Last { seq: 9, time_ms: 4, floor: 2, bytes: 77 };
         assert_eq!(Last::decode(&last.encode()), Some(last));
+        assert_eq!(Access::decode(&Access::Banned.encode()), Some(Access::Banned));
         assert_eq!(decode_seq(&encode_seq(77)), Some(77));
         assert_eq!(decode_nick(&encode_nick("Al")).as_deref(), Some("Al"));
         let reading = Reading { boot_id: "b".into(), boottime_ms: 1, kept_ms: 2 };

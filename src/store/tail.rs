@@ -7,8 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::key;
-use super::record::{Op, Stored};
+use super::record::{Last, Op, Stored};
+use super::{chunk, key};
 use crate::limits::{RECENT_MAX_BYTES, UNMOVED_MAX_BYTES};
 
 /// What a message costs besides its body.
@@ -34,6 +34,14 @@ struct Room {
     floor: u64,
     /// When the oldest stored message was taken, on the kept clock; none where that is not known.
     oldest_kept_ms: Option<u64>,
+    /// What its stored messages take, as [`chunk::stored_bytes`] counts.
+    stored_bytes: u64,
+}
+
+impl Room {
+    fn is_expiring(&self, cutoff_ms: u64) -> bool {
+        self.oldest_kept_ms.is_none_or(|kept_ms| kept_ms < cutoff_ms)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +68,29 @@ impl Tail {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes a room that the store had at the start.
+    pub fn begin(&self, room: u64, last: &Last) {
+        let tail = Room { floor: last.floor, stored_bytes: last.bytes, ..Room::default() };
+        self.lock().rooms.insert(room, tail);
+    }
+
+    /// What the room's stored messages take.
+    pub fn stored_bytes(&self, room: u64) -> u64 {
+        self.lock().rooms.get(&room).map_or(0, |tail| tail.stored_bytes)
+    }
+
+    /// Notes that so much of a room has been dropped.
+    pub fn freed(&self, room: u64, bytes: u64) {
+        if let Some(tail) = self.lock().rooms.get_mut(&room) {
+            tail.stored_bytes = tail.stored_bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// Whether some of the room's messages may have been taken before `cutoff_ms`.
+    pub fn is_expiring(&self, room: u64, cutoff_ms: u64) -> bool {
+        self.lock().rooms.get(&room).is_some_and(|tail| tail.is_expiring(cutoff_ms))
+    }
+
     /// Adds a durable commit's messages.
     pub fn add(&self, ops: &[Op]) {
         let mut guard = self.lock();
@@ -74,6 +105,7 @@ impl Tail {
                     tail.oldest_kept_ms = Some(message.kept_ms);
                 }
                 tail.messages.push_back(message.clone());
+                tail.stored_bytes += chunk::stored_bytes(message) as u64;
                 inner.unmoved_bytes += cost(message);
                 if let Some(id) = &message.id {
                     inner.ids.insert(key::message_id(room, &message.client, id), message.seq);
@@ -166,11 +198,11 @@ impl Tail {
         }
     }
 
-    /// Rooms whose oldest message was taken before `cutoff_ms`, or of which that is not known.
-    pub fn expiring(&self, cutoff_ms: u64) -> Vec<u64> {
+    /// Rooms whose oldest message was taken before the room's cutoff, or of which that is not known.
+    pub fn expiring(&self, cutoff_ms: impl Fn(u64) -> u64) -> Vec<u64> {
         let inner = self.lock();
-        let old = |tail: &Room| tail.oldest_kept_ms.is_none_or(|kept_ms| kept_ms < cutoff_ms);
-        inner.rooms.iter().filter(|(_, tail)| old(tail)).map(|(room, _)| *room).collect()
+        let old = |(room, tail): &(&u64, &Room)| tail.is_expiring(cutoff_ms(**room));
+        inner.rooms.iter().filter(old).map(|(room, _)| *room).collect()
     }
 
     /// Notes that sled holds nothing of the room: it is not looked at again before a message comes.

@@ -9,7 +9,7 @@ use crate::limits::CHUNK_IN_PLACE_MIN_BYTES;
 use crate::store::chunk::{self, Chunk};
 use crate::store::journal::Spot;
 use crate::store::key;
-use crate::store::record::{self, Commit, Last, Op, RoomRecord, Stored};
+use crate::store::record::{self, Commit, Last, Op, Stored};
 use crate::store::segments::FileId;
 
 /// A durable commit, and where it stands.
@@ -108,8 +108,7 @@ impl Tables {
     ) -> Result<(), sled::Error> {
         let mut rooms = Batch::of(&self.rooms);
         for op in ops.clone() {
-            if let Op::Room { room, name, topic, time_ms } = op {
-                let record = RoomRecord { time_ms: *time_ms, name: name.clone(), topic: topic.clone() };
+            if let Op::Room { room, record } | Op::Change { room, record } = op {
                 rooms.insert(&key::room(*room), &record.encode())?;
             }
         }
@@ -120,11 +119,16 @@ impl Tables {
         }
         records.apply()?;
         let mut members = Batch::of(&self.members);
+        let mut accesses = Batch::of(&self.access);
         let mut ids = Batch::of(&self.ids);
         let mut nicks = Batch::of(&self.nicks);
         for op in ops {
             match op {
-                Op::Room { .. } => {}
+                Op::Room { .. } | Op::Change { .. } => {}
+                Op::Access { room, client, access: Some(access) } => {
+                    accesses.insert(&key::member(*room, client), &access.encode())?;
+                }
+                Op::Access { room, client, access: None } => accesses.remove(&key::member(*room, client))?,
                 Op::Join { room, client } => members.insert(&key::member(*room, client), &record::encode_seq(0))?,
                 Op::Leave { room, client } => members.remove(&key::member(*room, client))?,
                 Op::Cursor { room, client, seq } => {
@@ -143,7 +147,7 @@ impl Tables {
                 }
             }
         }
-        [members, ids, nicks].iter_mut().try_for_each(Batch::apply)
+        [members, accesses, ids, nicks].iter_mut().try_for_each(Batch::apply)
     }
 
     /// Returns how far the rooms are then.
@@ -183,7 +187,9 @@ impl Tables {
                 rest = from.split_at(from.partition_point(|message| message.seq <= chunk.last_seq)).1;
             }
             gather(rest);
-            last = Last { seq: newest.seq, time_ms: newest.time_ms, floor: last.floor };
+            let bytes: usize = messages.iter().map(|message| chunk::stored_bytes(message)).sum();
+            let (seq, time_ms) = (newest.seq, newest.time_ms);
+            last = Last { seq, time_ms, floor: last.floor, bytes: last.bytes + bytes as u64 };
             lasts.push((room, last));
         }
         if !gathered.is_empty() {

@@ -19,18 +19,26 @@ pub enum Expired {
 
 impl Tables {
     /// Drops chunks whose newest message was taken before `cutoff_ms` on the kept clock, `steps` at the most.
-    /// `gone` is told of each seq up to which messages go, before they do.
+    /// `gone` is told of each seq up to which messages go, before they do, and how many bytes they took.
     ///
     /// # Errors
     /// What sled or the system says; [`Error::Damaged`] where a chunk that must be looked into is not whole.
-    pub fn drop_before(&self, room: u64, cutoff_ms: u64, steps: usize, gone: impl Fn(u64)) -> Result<Expired, Error> {
+    pub fn drop_before(
+        &self,
+        room: u64,
+        cutoff_ms: u64,
+        steps: usize,
+        gone: impl Fn(u64, u64),
+    ) -> Result<Expired, Error> {
         for _ in 0..steps {
             let Some((key, value)) = self.next_key(room, 0)? else { return Ok(Expired::Empty) };
             let first = key::parse_chunk(&key).ok_or_else(|| self.damaged("a key of the messages"))?.1;
             let place = chunk::place_of(&key, &value).flatten();
             // Without ids there is nothing to be looked up in a chunk that goes as a whole.
-            let (newest_seq, whole) = match &place {
-                Some((_, chunk)) if chunk.newest_kept_ms < cutoff_ms && !chunk.has_ids => (chunk.last_seq, None),
+            let (newest_seq, bytes, whole) = match &place {
+                Some((_, chunk)) if chunk.newest_kept_ms < cutoff_ms && !chunk.has_ids => {
+                    (chunk.last_seq, chunk.stored_bytes(), None)
+                }
                 Some((_, chunk)) if chunk.oldest_kept_ms >= cutoff_ms => {
                     return Ok(Expired::Until(chunk.newest_kept_ms));
                 }
@@ -40,16 +48,19 @@ impl Tables {
                     let Some(newest) = chunk.last() else { return Ok(Expired::Empty) };
                     if expired < chunk.len() {
                         if let Some(oldest) = expired.checked_sub(1).and_then(|place| chunk.get(place)) {
-                            gone(oldest.seq);
+                            gone(oldest.seq, 0);
                         }
                         return Ok(Expired::Until(newest.kept_ms));
                     }
-                    (newest.seq, Some(chunk))
+                    (newest.seq, chunk.stored_bytes(), Some(chunk))
                 }
             };
-            gone(newest_seq);
             // The floor first: it must not be found without it.
             let mut last = self.last().get(&room).copied().unwrap_or_default();
+            // Not again, where a kill came between the floor and the messages.
+            let bytes = if newest_seq > last.floor { bytes } else { 0 };
+            gone(newest_seq, bytes);
+            last.bytes = last.bytes.saturating_sub(bytes);
             last.floor = last.floor.max(newest_seq);
             self.lasts.insert(key::room(room), last.encode()).map_err(self.failed("write the room"))?;
             self.last().insert(room, last);

@@ -18,7 +18,7 @@ pub use expire::Expired;
 
 use super::chunk::{self, Parsed};
 use super::journal::sync_dir;
-use super::record::{self, Last, RoomRecord};
+use super::record::{self, Access, Last, RoomRecord};
 use super::segments::{FileId, Segments};
 use super::{RoomState, State, key, syscalls};
 use crate::clock::Reading;
@@ -39,6 +39,7 @@ pub struct Tables {
     rooms: sled::Tree,
     lasts: sled::Tree,
     members: sled::Tree,
+    access: sled::Tree,
     ids: sled::Tree,
     nicks: sled::Tree,
     meta: sled::Tree,
@@ -61,6 +62,8 @@ pub enum Tree {
     Rooms,
     /// Members and their cursors.
     Members,
+    /// Who is invited to rooms, or banned from them.
+    Access,
     /// Message ids.
     Ids,
     /// Nicks.
@@ -129,6 +132,7 @@ impl Tables {
             rooms: tree("rooms")?,
             lasts: tree("lasts")?,
             members: tree("members")?,
+            access: tree("access")?,
             ids: tree("ids")?,
             nicks: tree("nicks")?,
             meta: tree("meta")?,
@@ -228,7 +232,9 @@ impl Tables {
     /// After a failure: sled must not write any more, which it would do when it is dropped. So it never is.
     pub fn abandon(&self) {
         std::mem::forget(self.db.clone());
-        let trees = [&self.messages, &self.rooms, &self.lasts, &self.members, &self.ids, &self.nicks, &self.meta];
+        let trees = [&self.messages, &self.rooms, &self.lasts, &self.members, &self.access];
+        std::mem::forget(trees.map(sled::Tree::clone));
+        let trees = [&self.ids, &self.nicks, &self.meta];
         std::mem::forget(trees.map(sled::Tree::clone));
     }
 
@@ -260,8 +266,7 @@ impl Tables {
             let parsed = (|| Some((u64::from_be_bytes(key.as_ref().try_into().ok()?), RoomRecord::decode(&value)?)))();
             let (id, record) = parsed.ok_or_else(|| self.damaged("a room's record"))?;
             let last = last.get(&id).copied().unwrap_or_default();
-            let RoomRecord { time_ms, name, topic } = record;
-            rooms.insert(id, RoomState { id, name, topic, time_ms, last, members: HashMap::new() });
+            rooms.insert(id, RoomState { id, record, last, members: HashMap::new(), access: HashMap::new() });
         }
         if let Some(stray) = last.keys().find(|room| !rooms.contains_key(room)) {
             return Err(self.damaged(format!("room {stray} has messages but no name")));
@@ -274,7 +279,7 @@ impl Tables {
             let ((room, client), cursor) = parsed.ok_or_else(|| self.damaged("a member's record"))?;
             let room = rooms.get_mut(&room).ok_or_else(|| self.damaged(format!("{client} is in no known room")))?;
             if cursor > room.last.seq {
-                return Err(self.damaged(format!("{client}'s cursor in {} is past its last seq", room.name)));
+                return Err(self.damaged(format!("{client}'s cursor in {} is past its last seq", room.record.name)));
             }
             let client = match clients.get_key_value(client) {
                 Some((shared, ())) => shared.clone(),
@@ -285,6 +290,13 @@ impl Tables {
                 }
             };
             room.members.insert(client, cursor);
+        }
+        for entry in &self.access {
+            let (key, value) = entry.map_err(self.failed("read who is invited"))?;
+            let parsed = (|| Some((key::parse_member(&key)?, Access::decode(&value)?)))();
+            let ((room, client), access) = parsed.ok_or_else(|| self.damaged("an invitation's record"))?;
+            let room = rooms.get_mut(&room).ok_or_else(|| self.damaged(format!("{client} is of no known room")))?;
+            room.access.insert(client.into(), access);
         }
         let mut nicks = HashMap::new();
         for entry in &self.nicks {
@@ -383,6 +395,7 @@ impl Tables {
             Tree::Lasts => &self.lasts,
             Tree::Rooms => &self.rooms,
             Tree::Members => &self.members,
+            Tree::Access => &self.access,
             Tree::Ids => &self.ids,
             Tree::Nicks => &self.nicks,
         };
@@ -473,11 +486,11 @@ mod tests {
                 tables.messages.insert(key::chunk(1, first, part), value).unwrap();
             }
         }
-        tables.last().insert(1, Last { seq: 7, time_ms: 7, floor: 0 });
+        tables.last().insert(1, Last { seq: 7, time_ms: 7, ..Last::default() });
         tables.apply(&[commit(8..=9)]).unwrap();
         tables.count_references().unwrap();
         assert_eq!(chunks_of_room(&tables), [vec![1, 2, 3, 4, 5], vec![6, 7], vec![8, 9]]);
-        assert_eq!(tables.drop_before(1, 8, 9, |_| {}).unwrap(), Expired::Until(9));
+        assert_eq!(tables.drop_before(1, 8, 9, |_, _| {}).unwrap(), Expired::Until(9));
         assert_eq!(chunks_of_room(&tables), [vec![8, 9]]);
         assert_eq!(tables.messages.len(), 1);
     }
@@ -495,7 +508,7 @@ mod tests {
             tables.count_references().unwrap();
             assert!(tables.is_wanted(segment));
             let cutoff_ms = if dropped == Expired::Empty { 10 } else { 6 };
-            assert_eq!(tables.drop_before(1, cutoff_ms, 9, |_| {}).unwrap(), dropped);
+            assert_eq!(tables.drop_before(1, cutoff_ms, 9, |_, _| {}).unwrap(), dropped);
         }
         assert!(!tables.is_wanted(segment));
     }
@@ -508,12 +521,12 @@ mod tests {
         tables.apply(&[commit(1..=5)]).unwrap();
         tables.apply(&[commit(6..=9)]).unwrap();
         let gone = std::cell::Cell::new(0);
-        let drop_before = |cutoff_ms| tables.drop_before(1, cutoff_ms, 9, |seq| gone.set(seq)).unwrap();
+        let drop_before = |cutoff_ms| tables.drop_before(1, cutoff_ms, 9, |seq, _| gone.set(seq)).unwrap();
         assert_eq!(drop_before(5), Expired::Until(5));
         assert_eq!((gone.get(), chunks_of_room(&tables).len()), (4, 2));
         assert_eq!(drop_before(7), Expired::Until(9));
         assert_eq!((gone.get(), chunks_of_room(&tables)), (6, vec![vec![6, 7, 8, 9]]));
         assert_eq!(drop_before(10), Expired::Empty);
-        assert_eq!(tables.last()[&1], Last { seq: 9, time_ms: 9, floor: 9 });
+        assert_eq!(tables.last()[&1], Last { seq: 9, time_ms: 9, floor: 9, bytes: 0 });
     }
 }

@@ -1,0 +1,126 @@
+//! What a draft changes of rooms themselves: who may be in them, what they are about, what they keep.
+
+use std::time::Duration;
+
+use super::draft::Draft;
+use super::{Author, not_joined};
+use crate::protocol::name::person;
+use crate::protocol::{ErrorCode, Keep, Refusal, Reply};
+use crate::store::record::{Access, RoomRecord};
+
+fn denied(why: &str) -> Refusal {
+    Refusal::new(ErrorCode::Denied, why)
+}
+
+impl Draft<'_> {
+    /// A room, for a member or somebody who may more.
+    fn of_member(&self, author: &Author, name: &str) -> Result<u64, Refusal> {
+        let room = self.seen(author, name)?;
+        match self.is_master(author, room) || self.cursor(room, &author.client).is_some() {
+            true => Ok(room),
+            false => Err(not_joined(name)),
+        }
+    }
+
+    fn is_master(&self, author: &Author, room: u64) -> bool {
+        author.admin || self.record(room).owner.as_deref() == Some(person(&author.client))
+    }
+
+    /// A room, for its owner or an admin.
+    fn of_master(&self, author: &Author, name: &str) -> Result<u64, Refusal> {
+        let room = self.seen(author, name)?;
+        match self.is_master(author, room) {
+            true => Ok(room),
+            false => Err(denied("only the room's owner or an admin may do this; ACCESS says who owns it")),
+        }
+    }
+
+    fn not_the_owner(&self, room: u64, who: &str) -> Result<(), Refusal> {
+        match self.record(room).owner.as_deref() == Some(who) {
+            true => Err(denied("the room is theirs")),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn topic(&mut self, author: &Author, name: &str, topic: &str) -> Result<Reply, Refusal> {
+        let room = self.of_member(author, name)?;
+        let record = self.record(room);
+        if *record.topic != *topic {
+            self.change(room, RoomRecord { topic: topic.into(), ..record });
+        }
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn invite(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
+        let room = self.of_member(author, name)?;
+        if self.access(room, who) == Some(Access::Banned) && !self.is_master(author, room) {
+            return Err(denied("this person is banned; the room's owner or an admin may UNBAN"));
+        }
+        self.set_access(room, who, Some(Access::Invited));
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn kick(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
+        let room = self.of_master(author, name)?;
+        self.not_the_owner(room, who)?;
+        let members = self.members_of(room, who);
+        let access = self.access(room, who);
+        if members.is_empty() && access != Some(Access::Invited) {
+            let text = format!("{who} is no member of {name}");
+            return Err(Refusal::new(ErrorCode::NotJoined, text));
+        }
+        for client in &members {
+            self.remove(room, client);
+        }
+        if access == Some(Access::Invited) {
+            self.set_access(room, who, None);
+        }
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn ban(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
+        let room = self.of_master(author, name)?;
+        self.not_the_owner(room, who)?;
+        for client in self.members_of(room, who) {
+            self.remove(room, &client);
+        }
+        self.set_access(room, who, Some(Access::Banned));
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn unban(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
+        let room = self.of_master(author, name)?;
+        if self.access(room, who) == Some(Access::Banned) {
+            self.set_access(room, who, None);
+        }
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn retain(&mut self, author: &Author, name: &str, keep: Option<Keep>) -> Result<Reply, Refusal> {
+        let of_all = self.retention();
+        let Some(Keep { secs, cap_bytes }) = keep else {
+            let room = self.of_member(author, name)?;
+            return Ok(self.retained(room));
+        };
+        let room = self.of_master(author, name)?;
+        let (asked, longest) = (Duration::from_secs(secs), self.limits().room_retention_max.max(of_all));
+        if secs > 0 && !(of_all..=longest).contains(&asked) {
+            let (least, most) = (of_all.as_secs(), longest.as_secs());
+            let text = format!("a room is kept for {least}s to {most}s, or by default");
+            return Err(Refusal::new(ErrorCode::BadArgument, text));
+        }
+        let keep_ms = secs.saturating_mul(1000);
+        let record = self.record(room);
+        if (record.keep_ms, record.cap_bytes) != (keep_ms, cap_bytes) {
+            self.change(room, RoomRecord { keep_ms, cap_bytes, ..record });
+        }
+        Ok(self.retained(room))
+    }
+
+    fn retained(&self, room: u64) -> Reply {
+        let record = self.record(room);
+        let keep = Duration::from_millis(record.keep_ms).max(self.retention());
+        let keep = Keep { secs: keep.as_secs(), cap_bytes: record.cap_bytes };
+        Reply::Retained { keep, stored_bytes: self.stored_bytes(room) }
+    }
+}

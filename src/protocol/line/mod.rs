@@ -1,0 +1,265 @@
+//! The line protocol: a command a line, for `nc`, `telnet` and shell scripts. A pure codec, no I/O.
+//!
+//! The grammar, every reply and every error are in `protocol.md`.
+
+mod answer;
+mod request;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+pub use answer::{encode_item, encode_message, encode_reply, time};
+pub use request::{VERBS, encode_request, help};
+
+use super::{Command, ErrorCode, Incoming, Refusal, Tag};
+use crate::limits::ENVELOPE_BYTES;
+use request::{Words, ascii_tag, parse, split_tag, target, usage};
+
+/// The payload of a SENDB that is on its way.
+#[derive(Clone, Debug)]
+struct Payload {
+    tag: Tag,
+    room: String,
+    id: Option<String>,
+    length: usize,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// At a line's start.
+    Start,
+    /// In a line; the first so many bytes hold no line feed.
+    Line(usize),
+    /// In a line that was refused: nothing is kept until its line feed.
+    SkipLine,
+    /// In a SENDB's payload.
+    Payload(Payload),
+    /// In the payload of a SENDB that was refused: so many bytes more are dropped.
+    SkipPayload(u64),
+    /// Behind a payload: its line end is due.
+    PayloadEnd(Option<(Tag, Command)>),
+    /// In a telnet subnegotiation, until IAC SE.
+    Telnet,
+    /// Nothing that follows can be trusted.
+    Broken,
+}
+
+/// Decodes lines, for the daemon.
+#[derive(Clone, Debug)]
+pub struct LineDecoder {
+    body_max: usize,
+    line_max: usize,
+    state: State,
+    first: bool,
+}
+
+const IAC: u8 = 0xff;
+const SB: u8 = 250;
+const SE: u8 = 240;
+
+impl LineDecoder {
+    /// A decoder that takes bodies of at most `body_max` bytes.
+    pub fn new(body_max: usize) -> Self {
+        LineDecoder { body_max, line_max: body_max + ENVELOPE_BYTES, state: State::Start, first: true }
+    }
+
+    fn broken(&mut self, code: ErrorCode, text: impl Into<String>) -> Option<Incoming> {
+        self.state = State::Broken;
+        Some(Incoming::Broken(Refusal::new(code, text)))
+    }
+
+    fn too_long(&self) -> Refusal {
+        Refusal::new(
+            ErrorCode::TooLong,
+            format!("a message has at most {} bytes, a line {}", self.body_max, self.line_max),
+        )
+    }
+
+    /// The next request, or none until more bytes are there.
+    fn next(&mut self, buffer: &mut BytesMut) -> Option<Incoming> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Broken) {
+                State::Broken => {
+                    buffer.clear();
+                    return None;
+                }
+                State::Start => match (buffer.first(), buffer.get(1), buffer.get(2)) {
+                    (Some(&IAC), Some(&SB), _) => {
+                        buffer.advance(2);
+                        self.state = State::Telnet;
+                    }
+                    // WILL, WONT, DO and DONT carry an option; the others stand alone.
+                    (Some(&IAC), Some(251..=254), Some(_)) => buffer_skip(buffer, 3, &mut self.state),
+                    (Some(&IAC), Some(251..=254), None) | (Some(&IAC), None, _) | (None, ..) => {
+                        self.state = State::Start;
+                        return None;
+                    }
+                    (Some(&IAC), Some(_), _) => buffer_skip(buffer, 2, &mut self.state),
+                    _ => self.state = State::Line(0),
+                },
+                State::Telnet => {
+                    let end = buffer.windows(2).position(|pair| pair == [IAC, SE]);
+                    match end {
+                        Some(at) => buffer_skip(buffer, at + 2, &mut self.state),
+                        None => {
+                            buffer.advance(buffer.len().saturating_sub(1));
+                            self.state = State::Telnet;
+                            return None;
+                        }
+                    }
+                }
+                State::Line(seen) => {
+                    let found = buffer.iter().skip(seen).position(|&byte| byte == b'\n').map(|at| at + seen);
+                    let length = found.unwrap_or(buffer.len());
+                    if length > self.line_max {
+                        self.state = if found.is_some() { State::Start } else { State::SkipLine };
+                        buffer.advance(found.map_or(length, |at| at + 1));
+                        if std::mem::take(&mut self.first) {
+                            return self.broken(ErrorCode::TooLong, self.too_long().text);
+                        }
+                        return Some(Incoming::Refused { tag: Tag::None, refusal: self.too_long() });
+                    }
+                    if found.is_none() {
+                        self.state = State::Line(length);
+                        return None;
+                    }
+                    let line = buffer.split_to(length).freeze();
+                    buffer.advance(1);
+                    self.state = State::Start;
+                    if let Some(incoming) = self.line(line) {
+                        return Some(incoming);
+                    }
+                }
+                State::SkipLine => match buffer.iter().position(|&byte| byte == b'\n') {
+                    Some(at) => buffer_skip(buffer, at + 1, &mut self.state),
+                    None => {
+                        buffer.clear();
+                        self.state = State::SkipLine;
+                        return None;
+                    }
+                },
+                State::Payload(payload) => {
+                    if buffer.len() < payload.length {
+                        self.state = State::Payload(payload);
+                        return None;
+                    }
+                    // A body of its own: a view would keep the whole of a read alive for as long as the message is in memory.
+                    let body = Bytes::copy_from_slice(&buffer.split_to(payload.length));
+                    let command = Command::Send { room: payload.room, id: payload.id, body };
+                    self.state = State::PayloadEnd(Some((payload.tag, command)));
+                }
+                State::SkipPayload(left) => {
+                    let here = left.min(buffer.len() as u64);
+                    buffer.advance(usize::try_from(here).unwrap_or(buffer.len()));
+                    if here < left {
+                        self.state = State::SkipPayload(left - here);
+                        return None;
+                    }
+                    self.state = State::PayloadEnd(None);
+                }
+                State::PayloadEnd(request) => {
+                    let end = match (buffer.first(), buffer.get(1)) {
+                        (Some(b'\n'), _) => 1,
+                        (Some(b'\r'), Some(b'\n')) => 2,
+                        (None, _) | (Some(b'\r'), None) => {
+                            self.state = State::PayloadEnd(request);
+                            return None;
+                        }
+                        _ => {
+                            return self.broken(
+                                ErrorCode::BadArgument,
+                                "a SENDB's bytes end with a line end; these did not, so its count was wrong",
+                            );
+                        }
+                    };
+                    buffer_skip(buffer, end, &mut self.state);
+                    if let Some((tag, command)) = request {
+                        return Some(Incoming::Request { tag, command });
+                    }
+                }
+            }
+        }
+    }
+
+    /// A whole line, without its line feed; none where it is blank.
+    fn line(&mut self, line: Bytes) -> Option<Incoming> {
+        let line = match line.last() {
+            Some(b'\r') => line.slice(..line.len() - 1),
+            _ => line,
+        };
+        if line.is_empty() {
+            return None;
+        }
+        let first = std::mem::take(&mut self.first);
+        let Ok(text) = std::str::from_utf8(&line) else {
+            let refusal = Refusal::new(ErrorCode::NotUtf8, "a line is UTF-8; SENDB takes any bytes");
+            if first {
+                self.state = State::Broken;
+                return Some(Incoming::Broken(refusal));
+            }
+            // The tag is only known where what stands before the broken byte is text.
+            return Some(Incoming::Refused { tag: ascii_tag(&line), refusal });
+        };
+        let (tag, rest) = match split_tag(text) {
+            Ok(split) => split,
+            Err(refusal) if first => return self.broken(refusal.code, refusal.text),
+            Err(refusal) => return Some(Incoming::Refused { tag: Tag::None, refusal }),
+        };
+        let mut words = Words(rest);
+        let verb = words.next().unwrap_or_default().to_ascii_uppercase();
+        if first && !matches!(verb.as_str(), "HELLO" | "HELP" | "PING" | "QUIT") {
+            // Whatever this is (a web browser's request, say), what follows it is not for us to run.
+            return self.broken(ErrorCode::HelloFirst, "this is dantok; begin with HELLO <client>, or HELP");
+        }
+        if verb == "SENDB" {
+            return self.sendb(tag, words);
+        }
+        Some(match parse(&verb, words) {
+            Ok(Command::Send { body, .. }) if body.len() > self.body_max => {
+                Incoming::Refused { tag, refusal: self.too_long() }
+            }
+            Ok(command) => Incoming::Request { tag, command },
+            Err(refusal) => Incoming::Refused { tag, refusal },
+        })
+    }
+
+    fn sendb(&mut self, tag: Tag, mut words: Words<'_>) -> Option<Incoming> {
+        let parsed = (|| {
+            let (id, room) = target(&mut words)?;
+            let length = words.next()?.parse::<u64>().ok()?;
+            words.0.trim().is_empty().then_some((id, room, length))
+        })();
+        let Some((id, room, length)) = parsed else {
+            // Without the count, the payload can't be told from commands.
+            return self.broken(ErrorCode::BadArgument, usage("SENDB"));
+        };
+        match usize::try_from(length) {
+            Ok(length) if length <= self.body_max => {
+                self.state = State::Payload(Payload { tag, room, id, length });
+                None
+            }
+            _ => {
+                self.state = State::SkipPayload(length);
+                Some(Incoming::Refused { tag, refusal: self.too_long() })
+            }
+        }
+    }
+}
+
+fn buffer_skip(buffer: &mut BytesMut, bytes: usize, state: &mut State) {
+    buffer.advance(bytes);
+    *state = State::Start;
+}
+
+impl tokio_util::codec::Decoder for LineDecoder {
+    type Item = Incoming;
+    type Error = std::io::Error;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, std::io::Error> {
+        Ok(self.next(buffer))
+    }
+
+    fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, std::io::Error> {
+        // A line cut off in its middle is no command.
+        Ok(self.next(buffer))
+    }
+}

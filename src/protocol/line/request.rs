@@ -1,0 +1,360 @@
+//! A request as a line: its verbs, and how each is read and written.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::answer::{push, push_tag, time};
+use crate::limits::TAG_MAX_BYTES;
+use crate::protocol::text::is_unsafe;
+use crate::protocol::{Begin, Command, ErrorCode, Keep, Refusal, Seek, Since, Tag, VERSION};
+
+/// Every verb: its usage, and what it is for.
+pub const VERBS: &[(&str, &str, &str)] = &[
+    ("HELLO", "HELLO <client>[/<device>] [<token>]", "say who you are; needed before anything below"),
+    ("NICK", "NICK <name>", "what you are shown as"),
+    ("CREATE", "CREATE [--private] <room> [<topic>]", "make a room"),
+    ("JOIN", "JOIN <room> [from=start|now]", "join for good (the room is made if it is missing)"),
+    ("LEAVE", "LEAVE <room>", "forget the membership and the cursor"),
+    ("SEND", "SEND [id=<id>] <room> <text>", "append a message; OK <seq> once it is on disk"),
+    ("SENDB", "SENDB [id=<id>] <room> <bytes>", "the same with that many raw bytes and a line end behind it"),
+    ("FETCH", "FETCH <room> [after=<seq>] [<max>]", "what came after your cursor (or seq); moves nothing"),
+    ("READ", "READ <room> [<max>]", "acknowledge what the last READ handed over, then FETCH"),
+    ("ACK", "ACK <room> [<seq>]", "read up to seq; without it, all that this connection was handed"),
+    ("FOLLOW", "FOLLOW <room>", "FETCH that goes on live"),
+    ("UNFOLLOW", "UNFOLLOW <room>", "end it"),
+    ("HISTORY", "HISTORY <room> [before=<seq>] [since=<time>] [max=<n>]", "a part of the room again; moves nothing"),
+    ("SEEK", "SEEK <room> <seq>|start|now", "move your cursor, back as well"),
+    ("ROOMS", "ROOMS", "the rooms: name, members, last seq, unread, last activity, topic"),
+    ("WATCH", "WATCH", "the rooms, live"),
+    ("UNWATCH", "UNWATCH", "end it"),
+    ("WHO", "WHO <room>", "members, which are connected, and how far they have read"),
+    ("TOPIC", "TOPIC <room> [<topic>]", "say what the room is about"),
+    ("INVITE", "INVITE <room> <client>", "let somebody join a private room"),
+    ("KICK", "KICK <room> <client>", "end somebody's membership"),
+    ("BAN", "BAN <room> <client>", "end it, and keep him out"),
+    ("UNBAN", "UNBAN <room> <client>", "let him in again"),
+    ("ACCESS", "ACCESS <room>", "who owns it, is invited, or banned"),
+    ("RETAIN", "RETAIN <room> [<time>|default] [cap=<size>|cap=none]", "how long, and how much of, it is kept"),
+    ("STATS", "STATS", "the daemon's figures"),
+    ("PING", "PING", "is anybody there"),
+    ("HELP", "HELP [<verb>]", "this"),
+    ("QUIT", "QUIT", "bye"),
+];
+
+/// The lines of a HELP; none where the verb is not one.
+pub fn help(verb: Option<&str>) -> Option<Vec<String>> {
+    let lines: Vec<String> = VERBS
+        .iter()
+        .filter(|(name, ..)| verb.is_none_or(|verb| name.eq_ignore_ascii_case(verb)))
+        .map(|(_, usage, purpose)| format!("{usage} : {purpose}"))
+        .collect();
+    (!lines.is_empty()).then_some(lines)
+}
+
+/// Words separated by one or more spaces.
+#[derive(Clone, Copy)]
+pub(super) struct Words<'a>(pub(super) &'a str);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.0.trim_start_matches(' ');
+        if rest.is_empty() {
+            self.0 = rest;
+            return None;
+        }
+        let (word, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        self.0 = rest;
+        Some(word)
+    }
+}
+
+impl Words<'_> {
+    /// All that is left, as one.
+    fn rest(&mut self) -> String {
+        std::mem::take(&mut self.0).trim().to_owned()
+    }
+}
+
+pub(super) fn split_tag(line: &str) -> Result<(Tag, &str), Refusal> {
+    let Some(rest) = line.strip_prefix('@') else { return Ok((Tag::None, line)) };
+    let (tag, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    if tag.is_empty() || tag.len() > TAG_MAX_BYTES || tag.chars().any(is_unsafe) {
+        return Err(Refusal::new(
+            ErrorCode::BadArgument,
+            format!("a tag has 1 to {TAG_MAX_BYTES} bytes, no control characters among them"),
+        ));
+    }
+    Ok((Tag::Text(tag.into()), rest))
+}
+
+pub(super) fn ascii_tag(line: &[u8]) -> Tag {
+    let end = line.iter().position(|&byte| byte == b' ').unwrap_or(line.len());
+    let head = line.get(..end).and_then(|head| std::str::from_utf8(head).ok()).unwrap_or_default();
+    split_tag(head).map_or(Tag::None, |(tag, _)| tag)
+}
+
+pub(super) fn usage(verb: &str) -> String {
+    let found = VERBS.iter().find(|(name, ..)| *name == verb);
+    found.map_or_else(|| "try HELP".to_owned(), |(_, usage, _)| format!("usage: {usage}"))
+}
+
+/// `[id=<id>] <room>`, as SEND and SENDB begin.
+pub(super) fn target(words: &mut Words<'_>) -> Option<(Option<String>, String)> {
+    let mut word = words.next()?;
+    let mut id = None;
+    // No room's name has an '='.
+    if let Some(value) = word.strip_prefix("id=") {
+        id = Some(value.to_owned());
+        word = words.next()?;
+    }
+    (!word.contains('=')).then(|| (id, word.to_owned()))
+}
+
+pub(super) fn parse(verb: &str, mut words: Words<'_>) -> Result<Command, Refusal> {
+    if !VERBS.iter().any(|(name, ..)| *name == verb) {
+        return Err(Refusal::new(ErrorCode::BadCommand, "no such verb; HELP lists them"));
+    }
+    let command = (|| {
+        let command = match verb {
+            "HELLO" => Command::Hello {
+                version: VERSION,
+                client: words.next()?.to_owned(),
+                token: words.next().map(str::to_owned),
+            },
+            "NICK" => Command::Nick { nick: words.rest() },
+            "CREATE" => {
+                let mut room = words.next()?;
+                let private = room == "--private";
+                if private {
+                    room = words.next()?;
+                }
+                Command::Create { room: room.to_owned(), topic: words.rest(), private }
+            }
+            "JOIN" => Command::Join { room: words.next()?.to_owned(), from: begin(&mut words)? },
+            "LEAVE" => Command::Leave { room: words.next()?.to_owned() },
+            "SEND" => {
+                let (id, room) = target(&mut words)?;
+                let body = std::mem::take(&mut words.0);
+                if body.is_empty() {
+                    return None;
+                }
+                Command::Send { room, id, body: Bytes::copy_from_slice(body.as_bytes()) }
+            }
+            "FETCH" => {
+                let room = words.next()?.to_owned();
+                let (mut after, mut max) = (None, None);
+                for word in words.by_ref() {
+                    match word.strip_prefix("after=") {
+                        Some(seq) if after.is_none() => after = Some(seq.parse().ok()?),
+                        None if max.is_none() => max = Some(word.parse().ok()?),
+                        _ => return None,
+                    }
+                }
+                Command::Fetch { room, after, max }
+            }
+            "READ" => Command::Read { room: words.next()?.to_owned(), max: number(&mut words)? },
+            "ACK" => Command::Ack { room: words.next()?.to_owned(), seq: number(&mut words)? },
+            "FOLLOW" => Command::Follow { room: words.next()?.to_owned() },
+            "UNFOLLOW" => Command::Unfollow { room: words.next()?.to_owned() },
+            "ROOMS" => Command::Rooms,
+            "WATCH" => Command::Watch,
+            "UNWATCH" => Command::Unwatch,
+            "WHO" => Command::Who { room: words.next()?.to_owned() },
+            "TOPIC" => Command::Topic { room: words.next()?.to_owned(), topic: words.rest() },
+            "INVITE" => Command::Invite { room: words.next()?.to_owned(), client: words.next()?.to_owned() },
+            "KICK" => Command::Kick { room: words.next()?.to_owned(), client: words.next()?.to_owned() },
+            "BAN" => Command::Ban { room: words.next()?.to_owned(), client: words.next()?.to_owned() },
+            "UNBAN" => Command::Unban { room: words.next()?.to_owned(), client: words.next()?.to_owned() },
+            "ACCESS" => Command::Access { room: words.next()?.to_owned() },
+            "RETAIN" => Command::Retain { room: words.next()?.to_owned(), keep: keep(&mut words)? },
+            "HISTORY" => history(&mut words)?,
+            "SEEK" => Command::Seek { room: words.next()?.to_owned(), to: seek(words.next()?)? },
+            "STATS" => Command::Stats,
+            "PING" => Command::Ping,
+            "HELP" => Command::Help { verb: words.next().map(str::to_owned) },
+            _ => Command::Quit,
+        };
+        words.next().is_none().then_some(command)
+    })();
+    command.ok_or_else(|| Refusal::new(ErrorCode::BadArgument, usage(verb)))
+}
+
+/// An optional number: `Some(None)` where there is none, `None` where it is no number.
+fn number(words: &mut Words<'_>) -> Option<Option<u64>> {
+    words.next().map_or(Some(None), |word| word.parse().ok().map(Some))
+}
+
+/// `[from=start|now]`, as JOIN ends.
+fn begin(words: &mut Words<'_>) -> Option<Begin> {
+    match words.next() {
+        None | Some("from=start") => Some(Begin::Start),
+        Some("from=now") => Some(Begin::Now),
+        Some(_) => None,
+    }
+}
+
+/// What a RETAIN sets; `Some(None)` where nothing is said.
+fn keep(words: &mut Words<'_>) -> Option<Option<Keep>> {
+    let mut keep = None;
+    for (place, word) in words.by_ref().enumerate() {
+        let set: &mut Keep = keep.get_or_insert(Keep { secs: 0, cap_bytes: 0 });
+        match word.strip_prefix("cap=") {
+            Some("none") => {}
+            Some(size) => set.cap_bytes = size.parse::<bytesize::ByteSize>().ok()?.as_u64().max(1),
+            None if place > 0 => return None,
+            None if word == "default" => {}
+            None => set.secs = humantime::parse_duration(word).ok()?.as_secs().max(1),
+        }
+    }
+    Some(keep)
+}
+
+fn seek(word: &str) -> Option<Seek> {
+    Some(match word {
+        "start" => Seek::Start,
+        "now" => Seek::Now,
+        seq => Seek::To(seq.parse().ok()?),
+    })
+}
+
+fn history(words: &mut Words<'_>) -> Option<Command> {
+    let room = words.next()?.to_owned();
+    let (mut before, mut since, mut max) = (None, None, None);
+    for word in words.by_ref() {
+        match word.split_once('=')? {
+            ("before", seq) if before.is_none() => before = Some(seq.parse().ok()?),
+            ("since", time) if since.is_none() => since = Some(parse_since(time)?),
+            ("max", count) if max.is_none() => max = Some(count.parse().ok()?),
+            _ => return None,
+        }
+    }
+    Some(Command::History { room, before, since, max })
+}
+
+/// A time as `MSG` shows it, or how long ago: `90m`.
+fn parse_since(text: &str) -> Option<Since> {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).ok();
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return ms(ago).map(Since::Ago);
+    }
+    let at = humantime::parse_rfc3339(text).ok()?;
+    // Before 1970 there is nothing.
+    Some(Since::At(at.duration_since(SystemTime::UNIX_EPOCH).ok().and_then(ms).unwrap_or(0)))
+}
+
+/// Appends a request, for scripts in Rust and for tests: what it appends decodes to the same request.
+/// A body with a line end or without a byte goes as SENDB, any other UTF-8 as SEND.
+pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
+    push_tag(out, tag);
+    match command {
+        Command::Hello { client, token, .. } => {
+            push(out, format_args!("HELLO {client}"));
+            if let Some(token) = token {
+                push(out, format_args!(" {token}"));
+            }
+        }
+        Command::Nick { nick } => push(out, format_args!("NICK {nick}")),
+        Command::Create { room, topic, private: false } => push(out, format_args!("CREATE {room} {topic}")),
+        Command::Create { room, topic, private: true } => push(out, format_args!("CREATE --private {room} {topic}")),
+        Command::Join { room, from: Begin::Start } => push(out, format_args!("JOIN {room}")),
+        Command::Join { room, from: Begin::Now } => push(out, format_args!("JOIN {room} from=now")),
+        Command::Leave { room } => push(out, format_args!("LEAVE {room}")),
+        Command::Send { room, id, body } => encode_send(room, id.as_deref(), body, out),
+        Command::Fetch { room, after, max } => {
+            push(out, format_args!("FETCH {room}"));
+            push_named(out, "after", *after);
+            push_number(out, *max);
+        }
+        Command::Read { room, max } => {
+            push(out, format_args!("READ {room}"));
+            push_number(out, *max);
+        }
+        Command::Ack { room, seq } => {
+            push(out, format_args!("ACK {room}"));
+            push_number(out, *seq);
+        }
+        Command::Follow { room } => push(out, format_args!("FOLLOW {room}")),
+        Command::Unfollow { room } => push(out, format_args!("UNFOLLOW {room}")),
+        Command::Rooms => out.extend_from_slice(b"ROOMS"),
+        Command::Watch => out.extend_from_slice(b"WATCH"),
+        Command::Unwatch => out.extend_from_slice(b"UNWATCH"),
+        Command::Who { room } => push(out, format_args!("WHO {room}")),
+        Command::Stats => out.extend_from_slice(b"STATS"),
+        Command::Ping => out.extend_from_slice(b"PING"),
+        Command::Help { verb } => {
+            out.extend_from_slice(b"HELP");
+            if let Some(verb) = verb {
+                push(out, format_args!(" {verb}"));
+            }
+        }
+        Command::Quit => out.extend_from_slice(b"QUIT"),
+        Command::Topic { room, topic } => push(out, format_args!("TOPIC {room} {topic}")),
+        Command::Invite { room, client } => push(out, format_args!("INVITE {room} {client}")),
+        Command::Kick { room, client } => push(out, format_args!("KICK {room} {client}")),
+        Command::Ban { room, client } => push(out, format_args!("BAN {room} {client}")),
+        Command::Unban { room, client } => push(out, format_args!("UNBAN {room} {client}")),
+        Command::Access { room } => push(out, format_args!("ACCESS {room}")),
+        Command::Retain { room, keep } => {
+            push(out, format_args!("RETAIN {room}"));
+            match keep {
+                None => {}
+                Some(Keep { secs: 0, .. }) => out.extend_from_slice(b" default"),
+                Some(Keep { secs, .. }) => push(out, format_args!(" {secs}s")),
+            }
+            match keep {
+                None | Some(Keep { cap_bytes: 0, .. }) => {}
+                Some(Keep { cap_bytes, .. }) => push(out, format_args!(" cap={cap_bytes}")),
+            }
+        }
+        Command::History { room, before, since, max } => {
+            push(out, format_args!("HISTORY {room}"));
+            push_named(out, "before", *before);
+            match since {
+                None => {}
+                Some(Since::At(ms)) => push(out, format_args!(" since={}", time(*ms))),
+                Some(Since::Ago(ms)) => push(out, format_args!(" since={ms}ms")),
+            }
+            push_named(out, "max", *max);
+        }
+        Command::Seek { room, to } => {
+            push(out, format_args!("SEEK {room} "));
+            match to {
+                Seek::To(seq) => push(out, format_args!("{seq}")),
+                Seek::Start => out.extend_from_slice(b"start"),
+                Seek::Now => out.extend_from_slice(b"now"),
+            }
+        }
+    }
+    out.push(b'\n');
+}
+
+fn push_number(out: &mut Vec<u8>, number: Option<u64>) {
+    if let Some(number) = number {
+        push(out, format_args!(" {number}"));
+    }
+}
+
+fn push_named(out: &mut Vec<u8>, name: &str, number: Option<u64>) {
+    if let Some(number) = number {
+        push(out, format_args!(" {name}={number}"));
+    }
+}
+
+fn encode_send(room: &str, id: Option<&str>, body: &[u8], out: &mut Vec<u8>) {
+    // A trailing carriage return would be taken for part of the line end.
+    let as_text =
+        !body.is_empty() && !body.contains(&b'\n') && body.last() != Some(&b'\r') && std::str::from_utf8(body).is_ok();
+    out.extend_from_slice(if as_text { b"SEND " } else { b"SENDB " });
+    if let Some(id) = id {
+        push(out, format_args!("id={id} "));
+    }
+    if as_text {
+        push(out, format_args!("{room} "));
+    } else {
+        push(out, format_args!("{room} {}\n", body.len()));
+    }
+    out.extend_from_slice(body);
+}

@@ -1,0 +1,228 @@
+//! What a client is answered, and told unasked.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Keep, Refusal};
+
+/// What ends the answer to a request. FETCH, READ, ROOMS, WHO and HELP are preceded by their [`Item`]s.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Done, with nothing more to say.
+    Done,
+    /// HELLO: who the client is now, and what holds here.
+    Welcome(Welcome),
+    /// JOIN: where the client stands.
+    Joined {
+        /// The member's cursor; 0 the first time.
+        cursor: u64,
+        /// The room's last seq.
+        last: u64,
+    },
+    /// SEND: the message is on disk.
+    Sent {
+        /// Its place in the room.
+        seq: u64,
+        /// This id had been sent before; nothing was added.
+        dup: bool,
+    },
+    /// FETCH and READ: the end of what was handed over.
+    End {
+        /// Of this room.
+        room: Arc<str>,
+        /// The last seq that was handed over or said to be gone.
+        handed: u64,
+        /// The oldest seq still stored; one more than `last` where nothing is.
+        oldest: u64,
+        /// The room's last seq when the answer began.
+        last: u64,
+    },
+    /// ACK: the cursor is on disk.
+    Acked {
+        /// Where it is now.
+        cursor: u64,
+    },
+    /// FOLLOW: pushes come, beginning after this seq.
+    Following {
+        /// The seq after which the pushes begin.
+        after: u64,
+    },
+    /// ROOMS, WHO, HELP: how many items came.
+    Count(u64),
+    /// STATS: names and values, in a fixed order.
+    Stats(Vec<(String, u64)>),
+    /// PING.
+    Pong,
+    /// QUIT.
+    Bye,
+    /// The request was refused.
+    Error(Refusal),
+    /// RETAIN: what is in force, and what the room holds.
+    Retained {
+        /// How long and how much; `secs` is never 0.
+        keep: Keep,
+        /// Bytes of stored messages, with what each takes beside its body.
+        stored_bytes: u64,
+    },
+}
+
+/// HELLO's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The version that both speak from here on.
+    pub version: u16,
+    /// Name and version of the daemon.
+    pub server: String,
+    /// The client, with its device.
+    pub client: Arc<str>,
+    /// Longest message body, in bytes.
+    pub max_body: u64,
+    /// Commands that may wait for their answers; further ones are read when earlier ones are answered.
+    pub max_pipelined: u64,
+    /// Rooms that the client may be a member of.
+    pub max_joined: u64,
+    /// How long a message is kept, in seconds.
+    pub retention_secs: u64,
+    /// Whether the client may do what members may not.
+    pub admin: bool,
+}
+
+/// A part of an answer, or something told unasked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Item {
+    /// A message.
+    Message(Message),
+    /// Seqs that the client has not been handed and that are gone.
+    Gap {
+        /// Of this room.
+        room: Arc<str>,
+        /// The first seq that is gone.
+        from: u64,
+        /// The last.
+        to: u64,
+        /// Why.
+        reason: GapReason,
+    },
+    /// A room, as it is now.
+    Room(RoomInfo),
+    /// A member of a room.
+    Member(MemberInfo),
+    /// A line of HELP.
+    Help(String),
+    /// What a person may in a room.
+    Access {
+        /// In this room.
+        room: Arc<str>,
+        /// The person.
+        client: Arc<str>,
+        /// What he may.
+        access: Access,
+    },
+    /// A room that the client no longer sees, or is no longer a member of.
+    Gone {
+        /// Which.
+        room: Arc<str>,
+    },
+}
+
+/// What a person may in a room, beside what everybody may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    /// Everything; made it.
+    Owner,
+    /// Join it, though it is private.
+    Invited,
+    /// Nothing.
+    Banned,
+}
+
+impl Access {
+    /// As a line has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Access::Owner => "owner",
+            Access::Invited => "invited",
+            Access::Banned => "banned",
+        }
+    }
+}
+
+/// Why seqs are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GapReason {
+    /// They are past retention.
+    Expired,
+}
+
+/// A stored message. Cheap to clone: names and body are shared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Where it was sent.
+    pub room: Arc<str>,
+    /// Its place there: 1, 2, 3 … without gaps.
+    pub seq: u64,
+    /// When the daemon took it, in milliseconds since 1970 UTC; never less than the message before it.
+    pub time_ms: u64,
+    /// Who sent it, without the device.
+    pub client: Arc<str>,
+    /// What was sent.
+    pub body: Bytes,
+}
+
+/// A [`Message`] on its way out, that nobody has to own.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageRef<'a> {
+    /// As [`Message::room`].
+    pub room: &'a str,
+    /// As [`Message::seq`].
+    pub seq: u64,
+    /// As [`Message::time_ms`].
+    pub time_ms: u64,
+    /// As [`Message::client`].
+    pub client: &'a str,
+    /// As [`Message::body`].
+    pub body: &'a [u8],
+}
+
+impl<'a> From<&'a Message> for MessageRef<'a> {
+    fn from(message: &'a Message) -> MessageRef<'a> {
+        let Message { room, seq, time_ms, client, body } = message;
+        MessageRef { room, seq: *seq, time_ms: *time_ms, client, body }
+    }
+}
+
+/// A room in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomInfo {
+    /// Its name.
+    pub room: Arc<str>,
+    /// How many members it has; each device counts.
+    pub members: u64,
+    /// Its last seq.
+    pub last: u64,
+    /// Messages still stored past the asking client's cursor; none where it is no member.
+    pub unread: Option<u64>,
+    /// Time of the last message, or of the room's making; milliseconds since 1970 UTC.
+    pub active_ms: u64,
+    /// What it is about.
+    pub topic: Arc<str>,
+    /// Whether only those see it who are invited.
+    pub private: bool,
+}
+
+/// A member of a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberInfo {
+    /// Of this room.
+    pub room: Arc<str>,
+    /// The member, with its device.
+    pub client: Arc<str>,
+    /// Connections that it holds now; 0: away.
+    pub connections: u64,
+    /// How far it has acknowledged.
+    pub cursor: u64,
+    /// What it is shown as; its name where it never said.
+    pub nick: Arc<str>,
+}

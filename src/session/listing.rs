@@ -1,0 +1,99 @@
+//! Lists: the rooms, who is in them, and who may be.
+
+use std::io;
+use std::sync::Arc;
+
+use super::reading::unreadable;
+use super::{Out, Session};
+use crate::protocol::{Item, Reply, RoomInfo};
+use crate::rooms::Room;
+
+impl Session {
+    /// The latest first.
+    pub(super) async fn rooms(&mut self, out: &mut impl Out) -> io::Result<Reply> {
+        let mut rooms = self.hub.rooms.all();
+        rooms.retain(|room| self.sees(room));
+        rooms.sort_by_key(|room| std::cmp::Reverse(room.active_ms()));
+        for room in &rooms {
+            out.item(Item::Room(self.info(room).await));
+            if out.is_full() {
+                out.drain().await?;
+            }
+        }
+        Ok(Reply::Count(rooms.len() as u64))
+    }
+
+    async fn info(&self, room: &Room) -> RoomInfo {
+        let client = self.known().map_or("", |client| client);
+        let floor = match room.cursor(client).filter(|cursor| *cursor < room.last_seq()) {
+            // Who has read all has nothing that could be gone.
+            None => self.hub.store.floor(room.id),
+            Some(_) => self.hub.floor(room).await.unwrap_or_else(|error| {
+                let _ = unreadable(&room.name, &error);
+                self.hub.store.floor(room.id)
+            }),
+        };
+        room.info(client, floor)
+    }
+
+    pub(super) fn watch(&mut self) -> Reply {
+        if let (false, Ok(client)) = (self.watching, self.known().cloned()) {
+            self.watching = true;
+            self.hub.rooms.watch(client, &self.waker);
+            self.changed = self.hub.rooms.all().iter().map(|room| room.id).collect();
+        }
+        Reply::Done
+    }
+
+    pub(super) fn unwatch(&mut self) -> Reply {
+        self.watching = false;
+        self.hub.rooms.unwatch(&self.waker);
+        self.changed.clear();
+        self.shown.clear();
+        Reply::Done
+    }
+
+    /// Tells a WATCH what has become of a room.
+    pub(super) async fn pump_list(&mut self, room: &Arc<Room>, out: &mut impl Out) {
+        if self.sees(room) {
+            let info = self.info(room).await;
+            if info.private {
+                self.shown.insert(room.id);
+            }
+            out.item(Item::Room(info));
+        } else if self.shown.remove(&room.id) {
+            out.item(Item::Gone { room: room.name.clone() });
+        }
+    }
+
+    pub(super) async fn who(&mut self, name: &str, out: &mut impl Out) -> io::Result<Reply> {
+        let room = match self.room(name) {
+            Ok(room) => room,
+            Err(refusal) => return Ok(Reply::Error(refusal)),
+        };
+        let members = self.hub.rooms.members(&room);
+        list(members.into_iter().map(Item::Member), out).await
+    }
+
+    pub(super) async fn access(&mut self, name: &str, out: &mut impl Out) -> io::Result<Reply> {
+        let room = match self.readable(name) {
+            Ok(room) => room,
+            Err(refusal) => return Ok(Reply::Error(refusal)),
+        };
+        let item = |(client, access)| Item::Access { room: room.name.clone(), client, access };
+        list(room.accesses().into_iter().map(item), out).await
+    }
+}
+
+/// Items, and how many they are.
+async fn list(items: impl Iterator<Item = Item>, out: &mut impl Out) -> io::Result<Reply> {
+    let mut count = 0;
+    for item in items {
+        out.item(item);
+        count += 1;
+        if out.is_full() {
+            out.drain().await?;
+        }
+    }
+    Ok(Reply::Count(count))
+}

@@ -1,0 +1,351 @@
+//! One client: commands in, answers out, one function a command. Knows no bytes and no framing.
+
+mod listing;
+mod reading;
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::committer::{self, Author, Write, no_room, not_joined};
+use crate::hub::Hub;
+use crate::limits::{DENIED_AFTER, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
+use crate::protocol::{Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
+use crate::rooms::{Presence, Room, Rooms, Waker};
+use crate::tokens::{Grant, Role};
+
+/// Where a session's items go: an answer that is being given, or what is told unasked.
+pub trait Out: Send {
+    /// Takes an item.
+    fn item(&mut self, item: Item);
+    /// Takes a message.
+    fn message(&mut self, message: MessageRef<'_>);
+    /// Takes what another session was told of a room after this seq, if that is known and `is_wanted`; returns what it was.
+    fn again(&mut self, room: u64, after: u64, is_wanted: impl FnOnce(&Told) -> bool) -> Option<Told>;
+    /// What is taken from here on …
+    fn begin(&mut self);
+    /// … up to here is messages of this room that follow each other: others may be told them [again](Out::again).
+    fn end(&mut self, room: u64, told: Told);
+    /// Whether enough waits to be written that the session should stop and [`drain`](Out::drain).
+    fn is_full(&self) -> bool;
+    /// Writes what waits.
+    fn drain(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// Messages that a session was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The last one's seq.
+    pub through: u64,
+    /// How many.
+    pub messages: u64,
+    /// When the oldest was taken, on the kept clock.
+    pub oldest_kept_ms: u64,
+}
+
+/// How a command is to be carried out.
+#[derive(Debug)]
+pub enum Action {
+    /// Through the committer; more of these may be under way at once.
+    Write(Write),
+    /// By [`Session::run`], when everything before it is answered.
+    Run(Command),
+    /// Not at all.
+    Refuse(Refusal),
+}
+
+#[derive(Debug)]
+struct Who {
+    client: Arc<str>,
+    grant: Grant,
+    _presence: Presence,
+}
+
+/// Where this connection stands in a room.
+#[derive(Debug, Default)]
+struct Place {
+    /// Everything from the cursor up to here was handed over.
+    handed: u64,
+    /// What the last READ handed over.
+    read: Option<u64>,
+    /// What a FOLLOW has reached.
+    followed: Option<(Arc<Room>, u64)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Session {
+    hub: Arc<Hub>,
+    who: Option<Who>,
+    waker: Arc<Waker>,
+    places: HashMap<u64, Place>,
+    watching: bool,
+    /// Private rooms that a WATCH has told of: they may vanish.
+    shown: BTreeSet<u64>,
+    /// Followed rooms with something to hand over.
+    behind: BTreeSet<u64>,
+    /// Watched rooms with something to tell.
+    changed: BTreeSet<u64>,
+    /// The client's token is no longer good.
+    is_over: bool,
+}
+
+impl Session {
+    /// A session of nobody yet.
+    pub fn new(hub: Arc<Hub>) -> Session {
+        Session {
+            hub,
+            who: None,
+            waker: Arc::default(),
+            places: HashMap::new(),
+            watching: false,
+            shown: BTreeSet::new(),
+            behind: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            is_over: false,
+        }
+    }
+
+    /// Whether HELLO was said.
+    pub fn is_known(&self) -> bool {
+        self.who.is_some()
+    }
+
+    /// What notes that there is something to [`pump`](Session::pump).
+    pub fn waker(&self) -> Arc<Waker> {
+        self.waker.clone()
+    }
+
+    /// How to carry out a command.
+    pub fn action(&mut self, command: Command) -> Action {
+        if let Err(refusal) = command.check_names() {
+            return Action::Refuse(refusal);
+        }
+        if self.who.is_none() {
+            return match command {
+                Command::Hello { .. } | Command::Help { .. } | Command::Ping | Command::Quit => Action::Run(command),
+                _ => Action::Refuse(Refusal::new(ErrorCode::HelloFirst, "say HELLO <client> first")),
+            };
+        }
+        let write = match command {
+            Command::Create { room, topic, private } => Write::Create { room, topic, private },
+            Command::Join { room, from } => Write::Join { room, from },
+            Command::Send { room, id, body } => Write::Send { room, id, body },
+            Command::Nick { nick } => Write::Nick { nick },
+            Command::Ack { room, seq } => {
+                let handed =
+                    || self.hub.rooms.get(&room).and_then(|room| self.places.get(&room.id)).map(|place| place.handed);
+                Write::Ack { seq: seq.or_else(handed).unwrap_or(0), room }
+            }
+            Command::Topic { room, topic } => Write::Topic { room, topic },
+            Command::Invite { room, client } => Write::Invite { room, client },
+            Command::Kick { room, client } => Write::Kick { room, client },
+            Command::Ban { room, client } => Write::Ban { room, client },
+            Command::Unban { room, client } => Write::Unban { room, client },
+            Command::Retain { room, keep } => Write::Retain { room, keep },
+            command => return Action::Run(command),
+        };
+        Action::Write(write)
+    }
+
+    /// Carries out a command that [`action`](Session::action) said to run. Items go to `out`, before the reply.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub async fn run(&mut self, command: Command, out: &mut impl Out) -> io::Result<Reply> {
+        let answered = match command {
+            Command::Hello { version, client, token } => self.hello(version, &client, token).await,
+            Command::Fetch { room, after, max } => return self.fetch(&room, after, max, out).await,
+            Command::Read { room, max } => return self.read(&room, max, out).await,
+            Command::Leave { room } => Ok(self.leave(room).await),
+            Command::Follow { room } => self.follow(&room),
+            Command::Unfollow { room } => self.unfollow(&room),
+            Command::Rooms => return self.rooms(out).await,
+            Command::Watch => Ok(self.watch()),
+            Command::Unwatch => Ok(self.unwatch()),
+            Command::Who { room } => return self.who(&room, out).await,
+            Command::Access { room } => return self.access(&room, out).await,
+            Command::History { room, before, since, max } => {
+                return self.history(&room, before, since, max, out).await;
+            }
+            Command::Seek { room, to } => Ok(self.seek(room, to).await),
+            Command::Stats => Ok(Reply::Stats(self.hub.stats().await)),
+            Command::Help { verb } => help(verb.as_deref(), out),
+            Command::Ping => Ok(Reply::Pong),
+            Command::Quit => Ok(Reply::Bye),
+            // These are writes, and `action` never says to run one.
+            Command::Nick { .. }
+            | Command::Create { .. }
+            | Command::Join { .. }
+            | Command::Send { .. }
+            | Command::Ack { .. }
+            | Command::Topic { .. }
+            | Command::Invite { .. }
+            | Command::Kick { .. }
+            | Command::Ban { .. }
+            | Command::Unban { .. }
+            | Command::Retain { .. } => Ok(committer::ended()),
+        };
+        Ok(answered.unwrap_or_else(Reply::Error))
+    }
+
+    async fn hello(&mut self, version: u16, client: &str, token: Option<String>) -> Result<Reply, Refusal> {
+        let deny_at = Instant::now() + DENIED_AFTER;
+        if version == 0 {
+            return Err(Refusal::new(ErrorCode::BadArgument, format!("versions are 1 to {VERSION}")));
+        }
+        if token.as_ref().is_some_and(|token| token.len() > TOKEN_MAX_BYTES) {
+            return Err(Refusal::new(ErrorCode::BadArgument, format!("a token has at most {TOKEN_MAX_BYTES} bytes")));
+        }
+        if let Some(who) = &self.who
+            && *who.client != *client
+        {
+            return Err(Refusal::new(ErrorCode::Denied, "this connection is another client's; open one of your own"));
+        }
+        let client: Arc<str> = client.into();
+        self.hub.tokens.refresh();
+        let Some(grant) = self.hub.tokens.admit(&client, token.as_deref()) else {
+            sleep_until(deny_at).await;
+            return Err(Refusal::new(ErrorCode::Denied, "no such client, or another token"));
+        };
+        if self.who.is_none() {
+            let presence = self.hub.rooms.connect(client.clone(), &self.waker);
+            self.who = Some(Who { client: client.clone(), grant: grant.clone(), _presence: presence });
+            self.recheck(); // What changed before it could be told of it.
+        }
+        Ok(Reply::Welcome(Welcome {
+            version: version.min(VERSION),
+            server: concat!("dantok/", env!("CARGO_PKG_VERSION")).to_owned(),
+            client,
+            max_body: self.hub.limits.body_max_bytes as u64,
+            max_pipelined: PIPELINE_MAX_REQUESTS as u64,
+            max_joined: self.hub.limits.joined_rooms_max as u64,
+            retention_secs: self.hub.retention.as_secs(),
+            admin: grant.role == Role::Admin,
+        }))
+    }
+
+    /// Who it is, once HELLO was said.
+    pub fn author(&self) -> Option<Author> {
+        self.who.as_ref().map(|who| Author { client: who.client.clone(), admin: who.grant.role == Role::Admin })
+    }
+
+    fn is_admin(&self) -> bool {
+        self.who.as_ref().is_some_and(|who| who.grant.role == Role::Admin)
+    }
+
+    fn known(&self) -> Result<&Arc<str>, Refusal> {
+        let who = self.who.as_ref().ok_or_else(|| Refusal::new(ErrorCode::HelloFirst, "say HELLO <client> first"))?;
+        Ok(&who.client)
+    }
+
+    fn sees(&self, room: &Room) -> bool {
+        self.is_admin() || self.known().is_ok_and(|client| room.is_seen_by(client))
+    }
+
+    /// A room that the client sees.
+    fn room(&self, name: &str) -> Result<Arc<Room>, Refusal> {
+        self.hub.rooms.get(name).filter(|room| self.sees(room)).ok_or_else(|| no_room(name))
+    }
+
+    /// A room that the client is a member of, and its cursor.
+    fn member(&self, name: &str) -> Result<(Arc<Room>, u64), Refusal> {
+        let room = self.room(name)?;
+        let cursor = room.cursor(self.known()?).ok_or_else(|| not_joined(name))?;
+        Ok((room, cursor))
+    }
+
+    async fn write(&self, write: Write) -> Reply {
+        // Nobody but a known client has writes.
+        let Some(author) = self.author() else { return committer::ended() };
+        let answered = self.hub.committer.submit(author, vec![write]).await;
+        answered.await.ok().and_then(|mut replies| replies.pop()).unwrap_or_else(committer::ended)
+    }
+
+    async fn leave(&mut self, name: String) -> Reply {
+        let room = self.hub.rooms.get(&name);
+        let reply = self.write(Write::Leave { room: name }).await;
+        if let (Reply::Done, Some(room)) = (&reply, room) {
+            self.forget(&room);
+        }
+        reply
+    }
+
+    fn forget(&mut self, room: &Room) {
+        room.unfollow(&self.waker);
+        self.places.remove(&room.id);
+        self.behind.remove(&room.id);
+    }
+
+    /// Whether [`pump`](Session::pump) has something to do.
+    pub fn has_news(&mut self) -> bool {
+        let changed = self.waker.take();
+        self.behind.extend(changed.followed);
+        if changed.recheck {
+            self.recheck();
+        }
+        if self.watching {
+            self.changed.extend(changed.watched);
+        }
+        !self.behind.is_empty() || !self.changed.is_empty() || self.is_over
+    }
+
+    fn recheck(&mut self) {
+        self.is_over |= self.who.as_ref().is_some_and(|who| !self.hub.tokens.hold(&who.grant));
+    }
+
+    /// Why the connection has to end, if it has to.
+    pub fn over(&self) -> Option<Refusal> {
+        self.is_over.then(|| Refusal::new(ErrorCode::Denied, "this token has ended, or was revoked"))
+    }
+
+    /// Hands over what followed rooms and the watched list have for this client, until it is all or `out` is full.
+    pub async fn pump(&mut self, out: &mut impl Out) {
+        while !out.is_full() {
+            let Some(id) = self.changed.pop_first() else { break };
+            if let Some(room) = self.hub.rooms.by_id(id) {
+                self.pump_list(&room, out).await;
+            }
+        }
+        // A page of each room in turn, so that a long backlog does not hold up the others.
+        let mut next = 0;
+        while !out.is_full() {
+            let Some(id) = self.behind.range(next..).next().copied() else {
+                if self.behind.is_empty() {
+                    return;
+                }
+                next = 0;
+                continue;
+            };
+            next = id + 1;
+            if !self.pump_room(id, out).await {
+                self.behind.remove(&id);
+            }
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for (room, _) in self.places.values().filter_map(|place| place.followed.as_ref()) {
+            room.unfollow(&self.waker);
+        }
+        if self.watching {
+            let rooms: &Rooms = &self.hub.rooms;
+            rooms.unwatch(&self.waker);
+        }
+    }
+}
+
+fn help(verb: Option<&str>, out: &mut impl Out) -> Result<Reply, Refusal> {
+    let lines =
+        line::help(verb).ok_or_else(|| Refusal::new(ErrorCode::BadArgument, "no such verb; HELP lists them"))?;
+    let count = lines.len() as u64;
+    for line in lines {
+        out.item(Item::Help(line));
+    }
+    Ok(Reply::Count(count))
+}

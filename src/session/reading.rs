@@ -1,0 +1,256 @@
+//! Reading: what a room hands to its members, asked for and live.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Out, Session, Told};
+use crate::clock::wall_ms;
+use crate::committer::Write;
+use crate::error::Error;
+use crate::protocol::name::person;
+use crate::protocol::{ErrorCode, GapReason, Item, MessageRef, Refusal, Reply, Seek, Since};
+use crate::rooms::Room;
+use crate::store::messages::Messages;
+
+impl Session {
+    pub(super) async fn fetch(
+        &mut self,
+        name: &str,
+        after: Option<u64>,
+        max: Option<u64>,
+        out: &mut impl Out,
+    ) -> io::Result<Reply> {
+        let (room, cursor) = match self.member(name) {
+            Ok(member) => member,
+            Err(refusal) => return Ok(Reply::Error(refusal)),
+        };
+        let after = after.unwrap_or(cursor);
+        if after > room.last_seq() {
+            let text = format!("{after} is past the room's last seq, {}", room.last_seq());
+            return Ok(Reply::Error(Refusal::new(ErrorCode::BadArgument, text)));
+        }
+        self.hand_over(&room, after, room.last_seq(), max.unwrap_or(u64::MAX), true, out).await
+    }
+
+    pub(super) async fn read(&mut self, name: &str, max: Option<u64>, out: &mut impl Out) -> io::Result<Reply> {
+        let room = match self.member(name) {
+            Ok((room, _)) => room,
+            Err(refusal) => return Ok(Reply::Error(refusal)),
+        };
+        if let Some(seq) = self.places.entry(room.id).or_default().read.take()
+            && let Reply::Error(refusal) = self.write(Write::Ack { room: name.to_owned(), seq }).await
+        {
+            return Ok(Reply::Error(refusal));
+        }
+        let cursor = match self.member(name) {
+            Ok((_, cursor)) => cursor,
+            Err(refusal) => return Ok(Reply::Error(refusal)),
+        };
+        let reply = self.hand_over(&room, cursor, room.last_seq(), max.unwrap_or(u64::MAX), true, out).await?;
+        if let Reply::End { handed, .. } = &reply {
+            self.places.entry(room.id).or_default().read = Some(*handed);
+        }
+        Ok(reply)
+    }
+
+    /// Hands over what comes after `after` and up to `through`, page by page. What `counts` may be acknowledged without its seq.
+    async fn hand_over(
+        &mut self,
+        room: &Arc<Room>,
+        after: u64,
+        through: u64,
+        max: u64,
+        counts: bool,
+        out: &mut impl Out,
+    ) -> io::Result<Reply> {
+        let last = room.last_seq().max(through);
+        let (mut reached, mut left) = (after, max);
+        let mut reading = (reached < through && left > 0).then(|| self.hub.begin_read(room, reached, through, left));
+        while let Some(page) = reading.take() {
+            let messages = match page.read().await {
+                Ok(messages) => messages,
+                Err(error) => return Ok(Reply::Error(unreadable(&room.name, &error))),
+            };
+            let before = reached;
+            reached = messages.last().map_or(through, |newest| newest.seq);
+            left = left.saturating_sub(messages.len() as u64);
+            // While this page is encoded and written, the next is read.
+            reading = (reached < through && left > 0).then(|| self.hub.begin_read(room, reached, through, left));
+            tell(room, before, through, &messages, out);
+            if counts {
+                self.note_handed(room, before, reached);
+            }
+            if out.is_full() {
+                out.drain().await?;
+            }
+        }
+        Ok(Reply::End { room: room.name.clone(), handed: reached, oldest: self.hub.store.floor(room.id) + 1, last })
+    }
+
+    /// Notes that everything after `from` and up to `to` was handed over. What jumped ahead does not count: an ACK without
+    /// a seq must not acknowledge what was skipped.
+    fn note_handed(&mut self, room: &Room, from: u64, to: u64) {
+        let cursor = self.known().ok().and_then(|client| room.cursor(client)).unwrap_or(0);
+        let place = self.places.entry(room.id).or_default();
+        if from <= place.handed.max(cursor) {
+            place.handed = place.handed.max(to);
+        }
+    }
+
+    pub(super) fn follow(&mut self, name: &str) -> Result<Reply, Refusal> {
+        let (room, cursor) = self.member(name)?;
+        let place = self.places.entry(room.id).or_default();
+        if let Some((_, reached)) = &place.followed {
+            return Ok(Reply::Following { after: *reached });
+        }
+        place.followed = Some((room.clone(), cursor));
+        room.follow(&self.waker);
+        self.behind.insert(room.id);
+        Ok(Reply::Following { after: cursor })
+    }
+
+    pub(super) fn unfollow(&mut self, name: &str) -> Result<Reply, Refusal> {
+        let room = self.room(name)?;
+        room.unfollow(&self.waker);
+        if let Some(place) = self.places.get_mut(&room.id) {
+            place.followed = None;
+        }
+        self.behind.remove(&room.id);
+        Ok(Reply::Done)
+    }
+
+    /// Pushes a page of a room; returns how far it goes. Those who follow a room are told the same, mostly: what one was told, others
+    /// are told again.
+    async fn push(&self, room: &Room, after: u64, through: u64, out: &mut impl Out) -> Result<u64, Error> {
+        let is_wanted = |told: &Told| told.through <= through && told.oldest_kept_ms >= self.hub.cutoff_ms(room);
+        if let Some(told) = out.again(room.id, after, is_wanted) {
+            self.hub.figures.handed.fetch_add(told.messages, Ordering::Relaxed);
+            return Ok(told.through);
+        }
+        let messages = self.hub.begin_read(room, after, through, u64::MAX).read().await?;
+        let (Some(oldest), Some(newest)) = (messages.first(), messages.last()) else {
+            tell(room, after, through, &messages, out);
+            return Ok(through);
+        };
+        let is_shared = oldest.seq == after + 1 && room.has_followers();
+        if is_shared {
+            out.begin();
+        }
+        tell(room, after, through, &messages, out);
+        if is_shared {
+            let (through, oldest_kept_ms) = (newest.seq, oldest.kept_ms);
+            out.end(room.id, Told { through, messages: messages.len() as u64, oldest_kept_ms });
+        }
+        Ok(newest.seq)
+    }
+
+    /// Hands over a page of a followed room; false when there is no more.
+    pub(super) async fn pump_room(&mut self, id: u64, out: &mut impl Out) -> bool {
+        let Some((room, from)) = self.places.get(&id).and_then(|place| place.followed.clone()) else { return false };
+        if self.known().ok().is_none_or(|client| room.cursor(client).is_none()) {
+            // LEAVE, on another connection; or KICK.
+            self.forget(&room);
+            out.item(Item::Gone { room: room.name.clone() });
+            return false;
+        }
+        let through = room.last_seq();
+        let mut reached = from;
+        if reached < through {
+            match self.push(&room, from, through, out).await {
+                Ok(seq) => reached = seq,
+                Err(error) => {
+                    // Not told to the client: the FETCH that it will try says it. Following ends here.
+                    let _ = unreadable(&room.name, &error);
+                    self.forget(&room);
+                    return false;
+                }
+            }
+        }
+        self.note_handed(&room, from, reached);
+        if let Some(place) = self.places.get_mut(&id) {
+            place.followed = Some((room, reached));
+        }
+        reached < through
+    }
+
+    /// A part of the room, beside what was handed over and what is acknowledged.
+    pub(super) async fn history(
+        &mut self,
+        name: &str,
+        before: Option<u64>,
+        since: Option<Since>,
+        max: Option<u64>,
+        out: &mut impl Out,
+    ) -> io::Result<Reply> {
+        let room = match self.readable(name) {
+            Ok(room) => room,
+            Err(refusal) => return Ok(Reply::Error(refusal)),
+        };
+        let through = room.last_seq().min(before.map_or(u64::MAX, |before| before.saturating_sub(1)));
+        let max = max.unwrap_or(u64::MAX);
+        let after = match (self.hub.floor(&room).await, since) {
+            (Ok(floor), None) => Ok(floor.max(through.saturating_sub(max))),
+            (Ok(floor), Some(since)) => {
+                let since_ms = match since {
+                    Since::At(ms) => ms,
+                    Since::Ago(ms) => wall_ms().saturating_sub(ms),
+                };
+                self.hub.last_before(&room, floor, through, since_ms).await
+            }
+            (Err(error), _) => Err(error),
+        };
+        match after {
+            Ok(after) => self.hand_over(&room, after.min(through), through, max, false, out).await,
+            Err(error) => Ok(Reply::Error(unreadable(&room.name, &error))),
+        }
+    }
+
+    /// A room that the client may read.
+    pub(super) fn readable(&self, name: &str) -> Result<Arc<Room>, Refusal> {
+        match self.member(name) {
+            Err(refusal) if self.is_admin() && refusal.code == ErrorCode::NotJoined => self.room(name),
+            member => member.map(|(room, _)| room),
+        }
+    }
+
+    pub(super) async fn seek(&mut self, name: String, to: Seek) -> Reply {
+        let room = self.hub.rooms.get(&name);
+        let reply = self.write(Write::Seek { room: name, to }).await;
+        if let (Reply::Acked { cursor }, Some(room)) = (&reply, room)
+            && let Some(place) = self.places.get_mut(&room.id)
+        {
+            // What was handed over before it counts for nothing any more, and a FOLLOW goes on from here.
+            place.handed = *cursor;
+            place.read = None;
+            if let Some((_, reached)) = &mut place.followed {
+                *reached = *cursor;
+                self.behind.insert(room.id);
+            }
+        }
+        reply
+    }
+}
+
+/// Puts a page: the gap before it, if there is one, and its messages. Where there are none, all up to `through` have expired.
+fn tell(room: &Room, after: u64, through: u64, messages: &Messages, out: &mut impl Out) {
+    let first = messages.first().map_or(through + 1, |message| message.seq);
+    if first > after + 1 {
+        let reason = GapReason::Expired;
+        out.item(Item::Gap { room: room.name.clone(), from: after + 1, to: first - 1, reason });
+    }
+    messages.each(|message| {
+        out.message(MessageRef {
+            room: &room.name,
+            seq: message.seq,
+            time_ms: message.time_ms,
+            client: person(message.client),
+            body: message.body,
+        });
+    });
+}
+
+pub(super) fn unreadable(room: &str, error: &Error) -> Refusal {
+    tracing::error!(room, %error, "can't read messages");
+    Refusal::new(ErrorCode::Storage, "the daemon can't read this room from its disk; its operator's log says why")
+}
