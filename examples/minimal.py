@@ -100,7 +100,7 @@ class Client:
     def send(self, room, body, message_id=None):
         """Returns the seq. To repeat it safely, give the same id again."""
         message_id = message_id or secrets.token_hex(8)
-        _, end = self.ask(SEND, text(room) + option(message_id, text) + text(body))
+        _, end = self.ask(SEND, text(room) + option(message_id, text) + text(body) + option(None, u64))
         return end.take("Q")
 
     def fetch(self, room):

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     fn told(through: u64, messages: u64) -> Told {
-        Told { through, messages, oldest_kept_ms: 0 }
+        Told { through, messages, oldest_kept_ms: 0, redactions: 0 }
     }
 
     fn found(pushed: &Pushed, room: u64, is_framed: bool, after: u64) -> Option<Bytes> {

@@ -25,6 +25,7 @@ pub struct Room {
     record: RwLock<Arc<RoomRecord>>,
     last_seq: AtomicU64,
     active_ms: AtomicU64,
+    redactions: AtomicU64,
     members: RwLock<HashMap<Arc<str>, u64>>,
     access: RwLock<HashMap<Arc<str>, Access>>,
     followers: Mutex<Vec<Weak<Waker>>>,
@@ -86,6 +87,7 @@ impl Room {
             last_seq: AtomicU64::new(state.last.seq),
             active_ms: AtomicU64::new(state.last.time_ms.max(state.record.time_ms)),
             record: RwLock::new(Arc::new(state.record)),
+            redactions: AtomicU64::new(0),
             members: RwLock::new(state.members),
             access: RwLock::new(state.access),
             followers: Mutex::default(),
@@ -100,6 +102,11 @@ impl Room {
     /// The time of the last message, or of the room's making; milliseconds since 1970 UTC.
     pub fn active_ms(&self) -> u64 {
         self.active_ms.load(Ordering::Acquire)
+    }
+
+    /// How many messages were redacted since the start: what was read before this changed may show one.
+    pub fn redactions(&self) -> u64 {
+        self.redactions.load(Ordering::Acquire)
     }
 
     /// What it is.
@@ -325,7 +332,8 @@ impl Rooms {
                 | Op::Cursor { room, .. }
                 | Op::Message { room, .. }
                 | Op::Change { room, .. }
-                | Op::Access { room, .. } => *room,
+                | Op::Access { room, .. }
+                | Op::Redact { room, .. } => *room,
             };
             // Many in a row are of one room.
             if at.as_ref().is_none_or(|room| room.id != id) {
@@ -342,6 +350,10 @@ impl Rooms {
                     }
                     noted = Some(id);
                     to_wake.insert(id);
+                }
+                Op::Redact { .. } => {
+                    room.redactions.fetch_add(1, Ordering::Release);
+                    continue;
                 }
                 Op::Change { record, .. } => *write(&room.record) = Arc::new(record.clone()),
                 Op::Access { client, access, .. } => {

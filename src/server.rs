@@ -25,6 +25,9 @@ use crate::tokens::Tokens;
 /// Connections over the limit that are told so at once; further ones are just closed.
 const REFUSED_AT_ONCE: usize = 64;
 
+/// How often the store is asked whether it wants something done.
+const TEND_EVERY: Duration = Duration::from_secs(1);
+
 /// How the daemon runs.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -66,6 +69,7 @@ pub async fn run(
         pushed: Default::default(),
     });
     let expiring = tokio::spawn(retention::run(store.clone(), hub.rooms.clone(), retention));
+    let tending = tokio::spawn(tend(hub.clone()));
     let rechecking = tokio::spawn(recheck(hub.tokens.clone(), hub.rooms.clone()));
     tracing::info!("ready");
 
@@ -74,6 +78,8 @@ pub async fn run(
     expiring.abort();
     let _ = expiring.await;
     rechecking.abort();
+    tending.abort();
+    let _ = tending.await;
     drop(hub);
     // The committer ends when the last connection has dropped its way to it; the mover when the store is dropped.
     let closing = tokio::task::spawn_blocking(move || {
@@ -87,6 +93,17 @@ pub async fn run(
     match closing.await.ok().flatten().or(failed) {
         Some(why) => Err(Error::Failed(why.to_string())),
         None => Ok(()),
+    }
+}
+
+/// Does what the store wants done between commits, also where none comes.
+async fn tend(hub: Arc<Hub>) {
+    loop {
+        tokio::time::sleep(TEND_EVERY).await;
+        if hub.store.wants_tending() {
+            let hub = hub.clone();
+            let _ = tokio::task::spawn_blocking(move || hub.committer.tend()).await;
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use dantok::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
 use dantok::protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame, ServerFrame};
 use dantok::protocol::line::{self, LineDecoder};
 use dantok::protocol::{
-    Access, Begin, Command, ErrorCode, GapReason, Incoming, Item, Keep, MemberInfo, Message, Refusal, Reply, RoomInfo,
-    Seek, Since, Tag, Welcome,
+    Access, Begin, Command, ErrorCode, GapReason, Incoming, Item, Keep, Kind, MemberInfo, Message, Refusal, Reply,
+    RoomInfo, Seek, Since, Tag, Welcome,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -91,7 +91,13 @@ fn command() -> impl Strategy<Value = Command> {
         (name(), prop_oneof![Just(Seek::Start), Just(Seek::Now), any::<u64>().prop_map(Seek::To)])
             .prop_map(|(room, to)| Command::Seek { room, to }),
         name().prop_map(|room| Command::Leave { room }),
-        (name(), proptest::option::of(name()), body()).prop_map(|(room, id, body)| Command::Send { room, id, body }),
+        (name(), proptest::option::of(name()), body(), number()).prop_map(|(room, id, body, reply)| Command::Send {
+            room,
+            id,
+            body,
+            reply
+        }),
+        (name(), any::<u64>()).prop_map(|(room, seq)| Command::Redact { room, seq }),
         (name(), number(), number()).prop_map(|(room, after, max)| Command::Fetch { room, after, max }),
         (name(), number()).prop_map(|(room, max)| Command::Read { room, max }),
         (name(), number()).prop_map(|(room, seq)| Command::Ack { room, seq }),
@@ -114,6 +120,15 @@ fn select<T: Clone + std::fmt::Debug + 'static, const N: usize>(from: [T; N]) ->
     prop::sample::select(from.to_vec())
 }
 
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        Just(Kind::Plain),
+        any::<u64>().prop_map(Kind::Reply),
+        any::<u64>().prop_map(Kind::Redaction),
+        any::<u64>().prop_map(Kind::Redacted)
+    ]
+}
+
 fn keep() -> impl Strategy<Value = Keep> {
     (0..1u64 << 30, 0..1u64 << 40).prop_map(|(secs, cap_bytes)| Keep { secs, cap_bytes })
 }
@@ -128,10 +143,11 @@ fn text_tag() -> impl Strategy<Value = Tag> {
 }
 
 fn item() -> impl Strategy<Value = Item> {
-    let message =
-        (name(), any::<u64>(), any::<u64>(), name(), body()).prop_map(|(room, seq, time_ms, client, body)| {
-            Item::Message(Message { room: room.into(), seq, time_ms, client: client.into(), body })
-        });
+    let message = (name(), any::<u64>(), any::<u64>(), name(), body(), kind()).prop_map(
+        |(room, seq, time_ms, client, body, kind)| {
+            Item::Message(Message { room: room.into(), seq, time_ms, client: client.into(), body, kind })
+        },
+    );
     let room = (name(), any::<[u64; 3]>(), proptest::option::of(any::<u64>()), sentence()).prop_map(
         |(room, [members, last, active_ms], unread, topic)| {
             Item::Room(RoomInfo {
@@ -235,7 +251,7 @@ fn frame_piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         6 => (any::<u64>(), command()).prop_map(|(id, command)| encoded(&RequestFrame { id, command })),
         1 => vec(any::<u8>(), BODY_MAX + 1..BODY_MAX + ENVELOPE_BYTES + 9).prop_map(|body| {
-            encoded(&RequestFrame { id: 9, command: Command::Send { room: "r".to_owned(), id: None, body: body.into() } })
+            encoded(&RequestFrame { id: 9, command: Command::Send { room: "r".to_owned(), id: None, body: body.into(), reply: None } })
         }),
         1 => vec(any::<u8>(), 0..30),
         1 => vec(any::<u8>(), 0..30).prop_map(|payload| [&u32::try_from(payload.len()).unwrap().to_be_bytes(), &payload[..]].concat()),
@@ -363,7 +379,7 @@ fn hello() -> Found {
 }
 
 fn send(body: &'static [u8]) -> Command {
-    Command::Send { room: "r".to_owned(), id: None, body: Bytes::from_static(body) }
+    Command::Send { room: "r".to_owned(), id: None, body: Bytes::from_static(body), reply: None }
 }
 
 #[test]
@@ -400,6 +416,7 @@ fn literal_lines() {
                 room: "r".to_owned(),
                 id: Some("m1".to_owned()),
                 body: Bytes::from_static(b"x"),
+                reply: None,
             })],
         ),
         (
@@ -423,7 +440,10 @@ fn literal_lines() {
         (
             "a SENDB at the limit",
             [b"SENDB r 100\n", &body[..], b"\nPING\n"].concat(),
-            vec![ask(Command::Send { room: "r".to_owned(), id: None, body: body.clone().into() }), ask(Command::Ping)],
+            vec![
+                ask(Command::Send { room: "r".to_owned(), id: None, body: body.clone().into(), reply: None }),
+                ask(Command::Ping),
+            ],
         ),
         (
             "a SENDB over it",
@@ -501,8 +521,10 @@ fn literal_frames() {
     let ping = [&[0, 0, 0, 12][..], &[7, 0, 0, 0, 0, 0, 0, 0], &[16, 0, 0, 0]].concat();
     let ping_found = || Found::Request(Tag::Id(7), Command::Ping);
     let over = vec![b'z'; BODY_MAX + 1];
-    let over =
-        encoded(&RequestFrame { id: 8, command: Command::Send { room: "r".to_owned(), id: None, body: over.into() } });
+    let over = encoded(&RequestFrame {
+        id: 8,
+        command: Command::Send { room: "r".to_owned(), id: None, body: over.into(), reply: None },
+    });
     let at_limit = u32::try_from(BODY_MAX + ENVELOPE_BYTES).unwrap();
     let mut left_over = [&ping[..], &[0]].concat();
     left_over[3] += 1;
@@ -526,7 +548,7 @@ fn literal_frames() {
     }
     let body = Bytes::from(vec![0; FRAME_CEILING_BYTES]);
     let mut bytes = b"before".to_vec();
-    let frame = RequestFrame { id: 1, command: Command::Send { room: "r".to_owned(), id: None, body } };
+    let frame = RequestFrame { id: 1, command: Command::Send { room: "r".to_owned(), id: None, body, reply: None } };
     assert_eq!(frame::encode_request(&frame, &mut bytes).unwrap_err().code, ErrorCode::TooLong);
     assert_eq!(bytes, b"before");
 }

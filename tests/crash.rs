@@ -55,7 +55,8 @@ fn send(
             let mut ids = Vec::new();
             for n in &batch {
                 let body = Bytes::from(format!("{client} {n}"));
-                let Some(id) = frames.try_send(Command::Send { room: room.clone(), id: Some(n.to_string()), body })
+                let Some(id) =
+                    frames.try_send(Command::Send { room: room.clone(), id: Some(n.to_string()), body, reply: None })
                 else {
                     continue 'connected;
                 };

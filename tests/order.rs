@@ -46,7 +46,7 @@ fn send_frames(mut frames: Frames, sender: usize, start: &Barrier) -> Vec<(u64, 
         let ids: Vec<(u64, String)> = (n..n + PIPELINED)
             .map(|n| {
                 let body = text(sender, n).into();
-                (frames.send(Command::Send { room: "r".to_owned(), id: None, body }), text(sender, n))
+                (frames.send(Command::Send { room: "r".to_owned(), id: None, body, reply: None }), text(sender, n))
             })
             .collect();
         for (id, text) in ids {

@@ -118,8 +118,9 @@ fn the_disk_levels_off() {
             // Bytes that no compression of a file system makes less of.
             let body =
                 |n: u64| (0..BODY as u64).map(|at| ((at * at + n * 31 + window) >> 3) as u8).collect::<Vec<_>>().into();
-            let sent: Vec<u64> =
-                (0..20).map(|n| alice.send(Command::Send { room: room(), id: None, body: body(n) })).collect();
+            let sent: Vec<u64> = (0..20)
+                .map(|n| alice.send(Command::Send { room: room(), id: None, body: body(n), reply: None }))
+                .collect();
             for id in sent {
                 seq += 1;
                 assert_eq!(alice.try_answer(id).unwrap().1, Reply::Sent { seq, dup: false });

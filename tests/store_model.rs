@@ -15,7 +15,7 @@ use dantok::protocol::{Begin, ErrorCode, Reply};
 use dantok::retention;
 use dantok::rooms::Rooms;
 use dantok::store::journal::{Journal, Recovered};
-use dantok::store::record::{Commit, Op, RoomRecord, Stored};
+use dantok::store::record::{Commit, Kind, Op, RoomRecord, Stored};
 use dantok::store::segments::Segments;
 use dantok::store::tables::{Journaled, Tables};
 use dantok::store::{Options, Page, Store};
@@ -185,7 +185,7 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                     let body: Bytes =
                         serial.to_le_bytes().iter().copied().cycle().take(size).collect::<Vec<u8>>().into();
                     let id = id.map(|id| format!("{id}-{serial}"));
-                    writes.push(Write::Send { room: room.to_owned(), id: id.clone(), body: body.clone() });
+                    writes.push(Write::Send { room: room.to_owned(), id: id.clone(), body: body.clone(), reply: None });
                     sent.push(Sent { client, id, body, kept_before_ms: 0 });
                 }
                 let replies = daemon.write(client, writes);
@@ -215,8 +215,14 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                 if sent.id.is_none() || !member || expired {
                     continue;
                 }
-                let retry = Write::Send { room: room.to_owned(), id: sent.id.clone(), body: sent.body.clone() };
-                let other = Write::Send { room: room.to_owned(), id: sent.id, body: Bytes::from_static(b"another") };
+                let retry =
+                    Write::Send { room: room.to_owned(), id: sent.id.clone(), body: sent.body.clone(), reply: None };
+                let other = Write::Send {
+                    room: room.to_owned(),
+                    id: sent.id,
+                    body: Bytes::from_static(b"another"),
+                    reply: None,
+                };
                 let replies = daemon.write(sent.client, vec![retry.clone(), other, retry]);
                 assert_eq!(replies[0], Reply::Sent { seq, dup: true });
                 assert!(matches!(&replies[1], Reply::Error(refusal) if refusal.code == ErrorCode::IdReused));
@@ -329,7 +335,7 @@ proptest! {
                         let seq = lasts[place];
                         let id = Some(Arc::from(format!("{seq}")));
                         let body = vec![seq as u8; size].into();
-                        Op::Message { room, message: Stored { seq, time_ms: kept_ms, kept_ms, client, id, body } }
+                        Op::Message { room, message: Stored { seq, time_ms: kept_ms, kept_ms, client, id, body, kind: Kind::Plain } }
                     }
                 }
             });
@@ -383,7 +389,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_segment_that_a_start_began_stays_while_it_is_written_to() {
-    let send = |body: &'static str| Write::Send { room: "lobby".to_owned(), id: None, body: body.into() };
+    let send = |body: &'static str| Write::Send { room: "lobby".to_owned(), id: None, body: body.into(), reply: None };
     let dir = tempfile::tempdir().unwrap();
     let (before, killed) = (dir.path().join("before"), dir.path().join("killed"));
     let daemon = Daemon::open(&before);

@@ -77,7 +77,7 @@ impl Wire {
     pub fn join(self, room: &str, out: &mut Vec<u8>) -> u64 {
         match self {
             Wire::Lines => out.extend_from_slice(format!("JOIN {room}\n").as_bytes()),
-            Wire::Frames => frame(out, 3, &[&text(room)]),
+            Wire::Frames => frame(out, 3, &[&text(room), &0u32.to_le_bytes()]),
             // A stream is there when something is in it.
             Wire::Redis | Wire::JetStream | Wire::NatsCore => return 0,
         }
@@ -94,7 +94,7 @@ impl Wire {
             }
             Wire::Frames => {
                 let length = (body.len() as u64).to_le_bytes();
-                frame(out, 5, &[&(room.len() as u64).to_le_bytes(), room.as_bytes(), &[0], &length, body]);
+                frame(out, 5, &[&(room.len() as u64).to_le_bytes(), room.as_bytes(), &[0], &length, body, &[0]]);
             }
             Wire::Redis => resp(out, &[b"XADD", room.as_bytes(), b"*", b"m", body]),
             Wire::JetStream => {

@@ -284,7 +284,7 @@ impl Client {
             let text = format!("a body of {} bytes; at most {} are taken", body.len(), self.welcome.max_body);
             return Err(Error::Refused(Refusal::new(ErrorCode::TooLong, text)));
         }
-        Ok(Receipt(self.begin(Command::Send { room: room.to_owned(), id: Some(id), body }).await?))
+        Ok(Receipt(self.begin(Command::Send { room: room.to_owned(), id: Some(id), body, reply: None }).await?))
     }
 
     /// What came after the cursor, or after a seq; at most `max` messages. Moves nothing. The answer is held in memory:

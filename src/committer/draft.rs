@@ -15,7 +15,7 @@ use crate::limits::Limits;
 use crate::protocol::name::person;
 use crate::protocol::{Begin, ErrorCode, Refusal, Reply, Seek};
 use crate::rooms::Rooms;
-use crate::store::record::{Access, Op, RoomRecord, Stored};
+use crate::store::record::{Access, Kind, Op, RoomRecord, Stored};
 use crate::store::{Store, chunk, key};
 
 /// What one commit will change, on top of what is published.
@@ -33,6 +33,8 @@ pub(super) struct Draft<'a> {
     records: HashMap<u64, RoomRecord>,
     /// What changes of what persons may.
     accesses: HashMap<(u64, Arc<str>), Option<Access>>,
+    /// What was redacted, and by which message.
+    redacted: HashMap<(u64, u64), u64>,
     /// What messages add to the rooms that have a cap.
     added_bytes: HashMap<u64, u64>,
     /// Last seq and time of the rooms that get messages.
@@ -71,6 +73,7 @@ impl<'a> Draft<'a> {
             made: HashMap::new(),
             records: HashMap::new(),
             accesses: HashMap::new(),
+            redacted: HashMap::new(),
             added_bytes: HashMap::new(),
             lasts: HashMap::new(),
             cursors: HashMap::new(),
@@ -99,7 +102,8 @@ impl<'a> Draft<'a> {
             Write::Ban { room, client } => self.ban(author, &room, &client),
             Write::Unban { room, client } => self.unban(author, &room, &client),
             Write::Retain { room, keep } => self.retain(author, &room, keep),
-            Write::Send { room, id, body } => self.send(client, &room, id, body),
+            Write::Send { room, id, body, reply } => self.send(client, &room, id, body, reply),
+            Write::Redact { room, seq } => self.redact(author, &room, seq),
             Write::Ack { room, seq } => self.ack(client, &room, seq),
             Write::Nick { nick } => {
                 self.ops.push(Op::Nick { client: person(client).into(), nick: nick.into() });
@@ -335,32 +339,116 @@ impl<'a> Draft<'a> {
         Ok(Reply::Acked { cursor: cursor.max(seq) })
     }
 
-    fn send(&mut self, client: &Arc<str>, name: &str, id: Option<String>, body: Bytes) -> Result<Reply, Refusal> {
+    fn send(
+        &mut self,
+        client: &Arc<str>,
+        name: &str,
+        id: Option<String>,
+        body: Bytes,
+        reply: Option<u64>,
+    ) -> Result<Reply, Refusal> {
+        let kind = reply.map_or(Kind::Plain, Kind::Reply);
         let Sender { room, cap_bytes, .. } = *self.sends_to(client, name)?;
         let id_key = id.as_deref().map(|id| key::message_id(room, client, id));
         if let (Some(key), Some(id)) = (&id_key, &id)
             && let Some(first) = self.find(room, client, id, key)?
         {
-            if first.body != body {
+            // What was redacted can't be compared any more.
+            let is_redacted = matches!(first.kind, Kind::Redacted(_));
+            if !is_redacted && (first.body != body || first.kind != kind) {
                 let text = format!("this id was used for another message, {}; a new message wants a new id", first.seq);
                 return Err(Refusal::new(ErrorCode::IdReused, text));
             }
             return Ok(Reply::Sent { seq: first.seq, dup: true });
         }
-        let (last_seq, last_ms) = self.last(room);
-        let seq = last_seq + 1;
-        let time_ms = self.now_ms.max(last_ms);
-        let message =
-            Stored { seq, time_ms, kept_ms: self.kept_ms, client: client.clone(), id: id.map(Arc::from), body };
+        let (last, _) = self.last(room);
+        if let Some(answered) = reply.filter(|answered| *answered == 0 || *answered > last) {
+            return Err(Refusal::new(ErrorCode::BadArgument, format!("there is no message {answered} to reply to")));
+        }
+        let message = self.message(client, room, id, body, kind);
         if cap_bytes > 0 {
             self.take_place(name, room, cap_bytes, &message)?;
         }
-        self.lasts.insert(room, (seq, time_ms));
         if let Some(key) = id_key {
             self.ids.insert(key, self.ops.len());
         }
+        Ok(Reply::Sent { seq: self.append(room, message), dup: false })
+    }
+
+    /// A room's next message.
+    fn message(&self, client: &Arc<str>, room: u64, id: Option<String>, body: Bytes, kind: Kind) -> Stored {
+        let (last_seq, last_ms) = self.last(room);
+        let (seq, time_ms) = (last_seq + 1, self.now_ms.max(last_ms));
+        Stored { seq, time_ms, kept_ms: self.kept_ms, client: client.clone(), id: id.map(Arc::from), body, kind }
+    }
+
+    fn append(&mut self, room: u64, message: Stored) -> u64 {
+        let seq = message.seq;
+        self.lasts.insert(room, (seq, message.time_ms));
         self.ops.push(Op::Message { room, message });
-        Ok(Reply::Sent { seq, dup: false })
+        seq
+    }
+
+    fn redact(&mut self, author: &Author, name: &str, seq: u64) -> Result<Reply, Refusal> {
+        let room = match self.member(&author.client, name) {
+            Err(_) if author.admin => self.seen(author, name)?,
+            member => member?.0,
+        };
+        let bad = |why: &str| Err(Refusal::new(ErrorCode::BadArgument, format!("message {seq} {why}")));
+        let Some((client, kind)) = self.what_is(room, seq)? else { return bad("is not stored") };
+        match kind {
+            Kind::Redacted(by) => return Ok(Reply::Sent { seq: by, dup: true }),
+            Kind::Redaction(_) => return bad("has no text: it says what was redacted"),
+            Kind::Plain | Kind::Reply(_) => {}
+        }
+        if !author.admin && person(&client) != person(&author.client) {
+            return Err(Refusal::new(ErrorCode::Denied, "only who sent a message, or an admin, may redact it"));
+        }
+        let message = self.message(&author.client, room, None, Bytes::new(), Kind::Redaction(seq));
+        let by = self.append(room, message);
+        self.redacted.insert((room, seq), by);
+        self.ops.push(Op::Redact { room, seq, by });
+        Ok(Reply::Sent { seq: by, dup: false })
+    }
+
+    /// Who sent a message, and what it is; none where it is not stored.
+    fn what_is(&self, room: u64, seq: u64) -> Result<Option<(Arc<str>, Kind)>, Refusal> {
+        let found = self.ops.iter().find_map(|op| match op {
+            Op::Message { room: of, message } if *of == room && message.seq == seq => Some(message.clone()),
+            _ => None,
+        });
+        let found = match found {
+            Some(message) => Some(message),
+            None => {
+                let cutoff_ms = cutoff_ms(self.store, self.retention_of(room));
+                let last = self.rooms.by_id(room).map_or(0, |room| room.last_seq());
+                match self.store.message(room, seq.min(last + 1), last, cutoff_ms) {
+                    Ok(found) => found,
+                    Err(error) => return Err(self.unreadable(&error)),
+                }
+            }
+        };
+        let by = self.redacted.get(&(room, seq)).map(|by| Kind::Redacted(*by));
+        Ok(found.map(|message| (message.client, by.unwrap_or(message.kind))))
+    }
+
+    fn retention_of(&self, room: u64) -> Duration {
+        self.rooms.by_id(room).map_or(self.retention, |room| room.retention(self.retention))
+    }
+
+    /// Of one room's messages, or of all.
+    fn unreadable(&self, error: &Error) -> Refusal {
+        match error {
+            Error::Damaged { .. } | Error::Io { .. } => {
+                tracing::error!("{error}; can't tell what is stored already");
+                let text = "the daemon can't read from its disk what it has already; its operator's log says why";
+                Refusal::new(ErrorCode::Storage, text)
+            }
+            error => {
+                self.store.failure().set(&error.to_string());
+                storage(&error.to_string())
+            }
+        }
     }
 
     /// The message that this client sent with this id, stored or in this commit.
@@ -368,20 +456,8 @@ impl<'a> Draft<'a> {
         if let Some(Op::Message { message, .. }) = self.ids.get(key).and_then(|place| self.ops.get(*place)) {
             return Ok(Some(message.clone()));
         }
-        let of_room = self.rooms.by_id(room).map_or(self.retention, |room| room.retention(self.retention));
-        self.store.find(room, client, id, cutoff_ms(self.store, of_room)).map_err(|error| match error {
-            // Of one room's messages; the others go on.
-            Error::Damaged { .. } | Error::Io { .. } => {
-                tracing::error!("{error}; can't tell whether a message with this id is stored already");
-                let text =
-                    "the daemon can't read from its disk whether it has this already; its operator's log says why";
-                Refusal::new(ErrorCode::Storage, text)
-            }
-            error => {
-                self.store.failure().set(&error.to_string());
-                storage(&error.to_string())
-            }
-        })
+        let cutoff_ms = cutoff_ms(self.store, self.retention_of(room));
+        self.store.find(room, client, id, cutoff_ms).map_err(|error| self.unreadable(&error))
     }
 }
 

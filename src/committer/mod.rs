@@ -59,6 +59,15 @@ pub enum Write {
         id: Option<String>,
         /// What.
         body: Bytes,
+        /// The seq of the message that it answers.
+        reply: Option<u64>,
+    },
+    /// Take a message's body back.
+    Redact {
+        /// In which room.
+        room: String,
+        /// Which.
+        seq: u64,
     },
     /// Move the client's cursor up; a lower seq than it has moves nothing.
     Ack {
@@ -244,6 +253,14 @@ impl Committer {
             }
         }
         answered
+    }
+
+    /// Does what the store wants done between commits. Blocks while one is made.
+    pub fn tend(&self) {
+        if let Ok(mut worker) = self.0.worker.lock() {
+            // What fails has failed the store, which says so.
+            let _ = worker.writer.tend();
+        }
     }
 
     /// Gives the submission back where others come before it or may come, or the disk is slow.

@@ -53,6 +53,8 @@ pub enum Command {
         id: Option<String>,
         /// Any bytes.
         body: Bytes,
+        /// The seq of the message that this one answers.
+        reply: Option<u64>,
     },
     /// Hands over what came after the cursor; moves nothing.
     Fetch {
@@ -174,12 +176,24 @@ pub enum Command {
         /// To where.
         to: Seek,
     },
+    /// Takes a message's text back: its seq stays, and says so.
+    Redact {
+        /// In which room.
+        room: String,
+        /// Which message.
+        seq: u64,
+    },
 }
 
 impl Command {
     /// A JOIN that begins with everything that is stored.
     pub fn join(room: impl Into<String>) -> Command {
         Command::Join { room: room.into(), from: Begin::Start }
+    }
+
+    /// A SEND of a message that answers none.
+    pub fn send(room: impl Into<String>, id: Option<&str>, body: impl Into<Bytes>) -> Command {
+        Command::Send { room: room.into(), id: id.map(str::to_owned), body: body.into(), reply: None }
     }
 
     /// Checks the names in it.
@@ -209,7 +223,8 @@ impl Command {
             | Command::Access { room }
             | Command::Retain { room, .. }
             | Command::History { room, .. }
-            | Command::Seek { room, .. } => check_room(room),
+            | Command::Seek { room, .. }
+            | Command::Redact { room, .. } => check_room(room),
             Command::Help { verb: Some(verb) } if verb.len() > NAME_MAX_BYTES => {
                 Err(Refusal::new(ErrorCode::BadArgument, "no such verb; HELP lists them"))
             }

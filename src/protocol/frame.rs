@@ -7,7 +7,7 @@ use bincode::Options;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use super::{Command, ErrorCode, Incoming, Item, MessageRef, Refusal, Reply, Tag};
+use super::{Command, ErrorCode, Incoming, Item, Kind, MessageRef, Refusal, Reply, Tag};
 use crate::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
 
 const PREFIX_BYTES: usize = 4;
@@ -96,8 +96,14 @@ pub fn encode_server(frame: &ServerFrame, out: &mut Vec<u8>) -> Result<(), Refus
 /// # Errors
 /// `too-long`, where it would not stay under 2^24 bytes.
 pub fn encode_message(id: Option<u64>, message: MessageRef<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    // The variants' numbers, the id, the message's two numbers, and three lengths.
-    let fixed = if id.is_some() { 56 } else { 48 };
+    // The variants' numbers, the id, the message's two numbers, three lengths, and the kind.
+    let (kind, about) = match message.kind {
+        Kind::Plain => (0, None),
+        Kind::Reply(seq) => (1, Some(seq)),
+        Kind::Redaction(seq) => (2, Some(seq)),
+        Kind::Redacted(seq) => (3, Some(seq)),
+    };
+    let fixed = if id.is_some() { 60 } else { 52 } + if about.is_some() { 8 } else { 0 };
     let length = fixed + message.room.len() + message.client.len() + message.body.len();
     if length >= FRAME_CEILING_BYTES {
         return Err(Refusal::new(ErrorCode::TooLong, format!("a frame stays under {FRAME_CEILING_BYTES} bytes")));
@@ -117,6 +123,10 @@ pub fn encode_message(id: Option<u64>, message: MessageRef<'_>, out: &mut Vec<u8
     out.put_u64_le(message.time_ms);
     put_bytes(out, message.client.as_bytes());
     put_bytes(out, message.body);
+    out.put_u32_le(kind);
+    if let Some(seq) = about {
+        out.put_u64_le(seq);
+    }
     Ok(())
 }
 
@@ -236,17 +246,27 @@ mod tests {
     #[test]
     fn a_message_is_encoded_as_any_item() {
         let body = Bytes::from_static(b"\0hi\xff");
-        let message = Message { room: "단톡".into(), seq: 7, time_ms: 8, client: "alice".into(), body };
-        let item = Item::Message(message.clone());
-        for (id, frame) in
-            [(Some(5), ServerFrame::Part { id: 5, item: item.clone() }), (None, ServerFrame::Push { item })]
+        let message = |kind| {
+            let (room, client, body) = ("단톡".into(), "alice".into(), body.clone());
+            Message { room, seq: 7, time_ms: 8, client, body, kind }
+        };
+        for (kind, id) in [Kind::Plain, Kind::Reply(9), Kind::Redaction(1 << 40), Kind::Redacted(3)]
+            .into_iter()
+            .flat_map(|kind| [(kind, Some(5)), (kind, None)])
         {
+            let message = message(kind);
+            let item = Item::Message(message.clone());
+            let frame = match id {
+                Some(id) => ServerFrame::Part { id, item },
+                None => ServerFrame::Push { item },
+            };
             let (mut quick, mut general) = (Vec::new(), Vec::new());
             encode_message(id, MessageRef::from(&message), &mut quick).unwrap();
             encode_server(&frame, &mut general).unwrap();
             assert_eq!(quick, general);
         }
         let (large, mut out) = (vec![0; FRAME_CEILING_BYTES], Vec::new());
+        let message = message(Kind::Plain);
         let message = MessageRef { body: &large, ..MessageRef::from(&message) };
         assert_eq!(encode_message(None, message, &mut out).unwrap_err().code, ErrorCode::TooLong);
         assert!(out.is_empty());

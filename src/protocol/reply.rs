@@ -21,11 +21,11 @@ pub enum Reply {
         /// The room's last seq.
         last: u64,
     },
-    /// SEND: the message is on disk.
+    /// SEND, REDACT: the message is on disk.
     Sent {
         /// Its place in the room.
         seq: u64,
-        /// This id had been sent before; nothing was added.
+        /// It had been stored before, by its id, or as what redacts the same message; nothing was added.
         dup: bool,
     },
     /// FETCH and READ: the end of what was handed over.
@@ -169,6 +169,22 @@ pub struct Message {
     pub client: Arc<str>,
     /// What was sent.
     pub body: Bytes,
+    /// Whether it is about another, or is no more.
+    pub kind: Kind,
+}
+
+/// Whether a message is about another, or is no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Neither.
+    #[default]
+    Plain,
+    /// It answers the message with this seq.
+    Reply(u64),
+    /// It says that the message with this seq was redacted, by who sent this; it has no body.
+    Redaction(u64),
+    /// It was redacted, as the message with this seq says; it has no body any more.
+    Redacted(u64),
 }
 
 /// A [`Message`] on its way out, that nobody has to own.
@@ -184,12 +200,14 @@ pub struct MessageRef<'a> {
     pub client: &'a str,
     /// As [`Message::body`].
     pub body: &'a [u8],
+    /// As [`Message::kind`].
+    pub kind: Kind,
 }
 
 impl<'a> From<&'a Message> for MessageRef<'a> {
     fn from(message: &'a Message) -> MessageRef<'a> {
-        let Message { room, seq, time_ms, client, body } = message;
-        MessageRef { room, seq: *seq, time_ms: *time_ms, client, body }
+        let Message { room, seq, time_ms, client, body, kind } = message;
+        MessageRef { room, seq: *seq, time_ms: *time_ms, client, body, kind: *kind }
     }
 }
 

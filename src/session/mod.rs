@@ -44,6 +44,8 @@ pub struct Told {
     pub messages: u64,
     /// When the oldest was taken, on the kept clock.
     pub oldest_kept_ms: u64,
+    /// How many of the room's messages had been redacted before they were read.
+    pub redactions: u64,
 }
 
 /// How a command is to be carried out.
@@ -133,7 +135,8 @@ impl Session {
         let write = match command {
             Command::Create { room, topic, private } => Write::Create { room, topic, private },
             Command::Join { room, from } => Write::Join { room, from },
-            Command::Send { room, id, body } => Write::Send { room, id, body },
+            Command::Send { room, id, body, reply } => Write::Send { room, id, body, reply },
+            Command::Redact { room, seq } => Write::Redact { room, seq },
             Command::Nick { nick } => Write::Nick { nick },
             Command::Ack { room, seq } => {
                 let handed =
@@ -187,6 +190,7 @@ impl Session {
             | Command::Kick { .. }
             | Command::Ban { .. }
             | Command::Unban { .. }
+            | Command::Redact { .. }
             | Command::Retain { .. } => Ok(committer::ended()),
         };
         Ok(answered.unwrap_or_else(Reply::Error))

@@ -123,11 +123,16 @@ impl Session {
     /// Pushes a page of a room; returns how far it goes. Those who follow a room are told the same, mostly: what one was told, others
     /// are told again.
     async fn push(&self, room: &Room, after: u64, through: u64, out: &mut impl Out) -> Result<u64, Error> {
-        let is_wanted = |told: &Told| told.through <= through && told.oldest_kept_ms >= self.hub.cutoff_ms(room);
+        let is_wanted = |told: &Told| {
+            told.through <= through
+                && told.oldest_kept_ms >= self.hub.cutoff_ms(room)
+                && told.redactions == room.redactions()
+        };
         if let Some(told) = out.again(room.id, after, is_wanted) {
             self.hub.figures.handed.fetch_add(told.messages, Ordering::Relaxed);
             return Ok(told.through);
         }
+        let redactions = room.redactions();
         let messages = self.hub.begin_read(room, after, through, u64::MAX).read().await?;
         let (Some(oldest), Some(newest)) = (messages.first(), messages.last()) else {
             tell(room, after, through, &messages, out);
@@ -140,7 +145,7 @@ impl Session {
         tell(room, after, through, &messages, out);
         if is_shared {
             let (through, oldest_kept_ms) = (newest.seq, oldest.kept_ms);
-            out.end(room.id, Told { through, messages: messages.len() as u64, oldest_kept_ms });
+            out.end(room.id, Told { through, messages: messages.len() as u64, oldest_kept_ms, redactions });
         }
         Ok(newest.seq)
     }
@@ -246,6 +251,7 @@ fn tell(room: &Room, after: u64, through: u64, messages: &Messages, out: &mut im
             time_ms: message.time_ms,
             client: person(message.client),
             body: message.body,
+            kind: message.kind,
         });
     });
 }

@@ -486,7 +486,12 @@ impl Known {
     fn follow(&mut self, op: &Op) -> Result<(), (u64, String)> {
         match op {
             Op::Room { room, record } => drop(self.names.insert(*room, record.name.to_string())),
-            Op::Change { .. } | Op::Access { .. } | Op::Join { .. } | Op::Leave { .. } | Op::Nick { .. } => {}
+            Op::Redact { .. }
+            | Op::Change { .. }
+            | Op::Access { .. }
+            | Op::Join { .. }
+            | Op::Leave { .. }
+            | Op::Nick { .. } => {}
             Op::Cursor { room, client, seq } => {
                 let last = self.last(*room).seq;
                 if *seq > last {

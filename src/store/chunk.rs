@@ -7,9 +7,12 @@ use bytes::{BufMut, Bytes};
 
 use super::key;
 use super::messages::StoredRef;
-use super::record::{Reader, Stored, VERSION, put_body, put_text, put_u32_at};
+use super::record::{Kind, Reader, Stored, VERSION, put_body, put_text, put_u32_at};
 use super::segments::{FileId, Place};
 use crate::limits::CHUNK_MAX_BYTES;
+
+/// Chunks of messages that may be about others; 2 is that of a place.
+const WITH_KINDS_VERSION: u8 = 3;
 
 /// The version of a record that says where a chunk stands, where there was the chunk itself before.
 const PLACE_VERSION: u8 = 2;
@@ -35,14 +38,43 @@ pub struct Chunk {
     pub bytes: u32,
 }
 
-/// What a message takes in a chunk, besides its client, id and body.
-const MESSAGE_BYTES: usize = 24;
+/// What a message takes in a chunk, besides its client, id, body, and the seq that it is about.
+const MESSAGE_BYTES: usize = 25;
 /// What a chunk takes, besides its messages.
 const HEADER_BYTES: usize = 17;
 
+/// The seq that a message is about.
+fn about(kind: Kind) -> Option<u64> {
+    match kind {
+        Kind::Plain => None,
+        Kind::Reply(seq) | Kind::Redaction(seq) | Kind::Redacted(seq) => Some(seq),
+    }
+}
+
+fn number(kind: Kind) -> u8 {
+    match kind {
+        Kind::Plain => 0,
+        Kind::Reply(_) => 1,
+        Kind::Redaction(_) => 2,
+        Kind::Redacted(_) => 3,
+    }
+}
+
+/// The kind with this number; none where there is no such.
+fn kind(number: u8, about: u64) -> Option<Kind> {
+    Some(match number {
+        0 => Kind::Plain,
+        1 => Kind::Reply(about),
+        2 => Kind::Redaction(about),
+        3 => Kind::Redacted(about),
+        _ => return None,
+    })
+}
+
 /// What a message takes in a chunk.
 pub fn stored_bytes(message: &Stored) -> usize {
-    MESSAGE_BYTES + message.client.len() + message.id.as_deref().map_or(0, str::len) + message.body.len()
+    let about = if about(message.kind).is_some() { 8 } else { 0 };
+    MESSAGE_BYTES + message.client.len() + message.id.as_deref().map_or(0, str::len) + message.body.len() + about
 }
 
 /// Cuts messages into groups that each make a chunk: as many as fit, and at least one.
@@ -95,7 +127,7 @@ pub fn encode<'a>(
     out: &mut Vec<u8>,
 ) -> Chunk {
     let start = out.len();
-    out.put_u8(VERSION);
+    out.put_u8(WITH_KINDS_VERSION);
     out.put_u32_le(0);
     out.put_u64_le(messages.clone().next().map_or(0, |message| message.seq));
     let count_at = out.len();
@@ -106,6 +138,10 @@ pub fn encode<'a>(
         out.put_u64_le(message.kept_ms);
         put_text(out, &message.client);
         put_text(out, message.id.as_deref().unwrap_or_default());
+        out.put_u8(number(message.kind));
+        if let Some(seq) = about(message.kind) {
+            out.put_u64_le(seq);
+        }
         put_body(out, &message.body);
         count += 1;
     }
@@ -133,10 +169,18 @@ struct Mark {
     kept_ms: u64,
     /// Which of the clients.
     client: u32,
-    /// How long its id is; it stands right before the body's length. 0 where there is none.
+    /// How long its id is; it stands right before the kind, and that before the body's length. 0 where there is none.
     id_bytes: u16,
+    /// How long the kind is: 9 where the message is about another. 0 in chunks of the first release.
+    kind_bytes: u8,
     body_at: u32,
     body_bytes: u32,
+}
+
+/// A kind, as it stands.
+fn read_kind(bytes: &[u8]) -> Option<Kind> {
+    let (number, about) = bytes.split_first()?;
+    kind(*number, about.first_chunk().map_or(0, |about| u64::from_le_bytes(*about)))
 }
 
 /// Names that are looked through for one that is known.
@@ -145,7 +189,12 @@ const SHARED_CLIENTS: usize = 8;
 impl Parsed {
     /// Looks through a chunk; none where it is not one or its checksum fails.
     pub fn of(bytes: Bytes) -> Option<Parsed> {
-        let mut reader = Reader::versioned(&bytes)?;
+        let mut reader = Reader(&bytes);
+        let with_kinds = match reader.u8()? {
+            VERSION => false,
+            WITH_KINDS_VERSION => true,
+            _ => return None,
+        };
         if reader.u32()? != crc32fast::hash(reader.0) {
             return None;
         }
@@ -168,18 +217,34 @@ impl Parsed {
                 }
             };
             let id_bytes = reader.str()?.len();
+            let mut kind_bytes = 0;
+            if with_kinds {
+                let number = reader.u8()?;
+                kind(number, 0)?;
+                kind_bytes = 1;
+                if number > 0 {
+                    reader.u64()?;
+                    kind_bytes = 9;
+                }
+            }
             let body = reader.body()?;
             marks.push(Mark {
                 time_ms,
                 kept_ms,
                 client: u32::try_from(client).ok()?,
                 id_bytes: u16::try_from(id_bytes).ok()?,
+                kind_bytes,
                 body_at: u32::try_from(bytes.len() - reader.0.len() - body.len()).ok()?,
                 body_bytes: u32::try_from(body.len()).ok()?,
             });
         }
         reader.end(())?;
         Some(Parsed { bytes, first_seq, clients, marks })
+    }
+
+    /// Its checksum.
+    pub fn crc(&self) -> u32 {
+        self.bytes.get(1..5).and_then(|crc| crc.first_chunk()).map_or(0, |crc| u32::from_le_bytes(*crc))
     }
 
     /// As [`Chunk::stored_bytes`], of the whole chunk.
@@ -202,7 +267,8 @@ impl Parsed {
         let mark = self.marks.get(place)?;
         let body_at = mark.body_at as usize;
         // The body's length, four bytes, stands between them.
-        let id_end = body_at - 4;
+        let kind_end = body_at - 4;
+        let id_end = kind_end - usize::from(mark.kind_bytes);
         let id = self.bytes.get(id_end - usize::from(mark.id_bytes)..id_end).filter(|id| !id.is_empty());
         Some(StoredRef {
             seq: self.first_seq + place as u64,
@@ -211,6 +277,7 @@ impl Parsed {
             client: self.clients.get(mark.client as usize)?,
             id: id.and_then(|id| std::str::from_utf8(id).ok()),
             body: self.bytes.get(body_at..body_at + mark.body_bytes as usize)?,
+            kind: self.bytes.get(id_end..kind_end).and_then(read_kind).unwrap_or_default(),
         })
     }
 
@@ -257,6 +324,7 @@ impl Parsed {
                 client: self.clients.get(mark.client as usize)?.clone(),
                 id: message.id.map(Arc::from),
                 body: self.bytes.slice_ref(message.body),
+                kind: message.kind,
             })
         };
         self.marks.iter().enumerate().filter_map(stored).collect()
@@ -322,20 +390,43 @@ mod tests {
 
     fn stored(seq: u64, id: Option<&str>) -> Stored {
         let (client, body) = ("alice/phone".into(), Bytes::from_static(b"\0hi\xff"));
-        Stored { seq, time_ms: 11, kept_ms: 5 * seq, client, id: id.map(Arc::from), body }
+        Stored { seq, time_ms: 11, kept_ms: 5 * seq, client, id: id.map(Arc::from), body, kind: Kind::Plain }
     }
 
     #[test]
     fn a_chunk_comes_back_and_no_flipped_bit_does() {
-        let chunk = vec![stored(7, None), stored(8, Some("x"))];
+        let mut chunk = vec![stored(7, None), stored(8, Some("x"))];
+        for (place, kind) in [Kind::Reply(3), Kind::Redaction(1 << 40), Kind::Redacted(9)].into_iter().enumerate() {
+            let id = if place == 1 { Some("y") } else { None };
+            chunk.push(Stored { kind, ..stored(9 + place as u64, id) });
+        }
         let mut bytes = Vec::new();
-        encode(1, chunk.iter(), &mut bytes);
+        let written = encode(1, chunk.iter(), &mut bytes);
+        assert_eq!(written.stored_bytes(), chunk.iter().map(|message| stored_bytes(message) as u64).sum::<u64>());
         assert_eq!(decode(&bytes.clone().into()).as_ref(), Some(&chunk));
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decode(&flipped.into()), None);
         }
+    }
+
+    #[test]
+    fn a_chunk_of_the_first_release_is_read() {
+        let mut bytes = vec![1, 0, 0, 0, 0];
+        bytes.put_u64_le(7);
+        bytes.put_u32_le(2);
+        for id in ["", "x"] {
+            bytes.put_u64_le(11);
+            bytes.put_u64_le(35);
+            put_text(&mut bytes, "alice/phone");
+            put_text(&mut bytes, id);
+            put_body(&mut bytes, b"\0hi\xff");
+        }
+        let crc = crc32fast::hash(&bytes[5..]);
+        put_u32_at(&mut bytes, 1, crc);
+        let expected = vec![stored(7, None), Stored { kept_ms: 35, ..stored(8, Some("x")) }];
+        assert_eq!(decode(&bytes.into()), Some(expected));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Messages as they are read: those in memory shared, those of chunks where they stand in what was read. To give every message
 //! of a chunk a share of its own would cost a reader of millions more than all else that is done with one.
 
+use std::collections::BTreeMap;
+
 use super::chunk::Parsed;
-use super::record::Stored;
+use super::record::{Kind, Stored};
 
 /// A [`Stored`] message, where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +21,15 @@ pub struct StoredRef<'a> {
     pub id: Option<&'a str>,
     /// As [`Stored::body`].
     pub body: &'a [u8],
+    /// As [`Stored::kind`].
+    pub kind: Kind,
 }
 
 impl<'a> From<&'a Stored> for StoredRef<'a> {
     fn from(stored: &'a Stored) -> Self {
-        let Stored { seq, time_ms, kept_ms, client, id, body } = stored;
-        StoredRef { seq: *seq, time_ms: *time_ms, kept_ms: *kept_ms, client, id: id.as_deref(), body }
+        let Stored { seq, time_ms, kept_ms, client, id, body, kind } = stored;
+        let (seq, time_ms, kept_ms, id) = (*seq, *time_ms, *kept_ms, id.as_deref());
+        StoredRef { seq, time_ms, kept_ms, client, id, body, kind: *kind }
     }
 }
 
@@ -61,6 +66,13 @@ impl Part {
         match self {
             Part::Memory(stored) => stored.last().map(StoredRef::from),
             Part::Chunk(chunk) => chunk.last(),
+        }
+    }
+
+    fn to_stored(&self) -> Vec<Stored> {
+        match self {
+            Part::Memory(stored) => stored.clone(),
+            Part::Chunk(chunk) => chunk.to_stored(),
         }
     }
 
@@ -139,6 +151,26 @@ impl Messages {
         dropped
     }
 
+    /// Takes the bodies of some away: of these seqs, which the messages of those others redact.
+    pub fn redact(&mut self, redacted: &BTreeMap<u64, u64>) {
+        for part in &mut self.parts {
+            let (Some(first), Some(last)) = (part.first().map(|first| first.seq), part.last().map(|last| last.seq))
+            else {
+                continue;
+            };
+            if redacted.range(first..=last).next().is_none() {
+                continue;
+            }
+            let mut stored = part.to_stored();
+            for message in &mut stored {
+                if let Some(by) = redacted.get(&message.seq) {
+                    message.redact(*by);
+                }
+            }
+            *part = Part::Memory(stored);
+        }
+    }
+
     /// Shows them all.
     pub fn each(&self, mut show: impl FnMut(StoredRef<'_>)) {
         for part in &self.parts {
@@ -151,10 +183,6 @@ impl Messages {
 
     /// They, each by itself.
     pub fn to_stored(&self) -> Vec<Stored> {
-        let stored = |part: &Part| match part {
-            Part::Memory(stored) => stored.clone(),
-            Part::Chunk(chunk) => chunk.to_stored(),
-        };
-        self.parts.iter().flat_map(stored).collect()
+        self.parts.iter().flat_map(Part::to_stored).collect()
     }
 }

@@ -132,6 +132,14 @@ struct Inner {
     clock: KeptClock,
     failure: Arc<Failure>,
     short_of_space: AtomicBool,
+    /// The journal is to go on in another file, so that something can be erased from this one.
+    wants_next_file: AtomicBool,
+}
+
+impl Inner {
+    fn journal_dir(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
 }
 
 impl Drop for Inner {
@@ -255,6 +263,7 @@ impl Store {
             clock,
             failure,
             short_of_space: AtomicBool::new(false),
+            wants_next_file: AtomicBool::new(false),
         });
         disk::watch_space(&inner);
         let mover = Mover::start(inner.clone(), journal.full(), before, recovered.last_commit)?;
@@ -299,6 +308,21 @@ impl Store {
 
     /// A page's messages, chunk by chunk. Behind the first chunk only whole ones: a part would be read again for the next page.
     fn read_tables(
+        &self,
+        page: &Page,
+        after: u64,
+        chunk_at: impl FnMut(u64, u64) -> Result<Option<Parsed>, Error>,
+    ) -> Result<Messages, Error> {
+        // Before the files are looked at: a redaction is forgotten here only when it is in them.
+        let redacted = self.inner.tail.redacted(page.room);
+        let mut messages = self.read_chunks(page, after, chunk_at)?;
+        if !redacted.is_empty() {
+            messages.redact(&redacted);
+        }
+        Ok(messages)
+    }
+
+    fn read_chunks(
         &self,
         page: &Page,
         after: u64,
@@ -374,8 +398,16 @@ impl Store {
             // Between the two looks it may have moved from the one to the other, never the other way.
             None => self.inner.tables.find_id(&key)?,
         };
-        let Some(seq) = found else { return Ok(None) };
-        let page = Page { room, after: seq - 1, through: seq, cutoff_ms, max_messages: 1, max_bytes: 0 };
+        found.map_or(Ok(None), |seq| self.message(room, seq, seq, cutoff_ms))
+    }
+
+    /// One stored message, of seqs up to `last`, unless it was taken before `cutoff_ms` on the kept clock.
+    ///
+    /// # Errors
+    /// As [`read`](Store::read).
+    pub fn message(&self, room: u64, seq: u64, last: u64, cutoff_ms: u64) -> Result<Option<Stored>, Error> {
+        let Some(after) = seq.checked_sub(1).filter(|_| seq <= last) else { return Ok(None) };
+        let page = Page { room, after, through: seq, cutoff_ms, max_messages: 1, max_bytes: 0 };
         Ok(self.read(&page)?.to_stored().pop())
     }
 
@@ -433,6 +465,11 @@ impl Store {
         &self.inner.failure
     }
 
+    /// Whether [`Writer::tend`] has something to do.
+    pub fn wants_tending(&self) -> bool {
+        self.inner.wants_next_file.load(Ordering::Relaxed)
+    }
+
     /// Whether the disk is so full that writes are to be refused.
     pub fn is_short_of_space(&self) -> bool {
         self.inner.short_of_space.load(Ordering::Relaxed)
@@ -469,6 +506,17 @@ pub struct Page {
 }
 
 impl Writer {
+    /// Does what the store needs done between commits; where none comes, it is to be called now and then.
+    ///
+    /// # Errors
+    /// As [`append`](Writer::append).
+    pub fn tend(&mut self) -> Result<(), Error> {
+        if self.store.failure().get().is_none() && self.store.inner.wants_next_file.swap(false, Ordering::Relaxed) {
+            self.journal.begin_next_file().inspect_err(|error| self.store.failure().set(&error.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// Makes changes durable: when this returns, they are on disk and [`Store::read`] finds them.
     /// The messages' seqs follow each other in every room.
     ///
@@ -488,6 +536,7 @@ impl Writer {
                 return Err(Error::Failed("the disk is nearly full".to_owned()));
             }
         }
+        self.tend()?;
         self.payload.clear();
         let chunks = commit.encode(&mut self.payload);
         let (number, spot) = self.journal.append(&self.payload).inspect_err(|error| {

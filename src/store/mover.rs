@@ -5,6 +5,7 @@
 //! drops what has expired, in steps between which commits move on, and the files that nothing is wanted of any more.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::journal::Full;
 use super::segments::FileId;
 use super::tables::{Expired, Journaled};
-use super::{Failure, Inner, disk};
+use super::{Failure, Inner, disk, journal};
 use crate::error::Error;
 
 /// How long a commit waits for others before it moves.
@@ -154,6 +155,7 @@ impl Worker {
         // Here, and not before the daemon serves: it takes a look at every chunk's place.
         self.inner.tables.count_references()?;
         self.remove_unwanted()?;
+        self.erase()?;
         let mut gathering_since = None;
         loop {
             if self.inner.failure.get().is_some() {
@@ -203,10 +205,13 @@ impl Worker {
         if !disk::watch_space(&self.inner) || self.gathered.is_empty() {
             return Ok(());
         }
-        self.inner.tables.apply(&self.gathered)?;
+        let redacted = self.inner.tables.apply(&self.gathered)?;
         self.covered = self.gathered_through;
         for journaled in self.gathered.drain(..) {
             self.inner.tail.moved(&journaled.commit.ops);
+        }
+        for (room, bytes) in redacted {
+            self.inner.tail.add_bytes(room, bytes);
         }
         self.uncovered_bytes += std::mem::take(&mut self.gathered_bytes);
         self.dirty = true;
@@ -215,14 +220,55 @@ impl Worker {
 
     fn checkpoint(&mut self) -> Result<(), Error> {
         self.checkpointed = Instant::now();
-        if self.dirty && disk::watch_space(&self.inner) {
+        if !disk::watch_space(&self.inner) {
+            return Ok(());
+        }
+        if self.dirty {
             self.dirty = false;
             self.inner.tables.checkpoint(self.covered, &self.inner.clock.reading())?;
             self.uncovered_bytes = 0;
-            self.files.extend(self.full.covered(self.covered));
-            self.remove_unwanted()?;
+        }
+        self.files.extend(self.full.covered(self.covered));
+        self.remove_unwanted()?;
+        self.erase()
+    }
+
+    /// Overwrites what was redacted, wherever it stands in files that nothing is written into any more.
+    fn erase(&mut self) -> Result<(), Error> {
+        let tables = &self.inner.tables;
+        for erasure in tables.erasures()? {
+            tables.erase_where_it_stood(&erasure)?;
+            let mut is_left = false;
+            for number in self.journal_of(erasure.kept_ms)? {
+                if self.files.contains(&FileId::Journal(number)) {
+                    journal::erase(&self.inner.journal_dir(), number, erasure.room, erasure.seq)?;
+                } else {
+                    is_left = true;
+                }
+            }
+            if is_left {
+                self.inner.wants_next_file.store(true, Ordering::Relaxed);
+            } else {
+                tables.erased(&erasure)?;
+                self.dirty = true;
+            }
         }
         Ok(())
+    }
+
+    /// The files of the journal that a commit of this time of the kept clock may be in.
+    fn journal_of(&self, kept_ms: u64) -> Result<Vec<u64>, Error> {
+        let dir = self.inner.journal_dir();
+        let mut found = Vec::new();
+        let mut next = None;
+        for number in journal::numbers(&dir)?.into_iter().rev() {
+            let Some(begins) = journal::begins(&dir, number)? else { continue };
+            if begins <= kept_ms && next.is_none_or(|next| next >= kept_ms) {
+                found.push(number);
+            }
+            next = Some(begins);
+        }
+        Ok(found)
     }
 
     /// Removes files of which sled knows nothing any more, durably: only behind a checkpoint, that is.

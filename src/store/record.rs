@@ -15,8 +15,11 @@
 //!          7 chunk   | room u64 | bytes u32 | chunk
 //!          8 room    | room u64 | settings
 //!          9 change  | room u64 | settings
+//!         11 redact  | room u64 | seq u64 | by u64
 //!         10 access  | room u64 | person | 0 as everybody, 1 invited, 2 banned
-//! chunk    1 | crc32 u32 of all that follows | first seq u64 | messages u32 | (time_ms u64 | kept_ms u64 | client | id | body) …
+//! chunk    1 | crc32 u32 of all that follows | first seq u64 | messages u32 | (time_ms u64 | kept_ms u64 | client | id | body) …;
+//!          no longer written
+//!          3 | the same, with a kind between id and body: 0, or 1 reply, 2 redaction, 3 redacted, and a seq u64
 //! place    2 | 1 in the journal, 2 in a segment | file u64 | at u64 | bytes u32 | last seq u64 | oldest kept_ms u64
 //!          | newest kept_ms u64 | 1 where a message has an id
 //! room     1 | time_ms u64 | name | topic; no longer written
@@ -24,6 +27,7 @@
 //! settings time_ms u64 | name | topic | 1 where it is private | owner (empty: none) | keep_ms u64 | cap_bytes u64
 //! last     1 | seq u64 | time_ms u64 | floor u64; no longer written
 //!          2 | seq u64 | time_ms u64 | floor u64 | bytes u64
+//! erasure  1 | kept_ms u64 | 0, or 1 | crc32 u32 | file's kind u8 | file u64 | at u64 | bytes u32
 //! access   1 | 1 invited, 2 banned
 //! cursor   1 | seq u64
 //! id       1 | seq u64
@@ -35,8 +39,9 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 
-use super::chunk::{self, Chunk};
+use super::chunk::{self, Chunk, Parsed};
 use crate::clock::Reading;
+pub use crate::protocol::Kind;
 
 pub(super) const VERSION: u8 = 1;
 const SECOND_VERSION: u8 = 2;
@@ -56,6 +61,16 @@ pub struct Stored {
     pub id: Option<Arc<str>>,
     /// What was sent.
     pub body: Bytes,
+    /// Whether it is about another, or is no more.
+    pub kind: Kind,
+}
+
+impl Stored {
+    /// Takes the body away.
+    pub fn redact(&mut self, by: u64) {
+        self.body = Bytes::new();
+        self.kind = Kind::Redacted(by);
+    }
 }
 
 /// A change to the store. Rooms are numbered; a number is never used again.
@@ -120,6 +135,15 @@ pub enum Op {
         client: Arc<str>,
         /// The nick.
         nick: Arc<str>,
+    },
+    /// A message's body is gone.
+    Redact {
+        /// In this room.
+        room: u64,
+        /// Its seq.
+        seq: u64,
+        /// The seq of the message that says so.
+        by: u64,
     },
 }
 
@@ -343,6 +367,30 @@ impl Commit {
     }
 }
 
+/// The chunks of a commit that are whole, where they are in it, whatever the rest is.
+pub fn chunks_in(commit: &Bytes) -> Vec<(Chunk, Parsed)> {
+    let mut found = Vec::new();
+    let _ = (|| {
+        let mut reader = Reader::versioned(commit)?;
+        let kept_ms = reader.u64()?;
+        for _ in 0..reader.u32()? {
+            let kind = reader.u8()?;
+            if kind != 7 {
+                Op::decode(kind, &mut reader, kept_ms)?;
+                continue;
+            }
+            let (room, length) = (reader.u64()?, reader.u32()?);
+            let at = (commit.len() - reader.0.len()) as u64;
+            let encoded = reader.bytes(usize::try_from(length).ok()?)?;
+            if let Some(parsed) = Parsed::of(commit.slice_ref(encoded)) {
+                found.push((Chunk { room, at, bytes: length, ..Chunk::default() }, parsed));
+            }
+        }
+        Some(())
+    })();
+    found
+}
+
 /// Overwrites a number that was not known yet when its place was kept.
 pub(super) fn put_u32_at(out: &mut [u8], at: usize, number: u32) {
     if let Some(place) = out.get_mut(at..at + 4) {
@@ -375,6 +423,12 @@ impl Op {
                 out.put_u64_le(*seq);
             }
             Op::Message { .. } => {}
+            Op::Redact { room, seq, by } => {
+                out.put_u8(11);
+                for number in [room, seq, by] {
+                    out.put_u64_le(*number);
+                }
+            }
             Op::Nick { client, nick } => {
                 out.put_u8(6);
                 put_text(out, client);
@@ -401,6 +455,7 @@ impl Op {
                     client: reader.text()?,
                     id: reader.optional()?,
                     body: reader.body().map(Bytes::copy_from_slice)?,
+                    kind: Kind::Plain,
                 },
             },
             6 => Op::Nick { client: reader.text()?, nick: reader.text()? },
@@ -410,6 +465,7 @@ impl Op {
                 let (room, client) = (reader.u64()?, reader.text()?);
                 Op::Access { room, client, access: Access::of(reader.u8()?)? }
             }
+            11 => Op::Redact { room: reader.u64()?, seq: reader.u64()?, by: reader.u64()? },
             _ => return None,
         })
     }
@@ -549,6 +605,7 @@ mod tests {
             client: "alice/phone".into(),
             id: id.map(Arc::from),
             body: Bytes::from_static(b"\0hi\xff"),
+            kind: Kind::Plain,
         }
     }
 
@@ -572,7 +629,8 @@ mod tests {
                 Op::Room { room: 1, record: room() },
                 Op::Message { room: 1, message: stored(1, Some("x")) },
                 Op::Message { room: 1, message: stored(2, None) },
-                Op::Message { room: 2, message: stored(7, None) },
+                Op::Message { room: 2, message: Stored { kind: Kind::Reply(6), ..stored(7, None) } },
+                Op::Redact { room: 2, seq: 6, by: 7 },
                 Op::Join { room: 1, client: "alice".into() },
                 Op::Cursor { room: 1, client: "alice".into(), seq: 1 },
                 Op::Leave { room: 1, client: "alice".into() },

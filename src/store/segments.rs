@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use rustix::io::ReadWriteFlags;
 
+use super::chunk::Parsed;
 use super::journal::{self, sync_dir};
 use crate::error::Error;
 use crate::limits::{OPEN_FILES_MAX, SEGMENT_BYTES};
@@ -61,6 +62,15 @@ pub struct Segments {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics between two changes that belong together.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Overwrites a part of a file with zeros, durably.
+///
+/// # Errors
+/// What the system says, with the file's name.
+pub(super) fn zero(file: &File, path: &Path, at: u64, bytes: u32) -> Result<(), Error> {
+    let zeroed = file.write_all_at(&vec![0; bytes as usize], at).and_then(|()| file.sync_data());
+    zeroed.map_err(Error::io("erase what was redacted from", path))
 }
 
 impl Segments {
@@ -153,6 +163,27 @@ impl Segments {
         let pieces = &mut [IoSliceMut::new(&mut bytes)];
         let read = rustix::io::preadv2(&file, pieces, place.at, ReadWriteFlags::NOWAIT);
         Ok((read == Ok(place.bytes as usize)).then(|| bytes.into()))
+    }
+
+    /// Overwrites a chunk with zeros, durably, where one with this checksum stands there: a file that is gone, or has come anew under
+    /// the same name, is left alone.
+    ///
+    /// # Errors
+    /// What the system says, with the file's name.
+    pub fn erase(&self, place: &Place, crc: u32) -> Result<(), Error> {
+        let path = self.path(place.file);
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            opened => opened.map_err(Error::io("open", &path))?,
+        };
+        let mut bytes = vec![0; place.bytes as usize];
+        if file.read_exact_at(&mut bytes, place.at).is_err() {
+            return Ok(());
+        }
+        if Parsed::of(bytes.into()).is_some_and(|chunk| chunk.crc() == crc) {
+            zero(&file, &path, place.at, place.bytes)?;
+        }
+        Ok(())
     }
 
     fn file(&self, id: FileId) -> Result<Arc<File>, Error> {

@@ -3,7 +3,7 @@
 //! What sled does not have yet is bounded by making the writer wait ([`Tail::wait_for_room`]); the rest by forgetting the
 //! oldest. Also holds, for each room, how far its messages have expired.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ impl Room {
 #[derive(Debug, Default)]
 struct Inner {
     rooms: HashMap<u64, Room>,
+    /// Messages that were redacted, which the store's files do not know yet: seqs, and by which message.
+    redacted: HashMap<u64, BTreeMap<u64, u64>>,
     /// Message ids that sled does not have yet.
     ids: HashMap<Vec<u8>, u64>,
     unmoved_bytes: usize,
@@ -60,6 +62,18 @@ struct Inner {
 pub struct Tail {
     inner: Mutex<Inner>,
     moved: Condvar,
+}
+
+impl Inner {
+    fn redact(&mut self, room: u64, seq: u64, by: u64) {
+        self.redacted.entry(room).or_default().insert(seq, by);
+        let Some(tail) = self.rooms.get_mut(&room) else { return };
+        let first = tail.messages.front().map_or(0, |oldest| oldest.seq);
+        let place = seq.checked_sub(first).and_then(|place| usize::try_from(place).ok());
+        if let Some(message) = place.and_then(|place| tail.messages.get_mut(place)) {
+            message.redact(by);
+        }
+    }
 }
 
 impl Tail {
@@ -86,17 +100,28 @@ impl Tail {
         }
     }
 
+    /// Notes that a room has become larger, or smaller, by a redaction.
+    pub fn add_bytes(&self, room: u64, bytes: i64) {
+        if let Some(tail) = self.lock().rooms.get_mut(&room) {
+            tail.stored_bytes = tail.stored_bytes.saturating_add_signed(bytes);
+        }
+    }
+
     /// Whether some of the room's messages may have been taken before `cutoff_ms`.
     pub fn is_expiring(&self, room: u64, cutoff_ms: u64) -> bool {
         self.lock().rooms.get(&room).is_some_and(|tail| tail.is_expiring(cutoff_ms))
     }
 
-    /// Adds a durable commit's messages.
+    /// Adds a durable commit's messages, and redacts what it redacts.
     pub fn add(&self, ops: &[Op]) {
         let mut guard = self.lock();
         let inner = &mut *guard;
         // Many in a row are of one room.
         for of_room in ops.chunk_by(|one, other| room_of(one).is_some() && room_of(one) == room_of(other)) {
+            if let Some(Op::Redact { room, seq, by }) = of_room.first() {
+                inner.redact(*room, *seq, *by);
+                continue;
+            }
             let Some(room) = of_room.first().and_then(room_of) else { continue };
             let tail = inner.rooms.entry(room).or_default();
             for message in of_room.iter().filter_map(message_of) {
@@ -119,6 +144,14 @@ impl Tail {
         let mut guard = self.lock();
         let inner = &mut *guard;
         for op in ops {
+            if let Op::Redact { room, seq, .. } = op
+                && let Some(redacted) = inner.redacted.get_mut(room)
+            {
+                redacted.remove(seq);
+                if redacted.is_empty() {
+                    inner.redacted.remove(room);
+                }
+            }
             let Op::Message { room, message } = op else { continue };
             let bytes = cost(message);
             inner.unmoved_bytes = inner.unmoved_bytes.saturating_sub(bytes);
@@ -174,6 +207,11 @@ impl Tail {
             fits && message.seq <= through
         });
         Some(page.take(max_messages).cloned().collect())
+    }
+
+    /// What of a room was redacted and is not so in the store's files yet: to be asked before they are read.
+    pub fn redacted(&self, room: u64) -> BTreeMap<u64, u64> {
+        self.lock().redacted.get(&room).cloned().unwrap_or_default()
     }
 
     /// The seq under which a message id was stored, where sled does not have it yet.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 use crate::protocol::text::{escape, escape_into};
-use crate::protocol::{GapReason, Item, Keep, MessageRef, Refusal, Reply, Tag};
+use crate::protocol::{GapReason, Item, Keep, Kind, MessageRef, Refusal, Reply, Tag};
 
 pub(super) fn push_tag(out: &mut Vec<u8>, tag: &Tag) {
     match tag {
@@ -94,6 +94,13 @@ fn push_message(out: &mut Vec<u8>, message: MessageRef<'_>) {
         out.extend_from_slice(part.as_bytes());
     }
     push_time(out, message.time_ms);
+    // No client's name has an '=', so that these can't be taken for one.
+    match message.kind {
+        Kind::Plain => {}
+        Kind::Reply(seq) => push(out, format_args!(" reply={seq}")),
+        Kind::Redaction(seq) => push(out, format_args!(" redacts={seq}")),
+        Kind::Redacted(seq) => push(out, format_args!(" redacted={seq}")),
+    }
     for part in [" ", message.client, " "] {
         out.extend_from_slice(part.as_bytes());
     }

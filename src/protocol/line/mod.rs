@@ -12,7 +12,7 @@ pub use request::{VERBS, encode_request, help};
 
 use super::{Command, ErrorCode, Incoming, Refusal, Tag};
 use crate::limits::ENVELOPE_BYTES;
-use request::{Words, ascii_tag, parse, split_tag, target, usage};
+use request::{Target, Words, ascii_tag, parse, split_tag, target, usage};
 
 /// The payload of a SENDB that is on its way.
 #[derive(Clone, Debug)]
@@ -20,6 +20,7 @@ struct Payload {
     tag: Tag,
     room: String,
     id: Option<String>,
+    reply: Option<u64>,
     length: usize,
 }
 
@@ -144,8 +145,9 @@ impl LineDecoder {
                     }
                     // A body of its own: a view would keep the whole of a read alive for as long as the message is in memory.
                     let body = Bytes::copy_from_slice(&buffer.split_to(payload.length));
-                    let command = Command::Send { room: payload.room, id: payload.id, body };
-                    self.state = State::PayloadEnd(Some((payload.tag, command)));
+                    let Payload { tag, room, id, reply, .. } = payload;
+                    let command = Command::Send { room, id, body, reply };
+                    self.state = State::PayloadEnd(Some((tag, command)));
                 }
                 State::SkipPayload(left) => {
                     let here = left.min(buffer.len() as u64);
@@ -224,17 +226,17 @@ impl LineDecoder {
 
     fn sendb(&mut self, tag: Tag, mut words: Words<'_>) -> Option<Incoming> {
         let parsed = (|| {
-            let (id, room) = target(&mut words)?;
+            let target = target(&mut words)?;
             let length = words.next()?.parse::<u64>().ok()?;
-            words.0.trim().is_empty().then_some((id, room, length))
+            words.0.trim().is_empty().then_some((target, length))
         })();
-        let Some((id, room, length)) = parsed else {
+        let Some((Target { id, reply, room }, length)) = parsed else {
             // Without the count, the payload can't be told from commands.
             return self.broken(ErrorCode::BadArgument, usage("SENDB"));
         };
         match usize::try_from(length) {
             Ok(length) if length <= self.body_max => {
-                self.state = State::Payload(Payload { tag, room, id, length });
+                self.state = State::Payload(Payload { tag, room, id, reply, length });
                 None
             }
             _ => {

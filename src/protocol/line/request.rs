@@ -16,8 +16,13 @@ pub const VERBS: &[(&str, &str, &str)] = &[
     ("CREATE", "CREATE [--private] <room> [<topic>]", "make a room"),
     ("JOIN", "JOIN <room> [from=start|now]", "join for good (the room is made if it is missing)"),
     ("LEAVE", "LEAVE <room>", "forget the membership and the cursor"),
-    ("SEND", "SEND [id=<id>] <room> <text>", "append a message; OK <seq> once it is on disk"),
-    ("SENDB", "SENDB [id=<id>] <room> <bytes>", "the same with that many raw bytes and a line end behind it"),
+    ("SEND", "SEND [id=<id>] [reply=<seq>] <room> <text>", "append a message; OK <seq> once it is on disk"),
+    (
+        "SENDB",
+        "SENDB [id=<id>] [reply=<seq>] <room> <bytes>",
+        "the same with that many raw bytes and a line end behind it",
+    ),
+    ("REDACT", "REDACT <room> <seq>", "take the text of your message back; its place stays"),
     ("FETCH", "FETCH <room> [after=<seq>] [<max>]", "what came after your cursor (or seq); moves nothing"),
     ("READ", "READ <room> [<max>]", "acknowledge what the last READ handed over, then FETCH"),
     ("ACK", "ACK <room> [<seq>]", "read up to seq; without it, all that this connection was handed"),
@@ -101,16 +106,25 @@ pub(super) fn usage(verb: &str) -> String {
     found.map_or_else(|| "try HELP".to_owned(), |(_, usage, _)| format!("usage: {usage}"))
 }
 
-/// `[id=<id>] <room>`, as SEND and SENDB begin.
-pub(super) fn target(words: &mut Words<'_>) -> Option<(Option<String>, String)> {
-    let mut word = words.next()?;
-    let mut id = None;
-    // No room's name has an '='.
-    if let Some(value) = word.strip_prefix("id=") {
-        id = Some(value.to_owned());
-        word = words.next()?;
+/// `[id=<id>] [reply=<seq>] <room>`, as SEND and SENDB begin.
+pub(super) struct Target {
+    pub(super) id: Option<String>,
+    pub(super) reply: Option<u64>,
+    pub(super) room: String,
+}
+
+pub(super) fn target(words: &mut Words<'_>) -> Option<Target> {
+    let (mut id, mut reply) = (None, None);
+    loop {
+        let word = words.next()?;
+        // No room's name has an '='.
+        match word.split_once('=') {
+            None => return Some(Target { id, reply, room: word.to_owned() }),
+            Some(("id", value)) if id.is_none() => id = Some(value.to_owned()),
+            Some(("reply", seq)) if reply.is_none() => reply = Some(seq.parse().ok()?),
+            Some(_) => return None,
+        }
     }
-    (!word.contains('=')).then(|| (id, word.to_owned()))
 }
 
 pub(super) fn parse(verb: &str, mut words: Words<'_>) -> Result<Command, Refusal> {
@@ -136,12 +150,12 @@ pub(super) fn parse(verb: &str, mut words: Words<'_>) -> Result<Command, Refusal
             "JOIN" => Command::Join { room: words.next()?.to_owned(), from: begin(&mut words)? },
             "LEAVE" => Command::Leave { room: words.next()?.to_owned() },
             "SEND" => {
-                let (id, room) = target(&mut words)?;
+                let Target { id, reply, room } = target(&mut words)?;
                 let body = std::mem::take(&mut words.0);
                 if body.is_empty() {
                     return None;
                 }
-                Command::Send { room, id, body: Bytes::copy_from_slice(body.as_bytes()) }
+                Command::Send { room, id, body: Bytes::copy_from_slice(body.as_bytes()), reply }
             }
             "FETCH" => {
                 let room = words.next()?.to_owned();
@@ -172,6 +186,7 @@ pub(super) fn parse(verb: &str, mut words: Words<'_>) -> Result<Command, Refusal
             "RETAIN" => Command::Retain { room: words.next()?.to_owned(), keep: keep(&mut words)? },
             "HISTORY" => history(&mut words)?,
             "SEEK" => Command::Seek { room: words.next()?.to_owned(), to: seek(words.next()?)? },
+            "REDACT" => Command::Redact { room: words.next()?.to_owned(), seq: words.next()?.parse().ok()? },
             "STATS" => Command::Stats,
             "PING" => Command::Ping,
             "HELP" => Command::Help { verb: words.next().map(str::to_owned) },
@@ -262,7 +277,7 @@ pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
         Command::Join { room, from: Begin::Start } => push(out, format_args!("JOIN {room}")),
         Command::Join { room, from: Begin::Now } => push(out, format_args!("JOIN {room} from=now")),
         Command::Leave { room } => push(out, format_args!("LEAVE {room}")),
-        Command::Send { room, id, body } => encode_send(room, id.as_deref(), body, out),
+        Command::Send { room, id, body, reply } => encode_send(room, id.as_deref(), *reply, body, out),
         Command::Fetch { room, after, max } => {
             push(out, format_args!("FETCH {room}"));
             push_named(out, "after", *after);
@@ -319,6 +334,7 @@ pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
             }
             push_named(out, "max", *max);
         }
+        Command::Redact { room, seq } => push(out, format_args!("REDACT {room} {seq}")),
         Command::Seek { room, to } => {
             push(out, format_args!("SEEK {room} "));
             match to {
@@ -343,13 +359,16 @@ fn push_named(out: &mut Vec<u8>, name: &str, number: Option<u64>) {
     }
 }
 
-fn encode_send(room: &str, id: Option<&str>, body: &[u8], out: &mut Vec<u8>) {
+fn encode_send(room: &str, id: Option<&str>, reply: Option<u64>, body: &[u8], out: &mut Vec<u8>) {
     // A trailing carriage return would be taken for part of the line end.
     let as_text =
         !body.is_empty() && !body.contains(&b'\n') && body.last() != Some(&b'\r') && std::str::from_utf8(body).is_ok();
     out.extend_from_slice(if as_text { b"SEND " } else { b"SENDB " });
     if let Some(id) = id {
         push(out, format_args!("id={id} "));
+    }
+    if let Some(reply) = reply {
+        push(out, format_args!("reply={reply} "));
     }
     if as_text {
         push(out, format_args!("{room} "));

@@ -16,6 +16,7 @@
 //! such a tail, and is cut. With a good record behind it, it was acknowledged: that is damage, and is reported. The salt
 //! keeps a message that looks like a record from being taken for one.
 
+mod erase;
 mod recover;
 
 use std::fs::{File, OpenOptions};
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+pub use erase::{begins, erase};
 pub use recover::{Recovered, recover, settle};
 
 use super::segments::FileId;
@@ -238,6 +240,14 @@ impl Journal {
         Ok(())
     }
 
+    /// Goes on in the next file, where there is anything in this one.
+    ///
+    /// # Errors
+    /// As [`append`](Journal::append).
+    pub fn begin_next_file(&mut self) -> Result<(), Error> {
+        if self.at > HEADER_BYTES as u64 { self.rotate() } else { Ok(()) }
+    }
+
     fn rotate(&mut self) -> Result<(), Error> {
         let number = self.header.number + 1;
         let prepared = self.next_file.take().map(JoinHandle::join);
@@ -246,10 +256,13 @@ impl Journal {
             // Never prepared, or the thread died: here and now, then.
             Some(Err(_)) | None => prepare(&self.dir, number, self.file_bytes)?,
         };
-        self.full.push(self.header.number, self.last_commit);
+        let before = self.header.number;
         self.path = path_of(&self.dir, number);
         self.file = file;
-        self.write_header(number)
+        self.write_header(number)?;
+        // Only now is no start going to read it any more, once it is covered.
+        self.full.push(before, self.last_commit);
+        Ok(())
     }
 
     /// Appends a commit; when this returns, it is on disk. Returns its number, and where its payload stands.

@@ -85,19 +85,20 @@ impl Tables {
         for room in rooms {
             self.drop_unfinished(room)?;
         }
-        self.apply(commits)
+        self.apply(commits).map(drop)
     }
 
     /// Applies commits: large chunks stay where they are in the journal, the others are gathered by room into a segment. Durable only
-    /// after [`checkpoint`](Tables::checkpoint).
+    /// after [`checkpoint`](Tables::checkpoint). Returns by how many bytes redactions have made rooms larger.
     ///
     /// # Errors
     /// What sled says; [`Error::Damaged`] where a room's messages do not follow each other.
-    pub fn apply(&self, commits: &[Journaled]) -> Result<(), Error> {
+    pub fn apply(&self, commits: &[Journaled]) -> Result<Vec<(u64, i64)>, Error> {
         let ops = || commits.iter().flat_map(|journaled| &journaled.commit.ops);
         // Messages first: a room's last seq never says more than is there.
         let lasts = self.apply_messages(commits)?;
-        self.write_rest(ops(), &lasts).map_err(self.failed("write"))
+        self.write_rest(ops(), &lasts).map_err(self.failed("write"))?;
+        self.redact(ops())
     }
 
     /// Names before what is said of a room, and its last seq before its cursors: so that what a kill leaves still fits together.
@@ -124,7 +125,8 @@ impl Tables {
         let mut nicks = Batch::of(&self.nicks);
         for op in ops {
             match op {
-                Op::Room { .. } | Op::Change { .. } => {}
+                // Redactions come behind all this.
+                Op::Room { .. } | Op::Change { .. } | Op::Redact { .. } => {}
                 Op::Access { room, client, access: Some(access) } => {
                     accesses.insert(&key::member(*room, client), &access.encode())?;
                 }
@@ -202,7 +204,7 @@ impl Tables {
         Ok(lasts)
     }
 
-    fn index(&self, chunks: &[(FileId, Chunk)]) -> Result<(), Error> {
+    pub(super) fn index(&self, chunks: &[(FileId, Chunk)]) -> Result<(), Error> {
         let mut batch = Batch::of(&self.messages);
         for (file, chunk) in chunks {
             let key = key::chunk(chunk.room, chunk.first_seq, 0);

@@ -81,7 +81,7 @@ impl Tables {
         Ok(Expired::More)
     }
 
-    fn let_go(&self, file: FileId) {
+    pub(super) fn let_go(&self, file: FileId) {
         let mut references = self.references();
         if let Some(count) = references.get_mut(&file) {
             *count -= 1;

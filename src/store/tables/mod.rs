@@ -5,6 +5,7 @@
 //! the journal holds past the last checkpoint, ends the same.
 
 mod apply;
+mod erase;
 mod expire;
 
 use std::collections::{BTreeMap, HashMap};
@@ -40,6 +41,7 @@ pub struct Tables {
     lasts: sled::Tree,
     members: sled::Tree,
     access: sled::Tree,
+    erasures: sled::Tree,
     ids: sled::Tree,
     nicks: sled::Tree,
     meta: sled::Tree,
@@ -133,6 +135,7 @@ impl Tables {
             lasts: tree("lasts")?,
             members: tree("members")?,
             access: tree("access")?,
+            erasures: tree("erasures")?,
             ids: tree("ids")?,
             nicks: tree("nicks")?,
             meta: tree("meta")?,
@@ -234,7 +237,7 @@ impl Tables {
         std::mem::forget(self.db.clone());
         let trees = [&self.messages, &self.rooms, &self.lasts, &self.members, &self.access];
         std::mem::forget(trees.map(sled::Tree::clone));
-        let trees = [&self.ids, &self.nicks, &self.meta];
+        let trees = [&self.erasures, &self.ids, &self.nicks, &self.meta];
         std::mem::forget(trees.map(sled::Tree::clone));
     }
 
@@ -322,8 +325,20 @@ impl Tables {
     /// # Errors
     /// What sled or the system says; [`Error::Damaged`] where the chunk is not whole.
     pub fn chunk_at(&self, room: u64, seq: u64) -> Result<Option<Parsed>, Error> {
-        let Some((key, value)) = self.find(room, seq)? else { return Ok(None) };
-        let messages = self.chunk(room, &key, &value)?;
+        let Some((mut key, mut value)) = self.find(room, seq)? else { return Ok(None) };
+        let messages = loop {
+            match self.chunk(room, &key, &value) {
+                Ok(messages) => break messages,
+                Err(error) => {
+                    // What was redacted meanwhile stands elsewhere, and where it stood there are zeros.
+                    let Some(again) = self.find(room, seq)? else { return Ok(None) };
+                    if again == (key, value) {
+                        return Err(error);
+                    }
+                    (key, value) = again;
+                }
+            }
+        };
         if messages.last().is_none_or(|newest| newest.seq >= seq) {
             return Ok(Some(messages));
         }
@@ -418,7 +433,7 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::super::journal::Spot;
-    use super::super::record::{Commit, Op, Stored};
+    use super::super::record::{Commit, Kind, Op, Stored};
     use super::*;
 
     fn opened(dir: &Path) -> Tables {
@@ -436,6 +451,7 @@ mod tests {
                 client: "alice".into(),
                 id: None,
                 body: vec![seq as u8; 10].into(),
+                kind: Kind::Plain,
             },
         };
         let commit = Arc::new(Commit { kept_ms: 1, ops: seqs.map(message).collect() });
