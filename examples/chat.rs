@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::{Arg, ArgAction, ArgMatches};
-use dantok::client::{Client, Error, Follow, Options, Receipt};
+use dantok::client::{Client, Error, Follow, Options, Receipt, Tls};
 use dantok::protocol::text::{escape, is_unsafe};
 use dantok::protocol::{Item, Message};
 use futures_util::FutureExt;
@@ -50,6 +50,24 @@ fn command() -> clap::Command {
         .arg(flag("fetch", "Print what is new since the last time, acknowledge it, and end").conflicts_with("follow"))
         .arg(flag("follow", "Print what is new and what comes, acknowledging it; reads no input"))
         .arg(flag("json", "Print a JSON object a line"))
+        .args([
+            flag("tls", "Talk TLS, which the daemon speaks on an address of its own"),
+            option("ca", "FILE", "Who may sign the daemon's certificate, in PEM form")
+                .env("SSL_CERT_FILE")
+                .required_if_eq("tls", "true"),
+            option("client-cert", "FILE", "Your certificate in PEM form, where the daemon wants one")
+                .requires("client-key")
+                .requires("tls"),
+            option("client-key", "FILE", "Its key").requires("client-cert"),
+        ])
+}
+
+/// TLS, where it is asked for.
+fn tls(arguments: &ArgMatches) -> Option<Tls> {
+    let file = |name: &str| arguments.get_one::<String>(name);
+    let ca = file("ca").filter(|_| arguments.get_flag("tls"))?;
+    let cert_and_key = file("client-cert").zip(file("client-key")).map(|(cert, key)| (cert.into(), key.into()));
+    Some(Tls { cert_and_key, ..Tls::new(ca) })
 }
 
 /// None: for ever. In a struct, because clap takes an `Option` for an option's presence.
@@ -79,6 +97,7 @@ async fn run(arguments: &ArgMatches) -> Outcome<()> {
     let options = Options {
         token: text("token"),
         reconnect: arguments.get_one::<RetryFor>("retry-for").and_then(|retry| retry.0),
+        tls: tls(arguments),
         ..Options::new(text("server").unwrap_or_default(), text("as").unwrap_or_default())
     };
     let json = arguments.get_flag("json");

@@ -108,9 +108,9 @@ pub fn command() -> Command {
 
 fn help(setting: &crate::config::Setting) -> String {
     let default = (setting.show)(&crate::config::Config::default());
-    match setting.name {
-        "data-dir" | "tokens" | "open" | "allow-short-retention" => setting.help.to_owned(),
-        _ => format!("{} [default: {}]", setting.help, default.trim_matches(['[', ']', '"'])),
+    match (setting.name, default.trim_matches(['[', ']', '"'])) {
+        ("data-dir" | "tokens" | "open" | "allow-short-retention", _) | (_, "") => setting.help.to_owned(),
+        (_, default) => format!("{} [default: {default}]", setting.help),
     }
 }
 

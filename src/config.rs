@@ -2,6 +2,9 @@
 //!
 //! [`SETTINGS`] is the one table behind the command line, the environment, the file and `dantok config`.
 
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,11 +14,17 @@ use clap::parser::ValueSource;
 
 use crate::limits::{BODY_MAX_BYTES, Limits, RETENTION_FLOOR};
 
+#[cfg(feature = "tls")]
+pub use tls::Tls;
+
 /// The configuration of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Addresses to listen on.
     pub listen: Vec<String>,
+    /// What is said of TLS.
+    #[cfg(feature = "tls")]
+    pub tls: Tls,
     /// Whether anybody may be anybody from anywhere, where there are no tokens.
     pub open: bool,
     /// Where everything is stored.
@@ -47,6 +56,8 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             listen: vec!["127.0.0.1:7420".to_owned()],
+            #[cfg(feature = "tls")]
+            tls: Tls::default(),
             open: false,
             data_dir: PathBuf::from("./dantok-data"),
             tokens: None,
@@ -101,6 +112,11 @@ fn one(values: &[String]) -> Result<&str, String> {
     }
 }
 
+fn addresses(values: &[String]) -> Vec<String> {
+    let parts = values.iter().flat_map(|value| value.split(','));
+    parts.map(str::trim).filter(|address| !matches!(*address, "" | "none")).map(str::to_owned).collect()
+}
+
 fn duration(values: &[String]) -> Result<Duration, String> {
     humantime::parse_duration(one(values)?).map_err(|_| "takes a duration, like 90s, 24h or 7days".to_owned())
 }
@@ -145,13 +161,12 @@ pub const SETTINGS: &[Setting] = &[
         name: "listen",
         value: "ADDRESS",
         heading: "Serving",
-        help: "Address to listen on, like 127.0.0.1:7420 or [::1]:7420; may be repeated",
+        help: "Address to listen on, like 127.0.0.1:7420 or [::1]:7420; may be repeated, or none",
         many: true,
         switch: false,
         take: |config, values| {
-            let parts = values.iter().flat_map(|value| value.split(','));
-            config.listen = parts.map(str::trim).filter(|address| !address.is_empty()).map(str::to_owned).collect();
-            if config.listen.is_empty() { Err("takes at least one address".to_owned()) } else { Ok(()) }
+            config.listen = addresses(values);
+            Ok(())
         },
         show: |config| toml::Value::from(config.listen.clone()).to_string(),
     },
@@ -221,6 +236,14 @@ pub const SETTINGS: &[Setting] = &[
         take: |config, values| duration(values).map(|value| config.limits.drain_timeout = value),
         show: |config| shown(config.limits.drain_timeout),
     },
+    #[cfg(feature = "tls")]
+    tls::LISTEN,
+    #[cfg(feature = "tls")]
+    tls::CERT,
+    #[cfg(feature = "tls")]
+    tls::KEY,
+    #[cfg(feature = "tls")]
+    tls::CLIENT_CA,
     Setting {
         name: "max-body",
         value: "SIZE",
@@ -417,6 +440,8 @@ pub fn resolve(
             humantime::format_duration(config.retention)
         )));
     }
+    #[cfg(feature = "tls")]
+    config.tls_files()?;
     Ok(Resolved { config, sources })
 }
 

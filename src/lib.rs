@@ -10,7 +10,8 @@
 //!
 //! 1. [`protocol`]: what may be asked and answered, and its two framings. Pure.
 //! 2. [`limits`]: every bound, with its reason.
-//! 3. [`server`]: accepts and stops connections. [`connection`]: a socket, its buffers and deadlines.
+//! 3. [`server`]: accepts and stops connections. [`connection`]: a socket, its buffers and deadlines. `socket`: what a plain one
+//!    and one inside TLS have in common. `tls`: certificates and keys.
 //! 4. [`session`]: one client, one function a command. [`hub`]: what all sessions share. [`pushed`]: what one follower was told, for
 //!    the others.
 //! 5. [`committer`]: the only writer; one sync serves many senders.
@@ -40,5 +41,8 @@ pub mod retention;
 pub mod rooms;
 pub mod server;
 pub mod session;
+mod socket;
 pub mod store;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod tokens;

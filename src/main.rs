@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use dantok::config::{self, Config, LogFormat, Resolved};
+use dantok::connection::Speaks;
 use dantok::limits::RETENTION_FLOOR;
 use dantok::protocol::name::check_client;
+use dantok::server::Listener;
 use dantok::store::check::Progress;
 use dantok::tokens::{Ledger, Role, Tokens};
 use dantok::{cli, doctor, server, store};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What is wrong is the command line's.
 const USAGE: u8 = 2;
@@ -82,10 +84,22 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let tokens = Arc::new(Tokens::open(&config.tokens_path())?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
-        let shutdown = shutdown()?;
+        let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
+        let by_anybody = tokens.are_wanted() || config.open;
         let mut listeners = Vec::new();
+        // What SIGHUP reads again is added here.
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "nothing is read again"))]
+        let mut reloads: Vec<Reload> = Vec::new();
+        #[cfg(feature = "tls")]
+        listen_tls(&config, by_anybody, &mut listeners, &mut reloads).await?;
+        tokio::spawn(reload(hangup, reloads));
         for address in &config.listen {
-            listeners.push(listen(address, tokens.are_wanted() || config.open).await?);
+            let socket = listen(address, "--listen", by_anybody).await?;
+            tracing::info!(address = %socket.local_addr()?, "listening");
+            listeners.push(Listener { socket, speaks: Speaks::Plain });
+        }
+        if listeners.is_empty() {
+            return Err("there is no address to listen on; name one by --listen or --listen-tls".into());
         }
         if !tokens.are_wanted() {
             tracing::info!("there are no tokens: whoever connects may be any client");
@@ -209,15 +223,56 @@ fn log(filter: &str, format: LogFormat) -> Result<(), Box<dyn std::error::Error>
     Ok(())
 }
 
-async fn listen(address: &str, beyond_loopback: bool) -> Result<TcpListener, Box<dyn std::error::Error>> {
+async fn listen(address: &str, option: &str, by_anybody: bool) -> Result<TcpListener, Box<dyn std::error::Error>> {
     let bound = TcpListener::bind(address).await;
-    let listener = bound.map_err(|error| format!("can't listen on {address}: {error}; see --listen"))?;
-    let local = listener.local_addr().map_err(|error| format!("can't tell the address of {address}: {error}"))?;
-    if !local.ip().is_loopback() && !beyond_loopback {
+    let listener = bound.map_err(|error| format!("can't listen on {address}: {error}; see {option}"))?;
+    let local = listener.local_addr()?;
+    if !local.ip().is_loopback() && !by_anybody {
         return Err(dantok::error::Error::NotOpen { address: local }.into());
     }
-    tracing::info!(address = %local, "listening");
     Ok(listener)
+}
+
+/// Listens for TLS where it is asked for.
+#[cfg(feature = "tls")]
+async fn listen_tls(
+    config: &Config,
+    by_anybody: bool,
+    listeners: &mut Vec<Listener>,
+    reloads: &mut Vec<Reload>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let Some(files) = config.tls_files()? else { return Ok(()) };
+    let tls = Arc::new(dantok::tls::Server::load(files)?);
+    // A certificate that is asked for keeps strangers out as well.
+    let by_anybody = by_anybody || tls.files().client_ca.is_some();
+    for address in &config.tls.listen {
+        let socket = listen(address, "--listen-tls", by_anybody).await?;
+        tracing::info!(address = %socket.local_addr()?, "listening for TLS");
+        listeners.push(Listener { socket, speaks: Speaks::Tls(tls.clone()) });
+    }
+    reloads.push(Box::new(move || match tls.reload() {
+        Ok(()) => {
+            let dantok::tls::Files { cert, key, client_ca } = tls.files();
+            let client_ca = client_ca.as_ref().map(|path| path.display().to_string());
+            tracing::info!(cert = %cert.display(), key = %key.display(), client_ca, "TLS was read again");
+        }
+        Err(error) => tracing::error!("{error}; TLS goes on with what it had before SIGHUP"),
+    }));
+    Ok(())
+}
+
+/// Reads something again, and says in the log what came of it.
+type Reload = Box<dyn Fn() + Send + Sync>;
+
+/// At each SIGHUP all of them; without any, it is at least not the end.
+async fn reload(mut hangup: Signal, reloads: Vec<Reload>) {
+    while hangup.recv().await.is_some() {
+        if reloads.is_empty() {
+            tracing::info!("SIGHUP: there is nothing to be read again");
+        }
+        // They read files, which may take its time.
+        tokio::task::block_in_place(|| reloads.iter().for_each(|reload| reload()));
+    }
 }
 
 /// Done at the first SIGTERM or SIGINT.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::committer::{self, Committer};
-use crate::connection;
+use crate::connection::{self, Speaks};
 use crate::error::Error;
 use crate::hub::{Figures, Hub};
 use crate::limits::{Limits, TOKENS_CHECKED_EVERY};
@@ -27,6 +27,21 @@ const REFUSED_AT_ONCE: usize = 64;
 
 /// How often the store is asked whether it wants something done.
 const TEND_EVERY: Duration = Duration::from_secs(1);
+
+/// An address that connections come in on, and what they speak there.
+#[derive(Debug)]
+pub struct Listener {
+    /// The address.
+    pub socket: TcpListener,
+    /// What is spoken.
+    pub speaks: Speaks,
+}
+
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Listener {
+        Listener { socket, speaks: Speaks::Plain }
+    }
+}
 
 /// How the daemon runs.
 #[derive(Clone, Debug)]
@@ -46,7 +61,7 @@ pub struct Options {
 /// # Errors
 /// The store does not open; or it failed while it served, in which case nothing has been acknowledged since.
 pub async fn run(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     options: Options,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
@@ -120,7 +135,7 @@ async fn recheck(tokens: Arc<Tokens>, rooms: Arc<Rooms>) {
 }
 
 /// Accepts until `shutdown` is done or the store fails (which it returns), then lets the connections end.
-async fn serve(listeners: Vec<TcpListener>, hub: &Arc<Hub>, shutdown: impl Future<Output = ()>) -> Option<Arc<str>> {
+async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<Output = ()>) -> Option<Arc<str>> {
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let refusals = Arc::new(Semaphore::new(REFUSED_AT_ONCE));
@@ -131,10 +146,10 @@ async fn serve(listeners: Vec<TcpListener>, hub: &Arc<Hub>, shutdown: impl Futur
             () = &mut shutdown => break None,
             why = &mut failure => break Some(why),
             accepted = accept(&listeners) => match accepted {
-                Ok(stream) if connections.len() < hub.limits.connections_max => {
-                    connections.spawn(connect(stream, hub.clone(), stopped.clone()));
+                Ok((stream, speaks)) if connections.len() < hub.limits.connections_max => {
+                    connections.spawn(connect(stream, speaks, hub.clone(), stopped.clone()));
                 }
-                Ok(stream) => refuse(stream, hub, &refusals),
+                Ok((stream, speaks)) => refuse(stream, speaks, hub, &refusals),
                 Err(error) => {
                     // Out of descriptors or memory: the connections that are there go on, and may end.
                     tracing::warn!(%error, "can't accept a connection");
@@ -149,12 +164,13 @@ async fn serve(listeners: Vec<TcpListener>, hub: &Arc<Hub>, shutdown: impl Futur
         }
     };
     // Connections that the kernel has made and nobody has accepted yet: their peers may have sent something.
-    for listener in listeners.into_iter().filter_map(|listener| listener.into_std().ok()) {
+    for Listener { socket, speaks } in listeners {
+        let Ok(socket) = socket.into_std() else { continue };
         while connections.len() < hub.limits.connections_max
-            && let Ok((stream, _)) = listener.accept()
+            && let Ok((stream, _)) = socket.accept()
         {
             if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
-                connections.spawn(connect(stream, hub.clone(), stopped.clone()));
+                connections.spawn(connect(stream, speaks.clone(), hub.clone(), stopped.clone()));
             }
         }
     }
@@ -170,11 +186,11 @@ async fn serve(listeners: Vec<TcpListener>, hub: &Arc<Hub>, shutdown: impl Futur
     failed
 }
 
-async fn accept(listeners: &[TcpListener]) -> io::Result<TcpStream> {
+async fn accept(listeners: &[Listener]) -> io::Result<(TcpStream, Speaks)> {
     std::future::poll_fn(|context| {
         for listener in listeners {
-            if let std::task::Poll::Ready(accepted) = listener.poll_accept(context) {
-                return std::task::Poll::Ready(accepted.map(|(stream, _)| stream));
+            if let std::task::Poll::Ready(accepted) = listener.socket.poll_accept(context) {
+                return std::task::Poll::Ready(accepted.map(|(stream, _)| (stream, listener.speaks.clone())));
             }
         }
         std::task::Poll::Pending
@@ -182,14 +198,20 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<TcpStream> {
     .await
 }
 
-async fn connect(stream: TcpStream, hub: Arc<Hub>, stop: watch::Receiver<bool>) {
+/// No `async fn`, which would keep its arguments, and the peer's name, beside what is made of them.
+fn connect(
+    stream: TcpStream,
+    speaks: Speaks,
+    hub: Arc<Hub>,
+    stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send {
     let peer = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());
     let span = tracing::debug_span!("connection", peer);
-    async {
+    async move {
         prepare(&stream);
         hub.figures.connections.fetch_add(1, Ordering::Relaxed);
         let figures = hub.figures.clone();
-        let served = connection::serve(stream, hub, stop).await;
+        let served = connection::serve(stream, speaks, hub, stop).await;
         figures.connections.fetch_sub(1, Ordering::Relaxed);
         match served {
             Ok(()) => tracing::debug!("closed"),
@@ -197,15 +219,14 @@ async fn connect(stream: TcpStream, hub: Arc<Hub>, stop: watch::Receiver<bool>) 
         }
     }
     .instrument(span)
-    .await;
 }
 
-fn refuse(stream: TcpStream, hub: &Hub, refusals: &Arc<Semaphore>) {
+fn refuse(stream: TcpStream, speaks: Speaks, hub: &Hub, refusals: &Arc<Semaphore>) {
     let refusal = committer::limit("connections", hub.limits.connections_max);
     if let Ok(permit) = refusals.clone().try_acquire_owned() {
         tokio::spawn(async move {
             // A peer that does not take its refusal is no loss.
-            let _ = connection::refuse(stream, refusal).await;
+            let _ = connection::refuse(stream, speaks, refusal).await;
             drop(permit);
         });
     }

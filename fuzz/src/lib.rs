@@ -97,7 +97,7 @@ fn daemon() -> SocketAddr {
             };
             let served = runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                dantok::server::run(vec![listener], options, std::future::pending()).await
+                dantok::server::run(vec![listener.into()], options, std::future::pending()).await
             });
             panic!("the daemon ended: {served:?}");
         });

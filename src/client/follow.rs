@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio_util::codec::Encoder;
 
@@ -141,7 +140,7 @@ impl Task {
         self.next_id += 1;
         let mut output = BytesMut::new();
         ClientCodec.encode(RequestFrame { id, command }, &mut output)?;
-        conn.stream.write_all(&output).await?;
+        conn.send(&output).await?;
         loop {
             match conn.frame().await? {
                 ServerFrame::Reply { id: of, reply } if of == id => {

@@ -16,6 +16,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use super::{Answer, Error, Options};
 use crate::protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
 use crate::protocol::{Command, ErrorCode, Item, Refusal, Reply, VERSION, Welcome};
+use crate::socket::{self, ReadHalf, WriteHalf};
 
 /// Requests that are sent and not answered; further ones wait in the channel, and then with their callers.
 const WINDOW: usize = 256;
@@ -38,7 +39,8 @@ pub(super) fn broken(refusal: Refusal) -> io::Error {
 
 /// A connection that has said HELLO.
 pub(super) struct Conn {
-    pub stream: TcpStream,
+    pub read: ReadHalf,
+    pub write: WriteHalf,
     pub input: BytesMut,
     pub welcome: Arc<Welcome>,
 }
@@ -51,6 +53,7 @@ impl Conn {
         let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(30));
         let keepalive = keepalive.with_interval(Duration::from_secs(10)).with_retries(3);
         socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        let (read, write) = meet(stream, options).await?;
         let hello = Command::Hello { version: VERSION, client: options.client.clone(), token: options.token.clone() };
         let mut output = BytesMut::new();
         ClientCodec.encode(RequestFrame { id: 0, command: hello }, &mut output)?;
@@ -64,9 +67,9 @@ impl Conn {
             retention_secs: 0,
             admin: false,
         };
-        let mut conn = Conn { stream, input: BytesMut::new(), welcome: Arc::new(welcome) };
+        let mut conn = Conn { read, write, input: BytesMut::new(), welcome: Arc::new(welcome) };
         // A daemon that refuses at once may close before it has read: what it said matters more than a failed write.
-        let written = conn.stream.write_all(&output).await;
+        let written = conn.send(&output).await;
         match conn.frame().await {
             Ok(ServerFrame::Reply { reply: Reply::Welcome(welcome), .. }) => {
                 written?;
@@ -81,8 +84,15 @@ impl Conn {
                 Err(Failure::Refused(refusal))
             }
             Ok(other) => Err(Failure::Broken(unexpected(&other))),
-            Err(error) => Err(Failure::Broken(error)),
+            // A daemon that does not take the client's certificate says so here.
+            Err(error) => Err(refused_in_a_line(&conn.input).map_or_else(|| error.into(), Failure::Refused)),
         }
+    }
+
+    /// Sends all of it.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write.write_all(bytes).await?;
+        self.write.flush().await
     }
 
     /// The next frame.
@@ -91,26 +101,75 @@ impl Conn {
             if let Some(frame) = ClientCodec.decode(&mut self.input)? {
                 return Ok(frame);
             }
-            if self.stream.read_buf(&mut self.input).await? == 0 {
+            if self.read.read_buf(&mut self.input).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
     }
 }
 
+/// Makes of a TCP connection what the options ask for.
+async fn meet(stream: TcpStream, options: &Options) -> Result<(ReadHalf, WriteHalf), Failure> {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &options.tls {
+        let name = tls.server_name.as_deref().unwrap_or_else(|| host(&options.address));
+        // The files are read for each connection, so that a certificate that was renewed is used by the next.
+        return match crate::tls::connect(stream, &tls.ca, tls.cert_and_key.as_ref(), name).await {
+            Ok(stream) => Ok(socket::tls(stream)),
+            Err(crate::tls::Failed::Files(error)) => Err(Failure::Tls(error.to_string())),
+            Err(crate::tls::Failed::Socket(error)) => Err(error.into()),
+        };
+    }
+    let _ = options;
+    Ok(socket::plain(stream))
+}
+
+/// The host of an address with a port.
+#[cfg(feature = "tls")]
+fn host(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
 pub(super) fn unexpected(frame: &ServerFrame) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("an answer to nothing that was asked: {frame:?}"))
+}
+
+/// What a port says that is for something else, and so can't know of frames.
+fn refused_in_a_line(input: &[u8]) -> Option<Refusal> {
+    let text = std::str::from_utf8(input).ok()?.strip_prefix("ERR bad-command ")?;
+    Some(Refusal::new(ErrorCode::BadCommand, text.trim_end()))
 }
 
 enum Failure {
     Broken(io::Error),
     Refused(Refusal),
+    /// Trying again changes nothing about it.
+    #[cfg(feature = "tls")]
+    Tls(String),
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(why) = crate::tls::why(&error) {
+            return Failure::Tls(why);
+        }
         Failure::Broken(error)
     }
+}
+
+/// Writes what goes at once. Cancel safe; there is more to do while `flushed` is false.
+async fn write(writer: &mut WriteHalf, output: &mut BytesMut, flushed: &mut bool) -> io::Result<()> {
+    if !output.is_empty() {
+        *flushed = false;
+        writer.write_buf(output).await?;
+    }
+    if output.is_empty() {
+        writer.flush().await?;
+        *flushed = true;
+    }
+    Ok(())
 }
 
 /// Connects, again and again where it must.
@@ -161,6 +220,10 @@ impl Dialler {
             why = match timeout(time, Conn::open(&self.options)).await {
                 Ok(Ok(conn)) => return Ok(conn),
                 Ok(Err(Failure::Refused(refusal))) => return Err(Error::Refused(refusal)),
+                #[cfg(feature = "tls")]
+                Ok(Err(Failure::Tls(why))) => {
+                    return Err(Error::Tls { address: self.options.address.clone(), why });
+                }
                 Ok(Err(Failure::Broken(error))) => Some(error),
                 Err(_) => Some(io::ErrorKind::TimedOut.into()),
             };
@@ -233,8 +296,9 @@ impl Link {
     async fn serve(&mut self, conn: Conn) -> io::Result<()> {
         let window = usize::try_from(conn.welcome.max_pipelined).unwrap_or(WINDOW).clamp(1, WINDOW);
         let mut input = conn.input;
-        let (mut reader, mut writer) = conn.stream.into_split();
+        let (mut reader, mut writer) = (conn.read, conn.write);
         let mut output = BytesMut::new();
+        let mut flushed = true;
         let mut open = true;
         loop {
             self.encode(&mut output);
@@ -251,7 +315,7 @@ impl Link {
                     None => open = false,
                 },
                 // A failed write is not the end: the answers that came before it, and why it failed, are still to be read.
-                written = writer.write_buf(&mut output), if !output.is_empty() => if written.is_err() {
+                written = write(&mut writer, &mut output, &mut flushed), if !output.is_empty() || !flushed => if written.is_err() {
                     output.clear();
                     return self.drain(&mut reader, &mut input).await;
                 },

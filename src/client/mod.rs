@@ -22,6 +22,8 @@ mod link;
 
 use std::collections::HashMap;
 use std::future::Future;
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,24 +54,57 @@ pub struct Options {
     pub token: Option<String>,
     /// How long to keep trying while the daemon does not answer, the first connection included; none: for ever.
     pub reconnect: Option<Duration>,
+    /// For an address where the daemon speaks TLS.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Tls>,
+}
+
+/// What TLS with a daemon takes. The files are read for each connection.
+#[cfg(feature = "tls")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Who may sign the daemon's certificate: PEM.
+    pub ca: PathBuf,
+    /// The name that the certificate must be for; none: the address's host.
+    pub server_name: Option<String>,
+    /// The client's own certificate and its key, where the daemon asks for one: PEM.
+    pub cert_and_key: Option<(PathBuf, PathBuf)>,
+}
+
+#[cfg(feature = "tls")]
+impl Tls {
+    /// Without a certificate of the client's own; the daemon's is for the address's host.
+    pub fn new(ca: impl Into<PathBuf>) -> Self {
+        Tls { ca: ca.into(), server_name: None, cert_and_key: None }
+    }
 }
 
 impl Options {
-    /// Without a token; tries for ever.
+    /// Without a token and without TLS; tries for ever.
     pub fn new(address: impl Into<String>, client: impl Into<String>) -> Self {
-        Options { address: address.into(), client: client.into(), token: None, reconnect: None }
+        Options {
+            address: address.into(),
+            client: client.into(),
+            token: None,
+            reconnect: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 }
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // A token is not for logs.
-        f.debug_struct("Options")
+        let mut shown = f.debug_struct("Options");
+        shown
             .field("address", &self.address)
             .field("client", &self.client)
             .field("token", &self.token.as_ref().map(|_| "…"))
-            .field("reconnect", &self.reconnect)
-            .finish()
+            .field("reconnect", &self.reconnect);
+        #[cfg(feature = "tls")]
+        shown.field("tls", &self.tls);
+        shown.finish()
     }
 }
 
@@ -86,6 +121,16 @@ pub enum Error {
         address: String,
         /// What the last attempt met.
         source: Arc<std::io::Error>,
+    },
+    /// There is no TLS with the daemon: a file of the options can't be used, or one side does not trust the other, or does
+    /// not speak TLS. This is not tried again; the client is at its end.
+    #[cfg(feature = "tls")]
+    #[error("no TLS with {address}: {why}")]
+    Tls {
+        /// The daemon's.
+        address: String,
+        /// What is wrong; it names the file, if it is one.
+        why: String,
     },
     /// The client has ended, for a reason that an earlier call was told.
     #[error("the client has ended")]

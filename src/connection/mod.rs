@@ -5,6 +5,8 @@
 //! been carried out before the next was read. A peer that does not read its answers is not read from either.
 
 mod output;
+#[cfg(feature = "tls")]
+mod secure;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,7 +18,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::codec::Decoder;
@@ -28,12 +29,15 @@ use crate::protocol::frame::RequestDecoder;
 use crate::protocol::line::{self, LineDecoder};
 use crate::protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag};
 use crate::session::{Action, Session};
+use crate::socket::{self, ReadHalf, WriteHalf};
 use output::{Items, Output};
 
 /// What a read takes at the most.
 const READ_BYTES: usize = 64 * 1024;
 /// Bytes that had arrived when the daemon was told to stop and that are still carried out.
 const LAST_READ_BYTES: usize = 1024 * 1024;
+/// How long a peer that is turned away has for its first byte, and before that for its TLS handshake.
+const REFUSE: Duration = Duration::from_secs(1);
 /// How long, and for how many bytes, a closed peer is listened to, so that it gets to read why it was closed.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
@@ -44,7 +48,7 @@ thread_local! {
 }
 
 /// Appends what comes next; 0 at the end. Cancel-safe.
-async fn read(socket: &mut OwnedReadHalf, input: &mut BytesMut) -> io::Result<usize> {
+async fn read(socket: &mut ReadHalf, input: &mut BytesMut) -> io::Result<usize> {
     std::future::poll_fn(|context| {
         PIECE.with_borrow_mut(|piece| {
             let mut piece = ReadBuf::new(piece);
@@ -54,6 +58,16 @@ async fn read(socket: &mut OwnedReadHalf, input: &mut BytesMut) -> io::Result<us
         })
     })
     .await
+}
+
+/// What a connection speaks below its framing, as the address says that it came in on.
+#[derive(Clone, Debug)]
+pub enum Speaks {
+    /// Nothing: the first byte is the framing's.
+    Plain,
+    /// TLS.
+    #[cfg(feature = "tls")]
+    Tls(Arc<crate::tls::Server>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +102,7 @@ impl Requests {
 }
 
 struct Connection {
-    socket: OwnedReadHalf,
+    socket: ReadHalf,
     input: BytesMut,
     requests: Requests,
     output: Output,
@@ -118,9 +132,10 @@ struct Connection {
 ///
 /// # Errors
 /// What the socket says; of no concern to anybody but a debugging log.
-pub async fn serve(stream: TcpStream, hub: Arc<Hub>, stop: watch::Receiver<bool>) -> io::Result<()> {
+pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch::Receiver<bool>) -> io::Result<()> {
     let deadline = Instant::now() + hub.limits.hello_timeout;
-    let Some((framing, input, socket, mut write)) = begin(stream, deadline, stop.clone()).await? else { return Ok(()) };
+    let begun = begin(stream, speaks, deadline, stop.clone());
+    let Some((framing, input, socket, mut write)) = begun.await? else { return Ok(()) };
     let body_max = hub.limits.body_max_bytes;
     let framing = match framing {
         Ok(framing) => framing,
@@ -128,6 +143,7 @@ pub async fn serve(stream: TcpStream, hub: Arc<Hub>, stop: watch::Receiver<bool>
             let mut bytes = Vec::new();
             line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut bytes);
             write.write_all(&bytes).await?;
+            write.flush().await?;
             return linger(socket, write).await;
         }
     };
@@ -159,10 +175,21 @@ pub async fn serve(stream: TcpStream, hub: Arc<Hub>, stop: watch::Receiver<bool>
     linger(connection.socket, connection.output.socket).await
 }
 
-type Begun = (Result<Framing, Refusal>, BytesMut, OwnedReadHalf, OwnedWriteHalf);
+type Begun = (Result<Framing, Refusal>, BytesMut, ReadHalf, WriteHalf);
 
 /// Waits for the first byte; none where it does not come.
-async fn begin(stream: TcpStream, deadline: Instant, mut stop: watch::Receiver<bool>) -> io::Result<Option<Begun>> {
+async fn begin(
+    stream: TcpStream,
+    speaks: Speaks,
+    deadline: Instant,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<Option<Begun>> {
+    match speaks {
+        Speaks::Plain => {}
+        // Boxed, as a handshake is large and soon over.
+        #[cfg(feature = "tls")]
+        Speaks::Tls(tls) => return Box::pin(secure::begin(stream, tls, deadline, stop)).await,
+    }
     let mut first = [0];
     let mut input = BytesMut::new();
     let found = tokio::select! {
@@ -170,33 +197,36 @@ async fn begin(stream: TcpStream, deadline: Instant, mut stop: watch::Receiver<b
         peeked = stream.peek(&mut first) => peeked?,
         () = sleep_until(deadline) => 0,
         _ = stop.wait_for(|stop| *stop) => {
-            let found = read_now(&stream, &mut first);
+            let found = socket::read_kernel(&stream, &mut first).unwrap_or(0);
             input.extend_from_slice(first.get(..found).unwrap_or_default());
             found
         }
     };
-    let (socket, write) = stream.into_split();
+    let (socket, write) = socket::plain(stream);
     let [first] = first;
     Ok((found > 0).then(|| (framing(first), input, socket, write)))
-}
-
-/// Takes what the kernel holds for a socket. tokio's own reads may not know of it yet, and there is no later to wait for.
-fn read_now(stream: &TcpStream, buffer: &mut [u8]) -> usize {
-    let socket = socket2::SockRef::from(stream);
-    let mut socket: &socket2::Socket = &socket;
-    io::Read::read(&mut socket, buffer).unwrap_or(0)
 }
 
 /// Turns away a connection for which there is no place, in its own framing.
 ///
 /// # Errors
 /// What the socket says.
-pub async fn refuse(stream: TcpStream, refusal: Refusal) -> io::Result<()> {
-    let mut first = [b'\n'];
-    // The first byte tells the framing; a peer that waits for us to begin is a person.
-    let _ = timeout(Duration::from_secs(1), stream.peek(&mut first)).await;
-    let (socket, write) = stream.into_split();
-    let [first] = first;
+pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal) -> io::Result<()> {
+    let (first, socket, write) = match speaks {
+        Speaks::Plain => {
+            let mut first = [b'\n'];
+            // The first byte tells the framing; a peer that waits for us to begin is a person.
+            let _ = timeout(REFUSE, stream.peek(&mut first)).await;
+            let [first] = first;
+            let (socket, write) = socket::plain(stream);
+            (first, socket, write)
+        }
+        #[cfg(feature = "tls")]
+        Speaks::Tls(tls) => match Box::pin(secure::first(stream, &tls)).await? {
+            Some(begun) => begun,
+            None => return Ok(()),
+        },
+    };
     let mut output = Output::new(write, framing(first).unwrap_or(Framing::Lines));
     output.closing(refusal);
     output.flush().await?;
@@ -204,7 +234,7 @@ pub async fn refuse(stream: TcpStream, refusal: Refusal) -> io::Result<()> {
 }
 
 /// Closes such that the peer can still read what was written: a close with unread bytes would throw it away.
-async fn linger(mut socket: OwnedReadHalf, mut write: OwnedWriteHalf) -> io::Result<()> {
+async fn linger(mut socket: ReadHalf, mut write: WriteHalf) -> io::Result<()> {
     write.shutdown().await?;
     let mut sink = vec![0; 4096];
     let drain = async {
@@ -397,7 +427,7 @@ impl Connection {
     fn last_read(&mut self) {
         let mut piece = vec![0; READ_BYTES];
         for _ in 0..LAST_READ_BYTES / READ_BYTES {
-            let read = read_now(self.socket.as_ref(), &mut piece);
+            let read = self.socket.read_now(&mut piece);
             if read == 0 {
                 break;
             }

@@ -3,7 +3,6 @@
 use std::io;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
 
 use super::Framing;
 use crate::limits::OUTPUT_HIGH_WATER_BYTES;
@@ -12,19 +11,20 @@ use crate::protocol::line;
 use crate::protocol::{Item, MessageRef, Refusal, Reply, Tag};
 use crate::pushed::Pushed;
 use crate::session::{Out, Told};
+use crate::socket::WriteHalf;
 
 /// What an idle connection keeps for its answers: as much as a few short ones take.
 const KEPT_BYTES: usize = 64;
 
 /// What waits to be written, and where to.
 pub(super) struct Output {
-    pub(super) socket: OwnedWriteHalf,
+    pub(super) socket: WriteHalf,
     framing: Framing,
     bytes: Vec<u8>,
 }
 
 impl Output {
-    pub(super) fn new(socket: OwnedWriteHalf, framing: Framing) -> Output {
+    pub(super) fn new(socket: WriteHalf, framing: Framing) -> Output {
         Output { socket, framing, bytes: Vec::with_capacity(KEPT_BYTES) }
     }
 
@@ -69,6 +69,7 @@ impl Output {
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         if !self.bytes.is_empty() {
             self.socket.write_all(&self.bytes).await?;
+            self.socket.flush().await?;
             self.bytes.clear();
         }
         Ok(())

@@ -1,0 +1,106 @@
+//! The settings of TLS, and how they hang together.
+
+use std::path::PathBuf;
+
+use super::{Config, ConfigError, Setting, addresses, one, quoted};
+use crate::tls::Files;
+
+/// What is said of TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Addresses to listen on for it.
+    pub listen: Vec<String>,
+    /// The certificate's file.
+    pub cert: Option<PathBuf>,
+    /// Its key's.
+    pub key: Option<PathBuf>,
+    /// Who may sign the certificates that clients must show.
+    pub client_ca: Option<PathBuf>,
+}
+
+const HEADING: &str = "TLS";
+
+pub(super) const LISTEN: Setting = Setting {
+    name: "listen-tls",
+    value: "ADDRESS",
+    heading: HEADING,
+    help: "Address to listen on for TLS, like 0.0.0.0:7421; may be repeated; wants --tls-cert and --tls-key",
+    many: true,
+    switch: false,
+    take: |config, values| {
+        config.tls.listen = addresses(values);
+        Ok(())
+    },
+    show: |config| toml::Value::from(config.tls.listen.clone()).to_string(),
+};
+
+pub(super) const CERT: Setting = Setting {
+    name: "tls-cert",
+    value: "FILE",
+    heading: HEADING,
+    help: "The daemon's certificate in PEM form, and behind it those that lead to one that clients know; read again at SIGHUP",
+    many: false,
+    switch: false,
+    take: |config, values| file(values).map(|path| config.tls.cert = path),
+    show: |config| shown(config.tls.cert.as_ref()),
+};
+
+pub(super) const KEY: Setting = Setting {
+    name: "tls-key",
+    value: "FILE",
+    heading: HEADING,
+    help: "The key of that certificate in PEM form, without a passphrase; read again at SIGHUP",
+    many: false,
+    switch: false,
+    take: |config, values| file(values).map(|path| config.tls.key = path),
+    show: |config| shown(config.tls.key.as_ref()),
+};
+
+pub(super) const CLIENT_CA: Setting = Setting {
+    name: "tls-client-ca",
+    value: "FILE",
+    heading: HEADING,
+    help: "Certificates in PEM form; TLS clients must then show one that is signed by one of these; read again at SIGHUP",
+    many: false,
+    switch: false,
+    take: |config, values| file(values).map(|path| config.tls.client_ca = path),
+    show: |config| shown(config.tls.client_ca.as_ref()),
+};
+
+/// An empty value is none, as `dantok config` shows it.
+fn file(values: &[String]) -> Result<Option<PathBuf>, String> {
+    Ok(Some(one(values)?).filter(|path| !path.is_empty()).map(PathBuf::from))
+}
+
+fn shown(path: Option<&PathBuf>) -> String {
+    quoted(&path.map_or_else(Default::default, |path| path.to_string_lossy()))
+}
+
+impl Config {
+    /// The files of TLS; none where it is not wanted.
+    ///
+    /// # Errors
+    /// Where some of it is missing: who asks for TLS must not get less of it than they think.
+    pub fn tls_files(&self) -> Result<Option<Files>, ConfigError> {
+        let Tls { listen, cert, key, client_ca } = &self.tls;
+        match (listen.is_empty(), cert, key) {
+            (false, Some(cert), Some(key)) => {
+                Ok(Some(Files { cert: cert.clone(), key: key.clone(), client_ca: client_ca.clone() }))
+            }
+            (false, ..) => {
+                let missing = if cert.is_none() { "--tls-cert" } else { "--tls-key" };
+                Err(ConfigError(format!(
+                    "--listen-tls needs a certificate and its key: {missing} FILE is missing (README.md tells how to make one)"
+                )))
+            }
+            (true, None, None) if client_ca.is_none() => Ok(None),
+            (true, ..) => {
+                let given = [(cert, "--tls-cert"), (key, "--tls-key"), (client_ca, "--tls-client-ca")];
+                let given = given.iter().find(|(path, _)| path.is_some()).map_or("", |(_, name)| name);
+                Err(ConfigError(format!(
+                    "{given} is of no use without --listen-tls ADDRESS: nothing would be served by TLS"
+                )))
+            }
+        }
+    }
+}

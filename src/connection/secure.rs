@@ -1,0 +1,88 @@
+//! A connection's beginning where it is inside TLS: the handshake, and then the first byte.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{Begun, REFUSE, framing, linger, read};
+use crate::protocol::line;
+use crate::protocol::{ErrorCode, Refusal, Reply, Tag};
+use crate::socket::{self, ReadHalf, WriteHalf};
+use crate::tls;
+
+/// What every TLS connection begins with.
+const HANDSHAKE: u8 = 0x16;
+
+/// Waits for the first byte inside TLS; none where it does not come.
+pub(super) async fn begin(
+    stream: TcpStream,
+    tls: Arc<tls::Server>,
+    deadline: Instant,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<Option<Begun>> {
+    let met = tokio::select! {
+        biased;
+        met = handshake(stream, &tls) => met?,
+        () = sleep_until(deadline) => {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake within the time for HELLO"));
+        }
+        // Who has not done its handshake has not been able to ask for anything.
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    let Some((mut socket, mut write)) = met else { return Ok(None) };
+    let mut input = BytesMut::new();
+    tokio::select! {
+        biased;
+        read = read(&mut socket, &mut input) => drop(read?),
+        () = sleep_until(deadline) => {}
+        _ = stop.wait_for(|stop| *stop) => {
+            let mut first = [0];
+            let found = socket.read_now(&mut first);
+            input.extend_from_slice(first.get(..found).unwrap_or_default());
+        }
+    }
+    match input.first() {
+        Some(first) => Ok(Some((framing(*first), input, socket, write))),
+        // Without a word of it the peer would have to think that the connection was cut.
+        None => write.shutdown().await.map(|()| None),
+    }
+}
+
+/// The same for a peer that is turned away, and has less time; a line feed where it waits for us.
+pub(super) async fn first(stream: TcpStream, tls: &tls::Server) -> io::Result<Option<(u8, ReadHalf, WriteHalf)>> {
+    let Some((mut socket, write)) = timeout(REFUSE, handshake(stream, tls)).await?? else { return Ok(None) };
+    let mut input = BytesMut::new();
+    let _ = timeout(REFUSE, read(&mut socket, &mut input)).await;
+    Ok(Some((input.first().copied().unwrap_or(b'\n'), socket, write)))
+}
+
+/// None where the peer closes before it has begun.
+async fn handshake(stream: TcpStream, tls: &tls::Server) -> io::Result<Option<(ReadHalf, WriteHalf)>> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 0 {
+        return Ok(None);
+    }
+    if first != [HANDSHAKE] {
+        let (socket, mut write) = socket::plain(stream);
+        let refusal = Refusal::new(ErrorCode::BadCommand, "this port speaks TLS only");
+        let mut bytes = Vec::new();
+        line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut bytes);
+        write.write_all(&bytes).await?;
+        linger(socket, write).await?;
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "plain text on a port for TLS"));
+    }
+    match tls.accept(stream).await {
+        Ok(stream) => Ok(Some(socket::tls(stream))),
+        Err((error, stream)) => {
+            // The alert that says why is on its way.
+            let (socket, write) = socket::plain(stream);
+            let _ = linger(socket, write).await;
+            Err(io::Error::new(error.kind(), format!("TLS handshake: {error}")))
+        }
+    }
+}
