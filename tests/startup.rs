@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{Daemon, Lines};
+use common::{Daemon, Lines, wait_until};
 
 fn dantok(args: &[&str], env: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_dantok")).args(args).env_clear().envs(env.iter().copied()).output().unwrap()
@@ -178,6 +178,16 @@ fn sigint_stops_idle_connections_too() {
     drop((known, silent));
     assert_eq!(daemon.wait().code(), Some(0));
     daemon.start_again();
+}
+
+#[test]
+fn sighup_is_not_the_end() {
+    let mut daemon = Daemon::start();
+    let mut lines = daemon.lines("a");
+    daemon.signal("HUP");
+    wait_until("it says so", || daemon.log().contains("SIGHUP: there is nothing to be read again"));
+    lines.expect("PING", "OK pong");
+    assert_eq!(daemon.terminate().code(), Some(0));
 }
 
 /// A daemon that was killed after five messages, each a commit of its own behind that of the JOIN.

@@ -109,6 +109,7 @@ impl Daemon {
         let signal = match name {
             "TERM" => rustix::process::Signal::TERM,
             "INT" => rustix::process::Signal::INT,
+            "HUP" => rustix::process::Signal::HUP,
             other => panic!("no signal {other}"),
         };
         rustix::process::kill_process(pid, signal).unwrap();
@@ -198,15 +199,36 @@ fn listening(log: &str) -> Option<SocketAddr> {
 }
 
 /// A blocking client of the line protocol.
-pub struct Lines {
-    reader: BufReader<TcpStream>,
+pub struct Lines<S = TcpStream> {
+    reader: BufReader<S>,
 }
 
 impl Lines {
     /// Connects; says nothing.
     pub fn connect(address: SocketAddr) -> Lines {
-        let stream = connect(address);
+        Lines::over(connect(address))
+    }
+
+    /// Half-closes.
+    pub fn done(&mut self) {
+        self.stream().shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// The same connection, for another thread to write to.
+    pub fn another(&self) -> TcpStream {
+        self.reader.get_ref().try_clone().unwrap()
+    }
+}
+
+impl<S: Read + Write> Lines<S> {
+    /// On a connection that is there.
+    pub fn over(stream: S) -> Lines<S> {
         Lines { reader: BufReader::new(stream) }
+    }
+
+    /// That connection.
+    pub fn stream(&mut self) -> &mut S {
+        self.reader.get_mut()
     }
 
     /// Sends bytes as they are.
@@ -217,11 +239,6 @@ impl Lines {
     /// Sends a line.
     pub fn send(&mut self, line: &str) {
         self.send_bytes(format!("{line}\n").as_bytes());
-    }
-
-    /// Half-closes.
-    pub fn done(&mut self) {
-        self.reader.get_mut().shutdown(Shutdown::Write).unwrap();
     }
 
     /// The next line; none at the end of the stream.
@@ -266,16 +283,11 @@ impl Lines {
         self.reader.read_to_end(&mut rest).unwrap();
         rest
     }
-
-    /// The same connection, for another thread to write to.
-    pub fn another(&self) -> TcpStream {
-        self.reader.get_ref().try_clone().unwrap()
-    }
 }
 
 /// A blocking client of the framed protocol.
-pub struct Frames {
-    stream: TcpStream,
+pub struct Frames<S = TcpStream> {
+    stream: S,
     input: bytes::BytesMut,
     next_id: u64,
     /// Pushes that came while an answer was waited for.
@@ -285,7 +297,19 @@ pub struct Frames {
 impl Frames {
     /// Connects; says nothing.
     pub fn connect(address: SocketAddr) -> Frames {
-        Frames { stream: connect(address), input: bytes::BytesMut::new(), next_id: 1, pushes: Vec::new() }
+        Frames::over(connect(address))
+    }
+
+    /// How long [`frame`](Frames::frame) waits.
+    pub fn set_timeout_ms(&mut self, ms: u64) {
+        self.stream.set_read_timeout(Some(Duration::from_millis(ms))).unwrap();
+    }
+}
+
+impl<S: Read + Write> Frames<S> {
+    /// On a connection that is there.
+    pub fn over(stream: S) -> Frames<S> {
+        Frames { stream, input: bytes::BytesMut::new(), next_id: 1, pushes: Vec::new() }
     }
 
     /// Sends bytes as they are.
@@ -305,11 +329,6 @@ impl Frames {
     /// Sends a request, and returns its id.
     pub fn send(&mut self, command: Request) -> u64 {
         self.try_send(command).expect("a connection")
-    }
-
-    /// How long [`frame`](Frames::frame) waits.
-    pub fn set_timeout_ms(&mut self, ms: u64) {
-        self.stream.set_read_timeout(Some(Duration::from_millis(ms))).unwrap();
     }
 
     /// The next frame; none at the end of the stream, or where it breaks.
@@ -380,7 +399,8 @@ impl Frames {
     }
 }
 
-fn connect(address: SocketAddr) -> TcpStream {
+/// A connection; reads from it fail after the deadline.
+pub fn connect(address: SocketAddr) -> TcpStream {
     let start = Instant::now();
     let stream = loop {
         match TcpStream::connect(address) {
