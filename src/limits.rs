@@ -78,6 +78,10 @@ pub const PAGE_MAX_MESSAGES: usize = 1024;
 pub const PAGE_MAX_BYTES: usize = 128 * 1024;
 /// Pages that are kept as they were pushed, for other followers: a page is a few times [`PAGE_MAX_BYTES`] at the most.
 pub const PUSHED_MAX_PAGES: usize = 32;
+/// Events of a room that are kept for those who listen; who is slower misses the oldest.
+pub const EVENTS_MAX: usize = 256;
+/// A TYPING that follows another on a connection sooner is not told again.
+pub const TYPING_EVERY: Duration = Duration::from_secs(1);
 /// Replies waiting to be written, past which a connection writes before it does anything else.
 pub const OUTPUT_HIGH_WATER_BYTES: usize = 64 * 1024;
 

@@ -6,8 +6,8 @@ use dantok::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
 use dantok::protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame, ServerFrame};
 use dantok::protocol::line::{self, LineDecoder};
 use dantok::protocol::{
-    Access, Begin, Command, ErrorCode, GapReason, Incoming, Item, Keep, Kind, MemberInfo, Message, Refusal, Reply,
-    RoomInfo, Seek, Since, Tag, Welcome,
+    Access, Begin, Command, ErrorCode, Event, GapReason, Incoming, Item, Keep, Kind, MemberInfo, Message, Refusal,
+    Reply, RoomInfo, Seek, Since, Tag, Welcome,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -98,6 +98,8 @@ fn command() -> impl Strategy<Value = Command> {
             reply
         }),
         (name(), any::<u64>()).prop_map(|(room, seq)| Command::Redact { room, seq }),
+        any::<bool>().prop_map(|on| Command::Events { on }),
+        name().prop_map(|room| Command::Typing { room }),
         (name(), number(), number()).prop_map(|(room, after, max)| Command::Fetch { room, after, max }),
         (name(), number()).prop_map(|(room, max)| Command::Read { room, max }),
         (name(), number()).prop_map(|(room, seq)| Command::Ack { room, seq }),
@@ -118,6 +120,13 @@ fn command() -> impl Strategy<Value = Command> {
 
 fn select<T: Clone + std::fmt::Debug + 'static, const N: usize>(from: [T; N]) -> impl Strategy<Value = T> {
     prop::sample::select(from.to_vec())
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        select([Event::Joined, Event::Left, Event::Online, Event::Offline, Event::Typing]),
+        sentence().prop_map(|nick| Event::Nick(nick.into()))
+    ]
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
@@ -177,12 +186,19 @@ fn item() -> impl Strategy<Value = Item> {
                 connections,
                 cursor,
                 nick: nick.into(),
+                since_ms: Some(cursor).filter(|cursor| cursor % 2 == 0),
             })
         }),
         sentence().prop_map(Item::Help),
         (name(), name(), select([Access::Owner, Access::Invited, Access::Banned]))
             .prop_map(|(room, client, access)| { Item::Access { room: room.into(), client: client.into(), access } }),
         name().prop_map(|room| Item::Gone { room: room.into() }),
+        (name(), any::<u64>(), name(), event()).prop_map(|(room, time_ms, client, event)| Item::Event {
+            room: room.into(),
+            time_ms,
+            client: client.into(),
+            event
+        }),
     ]
 }
 

@@ -15,7 +15,7 @@ fn timeless(lines: Vec<String>) -> Vec<String> {
         let tagged = usize::from(words[0].starts_with('@'));
         let at = match words[tagged] {
             "MSG" => tagged + 3,
-            "ROOM" => tagged + 5,
+            "ROOM" | "MEMBER" => tagged + 5,
             _ => return line,
         };
         let time = humantime::parse_rfc3339(words[at]).unwrap();
@@ -62,9 +62,12 @@ fn rooms_are_made_joined_listed_and_left() {
         timeless(bob.ask("ROOMS")),
         ["ROOM lobby 2 1 1 TIME open 무슨 이야기든", "ROOM made 1 0 - TIME open", "OK 2"]
     );
-    assert_eq!(bob.ask("WHO lobby"), ["MEMBER lobby alice 1 1 앨리스 A", "MEMBER lobby bob/desk 1 0 bob", "OK 2"]);
+    assert_eq!(
+        timeless(bob.ask("WHO lobby")),
+        ["MEMBER lobby alice 1 1 TIME 앨리스 A", "MEMBER lobby bob/desk 1 0 TIME bob", "OK 2"]
+    );
     alice.expect("LEAVE lobby", "OK");
-    assert_eq!(bob.ask("WHO lobby"), ["MEMBER lobby bob/desk 1 0 bob", "OK 1"]);
+    assert_eq!(timeless(bob.ask("WHO lobby")), ["MEMBER lobby bob/desk 1 0 TIME bob", "OK 1"]);
     assert!(alice.ask("LEAVE lobby")[0].starts_with("ERR not-joined "));
     // The cursor is forgotten too.
     alice.expect("JOIN lobby", "OK cursor=0 last=1");

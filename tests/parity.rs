@@ -70,6 +70,10 @@ fn script() -> Vec<Command> {
         Command::Seek { room: room(), to: Seek::To(2) },
         Command::Send { room: room(), id: None, body: Bytes::from_static(b"an answer"), reply: Some(99) },
         Command::Redact { room: room(), seq: 99 },
+        Command::Events { on: true },
+        Command::Typing { room: room() },
+        Command::Typing { room: "nowhere".to_owned() },
+        Command::Events { on: false },
         Command::Redact { room: "nowhere".to_owned(), seq: 1 },
         Command::Read { room: room(), max: Some(1) },
         Command::Seek { room: room(), to: Seek::To(99) },
@@ -103,6 +107,7 @@ fn shown(items: Vec<Item>, reply: &Reply) -> String {
         match &mut item {
             Item::Message(message) => message.time_ms = 0,
             Item::Room(info) => info.active_ms = 0,
+            Item::Member(info) => info.since_ms = None,
             _ => {}
         }
         encode_item(&Tag::None, &item, &mut text);
@@ -122,6 +127,7 @@ fn by_lines(daemon: &Daemon) -> Vec<String> {
             match words[0] {
                 "MSG" => words[3] = "1970-01-01T00:00:00.000Z",
                 "ROOM" => words[5] = "1970-01-01T00:00:00.000Z",
+                "MEMBER" => words[5] = "-",
                 _ => {}
             }
             words.join(" ") + "\n"

@@ -183,6 +183,16 @@ pub enum Command {
         /// Which message.
         seq: u64,
     },
+    /// Wants to be told what goes on in followed rooms beside messages, or no more.
+    Events {
+        /// Which of the two.
+        on: bool,
+    },
+    /// Lets others in a room know that something is being typed.
+    Typing {
+        /// Which room.
+        room: String,
+    },
 }
 
 impl Command {
@@ -224,13 +234,15 @@ impl Command {
             | Command::Retain { room, .. }
             | Command::History { room, .. }
             | Command::Seek { room, .. }
-            | Command::Redact { room, .. } => check_room(room),
+            | Command::Redact { room, .. }
+            | Command::Typing { room } => check_room(room),
             Command::Help { verb: Some(verb) } if verb.len() > NAME_MAX_BYTES => {
                 Err(Refusal::new(ErrorCode::BadArgument, "no such verb; HELP lists them"))
             }
             Command::Rooms
             | Command::Watch
             | Command::Unwatch
+            | Command::Events { .. }
             | Command::Stats
             | Command::Ping
             | Command::Help { .. }

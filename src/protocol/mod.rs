@@ -15,7 +15,7 @@ pub mod reply;
 pub mod text;
 
 pub use command::{Begin, Command, Keep, Seek, Since};
-pub use reply::{Access, GapReason, Item, Kind, MemberInfo, Message, MessageRef, Reply, RoomInfo, Welcome};
+pub use reply::{Access, Event, GapReason, Item, Kind, MemberInfo, Message, MessageRef, Reply, RoomInfo, Welcome};
 
 /// The version of the vocabulary that this build speaks.
 pub const VERSION: u16 = 1;

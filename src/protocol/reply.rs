@@ -125,6 +125,34 @@ pub enum Item {
         /// Which.
         room: Arc<str>,
     },
+    /// Something that went on in a room.
+    Event {
+        /// In which.
+        room: Arc<str>,
+        /// When, in milliseconds since 1970 UTC.
+        time_ms: u64,
+        /// Whom it is about.
+        client: Arc<str>,
+        /// What.
+        event: Event,
+    },
+}
+
+/// Something that goes on in a room, beside its messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A client has become a member.
+    Joined,
+    /// A client is no member any more.
+    Left,
+    /// A member has connected, and was not before.
+    Online,
+    /// A member's last connection has ended.
+    Offline,
+    /// A person is shown as this now.
+    Nick(Arc<str>),
+    /// A member is typing.
+    Typing,
 }
 
 /// What a person may in a room, beside what everybody may.
@@ -243,4 +271,7 @@ pub struct MemberInfo {
     pub cursor: u64,
     /// What it is shown as; its name where it never said.
     pub nick: Arc<str>,
+    /// Since when it is connected without a break, or away; milliseconds since 1970 UTC. None where it was away when the daemon
+    /// started.
+    pub since_ms: Option<u64>,
 }

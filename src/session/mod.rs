@@ -1,5 +1,6 @@
 //! One client: commands in, answers out, one function a command. Knows no bytes and no framing.
 
+mod events;
 mod listing;
 mod reading;
 
@@ -75,6 +76,8 @@ struct Place {
     read: Option<u64>,
     /// What a FOLLOW has reached.
     followed: Option<(Arc<Room>, u64)>,
+    /// The next event, where events are listened to.
+    heard: Option<u64>,
 }
 
 /// See the module.
@@ -91,6 +94,12 @@ pub struct Session {
     behind: BTreeSet<u64>,
     /// Watched rooms with something to tell.
     changed: BTreeSet<u64>,
+    /// Whether events of followed rooms are wanted.
+    events: bool,
+    /// Followed rooms with new ones.
+    eventful: BTreeSet<u64>,
+    /// The room of the last TYPING, and when that was.
+    typed: Option<(u64, Instant)>,
     /// The client's token is no longer good.
     is_over: bool,
 }
@@ -107,6 +116,9 @@ impl Session {
             shown: BTreeSet::new(),
             behind: BTreeSet::new(),
             changed: BTreeSet::new(),
+            events: false,
+            eventful: BTreeSet::new(),
+            typed: None,
             is_over: false,
         }
     }
@@ -175,6 +187,8 @@ impl Session {
                 return self.history(&room, before, since, max, out).await;
             }
             Command::Seek { room, to } => Ok(self.seek(room, to).await),
+            Command::Events { on } => Ok(self.want_events(on)),
+            Command::Typing { room } => self.typing(&room),
             Command::Stats => Ok(Reply::Stats(self.hub.stats().await)),
             Command::Help { verb } => help(verb.as_deref(), out),
             Command::Ping => Ok(Reply::Pong),
@@ -280,6 +294,7 @@ impl Session {
 
     fn forget(&mut self, room: &Room) {
         room.unfollow(&self.waker);
+        self.hub.rooms.unlisten(room, &self.waker);
         self.places.remove(&room.id);
         self.behind.remove(&room.id);
     }
@@ -288,13 +303,14 @@ impl Session {
     pub fn has_news(&mut self) -> bool {
         let changed = self.waker.take();
         self.behind.extend(changed.followed);
+        self.eventful.extend(changed.events);
         if changed.recheck {
             self.recheck();
         }
         if self.watching {
             self.changed.extend(changed.watched);
         }
-        !self.behind.is_empty() || !self.changed.is_empty() || self.is_over
+        !self.behind.is_empty() || !self.changed.is_empty() || !self.eventful.is_empty() || self.is_over
     }
 
     fn recheck(&mut self) {
@@ -313,6 +329,10 @@ impl Session {
             if let Some(room) = self.hub.rooms.by_id(id) {
                 self.pump_list(&room, out).await;
             }
+        }
+        while !out.is_full() {
+            let Some(id) = self.eventful.pop_first() else { break };
+            self.pump_events(id, out);
         }
         // A page of each room in turn, so that a long backlog does not hold up the others.
         let mut next = 0;
@@ -336,6 +356,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         for (room, _) in self.places.values().filter_map(|place| place.followed.as_ref()) {
             room.unfollow(&self.waker);
+            self.hub.rooms.unlisten(room, &self.waker);
         }
         if self.watching {
             let rooms: &Rooms = &self.hub.rooms;

@@ -106,6 +106,7 @@ impl Session {
         }
         place.followed = Some((room.clone(), cursor));
         room.follow(&self.waker);
+        place.heard = self.events.then(|| self.hub.rooms.listen(&room, &self.waker));
         self.behind.insert(room.id);
         Ok(Reply::Following { after: cursor })
     }
@@ -115,7 +116,9 @@ impl Session {
         room.unfollow(&self.waker);
         if let Some(place) = self.places.get_mut(&room.id) {
             place.followed = None;
+            place.heard = None;
         }
+        self.hub.rooms.unlisten(&room, &self.waker);
         self.behind.remove(&room.id);
         Ok(Reply::Done)
     }

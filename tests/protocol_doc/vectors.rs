@@ -142,6 +142,7 @@ fn timeless(mut frame: ServerFrame) -> ServerFrame {
         match item {
             Item::Message(message) => message.time_ms = 0,
             Item::Room(room) => room.active_ms = 0,
+            Item::Member(member) => member.since_ms = None,
             _ => {}
         }
     }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 use crate::protocol::text::{escape, escape_into};
-use crate::protocol::{GapReason, Item, Keep, Kind, MessageRef, Refusal, Reply, Tag};
+use crate::protocol::{Event, GapReason, Item, Keep, Kind, MessageRef, Refusal, Reply, Tag};
 
 pub(super) fn push_tag(out: &mut Vec<u8>, tag: &Tag) {
     match tag {
@@ -148,19 +148,27 @@ pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
                 push(out, format_args!(" {}", escape(info.topic.as_bytes())));
             }
         }
-        Item::Member(info) => push(
-            out,
-            format_args!(
-                "MEMBER {} {} {} {} {}",
-                info.room,
-                info.client,
-                info.connections,
-                info.cursor,
-                escape(info.nick.as_bytes())
-            ),
-        ),
+        Item::Member(info) => {
+            push(out, format_args!("MEMBER {} {} {} {} ", info.room, info.client, info.connections, info.cursor));
+            match info.since_ms {
+                Some(since_ms) => push(out, format_args!("{}", time(since_ms))),
+                None => out.push(b'-'),
+            }
+            push(out, format_args!(" {}", escape(info.nick.as_bytes())));
+        }
         Item::Help(line) => push(out, format_args!("HELP {line}")),
         Item::Access { room, client, access } => push(out, format_args!("ACCESS {room} {client} {}", access.as_str())),
+        Item::Event { room, time_ms, client, event } => {
+            push(out, format_args!("EVENT {room} {} {client} ", time(*time_ms)));
+            match event {
+                Event::Joined => out.extend_from_slice(b"joined"),
+                Event::Left => out.extend_from_slice(b"left"),
+                Event::Online => out.extend_from_slice(b"online"),
+                Event::Offline => out.extend_from_slice(b"offline"),
+                Event::Nick(nick) => push(out, format_args!("nick {}", escape(nick.as_bytes()))),
+                Event::Typing => out.extend_from_slice(b"typing"),
+            }
+        }
         Item::Gone { room } => push(out, format_args!("GONE {room}")),
     }
     out.push(b'\n');

@@ -41,6 +41,8 @@ pub const VERBS: &[(&str, &str, &str)] = &[
     ("UNBAN", "UNBAN <room> <client>", "let him in again"),
     ("ACCESS", "ACCESS <room>", "who owns it, is invited, or banned"),
     ("RETAIN", "RETAIN <room> [<time>|default] [cap=<size>|cap=none]", "how long, and how much of, it is kept"),
+    ("EVENTS", "EVENTS on|off", "be told who comes, goes and types in the rooms that you FOLLOW"),
+    ("TYPING", "TYPING <room>", "let the others know that you are typing"),
     ("STATS", "STATS", "the daemon's figures"),
     ("PING", "PING", "is anybody there"),
     ("HELP", "HELP [<verb>]", "this"),
@@ -187,6 +189,8 @@ pub(super) fn parse(verb: &str, mut words: Words<'_>) -> Result<Command, Refusal
             "HISTORY" => history(&mut words)?,
             "SEEK" => Command::Seek { room: words.next()?.to_owned(), to: seek(words.next()?)? },
             "REDACT" => Command::Redact { room: words.next()?.to_owned(), seq: words.next()?.parse().ok()? },
+            "EVENTS" => Command::Events { on: on_or_off(words.next()?)? },
+            "TYPING" => Command::Typing { room: words.next()?.to_owned() },
             "STATS" => Command::Stats,
             "PING" => Command::Ping,
             "HELP" => Command::Help { verb: words.next().map(str::to_owned) },
@@ -225,6 +229,14 @@ fn keep(words: &mut Words<'_>) -> Option<Option<Keep>> {
         }
     }
     Some(keep)
+}
+
+fn on_or_off(word: &str) -> Option<bool> {
+    match word {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
 }
 
 fn seek(word: &str) -> Option<Seek> {
@@ -334,6 +346,8 @@ pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
             }
             push_named(out, "max", *max);
         }
+        Command::Events { on } => push(out, format_args!("EVENTS {}", if *on { "on" } else { "off" })),
+        Command::Typing { room } => push(out, format_args!("TYPING {room}")),
         Command::Redact { room, seq } => push(out, format_args!("REDACT {room} {seq}")),
         Command::Seek { room, to } => {
             push(out, format_args!("SEEK {room} "));

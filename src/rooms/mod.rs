@@ -3,17 +3,22 @@
 //! A reader pulls: it knows the seq that it has reached, and is woken when the room's last seq passes it. What a wake-up
 //! holds is which rooms changed, each once, so a slow reader costs nothing.
 
+mod events;
+mod waker;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
+use crate::clock::wall_ms;
 use crate::protocol::name::person;
-use crate::protocol::{self, MemberInfo, RoomInfo};
+use crate::protocol::{self, Event, MemberInfo, RoomInfo};
 use crate::store::record::{Access, Op, RoomRecord};
 use crate::store::{RoomState, State};
+use events::Events;
+pub use events::Happened;
+pub use waker::{Changed, Waker};
 
 /// A room.
 #[derive(Debug)]
@@ -29,42 +34,8 @@ pub struct Room {
     members: RwLock<HashMap<Arc<str>, u64>>,
     access: RwLock<HashMap<Arc<str>, Access>>,
     followers: Mutex<Vec<Weak<Waker>>>,
-}
-
-/// The changes since a connection last looked.
-#[derive(Debug, Default)]
-pub struct Waker {
-    changed: Mutex<Changed>,
-    notify: Notify,
-}
-
-/// Rooms that changed, by number.
-#[derive(Debug, Default)]
-pub struct Changed {
-    /// Followed rooms with new messages.
-    pub followed: BTreeSet<u64>,
-    /// Watched rooms that are not what they were.
-    pub watched: BTreeSet<u64>,
-    /// The tokens are not what they were.
-    pub recheck: bool,
-}
-
-impl Waker {
-    fn wake(&self, note: impl FnOnce(&mut Changed) -> bool) {
-        if note(&mut lock(&self.changed)) {
-            self.notify.notify_one();
-        }
-    }
-
-    /// Takes what has changed.
-    pub fn take(&self) -> Changed {
-        std::mem::take(&mut lock(&self.changed))
-    }
-
-    /// Waits for a change; cancel-safe.
-    pub async fn changed(&self) {
-        self.notify.notified().await;
-    }
+    /// None where nobody ever listened.
+    events: Mutex<Option<Box<Events>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -91,6 +62,7 @@ impl Room {
             members: RwLock::new(state.members),
             access: RwLock::new(state.access),
             followers: Mutex::default(),
+            events: Mutex::default(),
         }
     }
 
@@ -182,6 +154,18 @@ impl Room {
         lock(&self.followers).retain(|follower| !std::ptr::eq(follower.as_ptr(), Arc::as_ptr(waker)));
     }
 
+    /// The events from this number on that are still kept, and the number of the next.
+    pub fn events_since(&self, number: u64) -> (Vec<Happened>, u64) {
+        lock(&self.events).as_ref().map_or((Vec::new(), number), |events| events.since(number))
+    }
+
+    /// Tells those who listen.
+    pub fn tell(&self, client: &Arc<str>, event: Event) {
+        if let Some(events) = lock(&self.events).as_mut() {
+            events.tell(self.id, client, event);
+        }
+    }
+
     /// Whether more than one connection follows it.
     pub fn has_followers(&self) -> bool {
         lock(&self.followers).len() > 1
@@ -196,6 +180,14 @@ impl Room {
     }
 }
 
+/// A client that is connected.
+#[derive(Debug)]
+struct Here {
+    /// Since when without a break, by the wall clock.
+    since_ms: u64,
+    connections: Vec<Weak<Waker>>,
+}
+
 /// Every room, and who is here.
 #[derive(Debug, Default)]
 pub struct Rooms {
@@ -203,7 +195,11 @@ pub struct Rooms {
     by_id: RwLock<HashMap<u64, Arc<Room>>>,
     joined: RwLock<HashMap<Arc<str>, usize>>,
     nicks: RwLock<HashMap<Arc<str>, Arc<str>>>,
-    connected: Mutex<HashMap<Arc<str>, Vec<Weak<Waker>>>>,
+    connected: Mutex<HashMap<Arc<str>, Here>>,
+    /// When members who are away went, by the wall clock; only since the start.
+    left_ms: Mutex<HashMap<Arc<str>, u64>>,
+    /// Rooms whose events anybody listens to.
+    listened: Mutex<HashMap<u64, Arc<Room>>>,
     watchers: Mutex<Vec<(Arc<str>, Weak<Waker>)>>,
 }
 
@@ -268,13 +264,17 @@ impl Rooms {
         let mut members: Vec<(Arc<str>, u64)> =
             read(&room.members).iter().map(|(client, cursor)| (client.clone(), *cursor)).collect();
         members.sort_unstable();
-        let connected = lock(&self.connected);
-        let member = |(client, cursor): (Arc<str>, u64)| MemberInfo {
-            room: room.name.clone(),
-            connections: connected.get(&client).map_or(0, Vec::len) as u64,
-            cursor,
-            nick: self.nick(&client).unwrap_or_else(|| person(&client).into()),
-            client,
+        let (connected, left_ms) = (lock(&self.connected), lock(&self.left_ms));
+        let member = |(client, cursor): (Arc<str>, u64)| {
+            let here = connected.get(&client);
+            MemberInfo {
+                room: room.name.clone(),
+                connections: here.map_or(0, |here| here.connections.len() as u64),
+                cursor,
+                nick: self.nick(&client).unwrap_or_else(|| person(&client).into()),
+                since_ms: here.map(|here| here.since_ms).or_else(|| left_ms.get(&client).copied()),
+                client,
+            }
         };
         members.into_iter().map(member).collect()
     }
@@ -282,13 +282,47 @@ impl Rooms {
     /// Notes a client's connection, until the value is dropped.
     pub fn connect(self: &Arc<Self>, client: Arc<str>, waker: &Arc<Waker>) -> Presence {
         let waker = Arc::downgrade(waker);
-        lock(&self.connected).entry(client.clone()).or_default().push(waker.clone());
+        let mut connected = lock(&self.connected);
+        let here =
+            connected.entry(client.clone()).or_insert_with(|| Here { since_ms: wall_ms(), connections: Vec::new() });
+        here.connections.push(waker.clone());
+        let is_first = here.connections.len() == 1;
+        drop(connected);
+        if is_first {
+            lock(&self.left_ms).remove(&client);
+            self.tell_of(&client, Event::Online);
+        }
         Presence { rooms: self.clone(), client, waker }
+    }
+
+    /// Tells of a client, wherever it is a member and anybody listens.
+    fn tell_of(&self, client: &Arc<str>, event: Event) {
+        let listened: Vec<Arc<Room>> = lock(&self.listened).values().cloned().collect();
+        for room in listened.iter().filter(|room| room.cursor(client).is_some()) {
+            room.tell(client, event.clone());
+        }
+    }
+
+    /// From now on, notes in `waker` what goes on in a room. Returns the number of the next event.
+    pub fn listen(&self, room: &Arc<Room>, waker: &Arc<Waker>) -> u64 {
+        // The list first, so that a room in which anybody listens is always in it.
+        let mut listened = lock(&self.listened);
+        listened.insert(room.id, room.clone());
+        lock(&room.events).get_or_insert_default().listen(waker)
+    }
+
+    /// Ends a [`listen`](Rooms::listen).
+    pub fn unlisten(&self, room: &Room, waker: &Arc<Waker>) {
+        let mut listened = lock(&self.listened);
+        if lock(&room.events).as_mut().is_some_and(|events| events.unlisten(waker)) {
+            listened.remove(&room.id);
+        }
     }
 
     /// Has every connection look at its token again.
     pub fn recheck(&self) {
-        for waker in lock(&self.connected).values().flatten().filter_map(Weak::upgrade) {
+        let connected = lock(&self.connected);
+        for waker in connected.values().flat_map(|here| &here.connections).filter_map(Weak::upgrade) {
             waker.wake(|changed| !std::mem::replace(&mut changed.recheck, true));
         }
     }
@@ -325,6 +359,10 @@ impl Rooms {
                 }
                 Op::Nick { client, nick } => {
                     write(&self.nicks).insert(client.clone(), nick.clone());
+                    let listened: Vec<Arc<Room>> = lock(&self.listened).values().cloned().collect();
+                    for room in listened.iter().filter(|room| !room.members_of(client).is_empty()) {
+                        room.tell(client, Event::Nick(nick.clone()));
+                    }
                     continue;
                 }
                 Op::Join { room, .. }
@@ -365,17 +403,20 @@ impl Rooms {
                 }
                 Op::Join { client, .. } => {
                     write(&room.members).insert(client.clone(), 0);
+                    room.tell(client, Event::Joined);
                     *write(&self.joined).entry(client.clone()).or_default() += 1;
                 }
                 Op::Leave { client, .. } => {
                     // Whoever follows it and is no member any more is told so.
                     to_wake.insert(id);
                     write(&room.members).remove(client);
+                    room.tell(client, Event::Left);
                     let mut joined = write(&self.joined);
                     if let Some(count) = joined.get_mut(client) {
                         *count = count.saturating_sub(1);
                         if *count == 0 {
                             joined.remove(client);
+                            lock(&self.left_ms).remove(client);
                         }
                     }
                 }
@@ -417,11 +458,17 @@ pub struct Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         let mut connected = lock(&self.rooms.connected);
-        if let Some(here) = connected.get_mut(&self.client) {
-            here.retain(|waker| !waker.ptr_eq(&self.waker));
-            if here.is_empty() {
-                connected.remove(&self.client);
-            }
+        let Some(here) = connected.get_mut(&self.client) else { return };
+        here.connections.retain(|waker| !waker.ptr_eq(&self.waker));
+        if !here.connections.is_empty() {
+            return;
         }
+        connected.remove(&self.client);
+        drop(connected);
+        // Only of members, who are bounded.
+        if self.rooms.joined(&self.client) > 0 {
+            lock(&self.rooms.left_ms).insert(self.client.clone(), wall_ms());
+        }
+        self.rooms.tell_of(&self.client, Event::Offline);
     }
 }

@@ -1,0 +1,100 @@
+//! What goes on in a room beside its messages: told to those who are there and want to know, and never stored.
+//!
+//! The last events of a room that anybody listens to are kept, numbered, and listeners read on from where they are: a slow one costs
+//! nothing, and may miss some.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use super::waker::Waker;
+use crate::clock::wall_ms;
+use crate::limits::EVENTS_MAX;
+use crate::protocol::Event;
+
+/// Something that went on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    /// When, in milliseconds since 1970 UTC.
+    pub time_ms: u64,
+    /// Whom it is about.
+    pub client: Arc<str>,
+    /// What.
+    pub event: Event,
+}
+
+/// The events of one room.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    /// The number of the first that is kept.
+    first: u64,
+    kept: VecDeque<Happened>,
+    listeners: Vec<Weak<Waker>>,
+}
+
+impl Events {
+    /// From now on, notes events in `waker`. Returns the number of the next.
+    pub(super) fn listen(&mut self, waker: &Arc<Waker>) -> u64 {
+        self.listeners.push(Arc::downgrade(waker));
+        self.next()
+    }
+
+    /// Ends that. Returns whether nobody listens any more.
+    pub(super) fn unlisten(&mut self, waker: &Arc<Waker>) -> bool {
+        self.listeners.retain(|listener| !std::ptr::eq(listener.as_ptr(), Arc::as_ptr(waker)));
+        if self.listeners.is_empty() {
+            self.first = self.next();
+            self.kept = VecDeque::new();
+        }
+        self.listeners.is_empty()
+    }
+
+    fn next(&self) -> u64 {
+        self.first + self.kept.len() as u64
+    }
+
+    /// Tells those who listen to this room.
+    pub(super) fn tell(&mut self, room: u64, client: &Arc<str>, event: Event) {
+        if self.listeners.is_empty() {
+            return;
+        }
+        if self.kept.len() >= EVENTS_MAX {
+            self.kept.pop_front();
+            self.first += 1;
+        }
+        self.kept.push_back(Happened { time_ms: wall_ms(), client: client.clone(), event });
+        self.listeners.retain(|listener| {
+            let Some(waker) = listener.upgrade() else { return false };
+            waker.wake(|changed| changed.events.insert(room));
+            true
+        });
+    }
+
+    /// The events from this number on that are kept, and the number of the next.
+    pub(super) fn since(&self, number: u64) -> (Vec<Happened>, u64) {
+        let skip = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        (self.kept.iter().skip(skip).cloned().collect(), self.next())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_listener_misses_the_oldest_and_none_of_the_others() {
+        let (mut events, waker) = (Events::default(), Arc::default());
+        let alice: Arc<str> = "alice".into();
+        events.tell(1, &alice, Event::Joined);
+        let from = events.listen(&waker);
+        assert_eq!(events.since(from), (Vec::new(), from), "nothing is kept where nobody listens");
+        for _ in 0..EVENTS_MAX + 3 {
+            events.tell(1, &alice, Event::Typing);
+        }
+        events.tell(1, &alice, Event::Left);
+        let (heard, next) = events.since(from);
+        assert_eq!((heard.len(), heard.last().unwrap().event.clone()), (EVENTS_MAX, Event::Left));
+        assert_eq!(events.since(next), (Vec::new(), next));
+        assert!(waker.take().events.contains(&1));
+        assert!(events.unlisten(&waker) && events.since(0).0.is_empty());
+    }
+}

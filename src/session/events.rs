@@ -1,0 +1,53 @@
+//! What goes on in followed rooms beside messages.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Out, Session};
+use crate::limits::TYPING_EVERY;
+use crate::protocol::{Event, Item, Refusal, Reply};
+use crate::rooms::Room;
+
+impl Session {
+    pub(super) fn want_events(&mut self, on: bool) -> Reply {
+        self.events = on;
+        for place in self.places.values_mut() {
+            let Some((room, _)) = &place.followed else { continue };
+            match (on, place.heard) {
+                (true, None) => place.heard = Some(self.hub.rooms.listen(room, &self.waker)),
+                (false, Some(_)) => {
+                    self.hub.rooms.unlisten(room, &self.waker);
+                    place.heard = None;
+                }
+                _ => {}
+            }
+        }
+        Reply::Done
+    }
+
+    pub(super) fn typing(&mut self, name: &str) -> Result<Reply, Refusal> {
+        let (room, _) = self.member(name)?;
+        let client = self.known()?.clone();
+        let is_new = |(of, at): &(u64, Instant)| *of != room.id || at.elapsed() >= TYPING_EVERY;
+        if self.typed.as_ref().is_none_or(is_new) {
+            self.typed = Some((room.id, Instant::now()));
+            room.tell(&client, Event::Typing);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Tells what went on in a room, but for what the client did itself.
+    pub(super) fn pump_events(&mut self, id: u64, out: &mut impl Out) {
+        let own = self.known().cloned().unwrap_or_default();
+        let Some(place) = self.places.get_mut(&id) else { return };
+        let (Some((room, _)), Some(heard)) = (&place.followed, &mut place.heard) else { return };
+        let room: &Arc<Room> = room;
+        let (happened, next) = room.events_since(*heard);
+        *heard = next;
+        for happened in happened.into_iter().filter(|happened| happened.client != own) {
+            let (time_ms, client, event) = (happened.time_ms, happened.client, happened.event);
+            out.item(Item::Event { room: room.name.clone(), time_ms, client, event });
+        }
+    }
+}

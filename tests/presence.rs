@@ -1,0 +1,155 @@
+//! Who is there, since when, and what goes on, on the real daemon.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{Daemon, Lines, wait_until};
+use dantok::limits::{EVENTS_MAX, TYPING_EVERY};
+use dantok::protocol::{Command, Event, Item};
+
+/// The words of the only member's line of an answer to WHO, who is this client.
+fn member(lines: &mut Lines, client: &str) -> Vec<String> {
+    let who = lines.ask("WHO lobby");
+    let line = who.iter().find(|line| line.starts_with(&format!("MEMBER lobby {client} "))).unwrap();
+    line.split(' ').map(str::to_owned).collect()
+}
+
+/// The next line, which is an event; without its time.
+fn event(lines: &mut Lines) -> String {
+    let line = lines.line().unwrap();
+    let mut words: Vec<&str> = line.split(' ').collect();
+    assert_eq!(words[0], "EVENT", "{line}");
+    words.remove(2);
+    words[1..].join(" ")
+}
+
+/// alice, who follows the lobby and wants to know what goes on.
+fn listener(daemon: &Daemon) -> Lines {
+    let mut alice = daemon.lines("alice");
+    alice.expect("JOIN lobby", "OK cursor=0 last=0");
+    assert_eq!(alice.ask("FOLLOW lobby"), ["OK after=0"]);
+    alice.expect("EVENTS on", "OK");
+    alice
+}
+
+#[test]
+fn who_says_since_when() {
+    let mut daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.expect("JOIN lobby", "OK cursor=0 last=0");
+    let mut bob = daemon.lines("bob");
+    bob.expect("JOIN lobby", "OK cursor=0 last=0");
+    let since = member(&mut alice, "bob")[5].clone();
+    assert!(since.ends_with('Z'));
+    // A second connection changes nothing about it, and neither does its end.
+    let second = daemon.lines("bob");
+    assert_eq!(member(&mut alice, "bob")[3..6], ["2", "0", since.as_str()]);
+    drop(second);
+    wait_until("one connection ends", || member(&mut alice, "bob")[3] == "1");
+    assert_eq!(member(&mut alice, "bob")[5], since);
+    drop(bob);
+    wait_until("bob is away", || member(&mut alice, "bob")[3] == "0");
+    let left = member(&mut alice, "bob")[5].clone();
+    assert!(left >= since, "{left} {since}");
+    daemon.start_again();
+    let mut alice = daemon.lines("alice");
+    assert_eq!(member(&mut alice, "bob")[3..6], ["0", "0", "-"]);
+}
+
+#[test]
+fn who_follows_and_wants_to_is_told_what_goes_on() {
+    let daemon = Daemon::start();
+    let mut alice = listener(&daemon);
+    let mut bob = daemon.lines("bob");
+    bob.expect("JOIN lobby", "OK cursor=0 last=0");
+    assert_eq!(event(&mut alice), "lobby bob joined");
+    let desk = daemon.lines("bob/desk"); // No member.
+    bob.expect("NICK 밥", "OK");
+    assert_eq!(event(&mut alice), "lobby bob nick 밥");
+    bob.expect("TYPING lobby", "OK");
+    assert_eq!(event(&mut alice), "lobby bob typing");
+    // Sooner than it is told again.
+    bob.expect("TYPING lobby", "OK");
+    bob.expect("SEND lobby hello", "OK 1");
+    assert!(alice.line().unwrap().ends_with(" bob hello"));
+    drop(desk);
+    drop(bob);
+    assert_eq!(event(&mut alice), "lobby bob offline");
+    let mut bob = daemon.lines("bob");
+    assert_eq!(event(&mut alice), "lobby bob online");
+    bob.expect("LEAVE lobby", "OK");
+    assert_eq!(event(&mut alice), "lobby bob left");
+    bob.expect("TYPING lobby", "ERR not-joined JOIN lobby first");
+    alice.expect("EVENTS off", "OK");
+    bob.expect("JOIN lobby", "OK cursor=0 last=1");
+    alice.expect("PING", "OK pong");
+    alice.expect("EVENTS maybe", "ERR bad-argument usage: EVENTS on|off");
+}
+
+#[test]
+fn events_are_for_those_who_follow_and_none_is_of_their_own() {
+    let daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.expect("EVENTS on", "OK");
+    alice.expect("JOIN lobby", "OK cursor=0 last=0");
+    let mut bob = daemon.lines("bob");
+    bob.expect("JOIN lobby", "OK cursor=0 last=0");
+    assert_eq!(alice.ask("FOLLOW lobby"), ["OK after=0"]);
+    alice.expect("TYPING lobby", "OK");
+    alice.expect("NICK Al", "OK");
+    bob.expect("TYPING lobby", "OK");
+    assert_eq!(event(&mut alice), "lobby bob typing");
+    alice.expect("UNFOLLOW lobby", "OK");
+    drop(bob);
+    wait_until("bob is away", || member(&mut alice, "bob")[3] == "0");
+    alice.expect("PING", "OK pong");
+}
+
+#[test]
+fn typing_is_told_again_after_a_while_and_never_stored() {
+    let mut daemon = Daemon::start();
+    let mut alice = listener(&daemon);
+    let mut bob = daemon.frames("bob");
+    bob.ask(Command::join("lobby"));
+    assert_eq!(event(&mut alice), "lobby bob joined");
+    let start = std::time::Instant::now();
+    let commits = |lines: &mut Lines| {
+        let stats = lines.ask("STATS").remove(0);
+        stats.split(' ').find(|figure| figure.starts_with("commits=")).unwrap().to_owned()
+    };
+    let before = commits(&mut alice);
+    for _ in 0..2 {
+        bob.ask(Command::Typing { room: "lobby".to_owned() });
+        assert_eq!(event(&mut alice), "lobby bob typing");
+        wait_until("it may be told again", || start.elapsed() > TYPING_EVERY);
+    }
+    assert_eq!(commits(&mut alice), before);
+    daemon.start_again();
+    let mut frames = daemon.frames("bob");
+    frames.ask(Command::Events { on: true });
+    frames.ask(Command::Follow { room: "lobby".to_owned() });
+    let mut alice = daemon.lines("alice");
+    let Item::Event { client, event, .. } = frames.push() else { panic!("no event") };
+    assert_eq!((&*client, event), ("alice", Event::Online));
+    alice.expect("TYPING lobby", "OK");
+    let Item::Event { event, .. } = frames.push() else { panic!("no event") };
+    assert_eq!(event, Event::Typing);
+}
+
+#[test]
+fn who_does_not_read_events_costs_nothing_and_misses_some() {
+    let daemon = Daemon::start();
+    let mut alice = listener(&daemon);
+    let mut bob = daemon.lines("bob");
+    bob.expect("JOIN lobby", "OK cursor=0 last=0");
+    // More than any buffer holds.
+    let nick = "x".repeat(30);
+    for _ in 0..200 * EVENTS_MAX {
+        bob.send(&format!("NICK {nick}"));
+    }
+    for _ in 0..200 * EVENTS_MAX {
+        assert_eq!(bob.line().as_deref(), Some("OK"));
+    }
+    bob.expect("NICK last", "OK");
+    while event(&mut alice) != "lobby bob nick last" {}
+}
