@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use crate::connection::Framing;
 use crate::limits::PUSHED_MAX_PAGES;
 use crate::session::Told;
 
@@ -12,8 +13,8 @@ use crate::session::Told;
 #[derive(Debug, Default)]
 pub struct Pushed(Mutex<HashMap<Key, (Told, Bytes)>>);
 
-/// The room's number, and whether this is of the framed protocol.
-type Key = (u64, bool);
+/// The room's number, and how its messages are written.
+type Key = (u64, Framing);
 
 impl Pushed {
     fn pages(&self) -> MutexGuard<'_, HashMap<Key, (Told, Bytes)>> {
@@ -21,16 +22,16 @@ impl Pushed {
     }
 
     /// The page that begins after this seq, if it is there.
-    pub fn get(&self, room: u64, is_framed: bool, after: u64) -> Option<(Told, Bytes)> {
+    pub fn get(&self, room: u64, framing: Framing, after: u64) -> Option<(Told, Bytes)> {
         let pages = self.pages();
-        let (told, bytes) = pages.get(&(room, is_framed))?;
+        let (told, bytes) = pages.get(&(room, framing))?;
         (told.through - told.messages == after).then(|| (*told, bytes.clone()))
     }
 
     /// Keeps a page in the place of the room's older one. One that goes back is not kept: it is of somebody who catches up.
-    pub fn put(&self, room: u64, is_framed: bool, told: Told, bytes: &[u8]) {
+    pub fn put(&self, room: u64, framing: Framing, told: Told, bytes: &[u8]) {
         let mut pages = self.pages();
-        let key = (room, is_framed);
+        let key = (room, framing);
         if pages.get(&key).is_some_and(|(newer, _)| newer.through > told.through) {
             return;
         }
@@ -49,37 +50,49 @@ mod tests {
         Told { through, messages, oldest_kept_ms: 0, redactions: 0 }
     }
 
-    fn found(pushed: &Pushed, room: u64, is_framed: bool, after: u64) -> Option<Bytes> {
-        pushed.get(room, is_framed, after).map(|(_, bytes)| bytes)
+    fn found(pushed: &Pushed, room: u64, framing: Framing, after: u64) -> Option<Bytes> {
+        pushed.get(room, framing, after).map(|(_, bytes)| bytes)
     }
 
     #[test]
     fn a_page_is_found_by_what_comes_before_it() {
         let pushed = Pushed::default();
-        pushed.put(1, false, told(7, 3), b"five six seven");
-        assert_eq!(found(&pushed, 1, false, 4).unwrap(), "five six seven");
-        for (room, is_framed, after) in [(1, false, 3), (1, false, 5), (1, false, 7), (1, true, 4), (2, false, 4)] {
-            assert_eq!(found(&pushed, room, is_framed, after), None);
+        pushed.put(1, Framing::Lines, told(7, 3), b"five six seven");
+        assert_eq!(found(&pushed, 1, Framing::Lines, 4).unwrap(), "five six seven");
+        for (room, framing, after) in [
+            (1, Framing::Lines, 3),
+            (1, Framing::Lines, 5),
+            (1, Framing::Lines, 7),
+            (1, Framing::Frames, 4),
+            (2, Framing::Lines, 4),
+        ] {
+            assert_eq!(found(&pushed, room, framing, after), None);
         }
     }
 
     #[test]
     fn the_newest_page_is_kept() {
         let pushed = Pushed::default();
-        pushed.put(1, true, told(7, 3), b"new");
-        pushed.put(1, true, told(2, 2), b"of one who catches up");
-        assert_eq!((found(&pushed, 1, true, 0), found(&pushed, 1, true, 4).unwrap()), (None, "new".into()));
-        pushed.put(1, true, told(8, 1), b"newer");
-        assert_eq!((found(&pushed, 1, true, 4), found(&pushed, 1, true, 7).unwrap()), (None, "newer".into()));
+        pushed.put(1, Framing::Frames, told(7, 3), b"new");
+        pushed.put(1, Framing::Frames, told(2, 2), b"of one who catches up");
+        assert_eq!(
+            (found(&pushed, 1, Framing::Frames, 0), found(&pushed, 1, Framing::Frames, 4).unwrap()),
+            (None, "new".into())
+        );
+        pushed.put(1, Framing::Frames, told(8, 1), b"newer");
+        assert_eq!(
+            (found(&pushed, 1, Framing::Frames, 4), found(&pushed, 1, Framing::Frames, 7).unwrap()),
+            (None, "newer".into())
+        );
     }
 
     #[test]
     fn pages_are_bounded() {
         let pushed = Pushed::default();
         for room in 0..3 * PUSHED_MAX_PAGES as u64 {
-            pushed.put(room, true, told(1, 1), b"x");
+            pushed.put(room, Framing::Frames, told(1, 1), b"x");
             assert!(pushed.pages().len() <= PUSHED_MAX_PAGES);
-            assert!(found(&pushed, room, true, 0).is_some());
+            assert!(found(&pushed, room, Framing::Frames, 0).is_some());
         }
     }
 }

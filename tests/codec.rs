@@ -4,7 +4,9 @@
 use bytes::{Bytes, BytesMut};
 use dantok::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
 use dantok::protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame, ServerFrame};
+use dantok::protocol::json;
 use dantok::protocol::line::{self, LineDecoder};
+use dantok::protocol::text::is_unsafe;
 use dantok::protocol::{
     Access, Begin, Command, ErrorCode, Event, GapReason, Incoming, Item, Keep, Kind, MemberInfo, Message, Refusal,
     Reply, RoomInfo, Seek, Since, Tag, Welcome,
@@ -100,6 +102,7 @@ fn command() -> impl Strategy<Value = Command> {
         (name(), any::<u64>()).prop_map(|(room, seq)| Command::Redact { room, seq }),
         any::<bool>().prop_map(|on| Command::Events { on }),
         name().prop_map(|room| Command::Typing { room }),
+        any::<bool>().prop_map(|json| Command::Format { json }),
         (name(), number(), number()).prop_map(|(room, after, max)| Command::Fetch { room, after, max }),
         (name(), number()).prop_map(|(room, max)| Command::Read { room, max }),
         (name(), number()).prop_map(|(room, seq)| Command::Ack { room, seq }),
@@ -278,6 +281,30 @@ fn encoded(frame: &RequestFrame) -> Vec<u8> {
     let mut bytes = Vec::new();
     frame::encode_request(frame, &mut bytes).unwrap();
     bytes
+}
+
+/// What JSON makes of something: one line, safe, and an object.
+fn as_json(encode: impl FnOnce(&mut Vec<u8>)) -> serde_json::Value {
+    let mut line = Vec::new();
+    encode(&mut line);
+    let text = std::str::from_utf8(&line).unwrap().strip_suffix('\n').unwrap();
+    assert!(!text.chars().any(is_unsafe), "{text}");
+    let value: serde_json::Value = serde_json::from_str(text).unwrap();
+    assert!(value.is_object(), "{text}");
+    value
+}
+
+proptest! {
+    #[test]
+    fn json_is_one_safe_line(tag in text_tag(), item in item(), reply in reply()) {
+        as_json(|out| json::encode_reply(&tag, &reply, out));
+        let value = as_json(|out| json::encode_item(&tag, &item, out));
+        if let Item::Message(message) = &item
+            && let Ok(text) = std::str::from_utf8(&message.body)
+        {
+            prop_assert_eq!(&value["text"], text);
+        }
+    }
 }
 
 proptest! {

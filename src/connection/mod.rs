@@ -70,9 +70,14 @@ pub enum Speaks {
     Tls(Arc<crate::tls::Server>),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framing {
+/// How what is said is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// Lines.
     Lines,
+    /// Lines that are answered as JSON.
+    Json,
+    /// Frames.
     Frames,
 }
 
@@ -151,7 +156,7 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
         socket,
         input,
         requests: match framing {
-            Framing::Lines => Requests::Lines(LineDecoder::new(body_max)),
+            Framing::Lines | Framing::Json => Requests::Lines(LineDecoder::new(body_max)),
             Framing::Frames => Requests::Frames(RequestDecoder::new(body_max)),
         },
         output: Output::new(write, framing),
@@ -381,6 +386,12 @@ impl Connection {
         match incoming {
             Incoming::Request { tag, command } => {
                 self.closing = command == Command::Quit;
+                if let Command::Format { json } = command
+                    && let Err(refusal) = self.output.set_format(json)
+                {
+                    self.output.reply(&tag, Reply::Error(refusal));
+                    return Ok(());
+                }
                 let mut out = Items::new(&mut self.output, Some(&tag), &self.hub.pushed);
                 let reply = self.session.run(command, &mut out).await?;
                 self.output.reply(&tag, reply);

@@ -7,8 +7,8 @@ use tokio::io::AsyncWriteExt;
 use super::Framing;
 use crate::limits::OUTPUT_HIGH_WATER_BYTES;
 use crate::protocol::frame::{self, ServerFrame};
-use crate::protocol::line;
-use crate::protocol::{Item, MessageRef, Refusal, Reply, Tag};
+use crate::protocol::{ErrorCode, Item, MessageRef, Refusal, Reply, Tag};
+use crate::protocol::{json, line};
 use crate::pushed::Pushed;
 use crate::session::{Out, Told};
 use crate::socket::WriteHalf;
@@ -28,9 +28,21 @@ impl Output {
         Output { socket, framing, bytes: Vec::with_capacity(KEPT_BYTES) }
     }
 
+    /// Goes on in JSON, or in text.
+    pub(super) fn set_format(&mut self, json: bool) -> Result<(), Refusal> {
+        match self.framing {
+            Framing::Lines | Framing::Json => self.framing = if json { Framing::Json } else { Framing::Lines },
+            Framing::Frames => {
+                return Err(Refusal::new(ErrorCode::BadArgument, "frames have one format; FORMAT is for lines"));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn reply(&mut self, tag: &Tag, reply: Reply) {
         match self.framing {
             Framing::Lines => line::encode_reply(tag, &reply, &mut self.bytes),
+            Framing::Json => json::encode_reply(tag, &reply, &mut self.bytes),
             Framing::Frames => self.frame(&ServerFrame::Reply { id: id(tag), reply }),
         }
     }
@@ -38,6 +50,7 @@ impl Output {
     fn item(&mut self, tag: Option<&Tag>, item: Item) {
         match (self.framing, tag) {
             (Framing::Lines, tag) => line::encode_item(tag.unwrap_or(&Tag::None), &item, &mut self.bytes),
+            (Framing::Json, tag) => json::encode_item(tag.unwrap_or(&Tag::None), &item, &mut self.bytes),
             (Framing::Frames, Some(tag)) => self.frame(&ServerFrame::Part { id: id(tag), item }),
             (Framing::Frames, None) => self.frame(&ServerFrame::Push { item }),
         }
@@ -46,6 +59,7 @@ impl Output {
     pub(super) fn closing(&mut self, refusal: Refusal) {
         match self.framing {
             Framing::Lines => line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut self.bytes),
+            Framing::Json => json::encode_reply(&Tag::None, &Reply::Error(refusal), &mut self.bytes),
             Framing::Frames => self.frame(&ServerFrame::Closing { refusal }),
         }
     }
@@ -103,6 +117,7 @@ impl Out for Items<'_> {
         let Output { framing, bytes, .. } = self.output;
         let put = match framing {
             Framing::Lines => return line::encode_message(self.tag.unwrap_or(&Tag::None), message, bytes),
+            Framing::Json => return json::encode_message(self.tag.unwrap_or(&Tag::None), message, bytes),
             Framing::Frames => frame::encode_message(self.tag.map(id), message, bytes),
         };
         if let Err(refusal) = put {
@@ -111,7 +126,7 @@ impl Out for Items<'_> {
     }
 
     fn again(&mut self, room: u64, after: u64, is_wanted: impl FnOnce(&Told) -> bool) -> Option<Told> {
-        let found = self.pushed.get(room, self.output.framing == Framing::Frames, after);
+        let found = self.pushed.get(room, self.output.framing, after);
         let (told, bytes) = found.filter(|(told, _)| is_wanted(told))?;
         self.output.bytes.extend_from_slice(&bytes);
         Some(told)
@@ -123,7 +138,7 @@ impl Out for Items<'_> {
 
     fn end(&mut self, room: u64, told: Told) {
         let bytes = self.output.bytes.get(self.begun..).unwrap_or_default();
-        self.pushed.put(room, self.output.framing == Framing::Frames, told, bytes);
+        self.pushed.put(room, self.output.framing, told, bytes);
     }
 
     fn is_full(&self) -> bool {

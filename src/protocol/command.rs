@@ -193,6 +193,11 @@ pub enum Command {
         /// Which room.
         room: String,
     },
+    /// How the line protocol's answers are written; refused in a frame.
+    Format {
+        /// As JSON, or as text.
+        json: bool,
+    },
 }
 
 impl Command {
@@ -243,6 +248,7 @@ impl Command {
             | Command::Watch
             | Command::Unwatch
             | Command::Events { .. }
+            | Command::Format { .. }
             | Command::Stats
             | Command::Ping
             | Command::Help { .. }

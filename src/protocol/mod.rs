@@ -1,7 +1,7 @@
 //! The one vocabulary of the wire: what a client may ask, what it may be answered, and what it may be told unasked.
 //!
 //! Two framings carry it, [`line`](mod@line) for people and scripts and [`frame`] for programs; neither has a
-//! command or an answer of its own. The contract for both is `protocol.md`.
+//! command or an answer of its own. The answers of the first may come as [`json`]. The contract for both is `protocol.md`.
 //!
 //! The order of the variants of every enum here is the framed protocol's numbering: variants are only ever added at the end.
 
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod command;
 pub mod frame;
+pub mod json;
 pub mod line;
 pub mod name;
 pub mod reply;

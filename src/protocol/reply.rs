@@ -155,6 +155,20 @@ pub enum Event {
     Typing,
 }
 
+impl Event {
+    /// As a line has it, but for a nick.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Event::Joined => "joined",
+            Event::Left => "left",
+            Event::Online => "online",
+            Event::Offline => "offline",
+            Event::Nick(_) => "nick",
+            Event::Typing => "typing",
+        }
+    }
+}
+
 /// What a person may in a room, beside what everybody may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {

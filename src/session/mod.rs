@@ -140,7 +140,11 @@ impl Session {
         }
         if self.who.is_none() {
             return match command {
-                Command::Hello { .. } | Command::Help { .. } | Command::Ping | Command::Quit => Action::Run(command),
+                Command::Hello { .. }
+                | Command::Format { .. }
+                | Command::Help { .. }
+                | Command::Ping
+                | Command::Quit => Action::Run(command),
                 _ => Action::Refuse(Refusal::new(ErrorCode::HelloFirst, "say HELLO <client> first")),
             };
         }
@@ -193,6 +197,8 @@ impl Session {
             Command::Help { verb } => help(verb.as_deref(), out),
             Command::Ping => Ok(Reply::Pong),
             Command::Quit => Ok(Reply::Bye),
+            // Its connection has done it.
+            Command::Format { .. } => Ok(Reply::Done),
             // These are writes, and `action` never says to run one.
             Command::Nick { .. }
             | Command::Create { .. }

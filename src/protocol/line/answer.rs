@@ -159,14 +159,9 @@ pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
         Item::Help(line) => push(out, format_args!("HELP {line}")),
         Item::Access { room, client, access } => push(out, format_args!("ACCESS {room} {client} {}", access.as_str())),
         Item::Event { room, time_ms, client, event } => {
-            push(out, format_args!("EVENT {room} {} {client} ", time(*time_ms)));
-            match event {
-                Event::Joined => out.extend_from_slice(b"joined"),
-                Event::Left => out.extend_from_slice(b"left"),
-                Event::Online => out.extend_from_slice(b"online"),
-                Event::Offline => out.extend_from_slice(b"offline"),
-                Event::Nick(nick) => push(out, format_args!("nick {}", escape(nick.as_bytes()))),
-                Event::Typing => out.extend_from_slice(b"typing"),
+            push(out, format_args!("EVENT {room} {} {client} {}", time(*time_ms), event.as_str()));
+            if let Event::Nick(nick) = event {
+                push(out, format_args!(" {}", escape(nick.as_bytes())));
             }
         }
         Item::Gone { room } => push(out, format_args!("GONE {room}")),

@@ -208,7 +208,7 @@ impl LineDecoder {
         };
         let mut words = Words(rest);
         let verb = words.next().unwrap_or_default().to_ascii_uppercase();
-        if first && !matches!(verb.as_str(), "HELLO" | "HELP" | "PING" | "QUIT") {
+        if first && !matches!(verb.as_str(), "HELLO" | "FORMAT" | "HELP" | "PING" | "QUIT") {
             // Whatever this is (a web browser's request, say), what follows it is not for us to run.
             return self.broken(ErrorCode::HelloFirst, "this is dantok; begin with HELLO <client>, or HELP");
         }

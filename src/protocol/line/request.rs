@@ -43,6 +43,7 @@ pub const VERBS: &[(&str, &str, &str)] = &[
     ("RETAIN", "RETAIN <room> [<time>|default] [cap=<size>|cap=none]", "how long, and how much of, it is kept"),
     ("EVENTS", "EVENTS on|off", "be told who comes, goes and types in the rooms that you FOLLOW"),
     ("TYPING", "TYPING <room>", "let the others know that you are typing"),
+    ("FORMAT", "FORMAT json|text", "how you are answered: as JSON, an object a line, or as here"),
     ("STATS", "STATS", "the daemon's figures"),
     ("PING", "PING", "is anybody there"),
     ("HELP", "HELP [<verb>]", "this"),
@@ -191,6 +192,7 @@ pub(super) fn parse(verb: &str, mut words: Words<'_>) -> Result<Command, Refusal
             "REDACT" => Command::Redact { room: words.next()?.to_owned(), seq: words.next()?.parse().ok()? },
             "EVENTS" => Command::Events { on: on_or_off(words.next()?)? },
             "TYPING" => Command::Typing { room: words.next()?.to_owned() },
+            "FORMAT" => Command::Format { json: json_or_text(words.next()?)? },
             "STATS" => Command::Stats,
             "PING" => Command::Ping,
             "HELP" => Command::Help { verb: words.next().map(str::to_owned) },
@@ -235,6 +237,14 @@ fn on_or_off(word: &str) -> Option<bool> {
     match word {
         "on" => Some(true),
         "off" => Some(false),
+        _ => None,
+    }
+}
+
+fn json_or_text(word: &str) -> Option<bool> {
+    match word {
+        "json" => Some(true),
+        "text" => Some(false),
         _ => None,
     }
 }
@@ -347,6 +357,7 @@ pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
             push_named(out, "max", *max);
         }
         Command::Events { on } => push(out, format_args!("EVENTS {}", if *on { "on" } else { "off" })),
+        Command::Format { json } => push(out, format_args!("FORMAT {}", if *json { "json" } else { "text" })),
         Command::Typing { room } => push(out, format_args!("TYPING {room}")),
         Command::Redact { room, seq } => push(out, format_args!("REDACT {room} {seq}")),
         Command::Seek { room, to } => {
