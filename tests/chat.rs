@@ -6,7 +6,7 @@ mod common;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
-use common::{Daemon, example, has_tool, wait_until};
+use common::{Daemon, example, wait_until};
 
 /// `chat`, with what it is given.
 fn chat(server: &str, client: &str, flags: &[&str]) -> Command {
@@ -105,39 +105,11 @@ fn what_fails_says_so() {
 }
 
 #[test]
-fn on_a_terminal_one_talks() {
-    if !has_tool("tmux") {
-        return;
+fn without_a_terminal_there_is_one_room() {
+    for rooms in [&[][..], &["lobby", "other"]] {
+        let output =
+            Command::new(example("chat")).args(rooms).args(["--as", "bob"]).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && output.stdout.is_empty() && said.contains("one ROOM"), "{said}");
     }
-    let daemon = Daemon::start();
-    let mut alice = daemon.lines("alice");
-    alice.ask("JOIN lobby");
-    alice.expect("SEND lobby 안녕 bob", "OK 1");
-    /// A terminal of its own; gone when it is dropped.
-    struct Terminal(String);
-    impl Terminal {
-        fn tmux(&self, arguments: &[&str]) -> String {
-            let output = Command::new("tmux").args(["-L", &self.0, "-u"]).args(arguments).output().unwrap();
-            String::from_utf8_lossy(&output.stdout).into_owned()
-        }
-    }
-    impl Drop for Terminal {
-        fn drop(&mut self) {
-            self.tmux(&["kill-server"]);
-        }
-    }
-    let terminal = Terminal(format!("dantok-test-{}", std::process::id()));
-    let tmux = |arguments: &[&str]| terminal.tmux(arguments);
-    let chat = format!("{} lobby --as bob --server {}", example("chat").display(), daemon.address());
-    tmux(&["new-session", "-d", "-x", "80", "-y", "20", "-s", "chat", &chat]);
-    let screen = || tmux(&["capture-pane", "-p", "-t", "chat"]);
-    wait_until("the backlog and the prompt", || screen().contains("alice: 안녕 bob") && screen().contains("lobby>"));
-    tmux(&["send-keys", "-t", "chat", "helxo", "BSpace", "BSpace", "lo", "Enter"]);
-    wait_until("what was typed", || screen().contains("bob: hello"));
-    let fetched = alice.ask("FETCH lobby after=1");
-    assert!(fetched[0].ends_with(" bob hello"), "{fetched:?}");
-    tmux(&["send-keys", "-t", "chat", "Up"]);
-    wait_until("the history", || screen().contains("lobby> hello"));
-    tmux(&["send-keys", "-t", "chat", "C-u", "C-d"]);
-    wait_until("its end", || !tmux(&["list-sessions"]).contains("chat"));
 }

@@ -6,7 +6,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{DEADLINE, Daemon};
-use dantok::client::{Client, Error, Follow, Options};
+use dantok::client::{Client, Error, Feed, Follow, News, Options};
 use dantok::protocol::{ErrorCode, Item};
 
 async fn connect(daemon: &Daemon, client: &str) -> Client {
@@ -93,6 +93,112 @@ async fn a_follow_goes_on_after_restarts_even_past_a_moved_cursor() {
     assert_eq!(seen, numbered(0..30));
     let nothing = tokio::time::timeout(Duration::from_millis(100), follow.next()).await;
     assert!(nothing.is_err(), "{nothing:?}");
+}
+
+/// What a feed tells until the condition holds of it: the texts of each room, and the list.
+#[derive(Default)]
+struct Told {
+    texts: std::collections::BTreeMap<String, Vec<String>>,
+    unread: std::collections::BTreeMap<String, Option<u64>>,
+    connected: usize,
+    refused: Vec<(String, ErrorCode)>,
+}
+
+impl Told {
+    async fn until(&mut self, feed: &mut Feed, condition: impl Fn(&Told) -> bool) {
+        while !condition(self) {
+            match tokio::time::timeout(DEADLINE, feed.next()).await.unwrap().unwrap().unwrap() {
+                News::Connected(_) => self.connected += 1,
+                News::Disconnected(_) | News::Item(Item::Event { .. }) => {}
+                News::Item(Item::Room(room)) => drop(self.unread.insert(room.room.to_string(), room.unread)),
+                News::Item(Item::Message(message)) => {
+                    let room = message.room.to_string();
+                    self.texts.entry(room).or_default().push(text(Item::Message(message)));
+                }
+                News::Refused { room, refusal } => self.refused.push((room, refusal.code)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn count(&self, room: &str) -> usize {
+        self.texts.get(room).map_or(0, Vec::len)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_follows_many_rooms_over_restarts_and_keeps_the_list() {
+    const ROOMS: [&str; 3] = ["lobby", "단톡", "quiet"];
+    let mut daemon = Daemon::start();
+    let (client, other) = (connect(&daemon, "alice").await, connect(&daemon, "bob").await);
+    for room in ROOMS {
+        client.join(room).await.unwrap();
+        other.join(room).await.unwrap();
+    }
+    other.create("elsewhere", "").await.unwrap();
+    let mut feed = client.feed();
+    let mut told = Told::default();
+    feed.follow("lobby", None);
+    feed.follow("단톡", None);
+    feed.follow("elsewhere", None);
+    for round in 0..4 {
+        for n in 0..10 {
+            for room in ROOMS {
+                other.send(room, (round * 10 + n).to_string()).await.unwrap();
+            }
+        }
+        let so_far = round as usize * 10;
+        told.until(&mut feed, |told| ROOMS[..2].iter().all(|room| told.count(room) >= so_far + 5)).await;
+        // Ahead of what was taken; where it was is gone on from all the same.
+        assert_eq!(client.ack("단톡", Some(round * 10 + 8)).await.unwrap(), round * 10 + 8);
+        if round == 1 {
+            assert!(tokio::task::block_in_place(|| daemon.terminate()).success());
+        }
+        if round < 3 {
+            tokio::task::block_in_place(|| daemon.start_again());
+        }
+    }
+    told.until(&mut feed, |told| ROOMS[..2].iter().all(|room| told.count(room) == 40) && told.connected == 4).await;
+    assert_eq!((&told.texts["lobby"], &told.texts["단톡"]), (&numbered(0..40), &numbered(0..40)));
+    assert_eq!(told.refused, [("elsewhere".to_owned(), ErrorCode::NotJoined)]);
+    told.until(&mut feed, |told| told.unread.get("quiet") == Some(&Some(40)) && told.unread.len() == 4).await;
+    assert_eq!(told.unread["elsewhere"], None);
+
+    // From a seq on; then not any more; and what is not followed is in the list only.
+    feed.unfollow("lobby");
+    feed.follow("quiet", Some(30));
+    told.until(&mut feed, |told| told.count("quiet") == 10).await;
+    assert_eq!(told.texts["quiet"], numbered(30..40));
+    other.send("lobby", "unheard").await.unwrap();
+    other.send("quiet", "heard").await.unwrap();
+    told.until(&mut feed, |told| told.count("quiet") == 11 && told.unread["lobby"] == Some(41)).await;
+    assert_eq!((told.count("lobby"), told.count("단톡")), (40, 40));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_ran_ahead_while_a_feed_was_behind_hides_nothing() {
+    // More than the buffers between the daemon and the feed hold together.
+    const MESSAGES: usize = 600;
+    let mut daemon = Daemon::start();
+    let client = connect(&daemon, "alice").await;
+    client.join("lobby").await.unwrap();
+    let mut feed = client.feed();
+    feed.follow("lobby", None);
+    let mut told = Told::default();
+    told.until(&mut feed, |told| told.connected == 1).await;
+    client.send("lobby", "first").await.unwrap();
+    told.until(&mut feed, |told| told.count("lobby") == 1).await;
+    // From here on nobody reads the feed.
+    let filler = "x".repeat(60_000);
+    for n in 0..MESSAGES {
+        client.send("lobby", format!("{n} {filler}")).await.unwrap();
+    }
+    let last = MESSAGES as u64 + 1;
+    assert_eq!(client.ack("lobby", Some(last)).await.unwrap(), last);
+    tokio::task::block_in_place(|| daemon.start_again());
+    told.until(&mut feed, |told| told.count("lobby") == MESSAGES + 1 && told.connected == 2).await;
+    let numbers = told.texts["lobby"][1..].iter().map(|text| text.split(' ').next().unwrap().to_owned());
+    assert_eq!(numbers.collect::<Vec<_>>(), numbered(0..MESSAGES));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+mod feed;
 mod follow;
 mod link;
 
@@ -33,6 +34,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+pub use feed::{Feed, News};
 pub use follow::Follow;
 
 use crate::protocol::{Command, ErrorCode, Item, MemberInfo, Refusal, Reply, RoomInfo, Welcome};
@@ -421,5 +423,11 @@ impl Client {
     /// holds up nobody but itself. Must be called within a tokio runtime.
     pub fn follow(&self, room: &str) -> Follow {
         Follow::start(self.options.clone(), room.to_owned())
+    }
+
+    /// Watches the list of rooms on a connection of its own, on which any number of rooms can be
+    /// [followed](Feed::follow). Moves nothing. Must be called within a tokio runtime.
+    pub fn feed(&self) -> Feed {
+        Feed::watch(self.options.clone())
     }
 }

@@ -1,0 +1,474 @@
+//! What the screen shows, and what follows from what the daemon tells. It talks to nobody: what is to be asked is in
+//! [`App::asks`].
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use dantok::client::{Error, Fetched, Joined, News};
+use dantok::protocol::name::person;
+use dantok::protocol::{ErrorCode, Item, MemberInfo, Refusal, RoomInfo};
+use jiff::tz::TimeZone;
+
+use crate::input::Input;
+use crate::outbox::Waiting;
+use crate::room::{Pending, Room};
+use crate::timeline::Timeline;
+
+/// Seconds between two looks at who is in the open room.
+const WHO_EVERY: u64 = 10;
+/// Seconds between two looks at the whole list, for each hundred of rooms: what another connection of this client has read is
+/// not told by WATCH.
+const ROOMS_EVERY: u64 = 30;
+
+/// Something for the daemon, or for the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A page of messages after a seq.
+    Page(String, u64),
+    /// A page of messages before a seq.
+    Older(String, u64),
+    /// The cursor is to be moved.
+    Ack(String, u64),
+    /// The members.
+    Who(String),
+    /// The list.
+    Rooms,
+    /// Membership.
+    Join(String),
+    /// The end of it.
+    Leave(String),
+    /// What the person is shown as.
+    Nick(String),
+    /// Messages are to be pushed, after this seq.
+    Follow(String, u64),
+    /// They are not, any more.
+    Unfollow(String),
+    /// A text is to be kept and sent.
+    Send(String, String),
+    /// Messages are stored, or refused for good.
+    Done(String),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Told {
+    /// Of [`Ask::Page`].
+    Page(String, Result<Fetched, Error>),
+    /// Of [`Ask::Older`].
+    Older(String, Result<Vec<Item>, Error>),
+    /// Of [`Ask::Ack`].
+    Acked(String, Result<u64, Error>),
+    /// Of [`Ask::Who`].
+    Who(String, Result<Vec<MemberInfo>, Error>),
+    /// Of [`Ask::Rooms`].
+    Rooms(Result<Vec<RoomInfo>, Error>),
+    /// Of [`Ask::Join`].
+    Joined(String, Result<Joined, Error>),
+    /// Of [`Ask::Leave`].
+    Left(String, Result<(), Error>),
+    /// Of [`Ask::Nick`].
+    Nicked(Result<(), Error>),
+    /// Of a message that was sent: its seq, or why it will never have one.
+    Sent(Waiting, Result<u64, Refusal>),
+}
+
+/// What is shown over the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlay {
+    /// The keys and commands.
+    Help,
+    /// The members of the open room.
+    Who,
+    /// The rooms.
+    Rooms,
+}
+
+/// The state of the connection.
+#[derive(Clone, Debug)]
+pub enum Link {
+    /// There is one.
+    Up,
+    /// There is none since then; and why.
+    Down(Instant, String),
+}
+
+/// Whether a refusal says that the client is no member of the room.
+fn ends_membership(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::NotJoined | ErrorCode::NoRoom | ErrorCode::Denied)
+}
+
+/// Everything.
+#[derive(Debug)]
+pub struct App {
+    /// This client, with its device.
+    pub me: String,
+    /// Without it: who signs the messages.
+    pub own: String,
+    /// Where the daemon is.
+    pub server: String,
+    /// Where the clock on the wall is.
+    pub zone: TimeZone,
+    /// By name.
+    pub rooms: BTreeMap<String, Room>,
+    /// The one that is shown.
+    pub open: Option<String>,
+    /// The line that is being written.
+    pub input: Input,
+    /// What is shown over the messages, and the first of its lines that is.
+    pub overlay: Option<(Overlay, usize)>,
+    /// Something to read; gone with the next key.
+    pub notice: Option<String>,
+    /// Whether there is a daemon.
+    pub link: Link,
+    /// It is time to end.
+    pub quit: bool,
+    /// The room that is to be opened as soon as it is joined.
+    pub wanted: Option<String>,
+    /// What is to be done now.
+    pub asks: Vec<Ask>,
+    asked_rooms: bool,
+    seconds: u64,
+}
+
+impl App {
+    /// Without a connection, and with what waits from the last time.
+    pub fn new(me: &str, server: &str, zone: TimeZone, named: &[String], waiting: &[Waiting]) -> App {
+        let mut app = App {
+            me: me.to_owned(),
+            own: person(me).to_owned(),
+            server: server.to_owned(),
+            zone,
+            rooms: BTreeMap::new(),
+            open: None,
+            input: Input::default(),
+            overlay: None,
+            notice: None,
+            link: Link::Down(Instant::now(), "connecting".to_owned()),
+            quit: false,
+            wanted: None,
+            asks: Vec::new(),
+            asked_rooms: false,
+            seconds: 0,
+        };
+        for waiting in waiting {
+            app.wait(waiting.clone());
+        }
+        // Until the daemon says otherwise: so that one can write into them while it is away.
+        for room in named.iter().chain(waiting.iter().map(|waiting| &waiting.room)) {
+            app.rooms.entry(room.clone()).or_default().joined = true;
+        }
+        if let Some(room) = named.first() {
+            app.show(room);
+        }
+        app
+    }
+
+    /// The rooms in the order of the list: joined ones first, then what was active last. And how many are joined.
+    pub fn list(&self) -> (Vec<&str>, usize) {
+        let mut list: Vec<(&String, &Room)> = self.rooms.iter().collect();
+        list.sort_by(|(a, first), (b, second)| {
+            second.joined.cmp(&first.joined).then(second.active_ms().cmp(&first.active_ms())).then(a.cmp(b))
+        });
+        let joined = list.iter().filter(|(_, room)| room.joined).count();
+        (list.into_iter().map(|(name, _)| &**name).collect(), joined)
+    }
+
+    /// The open room.
+    pub fn room(&self) -> Option<&Room> {
+        self.rooms.get(self.open.as_ref()?)
+    }
+
+    /// The open room, to be changed.
+    pub fn room_mut(&mut self) -> Option<&mut Room> {
+        self.rooms.get_mut(self.open.as_ref()?)
+    }
+
+    /// How many messages wait to be stored.
+    pub fn waiting(&self) -> usize {
+        self.rooms.values().map(|room| room.pending.iter().filter(|pending| pending.seq.is_none()).count()).sum()
+    }
+
+    /// Opens a room.
+    pub fn show(&mut self, name: &str) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        room.open();
+        if self.open.as_deref() != Some(name) {
+            self.open = Some(name.to_owned());
+        }
+        self.who();
+    }
+
+    /// Opens the room that is so many further down the list; `all`: among those that are not joined, too.
+    pub fn step(&mut self, by: isize, all: bool) {
+        let (list, joined) = self.list();
+        let list = list.get(..if all { list.len() } else { joined }).unwrap_or_default();
+        let at = list.iter().position(|name| Some(*name) == self.open.as_deref());
+        let count = isize::try_from(list.len()).unwrap_or(isize::MAX).max(1);
+        let from = at.map_or(if by < 0 { 0 } else { -1 }, |at| isize::try_from(at).unwrap_or(0));
+        let to = usize::try_from((from + by).rem_euclid(count)).unwrap_or(0);
+        if let Some(name) = list.get(to).map(|name| (*name).to_owned()) {
+            self.show(&name);
+        }
+    }
+
+    /// A text was kept: it waits.
+    pub fn wait(&mut self, waiting: Waiting) {
+        let room = self.rooms.entry(waiting.room.clone()).or_default();
+        room.pending.push(Pending { waiting, seq: None, seen: false });
+        room.touch();
+    }
+
+    /// Whether there is a connection.
+    pub fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up)
+    }
+
+    fn who(&mut self) {
+        let up = self.is_up();
+        let Some(name) = self.open.clone() else { return };
+        if let Some(room) = self.rooms.get_mut(&name).filter(|room| up && !room.asked.who && room.info.is_some()) {
+            room.asked.who = true;
+            self.asks.push(Ask::Who(name));
+        }
+    }
+
+    fn list_anew(&mut self) {
+        if self.is_up() && !std::mem::replace(&mut self.asked_rooms, true) {
+            self.rooms.values_mut().for_each(|room| room.acked_since_list = false);
+            self.asks.push(Ask::Rooms);
+        }
+    }
+
+    /// A second has passed.
+    pub fn tick(&mut self) {
+        self.seconds += 1;
+        if let Some(room) = self.room_mut() {
+            room.paused = false;
+        }
+        if self.seconds.is_multiple_of(WHO_EVERY) {
+            self.who();
+        }
+        if self.seconds.is_multiple_of(ROOMS_EVERY * (1 + self.rooms.len() as u64 / 100)) {
+            self.list_anew();
+        }
+    }
+
+    /// Takes what the feed tells.
+    pub fn news(&mut self, news: News) {
+        match news {
+            News::Connected(_) => {
+                self.link = Link::Up;
+                self.list_anew();
+                self.who();
+            }
+            News::Disconnected(why) => self.link = Link::Down(Instant::now(), why),
+            News::Item(Item::Room(info)) => self.inform(info, false),
+            News::Item(item) => {
+                let name = match &item {
+                    Item::Message(message) => message.room.to_string(),
+                    Item::Gap { room, .. } => room.to_string(),
+                    _ => return,
+                };
+                if let Some(room) = self.rooms.get_mut(&name) {
+                    room.push(item, &self.own);
+                }
+            }
+            News::Refused { room, refusal } => {
+                let Some(room) = self.rooms.get_mut(&room) else { return };
+                match refusal.code {
+                    code if ends_membership(code) => room.forget(),
+                    // Past the last seq: this is not the room that it was.
+                    ErrorCode::BadArgument => (room.timeline, room.last) = (None, 0),
+                    _ => {}
+                }
+                (room.followed, room.paused) = (false, true);
+                room.note(refusal.to_string());
+            }
+        }
+    }
+
+    fn inform(&mut self, info: RoomInfo, exact: bool) {
+        let name = info.room.to_string();
+        let room = self.rooms.entry(name.clone()).or_default();
+        let first = room.info.is_none();
+        let came_or_went = room.info.as_ref().is_none_or(|before| before.members != info.members);
+        room.inform(info, exact);
+        if self.open.as_ref() == Some(&name) {
+            // It was opened before it was known what is unread in it.
+            if first && let Some(room) = self.room_mut().filter(|room| room.timeline.is_none()) {
+                room.open();
+            }
+            if came_or_went {
+                self.who();
+            }
+        }
+    }
+
+    /// Takes what came of an [`Ask`].
+    pub fn told(&mut self, told: Told) {
+        match told {
+            Told::Page(name, result) => {
+                let Some(room) = self.rooms.get_mut(&name) else { return };
+                room.asked.page = false;
+                match result {
+                    Ok(page) => {
+                        room.last = room.last.max(page.last);
+                        // A page that brings nothing is not asked for again at once.
+                        room.paused |= page.items.is_empty();
+                        page.items.into_iter().for_each(|item| room.push(item, &self.own));
+                        room.touch();
+                    }
+                    Err(error) => {
+                        room.paused = true;
+                        self.complain(&error);
+                    }
+                }
+            }
+            Told::Older(name, result) => {
+                let Some(room) = self.rooms.get_mut(&name) else { return };
+                room.asked.page = false;
+                match result {
+                    Ok(items) => {
+                        room.paused |= items.is_empty();
+                        if let Some(timeline) = &mut room.timeline {
+                            timeline.push_older(items);
+                        }
+                        room.touch();
+                    }
+                    Err(error) => {
+                        room.paused = true;
+                        self.complain(&error);
+                    }
+                }
+            }
+            Told::Acked(name, result) => {
+                let Some(room) = self.rooms.get_mut(&name) else { return };
+                room.asked.ack = false;
+                match result {
+                    Ok(cursor) => room.cursor = room.cursor.max(cursor),
+                    Err(error) => {
+                        room.paused = true;
+                        self.complain(&error);
+                    }
+                }
+            }
+            Told::Who(name, result) => {
+                let Some(room) = self.rooms.get_mut(&name) else { return };
+                room.asked.who = false;
+                if let Ok(members) = result {
+                    room.members = members;
+                }
+            }
+            Told::Rooms(result) => {
+                self.asked_rooms = false;
+                result.into_iter().flatten().for_each(|info| self.inform(info, true));
+                let (list, joined) = self.list();
+                if let Some(name) =
+                    list.first().filter(|_| joined > 0 && self.open.is_none()).map(|name| (*name).to_owned())
+                {
+                    self.show(&name);
+                }
+            }
+            Told::Joined(name, Ok(joined)) => {
+                let room = self.rooms.entry(name.clone()).or_default();
+                room.joined = true;
+                (room.cursor, room.last) = (room.cursor.max(joined.cursor), room.last.max(joined.last));
+                if self.wanted.take_if(|wanted| *wanted == name).is_some() {
+                    self.show(&name);
+                }
+                self.list_anew();
+            }
+            Told::Joined(name, Err(error)) => {
+                self.notice = Some(format!("{name}: {error}"));
+                if let Some(room) = self.rooms.get_mut(&name).filter(|room| room.info.is_none()) {
+                    room.joined = false;
+                }
+            }
+            Told::Left(name, Ok(())) => {
+                if let Some(room) = self.rooms.get_mut(&name) {
+                    room.forget();
+                }
+                self.asks.push(Ask::Unfollow(name));
+                self.list_anew();
+                self.step(1, false);
+            }
+            Told::Nicked(Ok(())) => {
+                self.notice = Some("the nick is set".to_owned());
+                self.who();
+            }
+            Told::Left(_, Err(error)) | Told::Nicked(Err(error)) => self.complain(&error),
+            Told::Sent(waiting, result) => {
+                let room = self.rooms.entry(waiting.room.clone()).or_default();
+                match result {
+                    Ok(seq) => room.sent(&waiting.id, seq),
+                    Err(refusal) => {
+                        if ends_membership(refusal.code) && room.info.is_none() {
+                            room.joined = false;
+                        }
+                        room.refused(&waiting.id, &refusal.to_string());
+                        self.notice = Some(format!("a message to {} was not sent: {refusal}", waiting.room));
+                    }
+                }
+                self.asks.push(Ask::Done(waiting.id));
+            }
+        }
+    }
+
+    fn complain(&mut self, error: &Error) {
+        self.notice = Some(error.to_string());
+    }
+
+    /// Asks for what the open room lacks, and acknowledges what one has seen. After [`Room::look`].
+    pub fn tend(&mut self) {
+        if !self.is_up() {
+            return;
+        }
+        let Some(name) = self.open.clone() else { return };
+        let Some(room) = self.rooms.get_mut(&name) else { return };
+        if !room.joined || room.info.is_none() || room.paused {
+            return;
+        }
+        if !room.asked.page {
+            let after = match &room.timeline {
+                None => {
+                    let begin = room.begin();
+                    room.timeline = Some(Timeline::starting(begin));
+                    Some(begin)
+                }
+                Some(timeline) => room.wants_newer().then(|| timeline.through()),
+            };
+            let first = room.timeline.as_ref().map_or(1, Timeline::first);
+            if let Some(after) = after.filter(|after| *after < room.last) {
+                room.asked.page = true;
+                self.asks.push(Ask::Page(name.clone(), after));
+            } else if room.wants_older() {
+                room.asked.page = true;
+                self.asks.push(Ask::Older(name.clone(), first));
+            }
+        }
+        if room.top.is_some() || room.show_new || !room.is_whole() {
+            return;
+        }
+        let through = room.timeline.as_ref().map_or(0, Timeline::through);
+        if through > room.cursor && !room.asked.ack {
+            (room.asked.ack, room.acked_since_list) = (true, true);
+            self.asks.push(Ask::Ack(name.clone(), through));
+        }
+        // Only now: FOLLOW begins at the cursor, and what lies far behind the end is not wanted.
+        if !std::mem::replace(&mut room.followed, true) {
+            self.asks.push(Ask::Follow(name, through));
+        }
+    }
+
+    /// Goes up or down by a part of the screen.
+    pub fn page(&mut self, up: bool) {
+        if let Some((_, top)) = &mut self.overlay {
+            *top = if up { top.saturating_sub(10) } else { *top + 10 };
+            return;
+        }
+        if let Some(room) = self.room_mut() {
+            let by = isize::try_from(room.visible.1.saturating_sub(2).max(1)).unwrap_or(1);
+            room.scroll(if up { -by } else { by });
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The picture: the rooms at the left, the messages at the right, the status and the input line below.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Position, Rect};
+use ratatui::style::{Color, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Paragraph};
+
+use crate::app::{App, Link, Overlay};
+use crate::commands::HELP;
+use crate::room::Room;
+use crate::rows::Row;
+use crate::text::{colour, cut, shown, width};
+
+/// Cells of the list of rooms.
+const LIST_CELLS: u16 = 24;
+/// Below so many cells there is no list.
+const LIST_FROM_CELLS: u16 = 64;
+
+struct Areas {
+    list: Rect,
+    title: Rect,
+    messages: Rect,
+    status: Rect,
+    input: Rect,
+}
+
+fn areas(screen: Rect) -> Areas {
+    let [top, status, input] =
+        Layout::vertical([Constraint::Min(0), Constraint::Length(1), Constraint::Length(1)]).areas(screen);
+    let list = if screen.width < LIST_FROM_CELLS { 0 } else { LIST_CELLS };
+    let [list, right] = Layout::horizontal([Constraint::Length(list), Constraint::Min(0)]).areas(top);
+    let [title, messages] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(right);
+    Areas { list, title, messages, status, input }
+}
+
+/// Where the messages stand.
+pub fn message_area(screen: Rect) -> Rect {
+    areas(screen).messages
+}
+
+fn name(text: &str) -> String {
+    shown(text.as_bytes())
+}
+
+/// Shows everything. [`Room::look`] comes before.
+pub fn draw(app: &App, frame: &mut Frame) {
+    let areas = areas(frame.area());
+    list(app, frame, areas.list);
+    if let (Some(open), Some(room)) = (&app.open, app.room()) {
+        title(open, room, frame, areas.title);
+        messages(room, frame, areas.messages);
+    } else {
+        let text = if app.is_up() {
+            "You are in no room. /join ROOM makes you a member of one, and makes it if it is missing. /help lists the rest."
+        } else {
+            "Nothing is known of your rooms until there is a connection. /help lists keys and commands."
+        };
+        let lines: Vec<Line> =
+            crate::text::wrap(text, usize::from(areas.messages.width)).into_iter().map(Line::from).collect();
+        frame.render_widget(Paragraph::new(lines), areas.messages);
+    }
+    status(app, frame, areas.status);
+    input(app, frame, areas.input);
+    if let Some((of, top)) = app.overlay {
+        overlay(app, of, top, frame);
+    }
+}
+
+fn list(app: &App, frame: &mut Frame, area: Rect) {
+    let (names, joined) = app.list();
+    let cells = usize::from(area.width).saturating_sub(2);
+    let mut lines = Vec::new();
+    let mut open = 0;
+    for (at, of) in names.iter().enumerate() {
+        let Some(room) = app.rooms.get(*of) else { continue };
+        if at == joined {
+            lines.push(Line::styled(cut("─ not joined", cells), Style::new().fg(Color::DarkGray)));
+        }
+        let number = if at < 9.min(joined) { (at + 1).to_string() } else { " ".to_owned() };
+        let unread = if room.unread() > 0 { room.unread().to_string() } else { String::new() };
+        let label = cut(&name(of), cells.saturating_sub(width(&unread) + 3));
+        let pad = " ".repeat(cells.saturating_sub(width(&label) + width(&unread) + 2));
+        let mut style = if room.joined { Style::new() } else { Style::new().fg(Color::DarkGray) };
+        if room.unread() > 0 {
+            style = style.bold();
+        }
+        if app.open.as_deref() == Some(of) {
+            style = style.reversed();
+            open = lines.len();
+        }
+        lines.push(Line::styled(format!("{number} {label}{pad}{unread}"), style));
+    }
+    let skip = (open + 1).saturating_sub(usize::from(area.height));
+    let lines: Vec<Line> = lines.into_iter().skip(skip).collect();
+    let [text, rule] = Layout::horizontal([Constraint::Min(0), Constraint::Length(2)]).areas(area);
+    frame.render_widget(Paragraph::new(lines), text);
+    let bars: Vec<Line> = (0..rule.height).map(|_| Line::styled("│ ", Style::new().fg(Color::DarkGray))).collect();
+    frame.render_widget(Paragraph::new(bars), rule);
+}
+
+fn title(of: &str, room: &Room, frame: &mut Frame, area: Rect) {
+    let mut spans = vec![Span::styled(name(of), Style::new().bold())];
+    let topic = room.info.as_ref().map(|info| name(&info.topic)).unwrap_or_default();
+    if !topic.is_empty() {
+        spans.push(Span::raw(format!(" – {topic}")));
+    }
+    let line = Line::from(spans);
+    // Cut by hand: half of a wide character is none.
+    let fits = width(&line.to_string()) <= usize::from(area.width);
+    let line = if fits { line } else { Line::from(cut(&line.to_string(), usize::from(area.width))) };
+    frame.render_widget(Paragraph::new(line), area);
+}
+
+fn messages(room: &Room, frame: &mut Frame, area: Rect) {
+    if !room.joined {
+        let text = "You are not a member of this room. Enter, on an empty line, makes you one.";
+        let lines: Vec<Line> = crate::text::wrap(text, usize::from(area.width)).into_iter().map(Line::from).collect();
+        frame.render_widget(Paragraph::new(lines), area);
+        return;
+    }
+    let height = usize::from(area.height);
+    let (top, _) = room.visible;
+    let rows: &[Row] = room.shown_rows();
+    let lines: Vec<Line> = rows.iter().skip(top).take(height).map(|row| row.line.clone()).collect();
+    // A short talk stands at the bottom, over the line on which one writes.
+    let up = u16::try_from(height.saturating_sub(lines.len())).unwrap_or(0);
+    let area = Rect { y: area.y + up, height: area.height.saturating_sub(up), ..area };
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+/// The people who are in the room now, each once, and how many of its members are connected.
+fn people(room: &Room) -> String {
+    let here: Vec<_> = room.members.iter().filter(|member| member.connections > 0).collect();
+    let mut names: Vec<String> = Vec::new();
+    for member in &here {
+        let person = dantok::protocol::name::person(&member.client);
+        let label =
+            if *member.nick == *person { name(person) } else { format!("{} ({})", name(&member.nick), name(person)) };
+        if !names.contains(&label) {
+            names.push(label);
+        }
+    }
+    format!("{} of {} here: {}", here.len(), room.members.len(), names.join(", "))
+}
+
+fn status(app: &App, frame: &mut Frame, area: Rect) {
+    let style = Style::new().bg(Color::Indexed(236)).fg(Color::Indexed(252));
+    let mut parts = Vec::new();
+    match &app.link {
+        Link::Up => parts.push(format!("● {} as {}", name(&app.server), name(&app.me))),
+        Link::Down(since, why) => {
+            let seconds = since.elapsed().as_secs();
+            parts.push(format!("○ no connection to {} for {seconds} s ({})", name(&app.server), name(why)));
+        }
+    }
+    match app.waiting() {
+        0 => {}
+        1 => parts.push("1 message waits".to_owned()),
+        many => parts.push(format!("{many} messages wait")),
+    }
+    if app.room().is_some_and(|room| room.joined && room.top.is_some()) {
+        parts.push("↓ more, Esc goes to the end".to_owned());
+    }
+    if let Some(room) = app.room().filter(|room| app.is_up() && room.joined && !room.members.is_empty()) {
+        parts.push(people(room));
+    }
+    if let Some(notice) = &app.notice {
+        parts.insert(0, name(notice));
+    }
+    let style = if app.notice.is_some() { style.fg(Color::Yellow) } else { style };
+    let text = cut(&format!(" {}", parts.join(" · ")), usize::from(area.width));
+    frame.render_widget(Paragraph::new(Line::from(text)).style(style), area);
+}
+
+fn input(app: &App, frame: &mut Frame, area: Rect) {
+    let prompt = "> ";
+    let cells = usize::from(area.width).saturating_sub(prompt.len());
+    let (text, cursor) = app.input.view(cells);
+    frame.render_widget(Paragraph::new(Line::from(format!("{prompt}{text}"))), area);
+    let x = area.x.saturating_add(u16::try_from(prompt.len() + cursor).unwrap_or(0));
+    frame.set_cursor_position(Position::new(x.min(area.right().saturating_sub(1)), area.y));
+}
+
+fn overlay_lines(app: &App, of: Overlay) -> (String, Vec<Line<'static>>) {
+    match of {
+        Overlay::Help => {
+            let line = |(key, what): &(&str, &str)| {
+                let pad = " ".repeat(26_usize.saturating_sub(width(key)));
+                Line::from(vec![
+                    Span::styled(format!("{key}{pad}"), Style::new().bold()),
+                    Span::raw((*what).to_owned()),
+                ])
+            };
+            ("help".to_owned(), HELP.iter().map(line).collect())
+        }
+        Overlay::Rooms => {
+            let (names, _) = app.list();
+            let line = |of: &&str| {
+                let room = app.rooms.get(*of)?;
+                let info = room.info.as_ref()?;
+                let state = if room.joined { format!("{} unread", room.unread()) } else { "not joined".to_owned() };
+                let topic = if info.topic.is_empty() { String::new() } else { format!(" – {}", name(&info.topic)) };
+                Some(Line::from(format!(
+                    "{}: {} members, {} messages, {state}{topic}",
+                    name(of),
+                    info.members,
+                    info.last
+                )))
+            };
+            ("rooms".to_owned(), names.iter().filter_map(line).collect())
+        }
+        Overlay::Who => {
+            let line = |member: &dantok::protocol::MemberInfo| {
+                let client = Span::styled(
+                    name(&member.client),
+                    Style::new().fg(colour(dantok::protocol::name::person(&member.client))),
+                );
+                let state = match member.connections {
+                    0 => "away".to_owned(),
+                    1 => "here".to_owned(),
+                    many => format!("here, {many} connections"),
+                };
+                Line::from(vec![
+                    client,
+                    Span::raw(format!(" – {}; {state}; has read up to {}", name(&member.nick), member.cursor)),
+                ])
+            };
+            let members = app.room().map(|room| room.members.iter().map(line).collect()).unwrap_or_default();
+            (format!("who is in {}", app.open.as_deref().map(name).unwrap_or_default()), members)
+        }
+    }
+}
+
+fn overlay(app: &App, of: Overlay, top: usize, frame: &mut Frame) {
+    let (title, lines) = overlay_lines(app, of);
+    let screen = frame.area();
+    let wanted = lines.iter().map(|line| width(&line.to_string())).max().unwrap_or(0).max(30) + 4;
+    let cells = u16::try_from(wanted).unwrap_or(u16::MAX).min(screen.width);
+    let rows = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(screen.height.saturating_sub(2));
+    let area = Rect {
+        x: (screen.width - cells) / 2,
+        y: screen.height.saturating_sub(2).saturating_sub(rows) / 2,
+        width: cells,
+        height: rows,
+    };
+    let inner = usize::from(rows.saturating_sub(2));
+    let top = top.min(lines.len().saturating_sub(inner));
+    let room = usize::from(cells).saturating_sub(4);
+    let fit = |line: Line<'static>| {
+        if width(&line.to_string()) <= room { line } else { Line::from(cut(&line.to_string(), room)) }
+    };
+    let lines: Vec<Line> = lines.into_iter().skip(top).take(inner).map(fit).collect();
+    frame.render_widget(Clear, area);
+    let block = Block::bordered().title(format!(" {title} ")).padding(ratatui::widgets::Padding::horizontal(1));
+    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dantok::client::News;
+    use dantok::protocol::text::is_unsafe;
+    use dantok::protocol::{Item, MemberInfo, Message, RoomInfo};
+    use jiff::tz::TimeZone;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use crate::app::Told;
+    use crate::timeline::Timeline;
+
+    const EVIL: &str = "a\u{1b}[2J\u{9b}1m\u{202e}b";
+
+    fn text(app: &mut App, cells: u16, rows: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(cells, rows)).unwrap();
+        let area = message_area(Rect::new(0, 0, cells, rows));
+        let (zone, own) = (app.zone.clone(), app.own.clone());
+        if let Some(room) = app.room_mut() {
+            room.look(area.width.into(), area.height.into(), &zone, &own);
+        }
+        terminal.draw(|frame| draw(app, frame)).unwrap();
+        let cells = terminal.backend().buffer().content();
+        cells.iter().map(|cell| cell.symbol()).collect()
+    }
+
+    #[test]
+    fn nothing_that_others_wrote_reaches_a_cell_raw() {
+        let mut app = App::new("me", EVIL, TimeZone::UTC, &[], &[]);
+        let info =
+            RoomInfo { room: EVIL.into(), members: 1, last: 1, unread: Some(0), active_ms: 0, topic: EVIL.into() };
+        app.told(Told::Rooms(Ok(vec![info])));
+        let room = app.room_mut().unwrap();
+        room.timeline = Some(Timeline::default());
+        room.note(EVIL.to_owned());
+        let message = Message {
+            room: EVIL.into(),
+            seq: 1,
+            time_ms: 0,
+            client: EVIL.into(),
+            body: EVIL.as_bytes().to_vec().into(),
+        };
+        app.news(News::Item(Item::Message(message)));
+        let member =
+            MemberInfo { room: EVIL.into(), client: EVIL.into(), connections: 1, cursor: 0, nick: EVIL.into() };
+        app.told(Told::Who(EVIL.to_owned(), Ok(vec![member])));
+        for overlay in [None, Some((Overlay::Rooms, 0)), Some((Overlay::Who, 0)), Some((Overlay::Help, 0))] {
+            for link in [Link::Up, Link::Down(std::time::Instant::now(), EVIL.to_owned())] {
+                for notice in [None, Some(EVIL.to_owned())] {
+                    (app.overlay, app.link, app.notice) = (overlay, link.clone(), notice);
+                    let text = text(&mut app, 110, 30);
+                    assert!(!text.chars().any(is_unsafe));
+                    // Not dropped in silence, either.
+                    assert!(text.contains(r"\x1b[2J\xc2\x9b1m\xe2\x80\xae"), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_size_of_a_terminal_will_do() {
+        let named = ["저녁🍲모임".to_owned(), "lobby".to_owned()];
+        let mut app = App::new("me", "s", TimeZone::UTC, &named, &[]);
+        app.room_mut().unwrap().timeline = Some(Timeline::default());
+        for seq in 1..40 {
+            let body = "가나다 라마바사 👩‍💻 some words".repeat(seq as usize % 5).into();
+            let message = Message { room: named[0].clone().into(), seq, time_ms: seq, client: "민지".into(), body };
+            app.news(News::Item(Item::Message(message)));
+        }
+        for overlay in [None, Some((Overlay::Help, 3)), Some((Overlay::Who, 0)), Some((Overlay::Rooms, 9))] {
+            app.overlay = overlay;
+            for (cells, rows) in (0..70).flat_map(|cells| [0, 1, 2, 3, 4, 9].map(|rows| (cells, rows))) {
+                app.page(rows % 2 == 0);
+                text(&mut app, cells, rows);
+            }
+        }
+    }
+}

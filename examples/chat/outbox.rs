@@ -1,0 +1,274 @@
+//! What was typed and is not known to be stored: a file that survives this process, and the daemon's absence.
+//!
+//! An append-only file of JSON lines for each server and client: a message with the id that it is sent under, later that it
+//! is done. Both are synced before anybody acts on them: a message that was shown as waiting is sent, and one that is done is
+//! not sent again after its id has expired at the daemon.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+/// Past this size the file is emptied when nothing waits.
+const EMPTY_AT_BYTES: u64 = 64 * 1024;
+
+/// A message that waits to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Under which it is sent, however often.
+    pub id: String,
+    /// Where to.
+    pub room: String,
+    /// What was typed.
+    pub text: String,
+    /// When.
+    pub time_ms: u64,
+}
+
+/// The file, held by this process alone.
+#[derive(Debug)]
+pub struct Outbox {
+    file: File,
+    path: PathBuf,
+    length: u64,
+    waiting: Vec<Waiting>,
+    /// The same for all ids of this process and no other, so that counting makes ids.
+    prefix: u64,
+    count: u64,
+    /// A write failed and could not be taken back: what the file holds is not known any more.
+    broken: bool,
+}
+
+/// Where the outboxes are, unless it is said otherwise.
+pub fn default_dir() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state"))).map(|dir| dir.join("dantok"))
+}
+
+/// A name as the name of a file.
+fn file_name(name: &str) -> String {
+    name.replace('%', "%25").replace('/', "%2F").replace('.', "%2E")
+}
+
+fn error(path: &Path, what: &str) -> io::Error {
+    io::Error::other(format!("{}: {what}", path.display()))
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Makes a directory and those above it, durably, for nobody else to read.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_dir(parent)?;
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_dir(parent)
+}
+
+/// What a line says; none where it is no whole line of an outbox.
+enum Line {
+    Message(Waiting),
+    Done(String),
+}
+
+fn parse(line: &[u8]) -> Option<Line> {
+    let value: Value = serde_json::from_slice(line).ok()?;
+    let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    if let Some(id) = text("done") {
+        return Some(Line::Done(id));
+    }
+    let time_ms = value.get("time_ms")?.as_u64()?;
+    Some(Line::Message(Waiting { id: text("id")?, room: text("room")?, text: text("text")?, time_ms }))
+}
+
+impl Outbox {
+    /// Opens the outbox of a client of a server, and takes it for this process. A last line that was not written to its
+    /// end is cut: it was never shown as waiting.
+    ///
+    /// # Errors
+    /// Another process has it; it is damaged; what the system says.
+    pub fn open(dir: &Path, server: &str, client: &str) -> io::Result<Outbox> {
+        let dir = dir.join(file_name(server));
+        make_dir(&dir).map_err(|source| error(&dir, &source.to_string()))?;
+        let path = dir.join(format!("{}.outbox", file_name(client)));
+        Outbox::open_file(path.clone()).map_err(|source| error(&path, &source.to_string()))
+    }
+
+    fn open_file(path: PathBuf) -> io::Result<Outbox> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut file = File::options().read(true).append(true).create(true).mode(0o600).open(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::other(
+                    "another chat as this client has it; give this one a name with a device (NAME/device), or an --outbox of its own",
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        sync_dir(path.parent().unwrap_or(Path::new(".")))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let (waiting, length) = read(&bytes).ok_or_else(|| {
+            io::Error::other("it is damaged in its middle; what waits in it can be read there. Move it away to go on")
+        })?;
+        // An empty file need not be read the next time.
+        let length = if waiting.is_empty() { 0 } else { length as u64 };
+        if length < bytes.len() as u64 {
+            file.set_len(length)?;
+        }
+        // What was written and not synced by the process before is still to be made durable.
+        file.sync_all()?;
+        let prefix = getrandom::u64().map_err(io::Error::other)?;
+        Ok(Outbox { file, path, length, waiting, prefix, count: 0, broken: false })
+    }
+
+    /// What waits, in the order in which it was typed.
+    pub fn waiting(&self) -> &[Waiting] {
+        &self.waiting
+    }
+
+    /// Keeps a message. When this returns it is on disk.
+    ///
+    /// # Errors
+    /// What the system says; then it is not kept.
+    pub fn keep(&mut self, room: &str, text: &str, time_ms: u64) -> io::Result<Waiting> {
+        let id = format!("o-{:016x}-{}", self.prefix, self.count);
+        self.count += 1;
+        let waiting = Waiting { id, room: room.to_owned(), text: text.to_owned(), time_ms };
+        let Waiting { id, room, text, time_ms } = &waiting;
+        self.append(&[json!({ "id": id, "room": room, "text": text, "time_ms": time_ms })])?;
+        self.waiting.push(waiting.clone());
+        Ok(waiting)
+    }
+
+    /// Forgets messages that are stored, or that will never be.
+    ///
+    /// # Errors
+    /// What the system says; they are sent again by the next process then, with the same ids.
+    pub fn done(&mut self, ids: &[String]) -> io::Result<()> {
+        self.waiting.retain(|waiting| !ids.contains(&waiting.id));
+        if self.waiting.is_empty() && self.length > EMPTY_AT_BYTES && !self.broken {
+            self.file.set_len(0)?;
+            self.length = 0;
+            return self.file.sync_data();
+        }
+        self.append(&ids.iter().map(|id| json!({ "done": id })).collect::<Vec<_>>())
+    }
+
+    fn append(&mut self, values: &[Value]) -> io::Result<()> {
+        if self.broken {
+            return Err(error(&self.path, "it could not be written before; start again"));
+        }
+        let lines: String = values.iter().map(|value| format!("{value}\n")).collect();
+        let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
+        match written {
+            Ok(()) => self.length += lines.len() as u64,
+            Err(source) => {
+                // What was not acknowledged must not be sent by the next process.
+                let back = self.file.set_len(self.length).and_then(|()| self.file.sync_all());
+                self.broken = back.and_then(|()| self.file.seek(SeekFrom::End(0))).is_err();
+                return Err(error(&self.path, &source.to_string()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What waits in the bytes of a file, and how many of them are whole lines; none where what is not whole has whole lines
+/// behind it.
+fn read(bytes: &[u8]) -> Option<(Vec<Waiting>, usize)> {
+    let (mut waiting, mut whole, mut torn) = (Vec::<Waiting>::new(), 0, false);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\n").and_then(parse) {
+            Some(_) if torn => return None,
+            Some(Line::Message(message)) => waiting.push(message),
+            Some(Line::Done(id)) => waiting.retain(|waiting| waiting.id != id),
+            None => torn = true,
+        }
+        if !torn {
+            whole += line.len();
+        }
+    }
+    Some((waiting, whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(outbox: &Outbox) -> Vec<&str> {
+        outbox.waiting().iter().map(|waiting| &*waiting.text).collect()
+    }
+
+    #[test]
+    fn what_waits_is_there_after_a_restart_with_its_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Outbox::open(&dir.path().join("a/b"), "host:7420", "alice/phone");
+        let mut outbox = open().unwrap();
+        let first = outbox.keep("단톡", "안녕\n\"하세요\"", 1).unwrap();
+        let second = outbox.keep("lobby", "second", 2).unwrap();
+        assert_ne!(first.id, second.id);
+        assert!(open().unwrap_err().to_string().contains("another chat"));
+        drop(outbox);
+        let mut outbox = open().unwrap();
+        assert_eq!(outbox.waiting(), [first.clone(), second.clone()]);
+        outbox.done(std::slice::from_ref(&first.id)).unwrap();
+        let third = outbox.keep("lobby", "third", 3).unwrap();
+        assert!(third.id != first.id && third.id != second.id);
+        drop(outbox);
+        let mut outbox = open().unwrap();
+        assert_eq!(outbox.waiting(), [second.clone(), third.clone()]);
+        outbox.done(&[second.id, third.id]).unwrap();
+        drop(outbox);
+        assert_eq!(open().unwrap().waiting(), []);
+        assert!(Outbox::open(&dir.path().join("a/b"), "host:7420", "alice").is_ok());
+    }
+
+    #[test]
+    fn a_torn_last_line_is_cut_wherever_it_was_torn() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::open(dir.path(), "s", "c").unwrap();
+        outbox.keep("r", "one", 1).unwrap();
+        let whole = outbox.length as usize;
+        outbox.keep("r", "둘", 2).unwrap();
+        let path = outbox.path.clone();
+        drop(outbox);
+        let bytes = fs::read(&path).unwrap();
+        for end in whole..bytes.len() {
+            for tail in [&b""[..], &[0; 7]] {
+                fs::write(&path, [&bytes[..end], tail].concat()).unwrap();
+                let mut outbox = Outbox::open(dir.path(), "s", "c").unwrap();
+                assert_eq!(texts(&outbox), ["one"], "{end}");
+                outbox.keep("r", "three", 3).unwrap();
+                drop(outbox);
+                assert_eq!(texts(&Outbox::open(dir.path(), "s", "c").unwrap()), ["one", "three"], "{end}");
+            }
+        }
+        fs::write(&path, [b"{\"id\":\n", &bytes[..]].concat()).unwrap();
+        assert!(Outbox::open(dir.path(), "s", "c").unwrap_err().to_string().contains("damaged"));
+    }
+
+    #[test]
+    fn the_file_does_not_grow_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::open(dir.path(), "s", "c").unwrap();
+        for n in 0..100 {
+            let waiting = outbox.keep("r", &"x".repeat(4000), n).unwrap();
+            outbox.done(&[waiting.id]).unwrap();
+        }
+        assert!(fs::metadata(&outbox.path).unwrap().len() < 2 * EMPTY_AT_BYTES);
+        outbox.keep("r", "still", 1).unwrap();
+        drop(outbox);
+        assert_eq!(texts(&Outbox::open(dir.path(), "s", "c").unwrap()), ["still"]);
+    }
+}

@@ -1,0 +1,209 @@
+//! For pipes and scripts: posting lines, printing what is new.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, Read, Write};
+use std::time::{Duration, UNIX_EPOCH};
+
+use dantok::client::{Client, Error, Follow, Receipt};
+use dantok::protocol::text::{escape, is_unsafe};
+use dantok::protocol::{Item, Message};
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+
+use crate::Outcome;
+
+/// Messages sent and not yet acknowledged.
+const UNACKNOWLEDGED_MAX: usize = 256;
+/// Lines read ahead of sending.
+const READ_AHEAD: usize = 64;
+/// Messages fetched, or printed before a flush.
+const PAGE: usize = 512;
+
+/// Prints what is new, once, and acknowledges it.
+pub async fn fetch(client: &Client, room: &str, json: bool) -> Outcome<()> {
+    let mut after = None;
+    loop {
+        let page = client.fetch(room, after, Some(PAGE as u64)).await?;
+        print(page.items.iter().map(|item| show(item, json)))?;
+        if !page.items.is_empty() {
+            client.ack(room, Some(page.handed)).await?;
+        }
+        if page.handed >= page.last {
+            return Ok(());
+        }
+        after = Some(page.handed);
+    }
+}
+
+/// Prints what is new and what comes, and acknowledges it.
+pub async fn follow(client: &Client, room: &str, json: bool) -> Outcome<()> {
+    let mut follow = client.follow(room);
+    while let Some(item) = follow.next().await {
+        let items = batch(&mut follow, item?);
+        print(items.iter().map(|item| show(item, json)))?;
+        acknowledge(client, room, &items).await?;
+    }
+    Ok(())
+}
+
+/// An item, and those that have come already behind it. An error among them is met again as the end of the stream.
+fn batch(follow: &mut Follow, first: Item) -> Vec<Item> {
+    let mut items = vec![first];
+    while items.len() < PAGE
+        && let Some(Some(Ok(item))) = follow.next().now_or_never()
+    {
+        items.push(item);
+    }
+    items
+}
+
+async fn acknowledge(client: &Client, room: &str, items: &[Item]) -> Result<(), Error> {
+    let last = items.iter().rev().find_map(|item| match item {
+        Item::Message(message) => Some(message.seq),
+        Item::Gap { to, .. } => Some(*to),
+        _ => None,
+    });
+    if let Some(last) = last {
+        client.ack(room, Some(last)).await?;
+    }
+    Ok(())
+}
+
+/// Writes lines, down to the reader behind standard output.
+fn print(lines: impl Iterator<Item = String>) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    out.flush()
+}
+
+fn time(message: &Message) -> String {
+    UNIX_EPOCH
+        .checked_add(Duration::from_millis(message.time_ms))
+        .map(|time| humantime::format_rfc3339_millis(time).to_string())
+        .unwrap_or_default()
+}
+
+/// An item as a line that is safe on a terminal.
+fn show(item: &Item, json: bool) -> String {
+    match item {
+        Item::Message(message) if json => {
+            let (key, body) = match std::str::from_utf8(&message.body) {
+                Ok(text) => ("text", text.to_owned()),
+                Err(_) => ("escaped", escape(&message.body)),
+            };
+            plain_json(&serde_json::json!({
+                "type": "message", "room": *message.room, "seq": message.seq, "time": time(message),
+                "client": *message.client, key: body,
+            }))
+        }
+        Item::Gap { room, from, to, .. } if json => {
+            plain_json(&serde_json::json!({"type": "gap", "room": **room, "from": from, "to": to, "reason": "expired"}))
+        }
+        Item::Message(message) => {
+            let client = escape(message.client.as_bytes());
+            format!("{} {} {client}: {}", message.seq, time(message), escape(&message.body))
+        }
+        Item::Gap { from, to, .. } => format!("-- {from} to {to} have expired --"),
+        other => escape(format!("{other:?}").as_bytes()),
+    }
+}
+
+/// JSON without what JSON leaves raw and a terminal does not: the same value.
+fn plain_json(value: &serde_json::Value) -> String {
+    let mut out = String::new();
+    for c in value.to_string().chars() {
+        if is_unsafe(c) {
+            // All of them are in the basic plane, and stand in strings.
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Messages on their way, in order.
+#[derive(Default)]
+struct Unacknowledged {
+    receipts: VecDeque<Receipt>,
+    answered: u64,
+}
+
+impl Unacknowledged {
+    /// Waits for the first of them. Cancel safe.
+    async fn next(&mut self) -> Result<(), Unsent> {
+        let Some(first) = self.receipts.front_mut() else { return Ok(()) };
+        let answer = first.await;
+        self.receipts.pop_front();
+        self.answered += 1;
+        answer.map(drop).map_err(|error| Unsent { number: self.answered, error })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("message {number} was not acknowledged: {error}")]
+struct Unsent {
+    number: u64,
+    error: Error,
+}
+
+/// Posts each line of the input; done when all are on disk.
+pub async fn post(client: &Client, room: &str) -> Outcome<()> {
+    let (sender, mut lines) = mpsc::channel(READ_AHEAD);
+    let max = client.welcome().max_body;
+    // A thread that is not waited for: a read of standard input can't be stopped.
+    std::thread::spawn(move || read_lines(max, &sender));
+    let mut unacknowledged = Unacknowledged::default();
+    loop {
+        tokio::select! {
+            line = lines.recv(), if unacknowledged.receipts.len() < UNACKNOWLEDGED_MAX => match line {
+                Some(line) => match line {
+                    Ok(line) => unacknowledged.receipts.push_back(client.queue(room, line).await?),
+                    Err(error) => {
+                        finish(&mut unacknowledged).await?;
+                        return Err(error.into());
+                    }
+                },
+                None => return finish(&mut unacknowledged).await,
+            },
+            answer = unacknowledged.next(), if !unacknowledged.receipts.is_empty() => answer?,
+        }
+    }
+}
+
+async fn finish(unacknowledged: &mut Unacknowledged) -> Outcome<()> {
+    while !unacknowledged.receipts.is_empty() {
+        unacknowledged.next().await?;
+    }
+    Ok(())
+}
+
+/// Reads standard input by lines of any bytes; the last may lack its line end.
+fn read_lines(max: u64, lines: &mpsc::Sender<io::Result<Vec<u8>>>) {
+    let mut input = io::stdin().lock();
+    for number in 1_u64.. {
+        let mut line = Vec::new();
+        let line = match input.by_ref().take(max.saturating_add(2)).read_until(b'\n', &mut line) {
+            Ok(0) => return,
+            Ok(_) => {
+                if line.pop_if(|end| *end == b'\n').is_some() {
+                    line.pop_if(|end| *end == b'\r');
+                }
+                if line.len() as u64 > max {
+                    Err(io::Error::other(format!(
+                        "line {number} is longer than {max} bytes; nothing from it on was sent"
+                    )))
+                } else {
+                    Ok(line)
+                }
+            }
+            Err(error) => Err(error),
+        };
+        let failed = line.is_err();
+        if lines.blocking_send(line).is_err() || failed {
+            return;
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Rooms and their list, live: one connection that follows and watches, and a stream that survives it.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio::sync::mpsc;
+use tokio_util::codec::Encoder;
+
+use super::link::{Conn, Dialler, broken, is_passing, unexpected};
+use super::{Error, Options};
+use crate::protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
+use crate::protocol::{Command, Item, Refusal, Reply, Welcome};
+
+/// News between the task and its reader; past it the daemon waits.
+const AHEAD: usize = 64;
+/// Messages asked for at a time when resuming.
+const PAGE: u64 = 512;
+
+/// What a [`Feed`] has to tell.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// There is a connection, the first or another one. What the list of rooms is now follows.
+    Connected(Arc<Welcome>),
+    /// The connection broke, for this reason; the feed is making another one.
+    Disconnected(String),
+    /// Of a followed room: a message, a gap or an event. Or [`Item::Room`]: a room of the list, as it is now; [`Item::Gone`]: one that
+    /// the client does not see, or is no member of, any more.
+    Item(Item),
+    /// A room can't be followed, or not any more.
+    Refused {
+        /// Which.
+        room: String,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// The list of rooms, and what any number of followed rooms have, on one connection; see
+/// [`Client::feed`](super::Client::feed).
+///
+/// Each room's messages and gaps come in the room's order, each seq once, over broken connections too. The list comes anew
+/// with each connection. Ends after its first error. Dropping it ends the connection.
+#[derive(Debug)]
+pub struct Feed {
+    news: mpsc::Receiver<Result<News, Error>>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+impl Feed {
+    /// A feed of the list, that follows nothing yet.
+    pub(super) fn watch(options: Options) -> Feed {
+        Feed::start(options, true, BTreeMap::new())
+    }
+
+    /// A feed of one room, which each connection joins.
+    pub(super) fn of_room(options: Options, room: String) -> Feed {
+        Feed::start(options, false, BTreeMap::from([(room, Place { join: true, reached: None, live: false })]))
+    }
+
+    fn start(options: Options, watch: bool, places: BTreeMap<String, Place>) -> Feed {
+        let (sender, news) = mpsc::channel(AHEAD);
+        // As long as what the reader asks for; nothing from the network is queued here.
+        let (orders, receiver) = mpsc::unbounded_channel();
+        let dialler = Dialler::new(options);
+        tokio::spawn(Task { dialler, watch, places, news: sender, orders: receiver, next_id: 1 }.run());
+        Feed { news, orders }
+    }
+
+    /// Follows a room that the client has joined: what came after this seq (without one, after the cursor), and then each
+    /// message as it commits. Changes nothing where the room is followed already.
+    pub fn follow(&self, room: &str, after: Option<u64>) {
+        // A feed at its end has told why.
+        let _ = self.orders.send(Order::Follow { room: room.to_owned(), after });
+    }
+
+    /// Ends a [`follow`](Feed::follow). What was on its way may still come.
+    pub fn unfollow(&self, room: &str) {
+        let _ = self.orders.send(Order::Unfollow { room: room.to_owned() });
+    }
+
+    /// What comes next; none after an error. Cancel safe.
+    ///
+    /// # Errors
+    /// A refused HELLO or WATCH, or a daemon that was not there for as long as the options allow.
+    pub async fn next(&mut self) -> Option<Result<News, Error>> {
+        self.news.recv().await
+    }
+
+    /// The same, for those who poll.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<News, Error>>> {
+        self.news.poll_recv(context)
+    }
+}
+
+impl futures_core::Stream for Feed {
+    type Item = Result<News, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(context)
+    }
+}
+
+#[derive(Debug)]
+enum Order {
+    Follow { room: String, after: Option<u64> },
+    Unfollow { room: String },
+}
+
+/// How far a followed room is told.
+struct Place {
+    /// Each connection joins first.
+    join: bool,
+    /// The last seq that was yielded, or the one where the first FOLLOW began.
+    reached: Option<u64>,
+    /// Pushes of this connection go on behind `reached` without a hole.
+    live: bool,
+}
+
+struct Task {
+    dialler: Dialler,
+    watch: bool,
+    places: BTreeMap<String, Place>,
+    news: mpsc::Sender<Result<News, Error>>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    next_id: u64,
+}
+
+enum End {
+    Broken(io::Error),
+    Failed(Error),
+    /// The reader is gone.
+    Dropped,
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        End::Broken(error)
+    }
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut why = None;
+        loop {
+            let news = self.news.clone();
+            let dialled = tokio::select! {
+                dialled = self.dialler.dial(why.take(), || true) => dialled,
+                () = news.closed() => return,
+            };
+            let end = match dialled {
+                Ok(mut conn) => tokio::select! {
+                    end = self.serve(&mut conn) => end,
+                    () = news.closed() => return,
+                },
+                Err(error) => End::Failed(error),
+            };
+            match end {
+                End::Broken(error) => {
+                    if self.news.send(Ok(News::Disconnected(error.to_string()))).await.is_err() {
+                        return;
+                    }
+                    why = Some(error);
+                }
+                End::Failed(error) => {
+                    let _ = self.news.send(Err(error)).await;
+                    return;
+                }
+                End::Dropped => return,
+            }
+        }
+    }
+
+    async fn tell(&self, news: News) -> Result<(), End> {
+        self.news.send(Ok(news)).await.map_err(|_| End::Dropped)
+    }
+
+    /// Reads until the connection ends.
+    async fn serve(&mut self, conn: &mut Conn) -> End {
+        let Err(end) = self.try_serve(conn).await;
+        end
+    }
+
+    async fn try_serve(&mut self, conn: &mut Conn) -> Result<Infallible, End> {
+        self.places.values_mut().for_each(|place| place.live = false);
+        self.tell(News::Connected(conn.welcome.clone())).await?;
+        if self.watch {
+            self.ask(conn, Command::Watch).await?;
+            self.ask(conn, Command::Events { on: true }).await?;
+        }
+        for room in self.places.keys().cloned().collect::<Vec<_>>() {
+            self.resume(conn, &room).await?;
+        }
+        self.dialler.settled();
+        loop {
+            tokio::select! {
+                frame = conn.frame() => match frame? {
+                    ServerFrame::Push { item } => self.hand_on(item, false).await?,
+                    ServerFrame::Closing { refusal } => return Err(End::Broken(broken(refusal))),
+                    other => return Err(End::Broken(unexpected(&other))),
+                },
+                order = self.orders.recv() => match order {
+                    Some(order) => self.carry_out(conn, order).await?,
+                    None => return Err(End::Dropped),
+                },
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, conn: &mut Conn, order: Order) -> Result<(), End> {
+        match order {
+            Order::Follow { room, .. } if self.places.contains_key(&room) => Ok(()),
+            Order::Follow { room, after } => {
+                self.places.insert(room.clone(), Place { join: false, reached: after, live: false });
+                self.resume(conn, &room).await
+            }
+            Order::Unfollow { room } => match self.places.remove(&room) {
+                Some(_) => self.ask(conn, Command::Unfollow { room }).await.map(drop),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Follows a room from where it was told to. What the daemon refuses is told, and the others go on.
+    async fn resume(&mut self, conn: &mut Conn, room: &str) -> Result<(), End> {
+        match self.try_resume(conn, room).await {
+            Err(End::Failed(Error::Refused(refusal))) => {
+                self.places.remove(room);
+                self.tell(News::Refused { room: room.to_owned(), refusal }).await
+            }
+            result => result,
+        }
+    }
+
+    async fn try_resume(&mut self, conn: &mut Conn, room: &str) -> Result<(), End> {
+        let name = || room.to_owned();
+        if self.places.get(room).is_some_and(|place| place.join) {
+            self.ask(conn, Command::join(room)).await?;
+        }
+        loop {
+            // The cursor may have passed what was yielded here, moved by another connection of the same client; FOLLOW
+            // alone would skip what is between.
+            while let Some(reached) = self.places.get(room).and_then(|place| place.reached) {
+                let fetch = Command::Fetch { room: name(), after: Some(reached), max: Some(PAGE) };
+                match self.ask(conn, fetch).await? {
+                    Reply::End { handed, last, .. } if handed < last => {}
+                    _ => break,
+                }
+            }
+            let Reply::Following { after } = self.ask(conn, Command::Follow { room: name() }).await? else {
+                return Err(End::Failed(Error::Unexpected));
+            };
+            let Some(place) = self.places.get_mut(room) else { return Ok(()) };
+            if after <= *place.reached.get_or_insert(after) {
+                place.live = true;
+                return Ok(());
+            }
+            // It moved on just now: once more, with nothing pushed ahead of what is still to be fetched.
+            self.ask(conn, Command::Unfollow { room: name() }).await?;
+        }
+    }
+
+    /// Sends a request and takes its answer; its items are handed on.
+    async fn ask(&mut self, conn: &mut Conn, command: Command) -> Result<Reply, End> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut output = BytesMut::new();
+        ClientCodec.encode(RequestFrame { id, command }, &mut output)?;
+        conn.send(&output).await?;
+        loop {
+            match conn.frame().await? {
+                ServerFrame::Reply { id: of, reply } if of == id => {
+                    return match reply {
+                        Reply::Error(refusal) if is_passing(&refusal) => Err(End::Broken(broken(refusal))),
+                        Reply::Error(refusal) => Err(End::Failed(Error::Refused(refusal))),
+                        reply => Ok(reply),
+                    };
+                }
+                ServerFrame::Part { id: of, item } if of == id => self.hand_on(item, true).await?,
+                // Of another room, or the list.
+                ServerFrame::Push { item } => self.hand_on(item, false).await?,
+                ServerFrame::Closing { refusal } => return Err(End::Broken(broken(refusal))),
+                other => return Err(End::Broken(unexpected(&other))),
+            }
+        }
+    }
+
+    /// Yields what is new of an item; `fetched`: it was asked for, to close the hole up to the pushes.
+    async fn hand_on(&mut self, item: Item, fetched: bool) -> Result<(), End> {
+        if let Item::Gone { room } = &item {
+            self.places.remove(&**room);
+        }
+        let Some(room) = in_order(&item) else { return self.tell(News::Item(item)).await };
+        let Some(place) = self.places.get(room) else { return Ok(()) };
+        if !place.live && !fetched {
+            return Ok(());
+        }
+        let Some((item, to)) = unseen(item, place.reached.unwrap_or(0)) else { return Ok(()) };
+        let room = in_order(&item).unwrap_or_default().to_owned();
+        self.tell(News::Item(item)).await?;
+        if let Some(place) = self.places.get_mut(&room) {
+            place.reached = Some(to);
+        }
+        Ok(())
+    }
+}
+
+/// The room of an item that has its place in the room's order.
+fn in_order(item: &Item) -> Option<&str> {
+    match item {
+        Item::Message(message) => Some(&message.room),
+        Item::Gap { room, .. } => Some(room),
+        _ => None,
+    }
+}
+
+/// What of an item lies past `reached`, and its last seq.
+fn unseen(item: Item, reached: u64) -> Option<(Item, u64)> {
+    match item {
+        Item::Message(message) if message.seq > reached => {
+            let to = message.seq;
+            Some((Item::Message(message), to))
+        }
+        Item::Gap { room, from, to, reason } if to > reached => {
+            Some((Item::Gap { room, from: from.max(reached.saturating_add(1)), to, reason }, to))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::GapReason;
+
+    #[test]
+    fn a_gap_is_cut_to_what_is_new() {
+        let gap = |from, to| Item::Gap { room: "lobby".into(), from, to, reason: GapReason::Expired };
+        assert_eq!(unseen(gap(1, 9), 4), Some((gap(5, 9), 9)));
+        assert_eq!(unseen(gap(5, 9), 4), Some((gap(5, 9), 9)));
+        assert_eq!(unseen(gap(1, 4), 4), None);
+    }
+}
