@@ -69,7 +69,7 @@ fn talk() -> Vec<String> {
 /// What the daemon has of a room.
 fn stored(daemon: &Daemon, room: &str) -> Vec<Said> {
     let mut reader = daemon.frames("reader");
-    reader.ask(Request::Join { room: room.to_owned() });
+    reader.ask(Request::join(room));
     let (items, _) = reader.ask(Request::Fetch { room: room.to_owned(), after: Some(0), max: None });
     let said = |item| match item {
         Item::Message(message) => (message.client.to_string(), String::from_utf8(message.body.to_vec()).unwrap()),

@@ -261,7 +261,7 @@ mod tests {
     use super::*;
     use dantok::client::News;
     use dantok::protocol::text::is_unsafe;
-    use dantok::protocol::{Item, MemberInfo, Message, RoomInfo};
+    use dantok::protocol::{Item, Kind, MemberInfo, Message, RoomInfo};
     use jiff::tz::TimeZone;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
@@ -286,8 +286,15 @@ mod tests {
     #[test]
     fn nothing_that_others_wrote_reaches_a_cell_raw() {
         let mut app = App::new("me", EVIL, TimeZone::UTC, &[], &[]);
-        let info =
-            RoomInfo { room: EVIL.into(), members: 1, last: 1, unread: Some(0), active_ms: 0, topic: EVIL.into() };
+        let info = RoomInfo {
+            room: EVIL.into(),
+            members: 1,
+            last: 1,
+            unread: Some(0),
+            active_ms: 0,
+            topic: EVIL.into(),
+            private: false,
+        };
         app.told(Told::Rooms(Ok(vec![info])));
         let room = app.room_mut().unwrap();
         room.timeline = Some(Timeline::default());
@@ -298,10 +305,17 @@ mod tests {
             time_ms: 0,
             client: EVIL.into(),
             body: EVIL.as_bytes().to_vec().into(),
+            kind: Kind::Plain,
         };
         app.news(News::Item(Item::Message(message)));
-        let member =
-            MemberInfo { room: EVIL.into(), client: EVIL.into(), connections: 1, cursor: 0, nick: EVIL.into() };
+        let member = MemberInfo {
+            room: EVIL.into(),
+            client: EVIL.into(),
+            connections: 1,
+            cursor: 0,
+            nick: EVIL.into(),
+            since_ms: None,
+        };
         app.told(Told::Who(EVIL.to_owned(), Ok(vec![member])));
         for overlay in [None, Some((Overlay::Rooms, 0)), Some((Overlay::Who, 0)), Some((Overlay::Help, 0))] {
             for link in [Link::Up, Link::Down(std::time::Instant::now(), EVIL.to_owned())] {
@@ -323,7 +337,14 @@ mod tests {
         app.room_mut().unwrap().timeline = Some(Timeline::default());
         for seq in 1..40 {
             let body = "가나다 라마바사 👩‍💻 some words".repeat(seq as usize % 5).into();
-            let message = Message { room: named[0].clone().into(), seq, time_ms: seq, client: "민지".into(), body };
+            let message = Message {
+                room: named[0].clone().into(),
+                seq,
+                time_ms: seq,
+                client: "민지".into(),
+                body,
+                kind: Kind::Plain,
+            };
             app.news(News::Item(Item::Message(message)));
         }
         for overlay in [None, Some((Overlay::Help, 3)), Some((Overlay::Who, 0)), Some((Overlay::Rooms, 9))] {

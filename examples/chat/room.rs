@@ -294,15 +294,22 @@ fn anchor(rows: &[Row], at: usize) -> Option<Anchor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dantok::protocol::Message;
+    use dantok::protocol::{Kind, Message};
 
     fn message(seq: u64, text: &str) -> Item {
         let body = text.to_owned().into();
-        Item::Message(Message { room: "r".into(), seq, time_ms: 1_795_221_000_000, client: "me".into(), body })
+        Item::Message(Message {
+            room: "r".into(),
+            seq,
+            time_ms: 1_795_221_000_000,
+            client: "me".into(),
+            body,
+            kind: Kind::Plain,
+        })
     }
 
     fn info(last: u64, unread: Option<u64>) -> RoomInfo {
-        RoomInfo { room: "r".into(), members: 1, last, unread, active_ms: 0, topic: "".into() }
+        RoomInfo { room: "r".into(), members: 1, last, unread, active_ms: 0, topic: "".into(), private: false }
     }
 
     #[test]

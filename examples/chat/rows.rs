@@ -114,7 +114,7 @@ pub fn rows(room: &Room, cells: usize, zone: &TimeZone, own: &str) -> Vec<Row> {
 mod tests {
     use super::*;
     use crate::timeline::Timeline;
-    use dantok::protocol::{GapReason, Item, Message};
+    use dantok::protocol::{GapReason, Item, Kind, Message};
 
     #[test]
     fn days_gaps_and_what_is_new_have_their_lines() {
@@ -124,7 +124,14 @@ mod tests {
             [(42, 1_795_132_799_000, "늦었네요"), (43, 1_795_132_801_000, "a\nb"), (44, 1_795_132_802_000, "좋은 아침")]
         {
             let body = text.to_owned().into();
-            timeline.push(Item::Message(Message { room: "r".into(), seq, time_ms, client: "민지".into(), body }));
+            timeline.push(Item::Message(Message {
+                room: "r".into(),
+                seq,
+                time_ms,
+                client: "민지".into(),
+                body,
+                kind: Kind::Plain,
+            }));
         }
         let mut room = Room::default();
         (room.timeline, room.new_after) = (Some(timeline), Some(43));

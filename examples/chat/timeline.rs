@@ -149,11 +149,11 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dantok::protocol::GapReason;
+    use dantok::protocol::{GapReason, Kind};
 
     fn message(seq: u64) -> Item {
         let body = seq.to_string().into();
-        Item::Message(Message { room: "r".into(), seq, time_ms: seq, client: "c".into(), body })
+        Item::Message(Message { room: "r".into(), seq, time_ms: seq, client: "c".into(), body, kind: Kind::Plain })
     }
 
     fn gap(from: u64, to: u64) -> Item {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use bytes::{Bytes, BytesMut};
 use dantok::protocol::frame::{RequestDecoder, ServerFrame, encode_server};
-use dantok::protocol::{Command, Incoming, Item, MemberInfo, Message, Reply, RoomInfo, Tag, Welcome};
+use dantok::protocol::{Command, Incoming, Item, Kind, MemberInfo, Message, Reply, RoomInfo, Tag, Welcome};
 use tokio_util::codec::Decoder;
 
 /// Starts it; every name, topic, nick and text that it tells is this.
@@ -46,6 +46,7 @@ fn answer(id: u64, command: Command, evil: &str) -> Vec<ServerFrame> {
             unread: Some(1),
             active_ms: 0,
             topic: evil.into(),
+            private: false,
         })
     };
     let reply = |reply| ServerFrame::Reply { id, reply };
@@ -59,17 +60,19 @@ fn answer(id: u64, command: Command, evil: &str) -> Vec<ServerFrame> {
             max_pipelined: 64,
             max_joined: 10,
             retention_secs: 86400,
+            admin: false,
         }))],
         Command::Watch => vec![reply(Reply::Done), ServerFrame::Push { item: room() }],
         Command::Rooms => vec![part(room()), reply(Reply::Count(1))],
         Command::Who { .. } => {
-            let member =
-                MemberInfo { room: evil.into(), client: evil.into(), connections: 1, cursor: 0, nick: evil.into() };
+            let (room, client, nick) = (evil.into(), evil.into(), evil.into());
+            let member = MemberInfo { room, client, connections: 1, cursor: 0, nick, since_ms: None };
             vec![part(Item::Member(member)), reply(Reply::Count(1))]
         }
         Command::Fetch { .. } => {
             let body = Bytes::copy_from_slice(evil.as_bytes());
-            let message = Message { room: evil.into(), seq: 1, time_ms: 1_795_221_000_000, client: evil.into(), body };
+            let (room, client) = (evil.into(), evil.into());
+            let message = Message { room, seq: 1, time_ms: 1_795_221_000_000, client, body, kind: Kind::Plain };
             let end = Reply::End { room: evil.into(), handed: 1, oldest: 1, last: 1 };
             vec![part(Item::Message(message)), reply(end)]
         }
