@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::committer::Committer;
 use crate::error::Error;
@@ -32,6 +33,8 @@ pub struct Hub {
     pub retention: Duration,
     /// What has happened so far.
     pub figures: Arc<Figures>,
+    /// Cancelled when the daemon stops: what waits is to wait no more.
+    pub stopping: CancellationToken,
     /// What was pushed to one follower and may be to others.
     pub pushed: Pushed,
 }

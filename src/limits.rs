@@ -78,6 +78,19 @@ pub const PAGE_MAX_MESSAGES: usize = 1024;
 pub const PAGE_MAX_BYTES: usize = 128 * 1024;
 /// Pages that are kept as they were pushed, for other followers: a page is a few times [`PAGE_MAX_BYTES`] at the most.
 pub const PUSHED_MAX_PAGES: usize = 32;
+/// Groups that one room may have.
+pub const GROUPS_MAX: usize = 100;
+/// Messages beyond a group's cursor that may be taken or done: bounds its record, when the first of them is never done.
+pub const GROUP_WINDOW: u64 = 2048;
+/// How long a message that was taken is nobody else's, where GROUP does not say …
+pub const GROUP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// … and the longest that it may say.
+pub const GROUP_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Messages that one TAKE hands over at the most.
+pub const TAKE_MAX: usize = 256;
+/// How long a TAKE may wait for messages.
+pub const TAKE_WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// Events of a room that are kept for those who listen; who is slower misses the oldest.
 pub const EVENTS_MAX: usize = 256;
 /// A TYPING that follows another on a connection sooner is not told again.
@@ -97,6 +110,8 @@ const _: () = {
     assert!(((COMMIT_MAX_BYTES + BATCH_MAX_BYTES + BODY_MAX_BYTES) * 2) as u64 <= JOURNAL_FILE_BYTES);
     assert!(17 * SLED_VALUE_MAX_BYTES < SLED_SEGMENT_BYTES / 4);
     assert!(BODY_MAX_BYTES < IN_FLIGHT_MAX_BYTES);
+    // A group's record: at the worst, every other message of the window is done.
+    assert!(GROUP_WINDOW as usize / 2 * 16 + 64 <= SLED_VALUE_MAX_BYTES);
     assert!(MOVE_SPACE_MIN_BYTES < FREE_SPACE_MIN_BYTES && MOVE_SPACE_MIN_BYTES < BALLAST_BYTES);
 };
 

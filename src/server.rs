@@ -81,6 +81,7 @@ pub async fn run(
         limits,
         retention,
         figures,
+        stopping: Default::default(),
         pushed: Default::default(),
     });
     let expiring = tokio::spawn(retention::run(store.clone(), hub.rooms.clone(), retention));
@@ -177,6 +178,7 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
     tracing::info!(connections = connections.len(), "stopping");
     // Whoever waits for it is a connection; there may be none.
     let _ = stop.send(true);
+    hub.stopping.cancel();
     let drained =
         tokio::time::timeout(hub.limits.drain_timeout, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {

@@ -103,6 +103,19 @@ fn command() -> impl Strategy<Value = Command> {
         any::<bool>().prop_map(|on| Command::Events { on }),
         name().prop_map(|room| Command::Typing { room }),
         any::<bool>().prop_map(|json| Command::Format { json }),
+        // As far as a line can say it.
+        (name(), name(), select([Begin::Start, Begin::Now]), proptest::option::of(0..1u64 << 40))
+            .prop_map(|(room, group, from, timeout_ms)| Command::Group { room, group, from, timeout_ms }),
+        (name(), name()).prop_map(|(room, group)| Command::Ungroup { room, group }),
+        name().prop_map(|room| Command::Groups { room }),
+        (name(), name(), number(), 0..1u64 << 40).prop_map(|(room, group, max, wait_ms)| Command::Take {
+            room,
+            group,
+            max,
+            wait_ms
+        }),
+        (name(), name(), any::<u64>()).prop_map(|(room, group, seq)| Command::Done { room, group, seq }),
+        (name(), name()).prop_map(|(room, group)| Command::Pending { room, group }),
         (name(), number(), number()).prop_map(|(room, after, max)| Command::Fetch { room, after, max }),
         (name(), number()).prop_map(|(room, max)| Command::Read { room, max }),
         (name(), number()).prop_map(|(room, seq)| Command::Ack { room, seq }),
@@ -196,6 +209,13 @@ fn item() -> impl Strategy<Value = Item> {
         (name(), name(), select([Access::Owner, Access::Invited, Access::Banned]))
             .prop_map(|(room, client, access)| { Item::Access { room: room.into(), client: client.into(), access } }),
         name().prop_map(|room| Item::Gone { room: room.into() }),
+        (name(), name(), any::<[u64; 4]>()).prop_map(|(room, group, [cursor, pending, waiting, timeout_ms])| {
+            Item::Group { room: room.into(), group: group.into(), cursor, pending, waiting, timeout_ms }
+        }),
+        (name(), name(), name(), any::<[u64; 3]>()).prop_map(|(room, group, client, [seq, since_ms, deliveries])| {
+            let (room, group, client) = (room.into(), group.into(), client.into());
+            Item::Pending { room, group, seq, client, since_ms, deliveries }
+        }),
         (name(), any::<u64>(), name(), event()).prop_map(|(room, time_ms, client, event)| Item::Event {
             room: room.into(),
             time_ms,
@@ -236,6 +256,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         vec((name(), any::<u64>()), 0..4).prop_map(Reply::Stats),
         refusal().prop_map(Reply::Error),
         (keep(), any::<u64>()).prop_map(|(keep, stored_bytes)| Reply::Retained { keep, stored_bytes }),
+        any::<[u64; 3]>().prop_map(|[cursor, last, timeout_ms]| Reply::Grouped { cursor, last, timeout_ms }),
     ]
 }
 

@@ -80,6 +80,12 @@ fn every_answer_and_every_push_is_an_object() {
     assert_eq!(next(&mut alice), json!({"type": "ok", "count": 2}));
     let error = ask(&mut alice, "JOIN a=b");
     assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!("bad-argument")));
+    let group = json!({"type": "ok", "cursor": 0, "last": 3, "timeout_ms": 30_000});
+    assert_eq!(ask(&mut alice, "GROUP lobby w"), group);
+    alice.send("GROUPS lobby");
+    let group = json!({"type": "group", "room": "lobby", "group": "w", "cursor": 0, "pending": 0, "waiting": 3, "timeout_ms": 30_000});
+    assert_eq!(next(&mut alice), group);
+    assert_eq!(next(&mut alice), json!({"type": "ok", "count": 1}));
     assert!(ask(&mut alice, "STATS")["commits"].as_u64().unwrap() > 0);
     // Pushes.
     assert_eq!(ask(&mut alice, "FOLLOW lobby"), json!({"type": "ok", "after": 3}));

@@ -6,7 +6,7 @@ mod common;
 use bytes::{Bytes, BytesMut};
 use common::{Daemon, Frames, Lines};
 use dantok::protocol::line::{LineDecoder, encode_item, encode_reply, encode_request};
-use dantok::protocol::{Command, Incoming, Item, Keep, Reply, Seek, Since, Tag};
+use dantok::protocol::{Begin, Command, Incoming, Item, Keep, Reply, Seek, Since, Tag};
 use tokio_util::codec::Decoder;
 
 /// Any bytes that a body may be made of.
@@ -70,6 +70,13 @@ fn script() -> Vec<Command> {
         Command::Seek { room: room(), to: Seek::To(2) },
         Command::Send { room: room(), id: None, body: Bytes::from_static(b"an answer"), reply: Some(99) },
         Command::Redact { room: room(), seq: 99 },
+        Command::Group { room: room(), group: "w".to_owned(), from: Begin::Start, timeout_ms: Some(5000) },
+        Command::Take { room: room(), group: "w".to_owned(), max: Some(3), wait_ms: 0 },
+        Command::Done { room: room(), group: "w".to_owned(), seq: 2 },
+        Command::Pending { room: room(), group: "w".to_owned() },
+        Command::Groups { room: room() },
+        Command::Ungroup { room: room(), group: "w".to_owned() },
+        Command::Take { room: room(), group: "w".to_owned(), max: None, wait_ms: 0 },
         Command::Events { on: true },
         Command::Typing { room: room() },
         Command::Typing { room: "nowhere".to_owned() },
@@ -108,6 +115,7 @@ fn shown(items: Vec<Item>, reply: &Reply) -> String {
             Item::Message(message) => message.time_ms = 0,
             Item::Room(info) => info.active_ms = 0,
             Item::Member(info) => info.since_ms = None,
+            Item::Pending { since_ms, .. } => *since_ms = 0,
             _ => {}
         }
         encode_item(&Tag::None, &item, &mut text);
@@ -128,6 +136,7 @@ fn by_lines(daemon: &Daemon) -> Vec<String> {
                 "MSG" => words[3] = "1970-01-01T00:00:00.000Z",
                 "ROOM" => words[5] = "1970-01-01T00:00:00.000Z",
                 "MEMBER" => words[5] = "-",
+                "PENDING" => words[5] = "1970-01-01T00:00:00.000Z",
                 _ => {}
             }
             words.join(" ") + "\n"

@@ -15,6 +15,7 @@ use crate::limits::Limits;
 use crate::protocol::name::person;
 use crate::protocol::{Begin, ErrorCode, Refusal, Reply, Seek};
 use crate::rooms::Rooms;
+use crate::store::group::GroupRecord;
 use crate::store::record::{Access, Kind, Op, RoomRecord, Stored};
 use crate::store::{Store, chunk, key};
 
@@ -35,6 +36,8 @@ pub(super) struct Draft<'a> {
     accesses: HashMap<(u64, Arc<str>), Option<Access>>,
     /// What was redacted, and by which message.
     redacted: HashMap<(u64, u64), u64>,
+    /// Shared cursors that change; none: gone.
+    groups: HashMap<(u64, Arc<str>), Option<GroupRecord>>,
     /// What messages add to the rooms that have a cap.
     added_bytes: HashMap<u64, u64>,
     /// Last seq and time of the rooms that get messages.
@@ -74,6 +77,7 @@ impl<'a> Draft<'a> {
             records: HashMap::new(),
             accesses: HashMap::new(),
             redacted: HashMap::new(),
+            groups: HashMap::new(),
             added_bytes: HashMap::new(),
             lasts: HashMap::new(),
             cursors: HashMap::new(),
@@ -104,6 +108,9 @@ impl<'a> Draft<'a> {
             Write::Retain { room, keep } => self.retain(author, &room, keep),
             Write::Send { room, id, body, reply } => self.send(client, &room, id, body, reply),
             Write::Redact { room, seq } => self.redact(author, &room, seq),
+            Write::Group { room, group, from, timeout_ms } => self.make_group(author, &room, &group, from, timeout_ms),
+            Write::Ungroup { room, group } => self.end_group(author, &room, &group),
+            Write::Done { room, group, seq } => self.done(author, &room, &group, seq),
             Write::Ack { room, seq } => self.ack(client, &room, seq),
             Write::Nick { nick } => {
                 self.ops.push(Op::Nick { client: person(client).into(), nick: nick.into() });
@@ -142,6 +149,27 @@ impl<'a> Draft<'a> {
         }
     }
 
+    pub(super) fn group(&self, room: u64, group: &str) -> Option<GroupRecord> {
+        match self.groups.get(&(room, group.into())) {
+            Some(record) => record.clone(),
+            None => self.rooms.by_id(room)?.group(group).map(|group| group.record()),
+        }
+    }
+
+    pub(super) fn set_group(&mut self, room: u64, group: &str, record: Option<GroupRecord>) {
+        self.groups.insert((room, group.into()), record);
+    }
+
+    pub(super) fn groups_in(&self, room: u64) -> usize {
+        let published = self.rooms.by_id(room).map_or(0, |room| room.groups().len());
+        published + self.groups.iter().filter(|((of, _), record)| *of == room && record.is_some()).count()
+    }
+
+    /// Up to where a room's messages are gone.
+    pub(super) fn floor(&self, room: u64) -> u64 {
+        self.store.floor(room)
+    }
+
     /// Whether somebody sees that the room is there.
     fn is_seen_by(&self, author: &Author, room: u64) -> bool {
         let of = person(&author.client);
@@ -178,7 +206,7 @@ impl<'a> Draft<'a> {
     }
 
     /// A room's last seq and time, with what this commit adds.
-    fn last(&self, room: u64) -> (u64, u64) {
+    pub(super) fn last(&self, room: u64) -> (u64, u64) {
         let published = || self.rooms.by_id(room).map_or((0, 0), |room| (room.last_seq(), room.active_ms()));
         self.lasts.get(&room).copied().unwrap_or_else(published)
     }

@@ -5,6 +5,7 @@
 //! pipelined requests see each other. After the first failed write nothing is acknowledged any more.
 
 mod draft;
+mod groups;
 mod manage;
 
 use std::collections::VecDeque;
@@ -23,6 +24,7 @@ use crate::rooms::Rooms;
 use crate::store::record::Commit;
 use crate::store::{Store, Writer};
 use draft::Draft;
+pub use groups::no_group;
 
 /// What a request holds in memory besides its body.
 const REQUEST_BYTES: usize = 512;
@@ -61,6 +63,33 @@ pub enum Write {
         body: Bytes,
         /// The seq of the message that it answers.
         reply: Option<u64>,
+    },
+    /// Make a shared cursor, or set its timeout.
+    Group {
+        /// In which room.
+        room: String,
+        /// Its name.
+        group: String,
+        /// Where to begin, the first time.
+        from: Begin,
+        /// How long a message that was taken is nobody else's, in milliseconds.
+        timeout_ms: Option<u64>,
+    },
+    /// End a shared cursor.
+    Ungroup {
+        /// In which room.
+        room: String,
+        /// Its name.
+        group: String,
+    },
+    /// Note that a message that was taken is done.
+    Done {
+        /// In which room.
+        room: String,
+        /// By which shared cursor.
+        group: String,
+        /// Which.
+        seq: u64,
     },
     /// Take a message's body back.
     Redact {

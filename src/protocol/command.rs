@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::name::{check_client, check_id, check_nick, check_person, check_room, check_topic};
+use super::name::{check_client, check_group, check_id, check_nick, check_person, check_room, check_topic};
 use super::{ErrorCode, Refusal};
 use crate::limits::NAME_MAX_BYTES;
 
@@ -198,6 +198,56 @@ pub enum Command {
         /// As JSON, or as text.
         json: bool,
     },
+    /// Makes a shared cursor, of which each message is for one client; or sets how long one has for it.
+    Group {
+        /// In which room.
+        room: String,
+        /// Its name.
+        group: String,
+        /// Where to begin, the first time.
+        from: Begin,
+        /// How long a message that was taken is nobody else's, in milliseconds.
+        timeout_ms: Option<u64>,
+    },
+    /// Ends a shared cursor.
+    Ungroup {
+        /// In which room.
+        room: String,
+        /// Its name.
+        group: String,
+    },
+    /// Lists a room's shared cursors.
+    Groups {
+        /// Which room.
+        room: String,
+    },
+    /// Takes messages that nobody else has.
+    Take {
+        /// Of which room.
+        room: String,
+        /// By which shared cursor.
+        group: String,
+        /// At most so many; 1 where it is not said.
+        max: Option<u64>,
+        /// How long to wait for the first, in milliseconds.
+        wait_ms: u64,
+    },
+    /// A message that was taken is dealt with.
+    Done {
+        /// Of which room.
+        room: String,
+        /// By which shared cursor.
+        group: String,
+        /// Which.
+        seq: u64,
+    },
+    /// Lists what is taken and not done.
+    Pending {
+        /// Of which room.
+        room: String,
+        /// By which shared cursor.
+        group: String,
+    },
 }
 
 impl Command {
@@ -240,7 +290,13 @@ impl Command {
             | Command::History { room, .. }
             | Command::Seek { room, .. }
             | Command::Redact { room, .. }
-            | Command::Typing { room } => check_room(room),
+            | Command::Typing { room }
+            | Command::Groups { room } => check_room(room),
+            Command::Group { room, group, .. }
+            | Command::Ungroup { room, group }
+            | Command::Take { room, group, .. }
+            | Command::Done { room, group, .. }
+            | Command::Pending { room, group } => check_room(room).and_then(|()| check_group(group)),
             Command::Help { verb: Some(verb) } if verb.len() > NAME_MAX_BYTES => {
                 Err(Refusal::new(ErrorCode::BadArgument, "no such verb; HELP lists them"))
             }

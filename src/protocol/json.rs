@@ -117,6 +117,11 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
             object.put("cap_bytes", &Some(cap_bytes).filter(|bytes| **bytes > 0));
             object.put("stored_bytes", stored_bytes);
         }
+        Reply::Grouped { cursor, last, timeout_ms } => {
+            object.put("cursor", cursor);
+            object.put("last", last);
+            object.put("timeout_ms", timeout_ms);
+        }
         Reply::Error(Refusal { code, text }) => {
             object.put("code", code.as_str());
             object.put("text", text);
@@ -156,6 +161,8 @@ pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
         Item::Access { .. } => "access",
         Item::Gone { .. } => "gone",
         Item::Event { .. } => "event",
+        Item::Group { .. } => "group",
+        Item::Pending { .. } => "pending",
     };
     let mut object = Object::of(kind, tag, out);
     match item {
@@ -190,6 +197,22 @@ pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
             object.put("access", access.as_str());
         }
         Item::Gone { room } => object.put("room", room),
+        Item::Group { room, group, cursor, pending, waiting, timeout_ms } => {
+            object.put("room", room);
+            object.put("group", group);
+            object.put("cursor", cursor);
+            object.put("pending", pending);
+            object.put("waiting", waiting);
+            object.put("timeout_ms", timeout_ms);
+        }
+        Item::Pending { room, group, seq, client, since_ms, deliveries } => {
+            object.put("room", room);
+            object.put("group", group);
+            object.put("seq", seq);
+            object.put("client", client);
+            object.time("since", *since_ms);
+            object.put("deliveries", deliveries);
+        }
         Item::Event { room, time_ms, client, event } => {
             object.put("room", room);
             object.time("time", *time_ms);

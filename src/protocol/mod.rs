@@ -69,11 +69,13 @@ pub enum ErrorCode {
     Storage,
     /// The daemon is stopping.
     Stopping,
+    /// The room has no such group.
+    NoGroup,
 }
 
 impl ErrorCode {
     /// Every code, in the framed protocol's order.
-    pub const ALL: [ErrorCode; 14] = [
+    pub const ALL: [ErrorCode; 15] = [
         ErrorCode::BadCommand,
         ErrorCode::BadArgument,
         ErrorCode::TooLong,
@@ -88,6 +90,7 @@ impl ErrorCode {
         ErrorCode::Limit,
         ErrorCode::Storage,
         ErrorCode::Stopping,
+        ErrorCode::NoGroup,
     ];
 
     /// The code as a line has it.
@@ -107,6 +110,7 @@ impl ErrorCode {
             ErrorCode::Limit => "limit",
             ErrorCode::Storage => "storage",
             ErrorCode::Stopping => "stopping",
+            ErrorCode::NoGroup => "no-group",
         }
     }
 }

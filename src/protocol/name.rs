@@ -27,6 +27,14 @@ pub fn check_room(room: &str) -> Result<(), Refusal> {
     check("the room's name", room)
 }
 
+/// Checks a group's name.
+///
+/// # Errors
+/// `bad-argument`, with a sentence that says what is wrong.
+pub fn check_group(group: &str) -> Result<(), Refusal> {
+    check("the group's name", group)
+}
+
 /// Checks a message id.
 ///
 /// # Errors

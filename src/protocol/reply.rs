@@ -49,7 +49,7 @@ pub enum Reply {
         /// The seq after which the pushes begin.
         after: u64,
     },
-    /// ROOMS, WHO, HELP: how many items came.
+    /// ROOMS, WHO, HELP and other lists: how many items came. TAKE: how many messages.
     Count(u64),
     /// STATS: names and values, in a fixed order.
     Stats(Vec<(String, u64)>),
@@ -65,6 +65,15 @@ pub enum Reply {
         keep: Keep,
         /// Bytes of stored messages, with what each takes beside its body.
         stored_bytes: u64,
+    },
+    /// GROUP: where it stands.
+    Grouped {
+        /// Everything up to here is done.
+        cursor: u64,
+        /// The room's last seq.
+        last: u64,
+        /// How long a message that was taken is nobody else's, in milliseconds.
+        timeout_ms: u64,
     },
 }
 
@@ -135,6 +144,36 @@ pub enum Item {
         client: Arc<str>,
         /// What.
         event: Event,
+    },
+    /// A shared cursor.
+    Group {
+        /// In this room.
+        room: Arc<str>,
+        /// Its name.
+        group: Arc<str>,
+        /// Everything up to here is done.
+        cursor: u64,
+        /// How many messages are taken and not done.
+        pending: u64,
+        /// How many were not taken yet.
+        waiting: u64,
+        /// How long a message that was taken is nobody else's, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// A message that is taken and not done.
+    Pending {
+        /// In this room.
+        room: Arc<str>,
+        /// By this shared cursor.
+        group: Arc<str>,
+        /// Which.
+        seq: u64,
+        /// Who has it.
+        client: Arc<str>,
+        /// Since when, in milliseconds since 1970 UTC.
+        since_ms: u64,
+        /// How often it was taken, since the daemon started.
+        deliveries: u64,
     },
 }
 

@@ -4,6 +4,7 @@
 //! holds is which rooms changed, each once, so a slow reader costs nothing.
 
 mod events;
+mod group;
 mod waker;
 
 use std::collections::{BTreeSet, HashMap};
@@ -14,10 +15,12 @@ use std::time::Duration;
 use crate::clock::wall_ms;
 use crate::protocol::name::person;
 use crate::protocol::{self, Event, MemberInfo, RoomInfo};
+use crate::store::group::GroupRecord;
 use crate::store::record::{Access, Op, RoomRecord};
 use crate::store::{RoomState, State};
 use events::Events;
 pub use events::Happened;
+pub use group::{Group, Lease, Taken};
 pub use waker::{Changed, Waker};
 
 /// A room.
@@ -33,6 +36,7 @@ pub struct Room {
     redactions: AtomicU64,
     members: RwLock<HashMap<Arc<str>, u64>>,
     access: RwLock<HashMap<Arc<str>, Access>>,
+    groups: RwLock<HashMap<Arc<str>, Arc<Group>>>,
     followers: Mutex<Vec<Weak<Waker>>>,
     /// None where nobody ever listened.
     events: Mutex<Option<Box<Events>>>,
@@ -52,6 +56,7 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 
 impl Room {
     fn new(state: RoomState) -> Room {
+        let groups = state.groups.into_iter().map(|(name, record)| (name, Arc::new(Group::new(record))));
         Room {
             id: state.id,
             name: state.record.name.clone(),
@@ -61,6 +66,7 @@ impl Room {
             redactions: AtomicU64::new(0),
             members: RwLock::new(state.members),
             access: RwLock::new(state.access),
+            groups: RwLock::new(groups.collect()),
             followers: Mutex::default(),
             events: Mutex::default(),
         }
@@ -118,6 +124,18 @@ impl Room {
             || self.access(person(client)) == Some(Access::Invited)
     }
 
+    /// A shared cursor.
+    pub fn group(&self, name: &str) -> Option<Arc<Group>> {
+        read(&self.groups).get(name).cloned()
+    }
+
+    /// The shared cursors, by name.
+    pub fn groups(&self) -> Vec<(Arc<str>, Arc<Group>)> {
+        let mut groups: Vec<_> = read(&self.groups).iter().map(|(name, group)| (name.clone(), group.clone())).collect();
+        groups.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        groups
+    }
+
     /// The memberships of a person, with all devices.
     pub fn members_of(&self, who: &str) -> Vec<Arc<str>> {
         read(&self.members).keys().filter(|client| person(client) == who).cloned().collect()
@@ -172,6 +190,7 @@ impl Room {
     }
 
     fn wake_followers(&self) {
+        read(&self.groups).values().for_each(|group| group.wake());
         lock(&self.followers).retain(|follower| {
             let Some(waker) = follower.upgrade() else { return false };
             waker.wake(|changed| changed.followed.insert(self.id));
@@ -353,6 +372,7 @@ impl Rooms {
                         last: Default::default(),
                         members: HashMap::new(),
                         access: HashMap::new(),
+                        groups: HashMap::new(),
                     });
                     changed.insert(*room);
                     continue;
@@ -371,6 +391,9 @@ impl Rooms {
                 | Op::Message { room, .. }
                 | Op::Change { room, .. }
                 | Op::Access { room, .. }
+                | Op::Group { room, .. }
+                | Op::Ungroup { room, .. }
+                | Op::Done { room, .. }
                 | Op::Redact { room, .. } => *room,
             };
             // Many in a row are of one room.
@@ -391,6 +414,25 @@ impl Rooms {
                 }
                 Op::Redact { .. } => {
                     room.redactions.fetch_add(1, Ordering::Release);
+                    continue;
+                }
+                Op::Group { group, cursor, timeout_ms, .. } => {
+                    let record = GroupRecord { cursor: *cursor, timeout_ms: *timeout_ms, done: Vec::new() };
+                    let mut groups = write(&room.groups);
+                    let group = groups.entry(group.clone()).or_insert_with(|| Arc::new(Group::new(record)));
+                    group.set_timeout(*timeout_ms);
+                    continue;
+                }
+                Op::Ungroup { group, .. } => {
+                    if let Some(group) = write(&room.groups).remove(group) {
+                        group.wake();
+                    }
+                    continue;
+                }
+                Op::Done { group, seq, floor, .. } => {
+                    if let Some(group) = room.group(group) {
+                        group.set_done(*seq, *floor);
+                    }
                     continue;
                 }
                 Op::Change { record, .. } => *write(&room.record) = Arc::new(record.clone()),

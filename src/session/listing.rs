@@ -86,7 +86,7 @@ impl Session {
 }
 
 /// Items, and how many they are.
-async fn list(items: impl Iterator<Item = Item>, out: &mut impl Out) -> io::Result<Reply> {
+pub(super) async fn list(items: impl Iterator<Item = Item>, out: &mut impl Out) -> io::Result<Reply> {
     let mut count = 0;
     for item in items {
         out.item(item);

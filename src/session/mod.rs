@@ -1,19 +1,21 @@
 //! One client: commands in, answers out, one function a command. Knows no bytes and no framing.
 
 mod events;
+mod groups;
 mod listing;
 mod reading;
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
 use crate::committer::{self, Author, Write, no_room, not_joined};
 use crate::hub::Hub;
-use crate::limits::{DENIED_AFTER, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
+use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
 use crate::protocol::{Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
 use crate::rooms::{Presence, Room, Rooms, Waker};
 use crate::tokens::{Grant, Role};
@@ -79,6 +81,9 @@ struct Place {
     /// The next event, where events are listened to.
     heard: Option<u64>,
 }
+
+/// What GROUP may say of how long one has for a message.
+const GROUP_TIMEOUTS_MS: RangeInclusive<u64> = 1000..=GROUP_TIMEOUT_MAX.as_secs() * 1000;
 
 /// See the module.
 #[derive(Debug)]
@@ -153,6 +158,14 @@ impl Session {
             Command::Join { room, from } => Write::Join { room, from },
             Command::Send { room, id, body, reply } => Write::Send { room, id, body, reply },
             Command::Redact { room, seq } => Write::Redact { room, seq },
+            Command::Group { timeout_ms: Some(ms), .. } if !GROUP_TIMEOUTS_MS.contains(&ms) => {
+                let (least, most) = (GROUP_TIMEOUTS_MS.start() / 1000, GROUP_TIMEOUTS_MS.end() / 1000);
+                let text = format!("a timeout is {least} s to {most} s");
+                return Action::Refuse(Refusal::new(ErrorCode::BadArgument, text));
+            }
+            Command::Group { room, group, from, timeout_ms } => Write::Group { room, group, from, timeout_ms },
+            Command::Ungroup { room, group } => Write::Ungroup { room, group },
+            Command::Done { room, group, seq } => Write::Done { room, group, seq },
             Command::Nick { nick } => Write::Nick { nick },
             Command::Ack { room, seq } => {
                 let handed =
@@ -191,6 +204,9 @@ impl Session {
                 return self.history(&room, before, since, max, out).await;
             }
             Command::Seek { room, to } => Ok(self.seek(room, to).await),
+            Command::Take { room, group, max, wait_ms } => return self.take(&room, &group, max, wait_ms, out).await,
+            Command::Pending { room, group } => return self.pending(&room, &group, out).await,
+            Command::Groups { room } => return self.groups(&room, out).await,
             Command::Events { on } => Ok(self.want_events(on)),
             Command::Typing { room } => self.typing(&room),
             Command::Stats => Ok(Reply::Stats(self.hub.stats().await)),
@@ -210,6 +226,9 @@ impl Session {
             | Command::Kick { .. }
             | Command::Ban { .. }
             | Command::Unban { .. }
+            | Command::Group { .. }
+            | Command::Ungroup { .. }
+            | Command::Done { .. }
             | Command::Redact { .. }
             | Command::Retain { .. } => Ok(committer::ended()),
         };
@@ -320,7 +339,12 @@ impl Session {
     }
 
     fn recheck(&mut self) {
-        self.is_over |= self.who.as_ref().is_some_and(|who| !self.hub.tokens.hold(&who.grant));
+        self.is_over |= !self.still_holds();
+    }
+
+    /// Whether the client's token, if it had to show one, is still good.
+    fn still_holds(&self) -> bool {
+        self.who.as_ref().is_none_or(|who| self.hub.tokens.hold(&who.grant))
     }
 
     /// Why the connection has to end, if it has to.

@@ -241,7 +241,7 @@ impl Session {
 }
 
 /// Puts a page: the gap before it, if there is one, and its messages. Where there are none, all up to `through` have expired.
-fn tell(room: &Room, after: u64, through: u64, messages: &Messages, out: &mut impl Out) {
+pub(super) fn tell(room: &Room, after: u64, through: u64, messages: &Messages, out: &mut impl Out) {
     let first = messages.first().map_or(through + 1, |message| message.seq);
     if first > after + 1 {
         let reason = GapReason::Expired;

@@ -10,6 +10,7 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 
+use super::group::{self, GroupRecord};
 use super::record::{self, Access, Commit, Last, Op, RoomRecord, Stored};
 use super::segments::{Place, Segments};
 use super::tables::{Tables, Tree};
@@ -412,7 +413,12 @@ impl Check<'_> {
     fn members(&mut self, tables: &Tables, known: &Known) {
         self.part("cursors");
         self.each(tables, Tree::Members, |check, key, value| {
-            match (key::parse_member(key), record::decode_seq(value)) {
+            let member = key::parse_member(key);
+            let cursor = match member.and_then(|(_, client)| group::of_member(client)) {
+                Some(_) => GroupRecord::decode(value).map(|record| record.cursor),
+                None => record::decode_seq(value),
+            };
+            match (member, cursor) {
                 (Some((room, client)), Some(cursor)) => {
                     let last = known.last(room).seq;
                     if !known.names.contains_key(&room) {
@@ -486,7 +492,10 @@ impl Known {
     fn follow(&mut self, op: &Op) -> Result<(), (u64, String)> {
         match op {
             Op::Room { room, record } => drop(self.names.insert(*room, record.name.to_string())),
-            Op::Redact { .. }
+            Op::Group { .. }
+            | Op::Ungroup { .. }
+            | Op::Done { .. }
+            | Op::Redact { .. }
             | Op::Change { .. }
             | Op::Access { .. }
             | Op::Join { .. }

@@ -15,6 +15,7 @@
 pub mod check;
 pub mod chunk;
 pub mod disk;
+pub mod group;
 pub mod journal;
 pub mod key;
 pub mod messages;
@@ -39,6 +40,7 @@ use crate::clock::KeptClock;
 use crate::error::Error;
 use crate::limits::JOURNAL_FILE_BYTES;
 use chunk::Parsed;
+use group::GroupRecord;
 use journal::Journal;
 use messages::Messages;
 use mover::{Job, Mover};
@@ -60,6 +62,8 @@ pub struct RoomState {
     pub members: HashMap<Arc<str>, u64>,
     /// Who is invited, or banned.
     pub access: HashMap<Arc<str>, Access>,
+    /// Shared cursors.
+    pub groups: HashMap<Arc<str>, GroupRecord>,
 }
 
 /// What was found at the start, but for the messages.

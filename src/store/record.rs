@@ -15,6 +15,9 @@
 //!          7 chunk   | room u64 | bytes u32 | chunk
 //!          8 room    | room u64 | settings
 //!          9 change  | room u64 | settings
+//!         12 group   | room u64 | group | cursor u64 | timeout_ms u64: where it is there, only the timeout is set
+//!         13 ungroup | room u64 | group
+//!         14 done    | room u64 | group | seq u64 | floor u64
 //!         11 redact  | room u64 | seq u64 | by u64
 //!         10 access  | room u64 | person | 0 as everybody, 1 invited, 2 banned
 //! chunk    1 | crc32 u32 of all that follows | first seq u64 | messages u32 | (time_ms u64 | kept_ms u64 | client | id | body) …;
@@ -30,6 +33,7 @@
 //! erasure  1 | kept_ms u64 | 0, or 1 | crc32 u32 | file's kind u8 | file u64 | at u64 | bytes u32
 //! access   1 | 1 invited, 2 banned
 //! cursor   1 | seq u64
+//! group    2 | cursor u64 | timeout_ms u64 | runs u32 | (first u64 | last u64) …; under "=" and its name, where a member's cursor is
 //! id       1 | seq u64
 //! nick     1 | nick
 //! reading  1 | covered u64 | boottime_ms u64 | kept_ms u64 | boot_id
@@ -135,6 +139,35 @@ pub enum Op {
         client: Arc<str>,
         /// The nick.
         nick: Arc<str>,
+    },
+    /// A shared cursor: a new one, or another timeout.
+    Group {
+        /// In this room.
+        room: u64,
+        /// Its name.
+        group: Arc<str>,
+        /// Where it begins, if it is new.
+        cursor: u64,
+        /// How long a message that was taken is nobody else's.
+        timeout_ms: u64,
+    },
+    /// A shared cursor gone.
+    Ungroup {
+        /// In this room.
+        room: u64,
+        /// Its name.
+        group: Arc<str>,
+    },
+    /// A message that was taken is done.
+    Done {
+        /// In this room.
+        room: u64,
+        /// By this shared cursor.
+        group: Arc<str>,
+        /// Which.
+        seq: u64,
+        /// Up to here the room's messages are gone.
+        floor: u64,
     },
     /// A message's body is gone.
     Redact {
@@ -423,6 +456,17 @@ impl Op {
                 out.put_u64_le(*seq);
             }
             Op::Message { .. } => {}
+            Op::Group { room, group, cursor, timeout_ms } => {
+                put_member(out, 12, *room, group);
+                out.put_u64_le(*cursor);
+                out.put_u64_le(*timeout_ms);
+            }
+            Op::Ungroup { room, group } => put_member(out, 13, *room, group),
+            Op::Done { room, group, seq, floor } => {
+                put_member(out, 14, *room, group);
+                out.put_u64_le(*seq);
+                out.put_u64_le(*floor);
+            }
             Op::Redact { room, seq, by } => {
                 out.put_u8(11);
                 for number in [room, seq, by] {
@@ -464,6 +508,15 @@ impl Op {
             10 => {
                 let (room, client) = (reader.u64()?, reader.text()?);
                 Op::Access { room, client, access: Access::of(reader.u8()?)? }
+            }
+            12 => {
+                let (room, group) = (reader.u64()?, reader.text()?);
+                Op::Group { room, group, cursor: reader.u64()?, timeout_ms: reader.u64()? }
+            }
+            13 => Op::Ungroup { room: reader.u64()?, group: reader.text()? },
+            14 => {
+                let (room, group) = (reader.u64()?, reader.text()?);
+                Op::Done { room, group, seq: reader.u64()?, floor: reader.u64()? }
             }
             11 => Op::Redact { room: reader.u64()?, seq: reader.u64()?, by: reader.u64()? },
             _ => return None,
@@ -631,6 +684,9 @@ mod tests {
                 Op::Message { room: 1, message: stored(2, None) },
                 Op::Message { room: 2, message: Stored { kind: Kind::Reply(6), ..stored(7, None) } },
                 Op::Redact { room: 2, seq: 6, by: 7 },
+                Op::Group { room: 2, group: "w".into(), cursor: 3, timeout_ms: 4 },
+                Op::Done { room: 2, group: "w".into(), seq: 5, floor: 1 },
+                Op::Ungroup { room: 2, group: "w".into() },
                 Op::Join { room: 1, client: "alice".into() },
                 Op::Cursor { room: 1, client: "alice".into(), seq: 1 },
                 Op::Leave { room: 1, client: "alice".into() },

@@ -32,6 +32,20 @@ pub fn time(time_ms: u64) -> impl std::fmt::Display {
     humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + Duration::from_millis(time_ms.min(TIME_LAST_MS)))
 }
 
+/// A span of time as the line protocol has it: seconds, with what is left of the milliseconds.
+fn seconds(ms: u64) -> impl std::fmt::Display {
+    struct Seconds(u64);
+    impl std::fmt::Display for Seconds {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            match self.0 % 1000 {
+                0 => write!(f, "{}s", self.0 / 1000),
+                ms => write!(f, "{}.{ms:03}s", self.0 / 1000),
+            }
+        }
+    }
+    Seconds(ms)
+}
+
 /// Appends the end of an answer.
 pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
     push_tag(out, tag);
@@ -71,6 +85,9 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
                 bytes => push(out, format_args!("{bytes}")),
             }
             push(out, format_args!(" stored={stored_bytes}"));
+        }
+        Reply::Grouped { cursor, last, timeout_ms } => {
+            push(out, format_args!("OK cursor={cursor} last={last} timeout={}", seconds(*timeout_ms)));
         }
         Reply::Pong => out.extend_from_slice(b"OK pong"),
         Reply::Bye => out.extend_from_slice(b"OK bye"),
@@ -163,6 +180,12 @@ pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
             if let Event::Nick(nick) = event {
                 push(out, format_args!(" {}", escape(nick.as_bytes())));
             }
+        }
+        Item::Group { room, group, cursor, pending, waiting, timeout_ms } => {
+            push(out, format_args!("GROUP {room} {group} {cursor} {pending} {waiting} {}", seconds(*timeout_ms)))
+        }
+        Item::Pending { room, group, seq, client, since_ms, deliveries } => {
+            push(out, format_args!("PENDING {room} {group} {seq} {client} {} {deliveries}", time(*since_ms)))
         }
         Item::Gone { room } => push(out, format_args!("GONE {room}")),
     }

@@ -41,6 +41,12 @@ pub const VERBS: &[(&str, &str, &str)] = &[
     ("UNBAN", "UNBAN <room> <client>", "let him in again"),
     ("ACCESS", "ACCESS <room>", "who owns it, is invited, or banned"),
     ("RETAIN", "RETAIN <room> [<time>|default] [cap=<size>|cap=none]", "how long, and how much of, it is kept"),
+    ("GROUP", "GROUP <room> <group> [from=start|now] [timeout=<time>]", "make a cursor that workers share"),
+    ("UNGROUP", "UNGROUP <room> <group>", "end it"),
+    ("GROUPS", "GROUPS <room>", "the room's groups: cursor, taken, waiting, timeout"),
+    ("TAKE", "TAKE <room> <group> [<max>] [wait=<time>]", "messages that no other worker has"),
+    ("DONE", "DONE <room> <group> <seq>", "one of them is dealt with"),
+    ("PENDING", "PENDING <room> <group>", "what is taken and not done, by whom, since when"),
     ("EVENTS", "EVENTS on|off", "be told who comes, goes and types in the rooms that you FOLLOW"),
     ("TYPING", "TYPING <room>", "let the others know that you are typing"),
     ("FORMAT", "FORMAT json|text", "how you are answered: as JSON, an object a line, or as here"),
@@ -190,6 +196,16 @@ pub(super) fn parse(verb: &str, mut words: Words<'_>) -> Result<Command, Refusal
             "HISTORY" => history(&mut words)?,
             "SEEK" => Command::Seek { room: words.next()?.to_owned(), to: seek(words.next()?)? },
             "REDACT" => Command::Redact { room: words.next()?.to_owned(), seq: words.next()?.parse().ok()? },
+            "GROUP" => group(&mut words)?,
+            "UNGROUP" => Command::Ungroup { room: words.next()?.to_owned(), group: words.next()?.to_owned() },
+            "GROUPS" => Command::Groups { room: words.next()?.to_owned() },
+            "TAKE" => take(&mut words)?,
+            "DONE" => Command::Done {
+                room: words.next()?.to_owned(),
+                group: words.next()?.to_owned(),
+                seq: words.next()?.parse().ok()?,
+            },
+            "PENDING" => Command::Pending { room: words.next()?.to_owned(), group: words.next()?.to_owned() },
             "EVENTS" => Command::Events { on: on_or_off(words.next()?)? },
             "TYPING" => Command::Typing { room: words.next()?.to_owned() },
             "FORMAT" => Command::Format { json: json_or_text(words.next()?)? },
@@ -233,6 +249,38 @@ fn keep(words: &mut Words<'_>) -> Option<Option<Keep>> {
     Some(keep)
 }
 
+fn group(words: &mut Words<'_>) -> Option<Command> {
+    let (room, group) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let (mut from, mut timeout_ms) = (None, None);
+    for word in words.by_ref() {
+        match word.split_once('=')? {
+            ("from", "start") if from.is_none() => from = Some(Begin::Start),
+            ("from", "now") if from.is_none() => from = Some(Begin::Now),
+            ("timeout", time) if timeout_ms.is_none() => timeout_ms = Some(parse_ms(time)?),
+            _ => return None,
+        }
+    }
+    Some(Command::Group { room, group, from: from.unwrap_or_default(), timeout_ms })
+}
+
+fn take(words: &mut Words<'_>) -> Option<Command> {
+    let (room, group) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let (mut max, mut wait_ms) = (None, None);
+    for word in words.by_ref() {
+        match word.strip_prefix("wait=") {
+            Some(time) if wait_ms.is_none() => wait_ms = Some(parse_ms(time)?),
+            None if max.is_none() => max = Some(word.parse().ok()?),
+            _ => return None,
+        }
+    }
+    Some(Command::Take { room, group, max, wait_ms: wait_ms.unwrap_or(0) })
+}
+
+/// A time like `30s`, in milliseconds.
+fn parse_ms(text: &str) -> Option<u64> {
+    u64::try_from(humantime::parse_duration(text).ok()?.as_millis()).ok()
+}
+
 fn on_or_off(word: &str) -> Option<bool> {
     match word {
         "on" => Some(true),
@@ -274,8 +322,8 @@ fn history(words: &mut Words<'_>) -> Option<Command> {
 /// A time as `MSG` shows it, or how long ago: `90m`.
 fn parse_since(text: &str) -> Option<Since> {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).ok();
-    if let Ok(ago) = humantime::parse_duration(text) {
-        return ms(ago).map(Since::Ago);
+    if let Some(ago) = parse_ms(text) {
+        return Some(Since::Ago(ago));
     }
     let at = humantime::parse_rfc3339(text).ok()?;
     // Before 1970 there is nothing.
@@ -357,6 +405,26 @@ pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
             push_named(out, "max", *max);
         }
         Command::Events { on } => push(out, format_args!("EVENTS {}", if *on { "on" } else { "off" })),
+        Command::Group { room, group, from, timeout_ms } => {
+            push(out, format_args!("GROUP {room} {group}"));
+            if *from == Begin::Now {
+                out.extend_from_slice(b" from=now");
+            }
+            if let Some(timeout_ms) = timeout_ms {
+                push(out, format_args!(" timeout={timeout_ms}ms"));
+            }
+        }
+        Command::Ungroup { room, group } => push(out, format_args!("UNGROUP {room} {group}")),
+        Command::Groups { room } => push(out, format_args!("GROUPS {room}")),
+        Command::Take { room, group, max, wait_ms } => {
+            push(out, format_args!("TAKE {room} {group}"));
+            push_number(out, *max);
+            if *wait_ms > 0 {
+                push(out, format_args!(" wait={wait_ms}ms"));
+            }
+        }
+        Command::Done { room, group, seq } => push(out, format_args!("DONE {room} {group} {seq}")),
+        Command::Pending { room, group } => push(out, format_args!("PENDING {room} {group}")),
         Command::Format { json } => push(out, format_args!("FORMAT {}", if *json { "json" } else { "text" })),
         Command::Typing { room } => push(out, format_args!("TYPING {room}")),
         Command::Redact { room, seq } => push(out, format_args!("REDACT {room} {seq}")),

@@ -1,12 +1,13 @@
 //! Commits into the trees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::Tables;
 use crate::error::Error;
 use crate::limits::CHUNK_IN_PLACE_MIN_BYTES;
 use crate::store::chunk::{self, Chunk};
+use crate::store::group::{self, GroupRecord};
 use crate::store::journal::Spot;
 use crate::store::key;
 use crate::store::record::{self, Commit, Last, Op, Stored};
@@ -122,11 +123,22 @@ impl Tables {
         let mut members = Batch::of(&self.members);
         let mut accesses = Batch::of(&self.access);
         let mut ids = Batch::of(&self.ids);
+        // Each is written once, whatever was done.
+        let mut groups: HashMap<Vec<u8>, Option<GroupRecord>> = HashMap::new();
         let mut nicks = Batch::of(&self.nicks);
         for op in ops {
             match op {
-                // Redactions come behind all this.
+                // Redactions come behind all this, groups between.
                 Op::Room { .. } | Op::Change { .. } | Op::Redact { .. } => {}
+                Op::Group { room, group, .. } | Op::Ungroup { room, group } | Op::Done { room, group, .. } => {
+                    let key = key::member(*room, &group::member_name(group));
+                    let record = match groups.remove(&key) {
+                        Some(record) => record,
+                        // One that can't be read can't have been loaded: it is of no daemon that runs.
+                        None => self.members.get(&key)?.and_then(|value| GroupRecord::decode(&value)),
+                    };
+                    groups.insert(key, grouped(record, op));
+                }
                 Op::Access { room, client, access: Some(access) } => {
                     accesses.insert(&key::member(*room, client), &access.encode())?;
                 }
@@ -147,6 +159,12 @@ impl Tables {
                         ids.insert(&key, &record::encode_seq(message.seq))?;
                     }
                 }
+            }
+        }
+        for (key, record) in &groups {
+            match record {
+                Some(record) => members.insert(key, &record.encode())?,
+                None => members.remove(key)?,
             }
         }
         [members, accesses, ids, nicks].iter_mut().try_for_each(Batch::apply)
@@ -212,6 +230,22 @@ impl Tables {
             *self.references().entry(*file).or_default() += 1;
         }
         batch.apply().map_err(self.failed("write messages"))
+    }
+}
+
+/// What becomes of a group's record.
+fn grouped(record: Option<GroupRecord>, op: &Op) -> Option<GroupRecord> {
+    match op {
+        Op::Group { cursor, timeout_ms, .. } => {
+            let new = || GroupRecord { cursor: *cursor, ..GroupRecord::default() };
+            Some(GroupRecord { timeout_ms: *timeout_ms, ..record.unwrap_or_else(new) })
+        }
+        Op::Done { seq, floor, .. } => {
+            let mut record = record?;
+            record.set_done(*seq, *floor);
+            Some(record)
+        }
+        _ => None,
     }
 }
 

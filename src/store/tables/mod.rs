@@ -18,6 +18,7 @@ pub use apply::Journaled;
 pub use expire::Expired;
 
 use super::chunk::{self, Parsed};
+use super::group::{self, GroupRecord};
 use super::journal::sync_dir;
 use super::record::{self, Access, Last, RoomRecord};
 use super::segments::{FileId, Segments};
@@ -269,7 +270,10 @@ impl Tables {
             let parsed = (|| Some((u64::from_be_bytes(key.as_ref().try_into().ok()?), RoomRecord::decode(&value)?)))();
             let (id, record) = parsed.ok_or_else(|| self.damaged("a room's record"))?;
             let last = last.get(&id).copied().unwrap_or_default();
-            rooms.insert(id, RoomState { id, record, last, members: HashMap::new(), access: HashMap::new() });
+            rooms.insert(
+                id,
+                RoomState { id, record, last, members: HashMap::new(), access: HashMap::new(), groups: HashMap::new() },
+            );
         }
         if let Some(stray) = last.keys().find(|room| !rooms.contains_key(room)) {
             return Err(self.damaged(format!("room {stray} has messages but no name")));
@@ -278,8 +282,14 @@ impl Tables {
         let mut clients: HashMap<Arc<str>, ()> = HashMap::new();
         for entry in &self.members {
             let (key, value) = entry.map_err(self.failed("read the members"))?;
-            let parsed = (|| Some((key::parse_member(&key)?, record::decode_seq(&value)?)))();
-            let ((room, client), cursor) = parsed.ok_or_else(|| self.damaged("a member's record"))?;
+            let (room, client) = key::parse_member(&key).ok_or_else(|| self.damaged("a member's key"))?;
+            if let Some(group) = group::of_member(client) {
+                let record = GroupRecord::decode(&value).ok_or_else(|| self.damaged("a group's record"))?;
+                let room = rooms.get_mut(&room).ok_or_else(|| self.damaged(format!("{group} is in no known room")))?;
+                room.groups.insert(group.into(), record);
+                continue;
+            }
+            let cursor = record::decode_seq(&value).ok_or_else(|| self.damaged("a member's record"))?;
             let room = rooms.get_mut(&room).ok_or_else(|| self.damaged(format!("{client} is in no known room")))?;
             if cursor > room.last.seq {
                 return Err(self.damaged(format!("{client}'s cursor in {} is past its last seq", room.record.name)));

@@ -1,0 +1,76 @@
+//! What a draft changes of shared cursors.
+
+use super::draft::Draft;
+use super::{Author, limit};
+use crate::limits::{GROUP_TIMEOUT_DEFAULT, GROUP_WINDOW, GROUPS_MAX};
+use crate::protocol::{Begin, ErrorCode, Refusal, Reply};
+use crate::store::group::GroupRecord;
+use crate::store::record::Op;
+
+/// `no-group`.
+pub fn no_group(name: &str, group: &str) -> Refusal {
+    Refusal::new(ErrorCode::NoGroup, format!("{name} has no group {group}; GROUP makes it"))
+}
+
+impl Draft<'_> {
+    fn of_group(&self, room: u64, name: &str, group: &str) -> Result<GroupRecord, Refusal> {
+        self.group(room, group).ok_or_else(|| no_group(name, group))
+    }
+
+    pub(super) fn make_group(
+        &mut self,
+        author: &Author,
+        name: &str,
+        group: &str,
+        from: Begin,
+        timeout_ms: Option<u64>,
+    ) -> Result<Reply, Refusal> {
+        let (room, _) = self.member(&author.client, name)?;
+        let (last, _) = self.last(room);
+        let record = match self.group(room, group) {
+            Some(found) => GroupRecord { timeout_ms: timeout_ms.unwrap_or(found.timeout_ms), ..found },
+            None => {
+                if self.groups_in(room) >= GROUPS_MAX {
+                    return Err(limit("groups in one room", GROUPS_MAX));
+                }
+                let default = u64::try_from(GROUP_TIMEOUT_DEFAULT.as_millis()).unwrap_or(u64::MAX);
+                GroupRecord {
+                    cursor: if from == Begin::Now { last } else { 0 },
+                    timeout_ms: timeout_ms.unwrap_or(default),
+                    done: Vec::new(),
+                }
+            }
+        };
+        let (cursor, timeout_ms) = (record.cursor, record.timeout_ms);
+        if self.group(room, group).as_ref() != Some(&record) {
+            self.ops.push(Op::Group { room, group: group.into(), cursor, timeout_ms });
+            self.set_group(room, group, Some(record));
+        }
+        Ok(Reply::Grouped { cursor, last, timeout_ms })
+    }
+
+    pub(super) fn end_group(&mut self, author: &Author, name: &str, group: &str) -> Result<Reply, Refusal> {
+        let (room, _) = self.member(&author.client, name)?;
+        self.of_group(room, name, group)?;
+        self.ops.push(Op::Ungroup { room, group: group.into() });
+        self.set_group(room, group, None);
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn done(&mut self, author: &Author, name: &str, group: &str, seq: u64) -> Result<Reply, Refusal> {
+        let (room, _) = self.member(&author.client, name)?;
+        let mut record = self.of_group(room, name, group)?;
+        let (last, _) = self.last(room);
+        let floor = self.floor(room);
+        // Nothing beyond the window was taken, by nobody.
+        if seq == 0 || seq > last.min(record.cursor.max(floor).saturating_add(GROUP_WINDOW)) {
+            return Err(Refusal::new(ErrorCode::BadArgument, format!("{seq} was not taken yet")));
+        }
+        if !record.is_done(seq) {
+            record.set_done(seq, floor);
+            self.ops.push(Op::Done { room, group: group.into(), seq, floor });
+            self.set_group(room, group, Some(record.clone()));
+        }
+        Ok(Reply::Acked { cursor: record.cursor })
+    }
+}
