@@ -18,7 +18,7 @@ use dantok::store::journal::{Journal, Recovered};
 use dantok::store::record::{Commit, Kind, Op, RoomRecord, Stored};
 use dantok::store::segments::Segments;
 use dantok::store::tables::{Journaled, Tables};
-use dantok::store::{Options, Page, Store};
+use dantok::store::{Options, Page, Store, chunk};
 use proptest::prelude::*;
 
 /// Small journal files, so that even a short test rotates through several.
@@ -92,6 +92,7 @@ impl Daemon {
 enum Step {
     Send { room: usize, client: usize, id: Option<u8>, sizes: Vec<usize> },
     Retry { room: usize, nth: usize },
+    Redact { room: usize, nth: usize },
     Ack { room: usize, client: usize, seq: u64 },
     Join { room: usize, client: usize },
     Leave { room: usize, client: usize },
@@ -109,6 +110,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (room.clone(), client.clone(), proptest::option::of(any::<u8>()), proptest::collection::vec(size, 1..20))
             .prop_map(|(room, client, id, sizes)| Step::Send { room, client, id, sizes }),
         3 => (room.clone(), 0..1000usize).prop_map(|(room, nth)| Step::Retry { room, nth }),
+        3 => (room.clone(), 0..1000usize).prop_map(|(room, nth)| Step::Redact { room, nth }),
         4 => (room.clone(), client.clone(), 0..60u64).prop_map(|(room, client, seq)| Step::Ack { room, client, seq }),
         3 => (room.clone(), client.clone()).prop_map(|(room, client)| Step::Join { room, client }),
         1 => (room.clone(), client.clone()).prop_map(|(room, client)| Step::Leave { room, client }),
@@ -124,6 +126,7 @@ struct Sent {
     client: &'static str,
     id: Option<String>,
     body: Bytes,
+    kind: Kind,
     kept_before_ms: u64,
 }
 
@@ -147,6 +150,16 @@ impl Model {
         }
     }
 
+    /// What rooms take is what their messages do, where none has expired.
+    fn check_bytes(&self, daemon: &Daemon) {
+        for room in ROOMS.into_iter().filter(|room| self.floors.get(room).is_none_or(|floor| *floor == 0)) {
+            let Some(found) = daemon.rooms.get(room) else { continue };
+            let messages = daemon.read(room, self.cutoff_ms, 1000, usize::MAX);
+            let bytes: usize = messages.iter().map(chunk::stored_bytes).sum();
+            assert_eq!(daemon.store.stored_bytes(found.id), bytes as u64, "{room}");
+        }
+    }
+
     fn check(&self, daemon: &Daemon, pages: (usize, usize)) {
         for room in ROOMS {
             let sent = self.rooms.get(room).map(Vec::as_slice).unwrap_or_default();
@@ -156,6 +169,7 @@ impl Model {
             assert_eq!(read.len(), expected.len(), "{room}");
             for (stored, (seq, sent)) in read.iter().zip(expected) {
                 assert_eq!((stored.seq, &*stored.client, &stored.body), (seq, sent.client, &sent.body));
+                assert_eq!(stored.kind, sent.kind);
                 assert_eq!(stored.id.as_deref(), sent.id.as_deref());
             }
             assert!(read.is_sorted_by_key(|stored| stored.time_ms));
@@ -186,7 +200,7 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                         serial.to_le_bytes().iter().copied().cycle().take(size).collect::<Vec<u8>>().into();
                     let id = id.map(|id| format!("{id}-{serial}"));
                     writes.push(Write::Send { room: room.to_owned(), id: id.clone(), body: body.clone(), reply: None });
-                    sent.push(Sent { client, id, body, kept_before_ms: 0 });
+                    sent.push(Sent { client, id, body, kind: Kind::Plain, kept_before_ms: 0 });
                 }
                 let replies = daemon.write(client, writes);
                 // A millisecond is the clock's step: what comes later is taken later than this.
@@ -219,14 +233,57 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                     Write::Send { room: room.to_owned(), id: sent.id.clone(), body: sent.body.clone(), reply: None };
                 let other = Write::Send {
                     room: room.to_owned(),
-                    id: sent.id,
+                    id: sent.id.clone(),
                     body: Bytes::from_static(b"another"),
                     reply: None,
                 };
                 let replies = daemon.write(sent.client, vec![retry.clone(), other, retry]);
                 assert_eq!(replies[0], Reply::Sent { seq, dup: true });
-                assert!(matches!(&replies[1], Reply::Error(refusal) if refusal.code == ErrorCode::IdReused));
+                match sent.kind {
+                    // What is no more can't be compared.
+                    Kind::Redacted(_) => assert_eq!(replies[1], Reply::Sent { seq, dup: true }),
+                    _ => assert!(matches!(&replies[1], Reply::Error(refusal) if refusal.code == ErrorCode::IdReused)),
+                }
                 assert_eq!(replies[2], Reply::Sent { seq, dup: true });
+            }
+            Step::Redact { room, nth } => {
+                let room = ROOMS[room];
+                let floor = model.floors.get(room).copied().unwrap_or(0);
+                let Some(messages) = model.rooms.get_mut(room).filter(|messages| !messages.is_empty()) else {
+                    continue;
+                };
+                let nth = nth % messages.len();
+                let (seq, last) = (nth as u64 + 1, messages.len() as u64);
+                let client = messages[nth].client;
+                if !model.cursors.contains_key(&(room, client)) {
+                    continue;
+                }
+                // Twice, so that they may share a commit.
+                let redact = Write::Redact { room: room.to_owned(), seq };
+                let replies = daemon.write(client, vec![redact.clone(), redact]);
+                let expected = match messages[nth].kind {
+                    Kind::Redaction(_) => None,
+                    Kind::Redacted(by) => {
+                        Some([Reply::Sent { seq: by, dup: true }, Reply::Sent { seq: by, dup: true }])
+                    }
+                    // The model learns of expiry when it looks.
+                    _ if seq <= floor => None,
+                    _ => {
+                        let by = last + 1;
+                        messages[nth].body = Bytes::new();
+                        messages[nth].kind = Kind::Redacted(by);
+                        let kept_before_ms = daemon.store.clock().now_ms() + 1;
+                        let (kind, body) = (Kind::Redaction(seq), Bytes::new());
+                        messages.push(Sent { client, id: None, body, kind, kept_before_ms });
+                        Some([Reply::Sent { seq: by, dup: false }, Reply::Sent { seq: by, dup: true }])
+                    }
+                };
+                match expected {
+                    Some(expected) if seq > floor => assert_eq!(replies, expected),
+                    _ => {
+                        assert!(matches!(&replies[0], Reply::Error(refusal) if refusal.code == ErrorCode::BadArgument))
+                    }
+                }
             }
             Step::Ack { room, client, seq } => {
                 let (room, client) = (ROOMS[room], CLIENTS[client]);
@@ -273,7 +330,10 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                 retention::pass(&daemon.store, |_| model.cutoff_ms);
                 daemon.store.settle();
             }
-            Step::Settle => daemon.store.settle(),
+            Step::Settle => {
+                daemon.store.settle();
+                model.check_bytes(&daemon);
+            }
             Step::Reopen => {
                 daemon.close();
                 daemon = Daemon::open(dir.path());

@@ -237,8 +237,16 @@ impl Worker {
     fn erase(&mut self) -> Result<(), Error> {
         let tables = &self.inner.tables;
         for erasure in tables.erasures()? {
-            tables.erase_where_it_stood(&erasure)?;
-            let mut is_left = false;
+            // A file of the journal that is still written to, or is not covered, is read by the next start.
+            let mut is_left = match erasure.stood {
+                Some((place, _)) if matches!(place.file, FileId::Journal(_)) && !self.files.contains(&place.file) => {
+                    tables.segments().path(place.file).exists()
+                }
+                _ => {
+                    tables.erase_where_it_stood(&erasure)?;
+                    false
+                }
+            };
             for number in self.journal_of(erasure.kept_ms)? {
                 if self.files.contains(&FileId::Journal(number)) {
                     journal::erase(&self.inner.journal_dir(), number, erasure.room, erasure.seq)?;
