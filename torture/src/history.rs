@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::amends::Amends;
 use crate::wire::{Item, Message};
 
 /// A message that a sender tried to send.
@@ -84,7 +85,14 @@ impl std::ops::AddAssign for Figures {
 
 /// The history of a run; shared by its threads.
 #[derive(Debug, Default)]
-pub struct History(Mutex<Inner>);
+pub struct History(Mutex<Inner>, Amends);
+
+impl History {
+    /// What is taken back and what is done.
+    pub fn amends(&self) -> &Amends {
+        &self.1
+    }
+}
 
 /// Violations kept; one is enough to fail, and a broken daemon makes thousands.
 const VIOLATIONS_MAX: usize = 20;

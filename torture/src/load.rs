@@ -137,6 +137,12 @@ impl Load {
                 }),
             );
         }
+        spawn(
+            "amender".to_owned(),
+            Box::new(move |control, history, mut random| {
+                control.while_up(|address| history.amends().work(address, &mut random, || control.goes_on()));
+            }),
+        );
         Load { control, threads }
     }
 

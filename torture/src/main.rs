@@ -8,6 +8,7 @@
 // A program that tests: what can't be goes no further than the end of the run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod amends;
 mod daemon;
 mod disk;
 mod history;

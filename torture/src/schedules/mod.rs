@@ -180,6 +180,9 @@ impl Run {
 }
 
 fn audit(history: &History, address: SocketAddr, fresh: Option<&str>) -> io::Result<()> {
+    for wrong in history.amends().audit(address)? {
+        history.violation(wrong);
+    }
     let mut wire = Wire::hello(address, "audit")?;
     history.listed(&rooms(&mut wire)?);
     for room in ROOMS {
@@ -221,9 +224,9 @@ fn rooms(wire: &mut Wire) -> io::Result<HashMap<String, String>> {
         let Some(rest) = line.strip_prefix("ROOM ") else {
             return if line.starts_with("OK") { Ok(rooms) } else { Err(io::Error::other(line)) };
         };
-        let mut words = rest.splitn(6, ' ');
+        let mut words = rest.splitn(7, ' ');
         let room = words.next().unwrap_or_default();
-        rooms.insert(room.to_owned(), words.nth(4).unwrap_or_default().to_owned());
+        rooms.insert(room.to_owned(), words.nth(5).unwrap_or_default().to_owned());
     }
 }
 
