@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use common::{Daemon, wait_until};
 use dantok::limits::SLED_SEGMENT_BYTES;
+use dantok::store::commit::Commit;
 use dantok::store::journal::recover;
-use dantok::store::record::Commit;
 use dantok::store::segments::Segments;
 use dantok::store::tables::{Journaled, Tables};
 

@@ -15,8 +15,9 @@ use crate::limits::Limits;
 use crate::protocol::name::person;
 use crate::protocol::{Begin, ErrorCode, Refusal, Reply, Seek};
 use crate::rooms::Rooms;
+use crate::store::commit::Op;
 use crate::store::group::GroupRecord;
-use crate::store::record::{Access, Kind, Op, RoomRecord, Stored};
+use crate::store::record::{Access, Kind, RoomRecord, Stored};
 use crate::store::{Store, chunk, key};
 
 /// What one commit will change, on top of what is published.

@@ -4,8 +4,8 @@ use super::draft::Draft;
 use super::{Author, limit};
 use crate::limits::{GROUP_TIMEOUT_DEFAULT, GROUP_WINDOW, GROUPS_MAX};
 use crate::protocol::{Begin, ErrorCode, Refusal, Reply};
+use crate::store::commit::Op;
 use crate::store::group::GroupRecord;
-use crate::store::record::Op;
 
 /// `no-group`.
 pub fn no_group(name: &str, group: &str) -> Refusal {

@@ -21,7 +21,7 @@ use crate::hub::Figures;
 use crate::limits::{COMMIT_MAX_BYTES, COMMIT_MAX_REQUESTS, IN_FLIGHT_MAX_BYTES, Limits};
 use crate::protocol::{Begin, ErrorCode, Keep, Refusal, Reply, Seek};
 use crate::rooms::Rooms;
-use crate::store::record::Commit;
+use crate::store::commit::Commit;
 use crate::store::{Store, Writer};
 use draft::Draft;
 pub use groups::no_group;

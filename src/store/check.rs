@@ -10,8 +10,9 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 
+use super::commit::{Commit, Op};
 use super::group::{self, GroupRecord};
-use super::record::{self, Access, Commit, Last, Op, RoomRecord, Stored};
+use super::record::{self, Access, Last, RoomRecord, Stored};
 use super::segments::{Place, Segments};
 use super::tables::{Tables, Tree};
 use super::{chunk, disk, journal, key};

@@ -14,7 +14,9 @@
 
 pub mod check;
 pub mod chunk;
+pub mod commit;
 pub mod disk;
+mod failure;
 pub mod group;
 pub mod journal;
 pub mod key;
@@ -26,7 +28,6 @@ pub mod syscalls;
 pub mod tables;
 pub mod tail;
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -40,11 +41,13 @@ use crate::clock::KeptClock;
 use crate::error::Error;
 use crate::limits::JOURNAL_FILE_BYTES;
 use chunk::Parsed;
+use commit::Commit;
+pub use failure::Failure;
 use group::GroupRecord;
 use journal::Journal;
 use messages::Messages;
 use mover::{Job, Mover};
-use record::{Access, Commit, Last, RoomRecord, Stored};
+use record::{Access, Last, RoomRecord, Stored};
 use segments::{FileId, Segments};
 use tables::{Journaled, Tables};
 use tail::Tail;
@@ -73,58 +76,6 @@ pub struct State {
     pub rooms: Vec<RoomState>,
     /// What clients are shown as.
     pub nicks: HashMap<Arc<str>, Arc<str>>,
-}
-
-/// Set once, by the first write or sync that fails: from then on nothing is acknowledged, and nothing written.
-#[derive(Debug)]
-pub struct Failure {
-    why: tokio::sync::watch::Sender<Option<Arc<str>>>,
-    noted: AtomicBool,
-    lock: File,
-}
-
-impl Failure {
-    fn new(lock: File) -> Failure {
-        Failure { why: tokio::sync::watch::Sender::new(None), noted: AtomicBool::new(false), lock }
-    }
-
-    /// Notes a failure; the first one stays. The next start is told of it.
-    pub fn set(&self, why: &str) {
-        thread_local! {
-            static NOTING: Cell<bool> = const { Cell::new(false) };
-        }
-        if NOTING.get() {
-            return; // The note's own write failed, which says it.
-        }
-        // Before it is said: the log may be on a disk that hangs.
-        if !self.noted.swap(true, Ordering::AcqRel) {
-            NOTING.set(true);
-            disk::note_failure(&self.lock);
-            NOTING.set(false);
-        }
-        self.why.send_if_modified(|failure| {
-            let first = failure.is_none();
-            if first {
-                // Said before anybody acts on it.
-                tracing::error!("{why}; nothing more is acknowledged");
-                *failure = Some(why.into());
-            }
-            first
-        });
-    }
-
-    /// Why the store failed; none while it did not.
-    pub fn get(&self) -> Option<Arc<str>> {
-        self.why.borrow().clone()
-    }
-
-    /// Waits for a failure.
-    pub async fn wait(&self) -> Arc<str> {
-        let mut failure = self.why.subscribe();
-        // The sender lives as long as `self`.
-        let found = failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
-        found.unwrap_or_else(|| "unknown".into())
-    }
 }
 
 /// What the store's threads share.

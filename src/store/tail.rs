@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::record::{Last, Op, Stored};
+use super::commit::Op;
+
+use super::record::{Last, Stored};
 use super::{chunk, key};
 use crate::limits::{RECENT_MAX_BYTES, UNMOVED_MAX_BYTES};
 

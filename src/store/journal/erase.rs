@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::{HEADER_BYTES, Header, RECORD_HEADER_BYTES, RECORD_MAGIC, le_u32, path_of, record_bytes};
 use crate::error::Error;
-use crate::store::record::{Kind, chunks_in};
+use crate::store::commit::chunks_in;
+use crate::store::record::Kind;
 use crate::store::segments::zero;
 
 /// When the first commit of a file was made, on the kept clock; none where there is no such file, or no commit in it.

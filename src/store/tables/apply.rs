@@ -7,10 +7,11 @@ use super::Tables;
 use crate::error::Error;
 use crate::limits::CHUNK_IN_PLACE_MIN_BYTES;
 use crate::store::chunk::{self, Chunk};
+use crate::store::commit::{Commit, Op};
 use crate::store::group::{self, GroupRecord};
 use crate::store::journal::Spot;
 use crate::store::key;
-use crate::store::record::{self, Commit, Last, Op, Stored};
+use crate::store::record::{self, Last, Stored};
 use crate::store::segments::FileId;
 
 /// A durable commit, and where it stands.

@@ -11,8 +11,9 @@ use bytes::BufMut;
 use super::Tables;
 use crate::error::Error;
 use crate::store::chunk::{self, Chunk};
+use crate::store::commit::Op;
 use crate::store::key;
-use crate::store::record::{Kind, Op, Reader, Stored, VERSION};
+use crate::store::record::{Kind, Reader, Stored, VERSION};
 use crate::store::segments::{FileId, Place};
 
 /// A redacted message whose body may still be on the disk.

@@ -442,8 +442,9 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
+    use super::super::commit::{Commit, Op};
     use super::super::journal::Spot;
-    use super::super::record::{Commit, Kind, Op, Stored};
+    use super::super::record::{Kind, Stored};
     use super::*;
 
     fn opened(dir: &Path) -> Tables {
