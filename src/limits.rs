@@ -78,6 +78,8 @@ pub const PAGE_MAX_MESSAGES: usize = 1024;
 pub const PAGE_MAX_BYTES: usize = 128 * 1024;
 /// Pages that are kept as they were pushed, for other followers: a page is a few times [`PAGE_MAX_BYTES`] at the most.
 pub const PUSHED_MAX_PAGES: usize = 32;
+/// Persons that are invited to one room, or banned from it.
+pub const ACCESS_MAX: usize = 10_000;
 /// Groups that one room may have.
 pub const GROUPS_MAX: usize = 100;
 /// Messages beyond a group's cursor that may be taken or done: bounds its record, when the first of them is never done.

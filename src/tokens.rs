@@ -254,6 +254,8 @@ struct State {
     /// When the first of them that is still good ends.
     next_end: Option<SystemTime>,
     changes: u64,
+    /// It was said that the file can't be read.
+    complained: bool,
 }
 
 /// The tokens, as a daemon sees them.
@@ -270,7 +272,7 @@ impl Tokens {
     /// What the system says; what is no list of tokens, with its place.
     pub fn open(path: &Path) -> Result<Tokens, Error> {
         let (stamp, tokens) = read(path)?.unzip();
-        let mut state = State { tokens, stamp, next_end: None, changes: 0 };
+        let mut state = State { tokens, stamp, next_end: None, changes: 0, complained: false };
         state.note_next_end();
         Ok(Tokens { path: path.to_owned(), state: Mutex::new(state) })
     }
@@ -300,6 +302,7 @@ impl Tokens {
             Ok(stamp) if stamp == state.stamp => {}
             Ok(stamp) => match read(&self.path) {
                 Ok(read) => {
+                    state.complained = false;
                     let (stamp, tokens) = read.unzip();
                     state.tokens = tokens.or_else(|| state.tokens.is_some().then(Vec::new));
                     state.stamp = stamp;
@@ -308,11 +311,14 @@ impl Tokens {
                     tracing::info!(path = %self.path.display(), tokens = count, "the tokens have changed");
                 }
                 Err(error) => {
-                    state.stamp = stamp; // Said once, not at every look.
-                    tracing::error!("{error}; the tokens stay as they were");
+                    // Not looked at again before it changes; what could not be read may be the next time.
+                    if matches!(error, Error::Tokens { .. }) {
+                        state.stamp = stamp;
+                    }
+                    state.complain(&error);
                 }
             },
-            Err(error) => tracing::error!("{error}; the tokens stay as they were"),
+            Err(error) => state.complain(&error),
         }
         if state.next_end.is_some_and(|end| end <= SystemTime::now()) {
             state.changes += 1;
@@ -356,6 +362,13 @@ fn is(what: bool) -> Choice {
 }
 
 impl State {
+    /// Says it once, not at every look.
+    fn complain(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.complained, true) || matches!(error, Error::Tokens { .. }) {
+            tracing::error!("{error}; the tokens stay as they were");
+        }
+    }
+
     fn note_next_end(&mut self) {
         let ends = self.tokens.iter().flatten().filter(|token| !token.has_expired()).filter_map(|token| token.expires);
         self.next_end = ends.min();
@@ -428,6 +441,16 @@ mod tests {
         std::fs::write(&path, "[[token]]\nid = 5").unwrap();
         tokens.refresh();
         assert!(tokens.admit("alice", Some(&again)).is_some(), "what can't be read changes nothing");
+        // What can't be opened now is looked at again.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        tokens.refresh();
+        std::fs::remove_dir(&path).unwrap();
+        let text = ledger.tokens().len();
+        ledger.revoke("alice").unwrap();
+        assert!(text > 0 && tokens.admit("alice", Some(&again)).is_some());
+        tokens.refresh();
+        assert!(tokens.admit("alice", Some(&again)).is_none());
         std::fs::remove_file(&path).unwrap();
         tokens.refresh();
         assert!(tokens.admit("alice", Some(&again)).is_none() && tokens.admit("alice", None).is_none());

@@ -118,6 +118,7 @@ fn every_limit_has_its_row() {
         ("a line, or a frame from a client", format!("the body's limit and {} bytes", limits::ENVELOPE_BYTES)),
         ("a frame from the daemon", format!("{} bytes", limits::FRAME_CEILING_BYTES - 1)),
         ("commands of one connection that wait for their commit", limits::PIPELINE_MAX_REQUESTS.to_string()),
+        ("persons who are invited to a room, or banned from it", limits::ACCESS_MAX.to_string()),
         ("groups in a room", limits::GROUPS_MAX.to_string()),
         ("messages of a group that are taken or done beyond its cursor", limits::GROUP_WINDOW.to_string()),
         ("messages in a TAKE", limits::TAKE_MAX.to_string()),

@@ -192,3 +192,26 @@ fn a_kill_forgets_nothing_that_is_to_be_erased() {
     daemon.terminate();
     is_sound(&daemon);
 }
+
+#[test]
+fn large_messages_are_erased_from_no_file_that_a_start_reads() {
+    let mut daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    for room in ["lobby", "other"] {
+        alice.expect(&format!("JOIN {room}"), "OK cursor=0 last=0");
+    }
+    // In one commit, mostly: what is erased must take nothing else with it.
+    let body = "y".repeat(12_000);
+    alice.send_bytes(format!("SEND lobby {body}\nSEND other {body}\nREDACT lobby 1\n").as_bytes());
+    for answer in ["OK 1", "OK 1", "OK 2"] {
+        assert_eq!(alice.line().as_deref(), Some(answer));
+    }
+    for _ in 0..3 {
+        assert!(daemon.terminate().success());
+        is_sound(&daemon);
+        daemon.start_again();
+        let mut alice = daemon.lines("alice");
+        assert_eq!(fetched(&mut alice)[0], "MSG lobby 1 redacted=2 alice ");
+        assert!(alice.ask("FETCH other")[0].ends_with(&body));
+    }
+}

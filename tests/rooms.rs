@@ -339,3 +339,68 @@ fn a_full_room_refuses_and_drops_nothing() {
     wait_until("some expire", || alice.ask(&format!("SEND lobby {body}"))[0].starts_with("OK"));
     wait_until("all expire", || stored(&mut alice) == 0);
 }
+
+#[test]
+fn who_is_kicked_is_handed_nothing_more_however_slowly_he_reads() {
+    let daemon = Daemon::start();
+    let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
+    alice.expect("CREATE --private secret", "OK");
+    alice.expect("INVITE secret bob", "OK");
+    for lines in [&mut alice, &mut bob] {
+        lines.expect("JOIN secret", "OK cursor=0 last=0");
+    }
+    bob.expect("EVENTS on", "OK");
+    assert_eq!(bob.ask("FOLLOW secret"), ["OK after=0"]);
+    bob.expect("UNFOLLOW secret", "OK");
+    // More than the sockets hold.
+    let body = "x".repeat(60_000);
+    for seq in 1..=600 {
+        alice.expect(&format!("SEND secret {body}"), &format!("OK {seq}"));
+    }
+    bob.send("FETCH secret");
+    bob.send("FOLLOW secret");
+    assert!(bob.line().unwrap().contains(" secret 1 "));
+    alice.expect("KICK secret bob", "OK");
+    alice.expect("TYPING secret", "OK");
+    let answer = bob.answer();
+    assert_eq!(answer.last().unwrap(), "ERR no-room there is no room secret; JOIN makes it");
+    assert!(answer.len() < 590, "{}", answer.len());
+    assert_eq!(bob.answer(), ["ERR no-room there is no room secret; JOIN makes it"]);
+    bob.expect("PING", "OK pong");
+}
+
+#[test]
+fn a_follower_who_is_kicked_hears_of_that_and_of_nothing_behind_it() {
+    let daemon = Daemon::start();
+    let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
+    for lines in [&mut alice, &mut bob] {
+        lines.expect("JOIN lobby", "OK cursor=0 last=0");
+    }
+    bob.expect("EVENTS on", "OK");
+    assert_eq!(bob.ask("FOLLOW lobby"), ["OK after=0"]);
+    // All in one commit, so that he finds it all at once.
+    alice.send_bytes(b"KICK lobby bob\nNICK secret\nSEND lobby and now without him\n");
+    for answer in ["OK", "OK", "OK 1"] {
+        assert_eq!(alice.line().as_deref(), Some(answer));
+    }
+    assert_eq!(bob.line().as_deref(), Some("GONE lobby"));
+    bob.expect("PING", "OK pong");
+}
+
+#[test]
+fn invitations_are_bounded() {
+    use dantok::limits::ACCESS_MAX;
+    let daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.expect("JOIN lobby", "OK cursor=0 last=0");
+    for n in 0..ACCESS_MAX {
+        alice.send(&format!("INVITE lobby p{n}"));
+    }
+    for _ in 0..ACCESS_MAX {
+        assert_eq!(alice.line().as_deref(), Some("OK"));
+    }
+    assert!(alice.ask("BAN lobby one-more")[0].starts_with("ERR limit at most 10000 persons"));
+    alice.expect("BAN lobby p7", "OK");
+    alice.expect("UNBAN lobby p7", "OK");
+    alice.expect("BAN lobby one-more", "OK");
+}

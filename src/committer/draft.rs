@@ -11,7 +11,7 @@ use super::{Author, Worker, Write, limit, no_room, not_joined, storage};
 use crate::clock::wall_ms;
 use crate::error::Error;
 use crate::hub::cutoff_ms;
-use crate::limits::Limits;
+use crate::limits::{ACCESS_MAX, Limits};
 use crate::protocol::name::person;
 use crate::protocol::{Begin, ErrorCode, Refusal, Reply, Seek};
 use crate::rooms::Rooms;
@@ -142,12 +142,21 @@ impl<'a> Draft<'a> {
         }
     }
 
-    pub(super) fn set_access(&mut self, room: u64, who: &str, access: Option<Access>) {
-        if self.access(room, who) != access {
+    pub(super) fn set_access(&mut self, room: u64, who: &str, access: Option<Access>) -> Result<(), Refusal> {
+        let before = self.access(room, who);
+        if before.is_none() && access.is_some() {
+            let published = self.rooms.by_id(room).map_or(0, |room| room.access_count());
+            let drafted = self.accesses.keys().filter(|(of, _)| *of == room).count();
+            if published + drafted >= ACCESS_MAX {
+                return Err(limit("persons who are invited to one room, or banned from it", ACCESS_MAX));
+            }
+        }
+        if before != access {
             let client: Arc<str> = who.into();
             self.accesses.insert((room, client.clone()), access);
             self.ops.push(Op::Access { room, client, access });
         }
+        Ok(())
     }
 
     pub(super) fn group(&self, room: u64, group: &str) -> Option<GroupRecord> {
@@ -162,8 +171,10 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn groups_in(&self, room: u64) -> usize {
-        let published = self.rooms.by_id(room).map_or(0, |room| room.groups().len());
-        published + self.groups.iter().filter(|((of, _), record)| *of == room && record.is_some()).count()
+        let published = self.rooms.by_id(room).map(|room| room.groups()).unwrap_or_default();
+        let drafted = self.groups.iter().filter(|((of, _), record)| *of == room && record.is_some());
+        let unchanged = published.iter().filter(|(name, _)| !self.groups.contains_key(&(room, name.clone())));
+        unchanged.count() + drafted.count()
     }
 
     /// Up to where a room's messages are gone.

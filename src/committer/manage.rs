@@ -56,7 +56,7 @@ impl Draft<'_> {
         if self.access(room, who) == Some(Access::Banned) && !self.is_master(author, room) {
             return Err(denied("this person is banned; the room's owner or an admin may UNBAN"));
         }
-        self.set_access(room, who, Some(Access::Invited));
+        self.set_access(room, who, Some(Access::Invited))?;
         Ok(Reply::Done)
     }
 
@@ -73,7 +73,7 @@ impl Draft<'_> {
             self.remove(room, client);
         }
         if access == Some(Access::Invited) {
-            self.set_access(room, who, None);
+            self.set_access(room, who, None)?;
         }
         Ok(Reply::Done)
     }
@@ -81,17 +81,17 @@ impl Draft<'_> {
     pub(super) fn ban(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
         let room = self.of_master(author, name)?;
         self.not_the_owner(room, who)?;
+        self.set_access(room, who, Some(Access::Banned))?;
         for client in self.members_of(room, who) {
             self.remove(room, &client);
         }
-        self.set_access(room, who, Some(Access::Banned));
         Ok(Reply::Done)
     }
 
     pub(super) fn unban(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
         let room = self.of_master(author, name)?;
         if self.access(room, who) == Some(Access::Banned) {
-            self.set_access(room, who, None);
+            self.set_access(room, who, None)?;
         }
         Ok(Reply::Done)
     }

@@ -103,6 +103,11 @@ impl Room {
         read(&self.access).get(person).copied()
     }
 
+    /// How many are invited or banned.
+    pub fn access_count(&self) -> usize {
+        read(&self.access).len()
+    }
+
     /// Who may what here, by name; the owner first.
     pub fn accesses(&self) -> Vec<(Arc<str>, protocol::Access)> {
         let of = |access: &Access| match access {
@@ -306,12 +311,12 @@ impl Rooms {
         let here =
             connected.entry(client.clone()).or_insert_with(|| Here { since_ms: wall_ms(), connections: Vec::new() });
         here.connections.push(waker.clone());
-        let is_first = here.connections.len() == 1;
-        drop(connected);
-        if is_first {
+        // While it is held, so that what is told last is what is.
+        if here.connections.len() == 1 {
             lock(&self.left_ms).remove(&client);
             self.tell_of(&client, Event::Online);
         }
+        drop(connected);
         Presence { rooms: self.clone(), client, waker }
     }
 
@@ -507,7 +512,6 @@ impl Drop for Presence {
             return;
         }
         connected.remove(&self.client);
-        drop(connected);
         // Only of members, who are bounded.
         if self.rooms.joined(&self.client) > 0 {
             lock(&self.rooms.left_ms).insert(self.client.clone(), wall_ms());

@@ -27,7 +27,7 @@ impl Session {
     }
 
     pub(super) fn typing(&mut self, name: &str) -> Result<Reply, Refusal> {
-        let (room, _) = self.member(name)?;
+        let (room, ..) = self.member(name)?;
         let client = self.known()?.clone();
         let is_new = |(of, at): &(u64, Instant)| *of != room.id || at.elapsed() >= TYPING_EVERY;
         if self.typed.as_ref().is_none_or(is_new) {
@@ -45,6 +45,10 @@ impl Session {
         let room: &Arc<Room> = room;
         let (happened, next) = room.events_since(*heard);
         *heard = next;
+        // Behind what is told: who is no member any more is told that, and nothing else.
+        if room.cursor(&own).is_none() {
+            return;
+        }
         for happened in happened.into_iter().filter(|happened| happened.client != own) {
             let (time_ms, client, event) = (happened.time_ms, happened.client, happened.event);
             out.item(Item::Event { room: room.name.clone(), time_ms, client, event });

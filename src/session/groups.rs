@@ -18,10 +18,10 @@ use crate::rooms::{Group, Room};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Session {
-    fn group(&self, name: &str, group: &str) -> Result<(Arc<Room>, Arc<Group>), Refusal> {
-        let (room, _) = self.member(name)?;
+    fn group(&self, name: &str, group: &str) -> Result<(Arc<Room>, Arc<Group>, u64), Refusal> {
+        let (room, _, last) = self.member(name)?;
         let found = room.group(group).ok_or_else(|| no_group(name, group))?;
-        Ok((room, found))
+        Ok((room, found, last))
     }
 
     /// Takes messages, waiting for some where there are none.
@@ -42,8 +42,15 @@ impl Session {
         }
         let deadline = Instant::now() + wait;
         loop {
+            // Before anything is looked at, so that no change is missed.
+            let changing = self.hub.rooms.get(name).and_then(|room| room.group(group));
+            let changed = changing.as_ref().map(|group| group.changed());
+            tokio::pin!(changed);
+            if let Some(changed) = changed.as_mut().as_pin_mut() {
+                changed.enable();
+            }
             // Again each time: it may have ended meanwhile, and so may the membership or the token.
-            let (room, found) = match self.group(name, group) {
+            let (room, found, last) = match self.group(name, group) {
                 Ok(found) => found,
                 Err(refusal) => return Ok(Reply::Error(refusal)),
             };
@@ -51,14 +58,11 @@ impl Session {
                 Ok(client) if self.over().is_none() && self.still_holds() => client.clone(),
                 _ => return Ok(Reply::Count(0)),
             };
-            let changed = found.changed();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
             let floor = match self.hub.floor(&room).await {
                 Ok(floor) => floor,
                 Err(error) => return Ok(Reply::Error(unreadable(&room.name, &error))),
             };
-            let taken = found.take(&client, max, floor, room.last_seq());
+            let taken = found.take(&client, max, floor, last);
             if let Some((from, to)) = taken.gone {
                 out.item(Item::Gap { room: room.name.clone(), from, to, reason: GapReason::Expired });
             }
@@ -68,7 +72,12 @@ impl Session {
             let look = Instant::now() + LOOK_EVERY;
             let next = taken.next.map_or(look, |next| look.min(Instant::from_std(next)));
             tokio::select! {
-                () = changed => {}
+                () = async {
+                    match changed.as_mut().as_pin_mut() {
+                        Some(changed) => changed.await,
+                        None => std::future::pending().await,
+                    }
+                } => {}
                 () = sleep_until(deadline.min(next)) => {}
                 () = self.hub.stopping.cancelled() => return Ok(Reply::Count(0)),
             }
@@ -99,7 +108,7 @@ impl Session {
 
     /// What of a group is taken and not done.
     pub(super) async fn pending(&self, name: &str, group: &str, out: &mut impl Out) -> io::Result<Reply> {
-        let (room, found) = match self.group(name, group) {
+        let (room, found, _) = match self.group(name, group) {
             Ok(found) => found,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
@@ -117,11 +126,11 @@ impl Session {
 
     /// A room's groups.
     pub(super) async fn groups(&self, name: &str, out: &mut impl Out) -> io::Result<Reply> {
-        let room = match self.readable(name) {
-            Ok(room) => room,
+        let (room, last) = match self.readable(name) {
+            Ok(readable) => readable,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
-        let (floor, last) = (self.hub.store.floor(room.id), room.last_seq());
+        let floor = self.hub.store.floor(room.id);
         let item = |(group, found): (Arc<str>, Arc<Group>)| {
             let (record, pending) = (found.record(), found.pending().len() as u64);
             let open = last.saturating_sub(record.cursor.max(floor)).saturating_sub(record.done_beyond());

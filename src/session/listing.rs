@@ -14,13 +14,20 @@ impl Session {
         let mut rooms = self.hub.rooms.all();
         rooms.retain(|room| self.sees(room));
         rooms.sort_by_key(|room| std::cmp::Reverse(room.active_ms()));
+        let mut count = 0;
         for room in &rooms {
-            out.item(Item::Room(self.info(room).await));
+            let info = self.info(room).await;
+            // It may be none of this client's by now.
+            if !self.sees(room) {
+                continue;
+            }
+            count += 1;
+            out.item(Item::Room(info));
             if out.is_full() {
                 out.drain().await?;
             }
         }
-        Ok(Reply::Count(rooms.len() as u64))
+        Ok(Reply::Count(count))
     }
 
     async fn info(&self, room: &Room) -> RoomInfo {
@@ -77,7 +84,7 @@ impl Session {
 
     pub(super) async fn access(&mut self, name: &str, out: &mut impl Out) -> io::Result<Reply> {
         let room = match self.readable(name) {
-            Ok(room) => room,
+            Ok((room, _)) => room,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
         let item = |(client, access)| Item::Access { room: room.name.clone(), client, access };

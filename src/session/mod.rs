@@ -294,11 +294,15 @@ impl Session {
         self.hub.rooms.get(name).filter(|room| self.sees(room)).ok_or_else(|| no_room(name))
     }
 
-    /// A room that the client is a member of, and its cursor.
-    fn member(&self, name: &str) -> Result<(Arc<Room>, u64), Refusal> {
-        let room = self.room(name)?;
+    /// A room that the client is a member of, its cursor, and how far the room was when it was one: what comes later may be for others.
+    fn member(&self, name: &str) -> Result<(Arc<Room>, u64, u64), Refusal> {
+        let room = self.hub.rooms.get(name).ok_or_else(|| no_room(name))?;
+        let last = room.last_seq();
+        if !self.sees(&room) {
+            return Err(no_room(name));
+        }
         let cursor = room.cursor(self.known()?).ok_or_else(|| not_joined(name))?;
-        Ok((room, cursor))
+        Ok((room, cursor, last))
     }
 
     async fn write(&self, write: Write) -> Reply {

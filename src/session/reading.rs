@@ -21,21 +21,21 @@ impl Session {
         max: Option<u64>,
         out: &mut impl Out,
     ) -> io::Result<Reply> {
-        let (room, cursor) = match self.member(name) {
+        let (room, cursor, last) = match self.member(name) {
             Ok(member) => member,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
         let after = after.unwrap_or(cursor);
-        if after > room.last_seq() {
-            let text = format!("{after} is past the room's last seq, {}", room.last_seq());
+        if after > last {
+            let text = format!("{after} is past the room's last seq, {last}");
             return Ok(Reply::Error(Refusal::new(ErrorCode::BadArgument, text)));
         }
-        self.hand_over(&room, after, room.last_seq(), max.unwrap_or(u64::MAX), true, out).await
+        self.hand_over(&room, after, last, max.unwrap_or(u64::MAX), true, out).await
     }
 
     pub(super) async fn read(&mut self, name: &str, max: Option<u64>, out: &mut impl Out) -> io::Result<Reply> {
         let room = match self.member(name) {
-            Ok((room, _)) => room,
+            Ok((room, ..)) => room,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
         if let Some(seq) = self.places.entry(room.id).or_default().read.take()
@@ -43,11 +43,11 @@ impl Session {
         {
             return Ok(Reply::Error(refusal));
         }
-        let cursor = match self.member(name) {
-            Ok((_, cursor)) => cursor,
+        let (cursor, last) = match self.member(name) {
+            Ok((_, cursor, last)) => (cursor, last),
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
-        let reply = self.hand_over(&room, cursor, room.last_seq(), max.unwrap_or(u64::MAX), true, out).await?;
+        let reply = self.hand_over(&room, cursor, last, max.unwrap_or(u64::MAX), true, out).await?;
         if let Reply::End { handed, .. } = &reply {
             self.places.entry(room.id).or_default().read = Some(*handed);
         }
@@ -67,12 +67,24 @@ impl Session {
         let last = room.last_seq().max(through);
         let (mut reached, mut left) = (after, max);
         let mut reading = (reached < through && left > 0).then(|| self.hub.begin_read(room, reached, through, left));
+        let mut redactions = room.redactions();
         while let Some(page) = reading.take() {
-            let messages = match page.read().await {
+            let read = page.read().await;
+            // What was read ahead, while the peer took its time, may show what is redacted since, or be for others by now.
+            let current = room.redactions();
+            let read = match read {
+                Ok(_) if current != redactions => self.hub.begin_read(room, reached, through, left).read().await,
+                read => read,
+            };
+            let messages = match read {
                 Ok(messages) => messages,
                 Err(error) => return Ok(Reply::Error(unreadable(&room.name, &error))),
             };
+            if let Err(refusal) = self.readable(&room.name) {
+                return Ok(Reply::Error(refusal));
+            }
             let before = reached;
+            redactions = room.redactions();
             reached = messages.last().map_or(through, |newest| newest.seq);
             left = left.saturating_sub(messages.len() as u64);
             // While this page is encoded and written, the next is read.
@@ -99,7 +111,7 @@ impl Session {
     }
 
     pub(super) fn follow(&mut self, name: &str) -> Result<Reply, Refusal> {
-        let (room, cursor) = self.member(name)?;
+        let (room, cursor, _) = self.member(name)?;
         let place = self.places.entry(room.id).or_default();
         if let Some((_, reached)) = &place.followed {
             return Ok(Reply::Following { after: *reached });
@@ -156,13 +168,14 @@ impl Session {
     /// Hands over a page of a followed room; false when there is no more.
     pub(super) async fn pump_room(&mut self, id: u64, out: &mut impl Out) -> bool {
         let Some((room, from)) = self.places.get(&id).and_then(|place| place.followed.clone()) else { return false };
+        // Before the look at the membership: what comes behind its end is for others.
+        let through = room.last_seq();
         if self.known().ok().is_none_or(|client| room.cursor(client).is_none()) {
             // LEAVE, on another connection; or KICK.
             self.forget(&room);
             out.item(Item::Gone { room: room.name.clone() });
             return false;
         }
-        let through = room.last_seq();
         let mut reached = from;
         if reached < through {
             match self.push(&room, from, through, out).await {
@@ -191,11 +204,11 @@ impl Session {
         max: Option<u64>,
         out: &mut impl Out,
     ) -> io::Result<Reply> {
-        let room = match self.readable(name) {
-            Ok(room) => room,
+        let (room, last) = match self.readable(name) {
+            Ok(readable) => readable,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
-        let through = room.last_seq().min(before.map_or(u64::MAX, |before| before.saturating_sub(1)));
+        let through = last.min(before.map_or(u64::MAX, |before| before.saturating_sub(1)));
         let max = max.unwrap_or(u64::MAX);
         let after = match (self.hub.floor(&room).await, since) {
             (Ok(floor), None) => Ok(floor.max(through.saturating_sub(max))),
@@ -214,11 +227,13 @@ impl Session {
         }
     }
 
-    /// A room that the client may read.
-    pub(super) fn readable(&self, name: &str) -> Result<Arc<Room>, Refusal> {
+    /// A room that the client may read, and how far it was then.
+    pub(super) fn readable(&self, name: &str) -> Result<(Arc<Room>, u64), Refusal> {
         match self.member(name) {
-            Err(refusal) if self.is_admin() && refusal.code == ErrorCode::NotJoined => self.room(name),
-            member => member.map(|(room, _)| room),
+            Err(refusal) if self.is_admin() && refusal.code == ErrorCode::NotJoined => {
+                self.room(name).map(|room| (room.clone(), room.last_seq()))
+            }
+            member => member.map(|(room, _, last)| (room, last)),
         }
     }
 

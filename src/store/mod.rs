@@ -422,7 +422,7 @@ impl Store {
 
     /// Whether [`Writer::tend`] has something to do.
     pub fn wants_tending(&self) -> bool {
-        self.inner.wants_next_file.load(Ordering::Relaxed)
+        self.inner.wants_next_file.load(Ordering::Relaxed) && !self.is_short_of_space()
     }
 
     /// Whether the disk is so full that writes are to be refused.
@@ -466,7 +466,8 @@ impl Writer {
     /// # Errors
     /// As [`append`](Writer::append).
     pub fn tend(&mut self) -> Result<(), Error> {
-        if self.store.failure().get().is_none() && self.store.inner.wants_next_file.swap(false, Ordering::Relaxed) {
+        let may = self.store.failure().get().is_none() && !self.store.is_short_of_space();
+        if may && self.store.inner.wants_next_file.swap(false, Ordering::Relaxed) {
             self.journal.begin_next_file().inspect_err(|error| self.store.failure().set(&error.to_string()))?;
         }
         Ok(())

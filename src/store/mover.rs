@@ -4,6 +4,8 @@
 //! messages share a chunk; makes sled durable now and then; and only then removes files of the journal that it covers. It also
 //! drops what has expired, in steps between which commits move on, and the files that nothing is wanted of any more.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
@@ -29,6 +31,11 @@ const CHECKPOINT_BYTES: usize = 16 * 1024 * 1024;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// Chunks of one room that expire before commits get their turn.
 const EXPIRE_STEPS: usize = 16;
+/// What is erased before commits get their turn: messages, and files of the journal that are looked through for them.
+const ERASURES_PER_TURN: usize = 4096;
+const FILES_PER_TURN: usize = 4;
+/// How often the journal is asked to go on in another file, so that something can be erased from the one before.
+const NEXT_FILE_EVERY: Duration = Duration::from_secs(10);
 /// Jobs that may wait; a full queue makes the committer wait.
 const QUEUE: usize = 4096;
 
@@ -58,6 +65,7 @@ impl Mover {
         let (jobs, queue) = sync_channel(QUEUE);
         let path = inner.dir.clone();
         let failure = inner.failure.clone();
+        let earlier = files.iter().copied().filter(|file| matches!(file, FileId::Segment(_))).collect();
         let worker = Worker {
             inner,
             full,
@@ -69,6 +77,9 @@ impl Mover {
             uncovered_bytes: 0,
             dirty: false,
             checkpointed: Instant::now(),
+            earlier: Some(earlier),
+            is_erasing: false,
+            next_file_asked: None,
         };
         let thread = std::thread::Builder::new().name("mover".to_owned()).spawn(move || worker.run(&queue));
         let thread = thread.map_err(Error::io("start a thread for", &path))?;
@@ -132,6 +143,12 @@ struct Worker {
     uncovered_bytes: usize,
     dirty: bool,
     checkpointed: Instant,
+    /// Segments of earlier runs, until it was looked what a crash has left in them.
+    earlier: Option<Vec<FileId>>,
+    /// There is more to erase, and nothing to wait for.
+    is_erasing: bool,
+    /// When the journal was last asked to go on in another file.
+    next_file_asked: Option<Instant>,
 }
 
 impl Worker {
@@ -193,6 +210,7 @@ impl Worker {
             self.move_gathered()?;
             if self.uncovered_bytes >= CHECKPOINT_BYTES
                 || self.full.any()
+                || self.is_erasing
                 || (self.dirty && self.checkpointed.elapsed() >= CHECKPOINT_EVERY)
             {
                 self.checkpoint()?;
@@ -228,53 +246,77 @@ impl Worker {
             self.inner.tables.checkpoint(self.covered, &self.inner.clock.reading())?;
             self.uncovered_bytes = 0;
         }
-        self.files.extend(self.full.covered(self.covered));
+        for (file, used_bytes) in self.full.covered(self.covered) {
+            // No start reads it any more: what no commit was written into is not kept.
+            let path = self.inner.tables.segments().path(file);
+            let cut = OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(used_bytes));
+            cut.map_err(Error::io("cut the journal file", &path))?;
+            self.files.push(file);
+        }
         self.remove_unwanted()?;
         self.erase()
     }
 
-    /// Overwrites what was redacted, wherever it stands in files that nothing is written into any more.
+    /// Overwrites what was redacted, wherever it stands in files that nothing is written into any more: some of it, so that commits
+    /// get their turn.
     fn erase(&mut self) -> Result<(), Error> {
-        let tables = &self.inner.tables;
-        for erasure in tables.erasures()? {
-            // A file of the journal that is still written to, or is not covered, is read by the next start.
-            let mut is_left = match erasure.stood {
-                Some((place, _)) if matches!(place.file, FileId::Journal(_)) && !self.files.contains(&place.file) => {
-                    tables.segments().path(place.file).exists()
-                }
-                _ => {
-                    tables.erase_where_it_stood(&erasure)?;
-                    false
-                }
-            };
-            for number in self.journal_of(erasure.kept_ms)? {
-                if self.files.contains(&FileId::Journal(number)) {
-                    journal::erase(&self.inner.journal_dir(), number, erasure.room, erasure.seq)?;
-                } else {
-                    is_left = true;
-                }
+        self.is_erasing = false;
+        let erasures = self.inner.tables.erasures(ERASURES_PER_TURN)?;
+        if erasures.is_empty() {
+            return Ok(());
+        }
+        if let Some(segments) = self.earlier.take() {
+            self.inner.tables.erase_orphans(&segments)?;
+        }
+        // A file of the journal that is still written to, or is not covered, is read by the next start.
+        let is_read = |file: &FileId| matches!(file, FileId::Journal(_)) && !self.files.contains(file);
+        let begins = self.journal_begins()?;
+        let mut by_file: BTreeMap<u64, BTreeSet<(u64, u64)>> = BTreeMap::new();
+        let (mut now, mut is_left) = (Vec::new(), false);
+        for erasure in erasures {
+            let files = written_at(&begins, erasure.kept_ms);
+            let stood = erasure.stood.map(|(place, _)| place.file);
+            let path_is_there = |file: &FileId| self.inner.tables.segments().path(*file).exists();
+            if files.iter().any(|number| is_read(&FileId::Journal(*number)))
+                || stood.is_some_and(|file| is_read(&file) && path_is_there(&file))
+            {
+                is_left = true;
+                continue;
             }
-            if is_left {
-                self.inner.wants_next_file.store(true, Ordering::Relaxed);
-            } else {
-                tables.erased(&erasure)?;
-                self.dirty = true;
+            if by_file.len() >= FILES_PER_TURN && files.iter().any(|number| !by_file.contains_key(number)) {
+                self.is_erasing = true;
+                continue;
             }
+            for number in files {
+                by_file.entry(number).or_default().insert((erasure.room, erasure.seq));
+            }
+            now.push(erasure);
+        }
+        self.inner.tables.erase_where_it_stood(&now)?;
+        for (number, redacted) in &by_file {
+            if self.inner.failure.get().is_some() {
+                return Ok(());
+            }
+            journal::erase(&self.inner.journal_dir(), *number, redacted)?;
+        }
+        for erasure in &now {
+            self.inner.tables.erased(erasure)?;
+        }
+        self.is_erasing |= !now.is_empty();
+        self.dirty |= !now.is_empty();
+        if is_left && self.next_file_asked.is_none_or(|asked| asked.elapsed() >= NEXT_FILE_EVERY) {
+            self.next_file_asked = Some(Instant::now());
+            self.inner.wants_next_file.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// The files of the journal that a commit of this time of the kept clock may be in.
-    fn journal_of(&self, kept_ms: u64) -> Result<Vec<u64>, Error> {
+    /// The files of the journal, in order, and when the first commit of each was made.
+    fn journal_begins(&self) -> Result<Vec<(u64, u64)>, Error> {
         let dir = self.inner.journal_dir();
         let mut found = Vec::new();
-        let mut next = None;
-        for number in journal::numbers(&dir)?.into_iter().rev() {
-            let Some(begins) = journal::begins(&dir, number)? else { continue };
-            if begins <= kept_ms && next.is_none_or(|next| next >= kept_ms) {
-                found.push(number);
-            }
-            next = Some(begins);
+        for number in journal::numbers(&dir)? {
+            found.extend(journal::begins(&dir, number)?.map(|begins| (number, begins)));
         }
         Ok(found)
     }
@@ -313,4 +355,11 @@ impl Worker {
         self.dirty = true;
         Ok(())
     }
+}
+
+/// Of files and when each begins: those that a commit of this time may be in.
+fn written_at(begins: &[(u64, u64)], kept_ms: u64) -> Vec<u64> {
+    let next = begins.iter().skip(1).map(|(_, begins)| *begins).chain([u64::MAX]);
+    let of = begins.iter().zip(next).filter(|((_, begins), next)| *begins <= kept_ms && kept_ms <= *next);
+    of.map(|((number, _), _)| *number).collect()
 }

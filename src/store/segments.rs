@@ -64,13 +64,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Overwrites a part of a file with zeros, durably.
+/// Overwrites a part of a file with zeros.
 ///
 /// # Errors
 /// What the system says, with the file's name.
 pub(super) fn zero(file: &File, path: &Path, at: u64, bytes: u32) -> Result<(), Error> {
-    let zeroed = file.write_all_at(&vec![0; bytes as usize], at).and_then(|()| file.sync_data());
-    zeroed.map_err(Error::io("erase what was redacted from", path))
+    file.write_all_at(&vec![0; bytes as usize], at).map_err(Error::io("erase what was redacted from", path))
+}
+
+/// Makes durable what was overwritten.
+///
+/// # Errors
+/// What the system says, with the file's name.
+pub(super) fn synced(file: &File, path: &Path) -> Result<(), Error> {
+    file.sync_data().map_err(Error::io("sync what was erased from", path))
 }
 
 impl Segments {
@@ -165,25 +172,58 @@ impl Segments {
         Ok((read == Ok(place.bytes as usize)).then(|| bytes.into()))
     }
 
-    /// Overwrites a chunk with zeros, durably, where one with this checksum stands there: a file that is gone, or has come anew under
-    /// the same name, is left alone.
+    fn open_to_erase(&self, file: FileId) -> Result<Option<(File, PathBuf)>, Error> {
+        let path = self.path(file);
+        match OpenOptions::new().read(true).write(true).open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            opened => Ok(Some((opened.map_err(Error::io("open", &path))?, path))),
+        }
+    }
+
+    /// Overwrites chunks of a file with zeros, durably, where ones with these checksums stand there: a file that is gone, or has come
+    /// anew under the same name, is left alone.
     ///
     /// # Errors
     /// What the system says, with the file's name.
-    pub fn erase(&self, place: &Place, crc: u32) -> Result<(), Error> {
-        let path = self.path(place.file);
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            opened => opened.map_err(Error::io("open", &path))?,
-        };
-        let mut bytes = vec![0; place.bytes as usize];
-        if file.read_exact_at(&mut bytes, place.at).is_err() {
-            return Ok(());
+    pub fn erase(&self, file: FileId, chunks: &[(Place, u32)]) -> Result<(), Error> {
+        let Some((file, path)) = self.open_to_erase(file)? else { return Ok(()) };
+        for (place, crc) in chunks {
+            let mut bytes = vec![0; place.bytes as usize];
+            if file.read_exact_at(&mut bytes, place.at).is_ok()
+                && Parsed::of(bytes.into()).is_some_and(|chunk| chunk.crc() == *crc)
+            {
+                zero(&file, &path, place.at, place.bytes)?;
+            }
         }
-        if Parsed::of(bytes.into()).is_some_and(|chunk| chunk.crc() == crc) {
-            zero(&file, &path, place.at, place.bytes)?;
+        synced(&file, &path)
+    }
+
+    /// Overwrites with zeros, durably, whatever of a file is in none of these parts, given by begin and end.
+    ///
+    /// # Errors
+    /// What the system says, with the file's name.
+    pub fn erase_all_but(&self, file: FileId, mut wanted: Vec<(u64, u64)>) -> Result<(), Error> {
+        let Some((file, path)) = self.open_to_erase(file)? else { return Ok(()) };
+        let length = file.metadata().map_err(Error::io("measure", &path))?.len();
+        wanted.sort_unstable();
+        wanted.push((length, length));
+        let (mut at, mut is_changed) = (0, false);
+        let mut piece = vec![0; 64 * 1024];
+        for (begin, end) in wanted {
+            while at < begin {
+                let most = usize::try_from(begin - at).unwrap_or(usize::MAX).min(piece.len());
+                let part = piece.get_mut(..most).unwrap_or_default();
+                file.read_exact_at(part, at).map_err(Error::io("read", &path))?;
+                if part.iter().any(|byte| *byte != 0) {
+                    // A piece is far under 4 GiB.
+                    zero(&file, &path, at, u32::try_from(most).unwrap_or(0))?;
+                    is_changed = true;
+                }
+                at += most as u64;
+            }
+            at = at.max(end);
         }
-        Ok(())
+        if is_changed { synced(&file, &path) } else { Ok(()) }
     }
 
     fn file(&self, id: FileId) -> Result<Arc<File>, Error> {

@@ -1,5 +1,6 @@
 //! What was redacted, out of files of the journal that no start reads any more.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::path::Path;
 
@@ -8,8 +9,9 @@ use bytes::Bytes;
 use super::{HEADER_BYTES, Header, RECORD_HEADER_BYTES, RECORD_MAGIC, le_u32, path_of, record_bytes};
 use crate::error::Error;
 use crate::store::commit::chunks_in;
+use crate::store::messages::StoredRef;
 use crate::store::record::Kind;
-use crate::store::segments::zero;
+use crate::store::segments::{synced, zero};
 
 /// When the first commit of a file was made, on the kept clock; none where there is no such file, or no commit in it.
 ///
@@ -34,34 +36,35 @@ pub fn begins(dir: &Path, number: u64) -> Result<Option<u64>, Error> {
     }
 }
 
-/// Overwrites, durably, every chunk of a file that holds the body of a message which is redacted.
+/// Overwrites, durably, every chunk of a file that holds the body of one of these messages, by room and seq, which are redacted.
 ///
 /// The file must be one that is covered: the record that the chunk is in fails its checksum then.
 ///
 /// # Errors
 /// What the system says, with the file's name.
-pub fn erase(dir: &Path, number: u64, room: u64, seq: u64) -> Result<(), Error> {
+pub fn erase(dir: &Path, number: u64, redacted: &BTreeSet<(u64, u64)>) -> Result<(), Error> {
     let path = path_of(dir, number);
     let file = match OpenOptions::new().read(true).write(true).open(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         opened => opened.map_err(Error::io("open the journal", &path))?,
     };
     let bytes = Bytes::from(std::fs::read(&path).map_err(Error::io("read the journal", &path))?);
-    let mut at = HEADER_BYTES;
+    let (mut at, mut is_changed) = (HEADER_BYTES, false);
     // By their lengths alone: what has been erased before fails its checksum.
     while let Some(record) = bytes.get(at..).filter(|record| record.starts_with(&RECORD_MAGIC)) {
         let Some(length) = le_u32(record, 4).map(|length| length as usize) else { break };
         let payload_at = at + RECORD_HEADER_BYTES;
         let Some(payload) = bytes.get(payload_at..).and_then(|rest| rest.get(..length)) else { break };
         for (chunk, messages) in chunks_in(&bytes.slice_ref(payload)) {
-            let holds = |place| {
-                messages.get(place).is_some_and(|found| found.seq == seq && !matches!(found.kind, Kind::Redacted(_)))
+            let is_redacted = |message: StoredRef<'_>| {
+                redacted.contains(&(chunk.room, message.seq)) && !matches!(message.kind, Kind::Redacted(_))
             };
-            if chunk.room == room && (0..messages.len()).any(holds) {
+            if messages.iter().any(is_redacted) {
                 zero(&file, &path, payload_at as u64 + chunk.at, chunk.bytes)?;
+                is_changed = true;
             }
         }
         at += record_bytes(length);
     }
-    Ok(())
+    if is_changed { synced(&file, &path) } else { Ok(()) }
 }

@@ -156,13 +156,21 @@ pub struct Spot {
     pub at: u64,
 }
 
-/// Files that are full, with their last commit; shared with whoever removes them.
+/// A file that is not written to any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FullFile {
+    number: u64,
+    last_commit: u64,
+    used_bytes: u64,
+}
+
+/// Files that are full; shared with whoever removes them.
 #[derive(Clone, Debug, Default)]
-pub struct Full(Arc<Mutex<Vec<(u64, u64)>>>);
+pub struct Full(Arc<Mutex<Vec<FullFile>>>);
 
 impl Full {
-    fn push(&self, number: u64, last_commit: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((number, last_commit));
+    fn push(&self, file: FullFile) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(file);
     }
 
     /// Whether any file waits to be covered.
@@ -170,10 +178,11 @@ impl Full {
         !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Takes the files whose commits are all covered.
-    pub fn covered(&self, covered: u64) -> Vec<FileId> {
+    /// Takes the files whose commits are all covered, each with the bytes of it that are used.
+    pub fn covered(&self, covered: u64) -> Vec<(FileId, u64)> {
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        files.extract_if(.., |(_, last)| *last <= covered).map(|(number, _)| FileId::Journal(number)).collect()
+        let files = files.extract_if(.., |file| file.last_commit <= covered);
+        files.map(|file| (FileId::Journal(file.number), file.used_bytes)).collect()
     }
 }
 
@@ -256,12 +265,12 @@ impl Journal {
             // Never prepared, or the thread died: here and now, then.
             Some(Err(_)) | None => prepare(&self.dir, number, self.file_bytes)?,
         };
-        let before = self.header.number;
+        let (number_before, used_bytes) = (self.header.number, self.at);
         self.path = path_of(&self.dir, number);
         self.file = file;
         self.write_header(number)?;
         // Only now is no start going to read it any more, once it is covered.
-        self.full.push(before, self.last_commit);
+        self.full.push(FullFile { number: number_before, last_commit: self.last_commit, used_bytes });
         Ok(())
     }
 
@@ -386,7 +395,7 @@ mod tests {
     fn covered_files_may_go_and_others_may_not() {
         let dir = tempfile::tempdir().unwrap();
         let journal = written(dir.path(), 100);
-        for file in journal.full().covered(60) {
+        for (file, _) in journal.full().covered(60) {
             let FileId::Journal(number) = file else { panic!("{file:?}") };
             std::fs::remove_file(path_of(dir.path(), number)).unwrap();
         }
@@ -466,6 +475,15 @@ mod tests {
         File::options().write(true).open(path_of(dir.path(), 1)).unwrap().set_len(300).unwrap();
         let error = read(dir.path(), 0).unwrap_err();
         assert!(error.to_string().contains("cut to 300 of 4096 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_broken_end_that_the_store_has_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(written(dir.path(), 3));
+        damage(dir.path(), true, HEADER_BYTES + 2 * record_bytes(100) + 50);
+        assert!(read(dir.path(), 2).unwrap().0.cut);
+        assert!(matches!(read(dir.path(), 3), Err(Error::Damaged { .. })));
     }
 
     #[test]

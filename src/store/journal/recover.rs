@@ -128,6 +128,12 @@ pub fn recover(dir: &Path, covered: u64, replay: &mut Replay<'_>) -> Result<Reco
             ));
         }
         if rest.iter().any(|&byte| byte != 0) {
+            if due <= covered {
+                return Err(Error::damaged(
+                    &path,
+                    format!("commit {due} at byte {at} is broken, and the store has it already"),
+                ));
+            }
             recovered.cut = true;
             ended = Some(path);
         }

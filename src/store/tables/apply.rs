@@ -87,7 +87,7 @@ impl Tables {
         for room in rooms {
             self.drop_unfinished(room)?;
         }
-        self.apply(commits).map(drop)
+        self.apply_all(commits, true).map(drop)
     }
 
     /// Applies commits: large chunks stay where they are in the journal, the others are gathered by room into a segment. Durable only
@@ -96,11 +96,15 @@ impl Tables {
     /// # Errors
     /// What sled says; [`Error::Damaged`] where a room's messages do not follow each other.
     pub fn apply(&self, commits: &[Journaled]) -> Result<Vec<(u64, i64)>, Error> {
+        self.apply_all(commits, false)
+    }
+
+    fn apply_all(&self, commits: &[Journaled], is_again: bool) -> Result<Vec<(u64, i64)>, Error> {
         let ops = || commits.iter().flat_map(|journaled| &journaled.commit.ops);
         // Messages first: a room's last seq never says more than is there.
         let lasts = self.apply_messages(commits)?;
         self.write_rest(ops(), &lasts).map_err(self.failed("write"))?;
-        self.redact(ops())
+        self.redact(ops(), is_again)
     }
 
     /// Names before what is said of a room, and its last seq before its cursors: so that what a kill leaves still fits together.

@@ -69,8 +69,13 @@ impl Erasure {
 }
 
 impl Tables {
-    /// Carries out what ops redact; returns by how many bytes it has made rooms larger.
-    pub(super) fn redact<'a>(&self, ops: impl Iterator<Item = &'a Op>) -> Result<Vec<(u64, i64)>, Error> {
+    /// Carries out what ops redact; returns by how many bytes it has made rooms larger. A read that fails is an error, so that it is
+    /// tried again by the next start; where it fails there too (`is_again`), the messages can't be shown either.
+    pub(super) fn redact<'a>(
+        &self,
+        ops: impl Iterator<Item = &'a Op>,
+        is_again: bool,
+    ) -> Result<Vec<(u64, i64)>, Error> {
         let mut larger = Vec::new();
         let mut by_room: BTreeMap<u64, BTreeMap<u64, u64>> = BTreeMap::new();
         for op in ops {
@@ -85,8 +90,8 @@ impl Tables {
                         larger.push((room, bytes));
                         redacted = redacted.split_off(&(through.max(seq) + 1));
                     }
-                    // What can't be read can't be shown either. The other messages, and rooms, go on.
-                    Err(error @ (Error::Damaged { .. } | Error::Io { what: "read messages from", .. })) => {
+                    // What is damaged can't be shown either. The other messages, and rooms, go on.
+                    Err(error) if is_again || matches!(error, Error::Damaged { .. }) => {
                         tracing::error!("{error}; message {seq} of room number {room} can't be redacted there");
                         redacted.remove(&seq);
                     }
@@ -158,32 +163,60 @@ impl Tables {
         Ok(larger)
     }
 
-    /// What is still to be erased.
+    /// What is still to be erased, so many at the most.
     ///
     /// # Errors
     /// What sled says; [`Error::Damaged`] for a record that is not one.
-    pub fn erasures(&self) -> Result<Vec<Erasure>, Error> {
+    pub fn erasures(&self, max: usize) -> Result<Vec<Erasure>, Error> {
         let mut erasures = Vec::new();
-        for entry in &self.erasures {
+        for entry in self.erasures.iter().take(max) {
             let (key, value) = entry.map_err(self.failed("read what is to be erased"))?;
             erasures.push(Erasure::decode(&key, &value).ok_or_else(|| self.damaged("what is to be erased"))?);
         }
         Ok(erasures)
     }
 
-    /// Overwrites what the index led to, where it still stands there and is led to no more. To be called behind a checkpoint only.
+    /// Overwrites what the index led to, where it still stands there and is led to no more. To be called behind a checkpoint only,
+    /// and not for files of the journal that a start may read.
     ///
     /// # Errors
     /// What the system says, with the file's name.
-    pub fn erase_where_it_stood(&self, erasure: &Erasure) -> Result<(), Error> {
-        let Some((place, crc)) = &erasure.stood else { return Ok(()) };
-        if let Some((key, value)) = self.find(erasure.room, erasure.seq)?
-            && chunk::place_of(&key, &value).flatten().is_some_and(|(now, _)| now == *place)
-        {
-            return Ok(());
+    pub fn erase_where_it_stood(&self, erasures: &[Erasure]) -> Result<(), Error> {
+        let mut by_file: BTreeMap<FileId, Vec<(Place, u32)>> = BTreeMap::new();
+        for erasure in erasures {
+            let Some((place, crc)) = erasure.stood else { continue };
+            let now =
+                self.find(erasure.room, erasure.seq)?.and_then(|(key, value)| chunk::place_of(&key, &value).flatten());
+            if now.is_none_or(|(now, _)| now != place) {
+                by_file.entry(place.file).or_default().push((place, crc));
+            }
         }
-        self.segments.erase(place, *crc)?;
-        self.note_erasure(&Erasure { stood: None, ..*erasure })
+        for (file, mut chunks) in by_file {
+            chunks.dedup();
+            self.segments.erase(file, &chunks)?;
+        }
+        for erasure in erasures.iter().filter(|erasure| erasure.stood.is_some()) {
+            self.note_erasure(&Erasure { stood: None, ..*erasure })?;
+        }
+        Ok(())
+    }
+
+    /// Overwrites what is in these segments and the index does not lead to: what a crash has left of a write that was done again. Nothing
+    /// must be written to them any more.
+    ///
+    /// # Errors
+    /// What sled or the system says.
+    pub fn erase_orphans(&self, segments: &[FileId]) -> Result<(), Error> {
+        let mut wanted: BTreeMap<FileId, Vec<(u64, u64)>> = segments.iter().map(|file| (*file, Vec::new())).collect();
+        for entry in &self.messages {
+            let (key, value) = entry.map_err(self.failed("read where messages stand"))?;
+            let place = chunk::place_of(&key, &value).ok_or_else(|| self.damaged("where messages stand"))?;
+            let Some((place, _)) = place else { continue };
+            if let Some(parts) = wanted.get_mut(&place.file) {
+                parts.push((place.at, place.at + u64::from(place.bytes)));
+            }
+        }
+        wanted.into_iter().try_for_each(|(file, parts)| self.segments.erase_all_but(file, parts))
     }
 
     /// Notes that nothing is left to erase.
