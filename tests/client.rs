@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
+#[path = "chat_screen/proxy.rs"]
+mod proxy;
 
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Daemon};
+use common::{DEADLINE, Daemon, wait_until};
 use dantok::client::{Client, Error, Feed, Follow, News, Options};
-use dantok::protocol::{ErrorCode, Item};
+use dantok::protocol::{Access, ErrorCode, Event, Item, Keep, Kind, Seek, Since};
+use proxy::Proxy;
 
 async fn connect(daemon: &Daemon, client: &str) -> Client {
     Client::connect(options(daemon, client)).await.unwrap()
@@ -15,6 +18,13 @@ async fn connect(daemon: &Daemon, client: &str) -> Client {
 
 fn options(daemon: &Daemon, client: &str) -> Options {
     Options { reconnect: Some(DEADLINE), ..Options::new(daemon.address().to_string(), client) }
+}
+
+fn code(error: Error) -> ErrorCode {
+    match error {
+        Error::Refused(refusal) => refusal.code,
+        other => panic!("{other}"),
+    }
 }
 
 fn text(item: Item) -> String {
@@ -237,10 +247,6 @@ async fn every_call_is_answered_and_refusals_are_returned() {
     let first = client.send_with_id("lobby", "one", "x").await.unwrap();
     let again = client.send_with_id("lobby", "one", "x").await.unwrap();
     assert_eq!((first.seq, first.dup, again.seq, again.dup), (1, false, 1, true));
-    let code = |error: Error| match error {
-        Error::Refused(refusal) => refusal.code,
-        other => panic!("{other}"),
-    };
     assert_eq!(code(client.send_with_id("lobby", "one", "y").await.unwrap_err()), ErrorCode::IdReused);
     assert_eq!(code(client.create("lobby", "").await.unwrap_err()), ErrorCode::RoomExists);
     assert_eq!(code(client.send("nowhere", "x").await.unwrap_err()), ErrorCode::NoRoom);
@@ -255,6 +261,171 @@ async fn every_call_is_answered_and_refusals_are_returned() {
     assert_eq!(code(bad), ErrorCode::BadArgument);
     let refused = client.follow("not a room").next().await.unwrap().unwrap_err();
     assert_eq!(code(refused), ErrorCode::BadArgument);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_room_is_its_owner_s_to_open_and_to_close() {
+    let daemon = Daemon::start();
+    let (alice, bob) = (connect(&daemon, "alice").await, connect(&daemon, "bob").await);
+    alice.create_private("plans", "쉿").await.unwrap();
+    alice.join("plans").await.unwrap();
+    assert!(bob.rooms().await.unwrap().is_empty() && alice.rooms().await.unwrap()[0].private);
+    assert_eq!(code(bob.join("plans").await.unwrap_err()), ErrorCode::Denied);
+    assert_eq!(code(bob.create_private("plans", "").await.unwrap_err()), ErrorCode::RoomExists);
+    alice.invite("plans", "bob").await.unwrap();
+    alice.send("plans", "before he came").await.unwrap();
+    let joined = bob.join_from_now("plans").await.unwrap();
+    assert_eq!((joined.cursor, joined.last), (1, 1));
+    assert_eq!(bob.join_from_now("plans").await.unwrap(), joined);
+    bob.topic("plans", "점심").await.unwrap();
+    assert_eq!(alice.rooms().await.unwrap()[0].topic.as_ref(), "점심");
+    assert_eq!(code(bob.kick("plans", "alice").await.unwrap_err()), ErrorCode::Denied);
+    let access = alice.access("plans").await.unwrap();
+    assert_eq!(access, [("alice".into(), Access::Owner), ("bob".into(), Access::Invited)]);
+    alice.ban("plans", "bob").await.unwrap();
+    assert_eq!(code(bob.access("plans").await.unwrap_err()), ErrorCode::NoRoom);
+    alice.unban("plans", "bob").await.unwrap();
+    assert_eq!(alice.access("plans").await.unwrap(), [("alice".into(), Access::Owner)]);
+    assert_eq!(code(alice.kick("plans", "bob").await.unwrap_err()), ErrorCode::NotJoined);
+    alice.invite("plans", "bob").await.unwrap();
+    alice.kick("plans", "bob").await.unwrap();
+    assert_eq!(code(bob.join("plans").await.unwrap_err()), ErrorCode::Denied);
+    let asked = alice.retain("plans", None).await.unwrap();
+    assert!(asked.keep == Keep { secs: 86400, cap_bytes: 0 } && asked.stored_bytes > 0, "{asked:?}");
+    let keep = Keep { secs: 30 * 86400, cap_bytes: 1024 };
+    assert_eq!(alice.retain("plans", Some(keep)).await.unwrap().keep, keep);
+    let short = Keep { secs: 1, cap_bytes: 0 };
+    assert_eq!(code(alice.retain("plans", Some(short)).await.unwrap_err()), ErrorCode::BadArgument);
+}
+
+fn seqs(items: &[Item]) -> Vec<u64> {
+    let seq = |item: &Item| match item {
+        Item::Message(message) => message.seq,
+        other => panic!("no message: {other:?}"),
+    };
+    items.iter().map(seq).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_moves_nothing_and_seek_does() {
+    let daemon = Daemon::start();
+    let client = connect(&daemon, "alice").await;
+    client.join("lobby").await.unwrap();
+    for n in 0..10 {
+        client.send("lobby", n.to_string()).await.unwrap();
+    }
+    let last = client.history("lobby", None, None, Some(3)).await.unwrap();
+    assert_eq!((seqs(&last.items), last.handed, last.oldest, last.last), (vec![8, 9, 10], 10, 1, 10));
+    let page = client.history("lobby", Some(8), None, Some(3)).await.unwrap();
+    assert_eq!(seqs(&page.items), [5, 6, 7]);
+    let since = client.history("lobby", None, Some(Since::Ago(3_600_000)), Some(2)).await.unwrap();
+    assert_eq!(seqs(&since.items), [1, 2]);
+    // None of it was read: an ACK without a seq covers what fetches handed over.
+    assert_eq!(client.ack("lobby", None).await.unwrap(), 0);
+    client.fetch("lobby", None, Some(6)).await.unwrap();
+    assert_eq!(client.ack("lobby", None).await.unwrap(), 6);
+    assert_eq!(code(client.seek("lobby", Seek::To(11)).await.unwrap_err()), ErrorCode::BadArgument);
+    assert_eq!(client.ack("lobby", None).await.unwrap(), 6);
+    assert_eq!(client.seek("lobby", Seek::To(2)).await.unwrap(), 2);
+    // Nor does what was read before the SEEK count.
+    assert_eq!(client.ack("lobby", None).await.unwrap(), 2);
+    assert_eq!(seqs(&client.fetch("lobby", None, Some(2)).await.unwrap().items), [3, 4]);
+    assert_eq!(client.ack("lobby", None).await.unwrap(), 4);
+    assert_eq!(client.seek("lobby", Seek::Start).await.unwrap(), 0);
+    assert_eq!(client.seek("lobby", Seek::Now).await.unwrap(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_and_redactions_reach_a_feed_and_so_does_typing() {
+    let daemon = Daemon::start();
+    let (alice, bob) = (connect(&daemon, "alice").await, connect(&daemon, "bob").await);
+    for client in [&alice, &bob] {
+        client.join("lobby").await.unwrap();
+    }
+    assert_eq!(alice.send("lobby", "오늘 3시?").await.unwrap().seq, 1);
+    assert_eq!(bob.reply("lobby", 1, "yes").await.unwrap().seq, 2);
+    let first = bob.reply_with_id("lobby", "r", 1, "really").await.unwrap();
+    let again = bob.reply_with_id("lobby", "r", 1, "really").await.unwrap();
+    assert_eq!((first.seq, first.dup, again.seq, again.dup), (3, false, 3, true));
+    assert_eq!(code(bob.reply_with_id("lobby", "r", 2, "really").await.unwrap_err()), ErrorCode::IdReused);
+    assert_eq!(code(bob.reply("lobby", 9, "?").await.unwrap_err()), ErrorCode::BadArgument);
+    assert_eq!(code(bob.redact("lobby", 1).await.unwrap_err()), ErrorCode::Denied);
+    assert_eq!(code(bob.redact("lobby", 9).await.unwrap_err()), ErrorCode::BadArgument);
+    let redacted = alice.redact("lobby", 1).await.unwrap();
+    let again = alice.redact("lobby", 1).await.unwrap();
+    assert_eq!((redacted.seq, redacted.dup, again.seq, again.dup), (4, false, 4, true));
+    let mut feed = bob.feed();
+    feed.follow("lobby", Some(0));
+    let (mut kinds, mut typing) = (Vec::new(), false);
+    let deadline = Instant::now() + DEADLINE;
+    while !typing {
+        assert!(Instant::now() < deadline, "nobody types: {kinds:?}");
+        // Said again and again, as one does: it may be that the room is not followed yet.
+        let Ok(news) = tokio::time::timeout(Duration::from_millis(300), feed.next()).await else {
+            alice.typing("lobby").await.unwrap();
+            continue;
+        };
+        match news.unwrap().unwrap() {
+            News::Item(Item::Message(message)) => {
+                assert_eq!(message.body.is_empty(), matches!(message.kind, Kind::Redacted(_) | Kind::Redaction(_)));
+                kinds.push(message.kind);
+            }
+            News::Item(Item::Event { client, event, .. }) => typing = &*client == "alice" && event == Event::Typing,
+            _ => {}
+        }
+    }
+    assert_eq!(kinds, [Kind::Redacted(4), Kind::Reply(1), Kind::Reply(1), Kind::Redaction(1)]);
+    assert_eq!(code(alice.typing("nowhere").await.unwrap_err()), ErrorCode::NoRoom);
+}
+
+/// Makes a call whose answer is lost, and which is repeated on another connection: `done` sees that it was carried out.
+async fn repeated<T>(network: &Proxy, call: impl Future<Output = T>, done: impl FnMut() -> bool) -> T {
+    network.deafen();
+    let lost = async {
+        tokio::task::block_in_place(|| wait_until("it is carried out", done));
+        network.cut();
+        network.mend();
+    };
+    tokio::join!(call, lost).0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_repeated_over_a_broken_connection_happened_once() {
+    let daemon = Daemon::start();
+    let network = Proxy::start(daemon.address());
+    let through = Options { address: network.address(), ..options(&daemon, "alice") };
+    let alice = Client::connect(through).await.unwrap();
+    let (mut other, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
+    alice.join("lobby").await.unwrap();
+    bob.ask("JOIN lobby");
+    bob.ask("EVENTS on");
+    bob.ask("FOLLOW lobby");
+
+    // Nothing is typed any more when the connection is there again.
+    repeated(&network, alice.typing("lobby"), || bob.line().unwrap().ends_with(" alice typing")).await.unwrap();
+    assert_eq!(alice.send("lobby", "later").await.unwrap().seq, 1);
+    loop {
+        let line = bob.line().unwrap();
+        assert!(!line.ends_with(" typing"), "{line}");
+        if line.ends_with(" later") {
+            break;
+        }
+    }
+    let redacted = repeated(&network, alice.redact("lobby", 1), || {
+        other.ask("FETCH lobby after=0").iter().any(|line| line.contains(" redacts=1 "))
+    });
+    let redacted = redacted.await.unwrap();
+    assert_eq!((redacted.seq, redacted.dup), (2, true));
+    // Whose room it is can't be told: it is not taken for the own.
+    let made = repeated(&network, alice.create_private("plans", ""), || other.ask("ROOMS").len() == 3).await;
+    assert_eq!(code(made.unwrap_err()), ErrorCode::RoomExists);
+    let kicked = repeated(&network, alice.kick("lobby", "bob"), || other.ask("WHO lobby").len() == 2).await;
+    kicked.unwrap();
+    // Not what was refused the first time.
+    assert_eq!(code(alice.kick("lobby", "bob").await.unwrap_err()), ErrorCode::NotJoined);
+    let banned = || other.ask("ACCESS lobby").iter().any(|line| line.ends_with(" bob banned"));
+    repeated(&network, alice.ban("lobby", "bob"), banned).await.unwrap();
+    repeated(&network, alice.leave("lobby"), || other.ask("WHO lobby").len() == 1).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

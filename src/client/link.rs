@@ -26,6 +26,8 @@ const OUTPUT_HIGH_WATER_BYTES: usize = 64 * 1024;
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 const DELAY_MIN: Duration = Duration::from_millis(20);
 const DELAY_MAX: Duration = Duration::from_secs(2);
+/// How long it is true that somebody is typing.
+const TYPING_HOLDS: Duration = Duration::from_secs(3);
 
 /// Whether a refusal says that the daemon, not the request, is at fault, so that asking again later may help.
 pub(super) fn is_passing(refusal: &Refusal) -> bool {
@@ -234,16 +236,37 @@ impl Dialler {
 /// A request on its way to the task.
 pub(super) struct Request {
     pub command: Command,
+    pub asked: Instant,
     pub answer: oneshot::Sender<Result<Answer, Error>>,
 }
 
 struct Pending {
     id: u64,
     command: Command,
+    asked: Instant,
     items: Vec<Item>,
     /// It has been sent on an earlier connection, which may have carried it out.
     repeated: bool,
     answer: oneshot::Sender<Result<Answer, Error>>,
+}
+
+impl Pending {
+    /// Whether it is not true any more, so that the daemon is not to be told of it.
+    fn is_stale(&self) -> bool {
+        matches!(self.command, Command::Typing { .. }) && (self.repeated || self.asked.elapsed() >= TYPING_HOLDS)
+    }
+
+    /// Whether this refusal only says that an earlier connection has carried it out. Not so a `room-exists`: the room may
+    /// be somebody else's.
+    fn is_done_before(&self, refusal: &Refusal) -> bool {
+        let done = match self.command {
+            Command::Leave { .. } => matches!(refusal.code, ErrorCode::NotJoined | ErrorCode::NoRoom),
+            // It is for those who need not be members, so this is about the other.
+            Command::Kick { .. } => refusal.code == ErrorCode::NotJoined,
+            _ => false,
+        };
+        self.repeated && done
+    }
 }
 
 /// The task that owns the connection.
@@ -307,10 +330,11 @@ impl Link {
             }
             tokio::select! {
                 request = self.requests.recv(), if open && self.pending.len() < window => match request {
-                    Some(Request { command, answer }) => {
+                    Some(Request { command, asked, answer }) => {
                         let id = self.next_id;
                         self.next_id += 1;
-                        self.pending.push_back(Pending { id, command, items: Vec::new(), repeated: false, answer });
+                        let (items, repeated) = (Vec::new(), false);
+                        self.pending.push_back(Pending { id, command, asked, items, repeated, answer });
                     }
                     None => open = false,
                 },
@@ -349,6 +373,12 @@ impl Link {
     fn encode(&mut self, output: &mut BytesMut) {
         while output.len() < OUTPUT_HIGH_WATER_BYTES {
             let Some(pending) = self.pending.get(self.encoded) else { return };
+            if pending.is_stale() {
+                if let Some(pending) = self.pending.remove(self.encoded) {
+                    let _ = pending.answer.send(Ok((Vec::new(), Reply::Done)));
+                }
+                continue;
+            }
             let frame = RequestFrame { id: pending.id, command: pending.command.clone() };
             match ClientCodec.encode(frame, output) {
                 Ok(()) => self.encoded += 1,
@@ -399,13 +429,8 @@ impl Link {
         let Some(front) = self.pending.pop_front() else { return };
         self.encoded = self.encoded.saturating_sub(1);
         self.dialler.settled();
-        let left_before = |refusal: &Refusal| {
-            front.repeated
-                && matches!(front.command, Command::Leave { .. })
-                && matches!(refusal.code, ErrorCode::NotJoined | ErrorCode::NoRoom)
-        };
         let result = match reply {
-            Reply::Error(refusal) if left_before(&refusal) => Ok((front.items, Reply::Done)),
+            Reply::Error(refusal) if front.is_done_before(&refusal) => Ok((front.items, Reply::Done)),
             Reply::Error(refusal) => Err(Error::Refused(refusal)),
             reply => Ok((front.items, reply)),
         };

@@ -20,6 +20,8 @@
 mod feed;
 mod follow;
 mod link;
+mod manage;
+mod reading;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -33,11 +35,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 pub use feed::{Feed, News};
 pub use follow::Follow;
 
-use crate::protocol::{Command, ErrorCode, Item, MemberInfo, Refusal, Reply, RoomInfo, Welcome};
+use crate::protocol::{Command, ErrorCode, Item, Keep, MemberInfo, Refusal, Reply, RoomInfo, Welcome};
 
 /// Requests that wait for the connection's task; past it callers wait.
 const QUEUED: usize = 64;
@@ -160,12 +163,21 @@ pub struct Joined {
     pub last: u64,
 }
 
-/// What a fetch handed over.
+/// What is in force about the keeping of a room, and what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retained {
+    /// How long its messages are kept, and how many bytes of them it may hold; `secs` is never 0.
+    pub keep: Keep,
+    /// Bytes of stored messages, with what each takes beside its body.
+    pub stored_bytes: u64,
+}
+
+/// What a fetch, or a look into the history, handed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     /// Messages and gaps, in the room's order, without a hole.
     pub items: Vec<Item>,
-    /// The last seq among them; where there are none, where the fetch began.
+    /// The last seq among them; where there are none, where it began.
     pub handed: u64,
     /// The oldest seq still stored.
     pub oldest: u64,
@@ -229,7 +241,10 @@ impl Client {
 
     async fn begin(&self, command: Command) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
         let (answer, receiver) = oneshot::channel();
-        self.requests.send(link::Request { command, answer }).await.map_err(|_| Error::Closed)?;
+        self.requests
+            .send(link::Request { command, asked: Instant::now(), answer })
+            .await
+            .map_err(|_| Error::Closed)?;
         Ok(receiver)
     }
 
@@ -256,41 +271,6 @@ impl Client {
         });
     }
 
-    /// Makes a room.
-    ///
-    /// # Errors
-    /// `room-exists` where there is one, which after a broken connection may be the one that this call made; otherwise as
-    /// every call: [`Error::Refused`], [`Error::Unreachable`], [`Error::Closed`], [`Error::Unexpected`].
-    pub async fn create(&self, room: &str, topic: &str) -> Result<(), Error> {
-        self.ask_done(Command::Create { room: room.to_owned(), topic: topic.to_owned(), private: false }).await
-    }
-
-    /// Joins a room for good; makes it if it is missing.
-    ///
-    /// # Errors
-    /// As every call; see [`Error`].
-    pub async fn join(&self, room: &str) -> Result<Joined, Error> {
-        match self.ask(Command::join(room)).await?.1 {
-            Reply::Joined { cursor, last } => {
-                self.note(room, cursor);
-                Ok(Joined { cursor, last })
-            }
-            _ => Err(Error::Unexpected),
-        }
-    }
-
-    /// Forgets the membership and its cursor.
-    ///
-    /// # Errors
-    /// As every call; see [`Error`].
-    pub async fn leave(&self, room: &str) -> Result<(), Error> {
-        // Before the request: whatever happens to it, what was read before it counts for nothing after it.
-        self.handed(|handed| handed.remove(room));
-        let left = self.ask_done(Command::Leave { room: room.to_owned() }).await;
-        self.handed(|handed| handed.remove(room));
-        left
-    }
-
     /// Sets what the client is shown as.
     ///
     /// # Errors
@@ -312,7 +292,24 @@ impl Client {
     /// # Errors
     /// `id-reused` for the same id with another body; otherwise as every call; see [`Error`].
     pub async fn send_with_id(&self, room: &str, id: &str, body: impl Into<Bytes>) -> Result<Sent, Error> {
-        self.queue_with_id(room, id.to_owned(), body.into()).await?.await
+        self.queue_as(room, id.to_owned(), body.into(), None).await?.await
+    }
+
+    /// A message that answers the one with this seq, in the same room; sent as by [`send`](Client::send).
+    ///
+    /// # Errors
+    /// `bad-argument` where there never was a message with this seq; otherwise as every call; see [`Error`].
+    pub async fn reply(&self, room: &str, to: u64, body: impl Into<Bytes>) -> Result<Sent, Error> {
+        self.queue_as(room, self.next_id(), body.into(), Some(to)).await?.await
+    }
+
+    /// The same under an id that the caller remembers, as [`send_with_id`](Client::send_with_id).
+    ///
+    /// # Errors
+    /// `bad-argument` where there never was a message with this seq; `id-reused` for the same id with another body or
+    /// another seq; otherwise as every call; see [`Error`].
+    pub async fn reply_with_id(&self, room: &str, id: &str, to: u64, body: impl Into<Bytes>) -> Result<Sent, Error> {
+        self.queue_as(room, id.to_owned(), body.into(), Some(to)).await?.await
     }
 
     /// Takes a message for sending; await the [`Receipt`] to know that it is on disk. Messages are stored in the order in
@@ -321,53 +318,43 @@ impl Client {
     /// # Errors
     /// `too-long` at once; [`Error::Closed`]. All else comes with the receipt.
     pub async fn queue(&self, room: &str, body: impl Into<Bytes>) -> Result<Receipt, Error> {
-        let count = self.sent.fetch_add(1, Ordering::Relaxed);
-        self.queue_with_id(room, format!("{:016x}-{count}", self.prefix), body.into()).await
+        self.queue_as(room, self.next_id(), body.into(), None).await
     }
 
-    async fn queue_with_id(&self, room: &str, id: String, body: Bytes) -> Result<Receipt, Error> {
+    fn next_id(&self) -> String {
+        let count = self.sent.fetch_add(1, Ordering::Relaxed);
+        format!("{:016x}-{count}", self.prefix)
+    }
+
+    async fn queue_as(&self, room: &str, id: String, body: Bytes, reply: Option<u64>) -> Result<Receipt, Error> {
         // The daemon would close the connection over a frame that is too long.
         if body.len() as u64 > self.welcome.max_body {
             let text = format!("a body of {} bytes; at most {} are taken", body.len(), self.welcome.max_body);
             return Err(Error::Refused(Refusal::new(ErrorCode::TooLong, text)));
         }
-        Ok(Receipt(self.begin(Command::Send { room: room.to_owned(), id: Some(id), body, reply: None }).await?))
+        Ok(Receipt(self.begin(Command::Send { room: room.to_owned(), id: Some(id), body, reply }).await?))
     }
 
-    /// What came after the cursor, or after a seq; at most `max` messages. Moves nothing. The answer is held in memory:
-    /// for a long backlog fetch by pages, each `after` what the last one `handed`.
+    /// Takes a message's text back; who has read it learns of it by the message whose place this returns. `dup`: it was
+    /// redacted before, be it by this call on a connection that broke.
     ///
     /// # Errors
-    /// As every call; see [`Error`].
-    pub async fn fetch(&self, room: &str, after: Option<u64>, max: Option<u64>) -> Result<Fetched, Error> {
-        match self.ask(Command::Fetch { room: room.to_owned(), after, max }).await? {
-            (items, Reply::End { handed, oldest, last, .. }) => {
-                // What jumped ahead does not count: an ack without a seq must not acknowledge what was skipped.
-                let known = self.handed(|handed| handed.get(room).copied().unwrap_or(0));
-                if after.is_none_or(|after| after <= known) {
-                    self.note(room, handed);
-                }
-                Ok(Fetched { items, handed, oldest, last })
-            }
+    /// `bad-argument` where there is no such message, no longer, or one that has no text; `denied` where it is somebody
+    /// else's; otherwise as every call; see [`Error`].
+    pub async fn redact(&self, room: &str, seq: u64) -> Result<Sent, Error> {
+        match self.ask(Command::Redact { room: room.to_owned(), seq }).await?.1 {
+            Reply::Sent { seq, dup } => Ok(Sent { seq, dup }),
             _ => Err(Error::Unexpected),
         }
     }
 
-    /// Moves the cursor up to a seq; without one, to the end of what fetches have returned without a hole. Returns where it
-    /// is, on disk.
+    /// Lets the others in a room know that something is being typed; to be said again every few seconds while it goes on.
+    /// Said once at most: what a broken connection kept from the daemon is not told late, and that is no error.
     ///
     /// # Errors
-    /// As every call; see [`Error`].
-    pub async fn ack(&self, room: &str, seq: Option<u64>) -> Result<u64, Error> {
-        // The daemon forgets with each connection what it handed over, so it is always told.
-        let seq = seq.unwrap_or_else(|| self.handed(|handed| handed.get(room).copied().unwrap_or(0)));
-        match self.ask(Command::Ack { room: room.to_owned(), seq: Some(seq) }).await?.1 {
-            Reply::Acked { cursor } => {
-                self.note(room, cursor);
-                Ok(cursor)
-            }
-            _ => Err(Error::Unexpected),
-        }
+    /// `no-room`, `not-joined`; otherwise as every call; see [`Error`].
+    pub async fn typing(&self, room: &str) -> Result<(), Error> {
+        self.ask_done(Command::Typing { room: room.to_owned() }).await
     }
 
     /// The rooms.
@@ -416,18 +403,5 @@ impl Client {
             Reply::Pong => Ok(()),
             _ => Err(Error::Unexpected),
         }
-    }
-
-    /// Joins a room and follows it on a connection of its own: what came after the cursor, and then each message as it
-    /// commits. Moves nothing: [`ack`](Client::ack) what was taken care of, by its seq. A reader that is slow, or stops,
-    /// holds up nobody but itself. Must be called within a tokio runtime.
-    pub fn follow(&self, room: &str) -> Follow {
-        Follow::start(self.options.clone(), room.to_owned())
-    }
-
-    /// Watches the list of rooms on a connection of its own, on which any number of rooms can be
-    /// [followed](Feed::follow). Moves nothing. Must be called within a tokio runtime.
-    pub fn feed(&self) -> Feed {
-        Feed::watch(self.options.clone())
     }
 }

@@ -1,0 +1,135 @@
+//! Rooms and who is in them: making, joining and leaving them, and what their owners and members may do.
+//!
+//! What was not answered before its connection broke is repeated on the next. A KICK or LEAVE that finds its work done then
+//! is answered as the first would have been. A repeated TOPIC, INVITE, BAN, UNBAN or RETAIN says the same again: it wins over
+//! what somebody else has said in between.
+
+use std::sync::Arc;
+
+use super::{Client, Error, Joined, Retained};
+use crate::protocol::{Access, Begin, Command, Item, Keep, Reply};
+
+impl Client {
+    /// Makes an open room, which the person owns.
+    ///
+    /// # Errors
+    /// `room-exists` where there is one, which after a broken connection may be the one that this call made; otherwise as
+    /// every call: [`Error::Refused`], [`Error::Unreachable`], [`Error::Closed`], [`Error::Unexpected`].
+    pub async fn create(&self, room: &str, topic: &str) -> Result<(), Error> {
+        self.ask_done(Command::Create { room: room.to_owned(), topic: topic.to_owned(), private: false }).await
+    }
+
+    /// Makes a room that only those see who are invited. Its maker is no member before a [`join`](Client::join).
+    ///
+    /// # Errors
+    /// As [`create`](Client::create): after a `room-exists`, do not take the room that is there for this one.
+    pub async fn create_private(&self, room: &str, topic: &str) -> Result<(), Error> {
+        self.ask_done(Command::Create { room: room.to_owned(), topic: topic.to_owned(), private: true }).await
+    }
+
+    /// Joins a room for good; makes it if it is missing. The first time the cursor is at 0: everything that is stored is
+    /// still to be read.
+    ///
+    /// # Errors
+    /// `denied` where the room is private and the person is not invited, or is banned; otherwise as every call; see
+    /// [`Error`].
+    pub async fn join(&self, room: &str) -> Result<Joined, Error> {
+        self.join_from(room, Begin::Start).await
+    }
+
+    /// The same, but the first time the cursor is at the room's last seq: only what comes from then on is to be read. A
+    /// membership that is there already keeps its cursor.
+    ///
+    /// # Errors
+    /// As [`join`](Client::join).
+    pub async fn join_from_now(&self, room: &str) -> Result<Joined, Error> {
+        self.join_from(room, Begin::Now).await
+    }
+
+    async fn join_from(&self, room: &str, from: Begin) -> Result<Joined, Error> {
+        match self.ask(Command::Join { room: room.to_owned(), from }).await?.1 {
+            Reply::Joined { cursor, last } => {
+                self.note(room, cursor);
+                Ok(Joined { cursor, last })
+            }
+            _ => Err(Error::Unexpected),
+        }
+    }
+
+    /// Forgets the membership and its cursor.
+    ///
+    /// # Errors
+    /// As every call; see [`Error`].
+    pub async fn leave(&self, room: &str) -> Result<(), Error> {
+        // Before the request: whatever happens to it, what was read before it counts for nothing after it.
+        self.handed(|handed| handed.remove(room));
+        let left = self.ask_done(Command::Leave { room: room.to_owned() }).await;
+        self.handed(|handed| handed.remove(room));
+        left
+    }
+
+    /// Says what a room is about; an empty topic: nothing.
+    ///
+    /// # Errors
+    /// `no-room`, `not-joined`; otherwise as every call; see [`Error`].
+    pub async fn topic(&self, room: &str, topic: &str) -> Result<(), Error> {
+        self.ask_done(Command::Topic { room: room.to_owned(), topic: topic.to_owned() }).await
+    }
+
+    /// Lets a person, without a device, see and join a private room. Each of its members may.
+    ///
+    /// # Errors
+    /// `no-room`, `not-joined`; `denied` where the person is banned; otherwise as every call; see [`Error`].
+    pub async fn invite(&self, room: &str, client: &str) -> Result<(), Error> {
+        self.ask_done(Command::Invite { room: room.to_owned(), client: client.to_owned() }).await
+    }
+
+    /// Ends a person's memberships, on all devices, and the invitation. For the room's owner and for admins.
+    ///
+    /// # Errors
+    /// `not-joined` where the person is no member and not invited; `denied`, `no-room`; otherwise as every call; see [`Error`].
+    pub async fn kick(&self, room: &str, client: &str) -> Result<(), Error> {
+        self.ask_done(Command::Kick { room: room.to_owned(), client: client.to_owned() }).await
+    }
+
+    /// A [`kick`](Client::kick) that keeps the person out, of an open room too.
+    ///
+    /// # Errors
+    /// `denied`, `no-room`; otherwise as every call; see [`Error`].
+    pub async fn ban(&self, room: &str, client: &str) -> Result<(), Error> {
+        self.ask_done(Command::Ban { room: room.to_owned(), client: client.to_owned() }).await
+    }
+
+    /// Ends a [`ban`](Client::ban).
+    ///
+    /// # Errors
+    /// `denied`, `no-room`; otherwise as every call; see [`Error`].
+    pub async fn unban(&self, room: &str, client: &str) -> Result<(), Error> {
+        self.ask_done(Command::Unban { room: room.to_owned(), client: client.to_owned() }).await
+    }
+
+    /// Who owns a room, and who is invited to it or banned from it; the owner first.
+    ///
+    /// # Errors
+    /// `no-room`, `not-joined`; otherwise as every call; see [`Error`].
+    pub async fn access(&self, room: &str) -> Result<Vec<(Arc<str>, Access)>, Error> {
+        let (items, _) = self.ask(Command::Access { room: room.to_owned() }).await?;
+        let accesses = items.into_iter().map(|item| match item {
+            Item::Access { client, access, .. } => Ok((client, access)),
+            _ => Err(Error::Unexpected),
+        });
+        accesses.collect()
+    }
+
+    /// Says how long, and how much of, a room is kept; without that, asks. Returns what is in force.
+    ///
+    /// # Errors
+    /// `bad-argument`: a time that can't be; `denied`: setting is for the room's owner and for admins; `no-room`,
+    /// `not-joined`; otherwise as every call; see [`Error`].
+    pub async fn retain(&self, room: &str, keep: Option<Keep>) -> Result<Retained, Error> {
+        match self.ask(Command::Retain { room: room.to_owned(), keep }).await?.1 {
+            Reply::Retained { keep, stored_bytes } => Ok(Retained { keep, stored_bytes }),
+            _ => Err(Error::Unexpected),
+        }
+    }
+}
