@@ -1,14 +1,15 @@
 //! What the screen shows, and what follows from what the daemon tells. It talks to nobody: what is to be asked is in
 //! [`App::asks`].
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
-use dantok::client::{Error, Fetched, Joined, News};
+use dantok::client::{Error, News};
 use dantok::protocol::name::person;
-use dantok::protocol::{ErrorCode, Item, MemberInfo, Refusal, RoomInfo};
+use dantok::protocol::{ErrorCode, Item, RoomInfo};
 use jiff::tz::TimeZone;
 
+use crate::ask::{Ask, Deed, Told};
 use crate::input::Input;
 use crate::outbox::Waiting;
 use crate::room::{Pending, Room};
@@ -16,61 +17,8 @@ use crate::timeline::Timeline;
 
 /// Seconds between two looks at who is in the open room.
 const WHO_EVERY: u64 = 10;
-/// Seconds between two looks at the whole list, for each hundred of rooms: what another connection of this client has read is
-/// not told by WATCH.
-const ROOMS_EVERY: u64 = 30;
-
-/// Something for the daemon, or for the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// A page of messages after a seq.
-    Page(String, u64),
-    /// A page of messages before a seq.
-    Older(String, u64),
-    /// The cursor is to be moved.
-    Ack(String, u64),
-    /// The members.
-    Who(String),
-    /// The list.
-    Rooms,
-    /// Membership.
-    Join(String),
-    /// The end of it.
-    Leave(String),
-    /// What the person is shown as.
-    Nick(String),
-    /// Messages are to be pushed, after this seq.
-    Follow(String, u64),
-    /// They are not, any more.
-    Unfollow(String),
-    /// A text is to be kept and sent.
-    Send(String, String),
-    /// Messages are stored, or refused for good.
-    Done(String),
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub enum Told {
-    /// Of [`Ask::Page`].
-    Page(String, Result<Fetched, Error>),
-    /// Of [`Ask::Older`].
-    Older(String, Result<Vec<Item>, Error>),
-    /// Of [`Ask::Ack`].
-    Acked(String, Result<u64, Error>),
-    /// Of [`Ask::Who`].
-    Who(String, Result<Vec<MemberInfo>, Error>),
-    /// Of [`Ask::Rooms`].
-    Rooms(Result<Vec<RoomInfo>, Error>),
-    /// Of [`Ask::Join`].
-    Joined(String, Result<Joined, Error>),
-    /// Of [`Ask::Leave`].
-    Left(String, Result<(), Error>),
-    /// Of [`Ask::Nick`].
-    Nicked(Result<(), Error>),
-    /// Of a message that was sent: its seq, or why it will never have one.
-    Sent(Waiting, Result<u64, Refusal>),
-}
+/// The others are told that one types at most this often.
+const TYPING_EVERY: Duration = Duration::from_secs(3);
 
 /// What is shown over the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +74,13 @@ pub struct App {
     pub wanted: Option<String>,
     /// What is to be done now.
     pub asks: Vec<Ask>,
+    /// The list was asked for, to know which rooms are not seen any more; and whether it is to be asked for again.
     asked_rooms: bool,
+    ask_rooms_again: bool,
+    /// Rooms that the feed has told of since then: it knows better than the answer.
+    told_since: BTreeSet<String>,
+    /// When the others were told last that one types.
+    typed: Option<Instant>,
     seconds: u64,
 }
 
@@ -148,6 +102,9 @@ impl App {
             wanted: None,
             asks: Vec::new(),
             asked_rooms: false,
+            ask_rooms_again: false,
+            told_since: BTreeSet::new(),
+            typed: None,
             seconds: 0,
         };
         for waiting in waiting {
@@ -233,8 +190,10 @@ impl App {
     }
 
     fn list_anew(&mut self) {
-        if self.is_up() && !std::mem::replace(&mut self.asked_rooms, true) {
-            self.rooms.values_mut().for_each(|room| room.acked_since_list = false);
+        if std::mem::replace(&mut self.asked_rooms, true) {
+            self.ask_rooms_again = true;
+        } else {
+            self.told_since.clear();
             self.asks.push(Ask::Rooms);
         }
     }
@@ -248,8 +207,18 @@ impl App {
         if self.seconds.is_multiple_of(WHO_EVERY) {
             self.who();
         }
-        if self.seconds.is_multiple_of(ROOMS_EVERY * (1 + self.rooms.len() as u64 / 100)) {
-            self.list_anew();
+        self.rooms.values_mut().for_each(|room| room.tick(self.seconds));
+    }
+
+    /// The input line has changed: the others are to know.
+    pub fn types(&mut self, now: Instant) {
+        let text = self.input.text();
+        let is_said = !text.is_empty() && !text.starts_with('/');
+        let is_time = self.typed.is_none_or(|typed| now.saturating_duration_since(typed) >= TYPING_EVERY);
+        let is_member = self.room().is_some_and(|room| room.joined && room.info.is_some());
+        if let Some(name) = self.open.clone().filter(|_| is_said && is_time && is_member && self.is_up()) {
+            self.typed = Some(now);
+            self.asks.push(Ask::Typing(name));
         }
     }
 
@@ -262,7 +231,19 @@ impl App {
                 self.who();
             }
             News::Disconnected(why) => self.link = Link::Down(Instant::now(), why),
-            News::Item(Item::Room(info)) => self.inform(info, false),
+            News::Item(Item::Room(info)) => {
+                if self.asked_rooms {
+                    self.told_since.insert(info.room.to_string());
+                }
+                self.inform(info);
+            }
+            News::Item(Item::Gone { room }) => self.gone(&room),
+            News::Item(Item::Event { room: name, time_ms, client, event }) => {
+                let Some(room) = self.rooms.get_mut(&*name) else { return };
+                if let Some(note) = room.presence.event(&name, &client, time_ms, event, self.seconds) {
+                    room.quiet_note(note);
+                }
+            }
             News::Item(item) => {
                 let name = match &item {
                     Item::Message(message) => message.room.to_string(),
@@ -287,20 +268,62 @@ impl App {
         }
     }
 
-    fn inform(&mut self, info: RoomInfo, exact: bool) {
+    fn inform(&mut self, info: RoomInfo) {
         let name = info.room.to_string();
         let room = self.rooms.entry(name.clone()).or_default();
         let first = room.info.is_none();
         let came_or_went = room.info.as_ref().is_none_or(|before| before.members != info.members);
-        room.inform(info, exact);
+        let was_member = room.joined && room.info.as_ref().is_some_and(|before| before.unread.is_some());
+        let shown_out = was_member && info.unread.is_none() && !room.leaving;
+        room.inform(info);
+        // Of a room that is followed, events tell who came and went.
+        let is_told = room.followed;
+        if shown_out {
+            self.notice = Some(format!("you are not a member of {name} any more"));
+        }
         if self.open.as_ref() == Some(&name) {
             // It was opened before it was known what is unread in it.
             if first && let Some(room) = self.room_mut().filter(|room| room.timeline.is_none()) {
                 room.open();
             }
-            if came_or_went {
+            if came_or_went && !is_told {
                 self.who();
             }
+        }
+    }
+
+    /// The client is no member of a room any more, or does not see it.
+    fn gone(&mut self, name: &str) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        if room.joined && !room.leaving {
+            self.notice = Some(format!("you are not a member of {name} any more"));
+        }
+        room.forget();
+        // Which of the two it is, the list tells.
+        self.told_since.remove(name);
+        self.list_anew();
+    }
+
+    /// Takes the list: what is not in it, the client does not see.
+    fn take_list(&mut self, list: Vec<RoomInfo>) {
+        let seen: BTreeSet<String> = list.iter().map(|info| info.room.to_string()).collect();
+        for info in list {
+            if !self.told_since.contains(&*info.room) {
+                self.inform(info);
+            }
+        }
+        for (name, room) in &mut self.rooms {
+            if room.info.is_some() && !seen.contains(name) && !self.told_since.contains(name) {
+                room.forget();
+                room.info = None;
+            }
+        }
+        // What waits for such a room is refused yet, and that is to be read there.
+        self.rooms.retain(|_, room| room.info.is_some() || room.joined || !room.pending.is_empty());
+        self.open.take_if(|open| !self.rooms.contains_key(open));
+        let (list, joined) = self.list();
+        if let Some(name) = list.first().filter(|_| joined > 0 && self.open.is_none()).map(|name| (*name).to_owned()) {
+            self.show(&name);
         }
     }
 
@@ -345,7 +368,7 @@ impl App {
                 let Some(room) = self.rooms.get_mut(&name) else { return };
                 room.asked.ack = false;
                 match result {
-                    Ok(cursor) => room.cursor = room.cursor.max(cursor),
+                    Ok(cursor) => room.acked(cursor),
                     Err(error) => {
                         room.paused = true;
                         self.complain(&error);
@@ -356,17 +379,16 @@ impl App {
                 let Some(room) = self.rooms.get_mut(&name) else { return };
                 room.asked.who = false;
                 if let Ok(members) = result {
-                    room.members = members;
+                    room.presence.members = members;
                 }
             }
             Told::Rooms(result) => {
                 self.asked_rooms = false;
-                result.into_iter().flatten().for_each(|info| self.inform(info, true));
-                let (list, joined) = self.list();
-                if let Some(name) =
-                    list.first().filter(|_| joined > 0 && self.open.is_none()).map(|name| (*name).to_owned())
-                {
-                    self.show(&name);
+                match result {
+                    // GONE came after it was asked for.
+                    Ok(_) if std::mem::take(&mut self.ask_rooms_again) => self.list_anew(),
+                    Ok(list) => self.take_list(list),
+                    Err(error) => self.complain(&error),
                 }
             }
             Told::Joined(name, Ok(joined)) => {
@@ -376,7 +398,6 @@ impl App {
                 if self.wanted.take_if(|wanted| *wanted == name).is_some() {
                     self.show(&name);
                 }
-                self.list_anew();
             }
             Told::Joined(name, Err(error)) => {
                 self.notice = Some(format!("{name}: {error}"));
@@ -387,16 +408,33 @@ impl App {
             Told::Left(name, Ok(())) => {
                 if let Some(room) = self.rooms.get_mut(&name) {
                     room.forget();
+                    room.leaving = false;
                 }
+                let was_open = self.open.as_ref() == Some(&name);
                 self.asks.push(Ask::Unfollow(name));
-                self.list_anew();
-                self.step(1, false);
+                if was_open {
+                    self.step(1, false);
+                }
             }
             Told::Nicked(Ok(())) => {
                 self.notice = Some("the nick is set".to_owned());
                 self.who();
             }
-            Told::Left(_, Err(error)) | Told::Nicked(Err(error)) => self.complain(&error),
+            Told::Left(name, Err(error)) => {
+                if let Some(room) = self.rooms.get_mut(&name) {
+                    room.leaving = false;
+                }
+                self.complain(&error);
+            }
+            Told::Deed(deed, Ok(())) => {
+                self.notice = Some(deed.done());
+                // Who makes a room wants to be in it.
+                if let Deed::Create { room, .. } = deed {
+                    self.wanted = Some(room.clone());
+                    self.asks.push(Ask::Join(room));
+                }
+            }
+            Told::Nicked(Err(error)) | Told::Deed(_, Err(error)) => self.complain(&error),
             Told::Sent(waiting, result) => {
                 let room = self.rooms.entry(waiting.room.clone()).or_default();
                 match result {
@@ -451,7 +489,7 @@ impl App {
         }
         let through = room.timeline.as_ref().map_or(0, Timeline::through);
         if through > room.cursor && !room.asked.ack {
-            (room.asked.ack, room.acked_since_list) = (true, true);
+            room.asked.ack = true;
             self.asks.push(Ask::Ack(name.clone(), through));
         }
         // Only now: FOLLOW begins at the cursor, and what lies far behind the end is not wanted.
@@ -470,5 +508,62 @@ impl App {
             let by = isize::try_from(room.visible.1.saturating_sub(2).max(1)).unwrap_or(1);
             room.scroll(if up { -by } else { by });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(room: &str, private: bool, unread: Option<u64>) -> RoomInfo {
+        RoomInfo { room: room.into(), members: 1, last: 5, unread, active_ms: 0, topic: "".into(), private }
+    }
+
+    /// Connected, a member of an open room and of a private one, which is open.
+    fn app() -> App {
+        let mut app = App::new("me", "s", TimeZone::UTC, &[], &[]);
+        app.link = Link::Up;
+        app.told(Told::Rooms(Ok(vec![info("lobby", false, Some(0)), info("plans", true, Some(0))])));
+        app.show("plans");
+        app.asks.clear();
+        app
+    }
+
+    fn gone(app: &mut App, room: &str) {
+        app.news(News::Item(Item::Gone { room: room.into() }));
+    }
+
+    #[test]
+    fn a_room_that_is_gone_is_not_joined_and_one_that_is_not_seen_is_not_listed() {
+        let mut app = app();
+        gone(&mut app, "plans");
+        assert!(app.notice.take().unwrap().contains("plans") && app.asks == [Ask::Rooms]);
+        assert!(!app.rooms["plans"].joined);
+        // It came twice, and a room was made, before there was an answer: the answer is too old.
+        gone(&mut app, "plans");
+        app.news(News::Item(Item::Room(info("new", false, None))));
+        assert_eq!(app.notice, None);
+        app.told(Told::Rooms(Ok(vec![info("lobby", false, Some(0)), info("plans", true, None)])));
+        assert!(app.rooms.contains_key("plans") && app.asks == [Ask::Rooms, Ask::Rooms]);
+        app.news(News::Item(Item::Room(info("newer", false, None))));
+        app.told(Told::Rooms(Ok(vec![info("lobby", false, Some(0)), info("new", false, None)])));
+        assert_eq!(app.rooms.keys().collect::<Vec<_>>(), ["lobby", "new", "newer"]);
+        assert_eq!(app.open.as_deref(), Some("lobby"));
+    }
+
+    #[test]
+    fn who_leaves_is_not_told_so() {
+        let mut app = app();
+        app.rooms.get_mut("plans").unwrap().leaving = true;
+        app.news(News::Item(Item::Room(info("plans", true, None))));
+        gone(&mut app, "plans");
+        app.told(Told::Left("plans".into(), Ok(())));
+        assert_eq!(app.notice, None);
+        // An open one stays in the list.
+        gone(&mut app, "lobby");
+        app.told(Told::Rooms(Ok(vec![info("lobby", false, None)])));
+        app.told(Told::Rooms(Ok(vec![info("lobby", false, None)])));
+        assert_eq!(app.rooms.keys().collect::<Vec<_>>(), ["lobby"]);
+        assert!(!app.rooms["lobby"].joined && app.notice.is_some());
     }
 }

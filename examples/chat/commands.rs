@@ -1,8 +1,12 @@
 //! What keys and typed commands do.
 
+use std::time::Instant;
+
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::app::{App, Ask, Overlay};
+use crate::app::{App, Overlay};
+use crate::ask::{Ask, Deed};
+use crate::room::Room;
 
 /// What the help shows.
 pub const HELP: &[(&str, &str)] = &[
@@ -11,16 +15,27 @@ pub const HELP: &[(&str, &str)] = &[
     ("Alt-1 … Alt-9", "a room by its number"),
     ("Enter", "send; on an empty line in a room that you have not joined: join it"),
     ("PageUp, PageDown", "scroll; Shift-Up and Shift-Down by a line"),
-    ("Esc", "to the end; closes this"),
+    ("Alt-Up, Alt-Down", "select a message; /reply and /redact are about it"),
+    ("Esc", "ends the selection; to the end; closes this"),
     ("Up, Down", "what you typed before"),
     ("Left, Right, Home, End", "move; with Ctrl or Alt by words; also Ctrl-A, Ctrl-E"),
     ("Ctrl-W, Ctrl-U, Ctrl-K", "remove a word, all before, all behind"),
     ("Ctrl-C, Ctrl-D", "on an empty line: quit"),
     ("", ""),
+    ("/reply [SEQ] TEXT", "answer a message: the selected one, or the last that is not yours"),
+    ("/redact [SEQ]", "take a message's text back: the selected one's, or your last one's"),
     ("/join ROOM", "become a member; the room is made if it is missing"),
+    (
+        "/create [--private] ROOM [TOPIC]",
+        "make a room; a private one, with a * in the list, is seen by whom you invite",
+    ),
+    ("/topic TEXT", "what this room is about"),
+    ("/invite NAME", "let somebody into this private room"),
+    ("/kick NAME", "end somebody's membership in this room"),
+    ("/ban NAME, /unban NAME", "and keep them out; or not any more"),
     ("/leave", "end your membership in this room"),
-    ("/nick NAME", "what you are shown as in /who"),
-    ("/who", "the members of this room"),
+    ("/nick NAME", "what you are shown as"),
+    ("/who", "the members of this room, since when they are here, and how far they have read"),
     ("/rooms", "all rooms"),
     ("/help", "this"),
     ("/quit", "end; what waits to be sent is kept"),
@@ -29,6 +44,7 @@ pub const HELP: &[(&str, &str)] = &[
 
 /// Takes what the terminal tells.
 pub fn event(app: &mut App, event: Event) {
+    let before = app.input.text().to_owned();
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => {
             app.notice = None;
@@ -41,6 +57,9 @@ pub fn event(app: &mut App, event: Event) {
             app.input.insert(text.trim_end_matches('\n'));
         }
         _ => {}
+    }
+    if app.input.text() != before {
+        app.types(Instant::now());
     }
 }
 
@@ -92,11 +111,13 @@ fn key(app: &mut App, key: KeyEvent) {
         KeyCode::Delete => input.delete(),
         KeyCode::Up if shift => scroll(app, -1),
         KeyCode::Down if shift => scroll(app, 1),
+        KeyCode::Up if alt => select(app, true),
+        KeyCode::Down if alt => select(app, false),
         KeyCode::Up => input.older(),
         KeyCode::Down => input.newer(),
         KeyCode::PageUp => app.page(true),
         KeyCode::PageDown => app.page(false),
-        KeyCode::Esc => go_to_end(app),
+        KeyCode::Esc => escape(app),
         KeyCode::Enter => enter(app),
         _ => {}
     }
@@ -105,6 +126,19 @@ fn key(app: &mut App, key: KeyEvent) {
 fn scroll(app: &mut App, by: isize) {
     if let Some(room) = app.room_mut() {
         room.scroll(by);
+    }
+}
+
+fn select(app: &mut App, up: bool) {
+    if let Some(room) = app.room_mut() {
+        room.select(up);
+    }
+}
+
+/// Out of the selection, or else to the end.
+fn escape(app: &mut App) {
+    if !app.room_mut().is_some_and(Room::unselect) {
+        go_to_end(app);
     }
 }
 
@@ -153,7 +187,7 @@ fn enter(app: &mut App) {
     };
     match (&app.open, app.room()) {
         (Some(name), Some(room)) if room.joined => {
-            app.asks.push(Ask::Send(name.clone(), said.to_owned()));
+            app.asks.push(Ask::Send(name.clone(), said.to_owned(), None));
             app.input.done();
         }
         // What was typed stays.
@@ -170,8 +204,104 @@ fn join(app: &mut App, name: String) {
     }
 }
 
+/// A number at the beginning, and what stands behind it.
+fn seq_first(text: &str) -> (Option<u64>, &str) {
+    let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    first.parse().map_or((None, text), |seq| (Some(seq), rest.trim_start()))
+}
+
+/// The name of the open room, where the client is a member of it.
+fn member(app: &mut App) -> Option<String> {
+    let name = app.open.clone().filter(|_| app.room().is_some_and(|room| room.joined));
+    if name.is_none() {
+        app.notice = Some("this needs a room that you are a member of; /join makes you one".to_owned());
+    }
+    name
+}
+
+fn reply(app: &mut App, text: &str) {
+    let Some(name) = member(app) else { return };
+    let (seq, text) = seq_first(text);
+    if text.is_empty() {
+        app.notice = Some("what do you answer? /reply [SEQ] TEXT".to_owned());
+        return;
+    }
+    let own = app.own.clone();
+    let Some(room) = app.room_mut() else { return };
+    let last = || room.last_said(&own, false).map(|message| message.seq);
+    match seq.or(room.selected).or_else(last) {
+        Some(seq) if (1..=room.last).contains(&seq) => {
+            room.unselect();
+            app.asks.push(Ask::Send(name, text.to_owned(), Some(seq)));
+        }
+        Some(seq) => app.notice = Some(format!("there is no message {seq} here to answer")),
+        None => app.notice = Some("there is no message of somebody else here to answer".to_owned()),
+    }
+}
+
+fn redact(app: &mut App, text: &str) {
+    let Some(name) = member(app) else { return };
+    let own = app.own.clone();
+    let Some(room) = app.room_mut() else { return };
+    let seq = match text.parse() {
+        Ok(seq) => Some(seq),
+        Err(_) if !text.is_empty() => {
+            app.notice = Some("which message? /redact SEQ, or select one with Alt-Up".to_owned());
+            return;
+        }
+        Err(_) => room.selected,
+    };
+    // The last is what was typed last: not the one before it, because that is stored and this is not.
+    if seq.is_none() && !room.pending.is_empty() {
+        app.notice = Some("your last message is not stored yet; /redact SEQ takes back another".to_owned());
+        return;
+    }
+    match seq.or_else(|| room.last_said(&own, true).map(|message| message.seq)) {
+        Some(seq) => {
+            room.unselect();
+            deed(app, Deed::Redact(name, seq));
+        }
+        None => app.notice = Some("there is no message of yours here; /redact SEQ".to_owned()),
+    }
+}
+
+fn create(app: &mut App, text: &str) {
+    let rest = text.strip_prefix("--private").filter(|rest| rest.is_empty() || rest.starts_with(' '));
+    let (private, text) = rest.map_or((false, text), |rest| (true, rest.trim_start()));
+    let (room, topic) = text.split_once(' ').unwrap_or((text, ""));
+    if room.is_empty() {
+        app.notice = Some("which room? /create [--private] ROOM [TOPIC]".to_owned());
+    } else {
+        let topic = topic.trim_start().to_owned();
+        deed(app, Deed::Create { room: room.to_owned(), topic, private });
+    }
+}
+
+fn deed(app: &mut App, deed: Deed) {
+    if !app.is_up() {
+        app.notice = Some("there is no connection now; this is done when there is".to_owned());
+    }
+    app.asks.push(Ask::Deed(deed));
+}
+
+/// A deed in the open room, that is about somebody or something.
+fn deed_here(app: &mut App, of: &str, make: impl FnOnce(String, String) -> Deed) {
+    match app.open.clone() {
+        Some(_) if of.is_empty() => app.notice = Some("about what, or whom? /help tells".to_owned()),
+        Some(name) => deed(app, make(name, of.to_owned())),
+        None => app.notice = Some("there is no room for this; /join ROOM".to_owned()),
+    }
+}
+
+fn leave(app: &mut App, name: String) {
+    if let Some(room) = app.rooms.get_mut(&name) {
+        room.leaving = true;
+    }
+    app.asks.push(Ask::Leave(name));
+}
+
 fn command(app: &mut App, text: &str) {
-    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let (verb, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let rest = rest.trim();
     match (verb, rest) {
         ("help", "") => app.overlay = Some((Overlay::Help, 0)),
@@ -189,12 +319,20 @@ fn command(app: &mut App, text: &str) {
         },
         ("join", room) => join(app, room.to_owned()),
         ("leave", "") => match app.open.clone() {
-            Some(name) => app.asks.push(Ask::Leave(name)),
+            Some(name) => leave(app, name),
             None => app.notice = Some("there is no room to leave".to_owned()),
         },
-        ("leave", room) => app.asks.push(Ask::Leave(room.to_owned())),
+        ("leave", room) => leave(app, room.to_owned()),
         ("nick", "") => app.notice = Some("which name? /nick NAME".to_owned()),
         ("nick", nick) => app.asks.push(Ask::Nick(nick.to_owned())),
+        ("reply", text) => reply(app, text),
+        ("redact", seq) => redact(app, seq),
+        ("create", text) => create(app, text),
+        ("topic", topic) => deed_here(app, topic, Deed::Topic),
+        ("invite", who) => deed_here(app, who, Deed::Invite),
+        ("kick", who) => deed_here(app, who, Deed::Kick),
+        ("ban", who) => deed_here(app, who, Deed::Ban),
+        ("unban", who) => deed_here(app, who, Deed::Unban),
         _ => app.notice = Some(format!("there is no /{verb}; /help lists what there is, and //{text} sends it")),
     }
 }
@@ -202,6 +340,11 @@ fn command(app: &mut App, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ask::Told;
+    use crate::outbox::Waiting;
+    use crate::timeline::Timeline;
+    use dantok::client::News;
+    use dantok::protocol::{Item, Kind, Message, RoomInfo};
     use jiff::tz::TimeZone;
 
     fn app() -> App {
@@ -223,7 +366,7 @@ mod tests {
     #[test]
     fn a_line_is_a_message_or_a_command() {
         let mut app = app();
-        let send = |text: &str| vec![Ask::Send("lobby".into(), text.into())];
+        let send = |text: &str| vec![Ask::Send("lobby".into(), text.into(), None)];
         assert_eq!(type_line(&mut app, "안녕"), send("안녕"));
         assert_eq!(type_line(&mut app, "//help me"), send("/help me"));
         assert_eq!(type_line(&mut app, "/join #a"), [Ask::Join("#a".into())]);
@@ -252,5 +395,97 @@ mod tests {
         assert!(!app.quit && app.input.text().is_empty());
         press(&mut app, KeyCode::Char('c'), KeyModifiers::CONTROL);
         assert!(app.quit);
+    }
+
+    fn said(app: &mut App, seq: u64, client: &str) {
+        let (room, body) = ("lobby".into(), "text".into());
+        let message = Message { room, seq, time_ms: 0, client: client.into(), body, kind: Kind::Plain };
+        app.news(News::Item(Item::Message(message)));
+    }
+
+    #[test]
+    fn an_answer_and_a_redaction_are_about_the_selected_message_or_the_last() {
+        let mut app = app();
+        app.room_mut().unwrap().timeline = Some(Timeline::default());
+        assert_eq!(type_line(&mut app, "/reply x"), []);
+        for (seq, client) in (1..).zip(["you", "me", "you", "me"]) {
+            said(&mut app, seq, client);
+        }
+        let answer = |seq, text: &str| vec![Ask::Send("lobby".into(), text.into(), Some(seq))];
+        assert_eq!(type_line(&mut app, "/reply 그래요"), answer(3, "그래요"));
+        assert_eq!(type_line(&mut app, "/reply 2 no"), answer(2, "no"));
+        assert_eq!(type_line(&mut app, "/reply 5 no"), []);
+        assert_eq!(type_line(&mut app, "/reply"), []);
+        let redact = |seq| vec![Ask::Deed(Deed::Redact("lobby".into(), seq))];
+        assert_eq!(type_line(&mut app, "/redact"), redact(4));
+        assert_eq!(type_line(&mut app, "/redact 2"), redact(2));
+        assert_eq!(type_line(&mut app, "/redact all"), []);
+        for _ in 0..3 {
+            press(&mut app, KeyCode::Up, KeyModifiers::ALT);
+        }
+        press(&mut app, KeyCode::Down, KeyModifiers::ALT);
+        assert_eq!(type_line(&mut app, "/reply it"), answer(3, "it"));
+        assert_eq!(app.room().unwrap().selected, None);
+        press(&mut app, KeyCode::Up, KeyModifiers::ALT);
+        assert_eq!(type_line(&mut app, "/redact"), redact(4));
+        press(&mut app, KeyCode::Up, KeyModifiers::ALT);
+        press(&mut app, KeyCode::Esc, KeyModifiers::NONE);
+        assert_eq!(app.room().unwrap().selected, None);
+        app.wait(Waiting { id: "a".into(), room: "lobby".into(), text: "x".into(), time_ms: 0, reply: None });
+        assert_eq!(type_line(&mut app, "/redact"), []);
+    }
+
+    #[test]
+    fn rooms_are_managed_by_command() {
+        let mut app = app();
+        let create = |room: &str, topic: &str, private| {
+            vec![Ask::Deed(Deed::Create { room: room.into(), topic: topic.into(), private })]
+        };
+        assert_eq!(type_line(&mut app, "/create plans"), create("plans", "", false));
+        assert_eq!(
+            type_line(&mut app, "/create --private plans 점심 and so on"),
+            create("plans", "점심 and so on", true)
+        );
+        assert_eq!(type_line(&mut app, "/create --private"), []);
+        let here = |deed: fn(String, String) -> Deed, of: &str| vec![Ask::Deed(deed("lobby".into(), of.into()))];
+        assert_eq!(type_line(&mut app, "/topic 무엇이든"), here(Deed::Topic, "무엇이든"));
+        assert_eq!(type_line(&mut app, "/invite bob"), here(Deed::Invite, "bob"));
+        assert_eq!(type_line(&mut app, "/kick bob"), here(Deed::Kick, "bob"));
+        assert_eq!(type_line(&mut app, "/ban bob"), here(Deed::Ban, "bob"));
+        assert_eq!(type_line(&mut app, "/unban bob"), here(Deed::Unban, "bob"));
+        assert_eq!(type_line(&mut app, "/kick"), []);
+        let plans = Deed::Create { room: "plans".into(), topic: String::new(), private: true };
+        app.told(Told::Deed(plans, Ok(())));
+        assert_eq!(app.asks, [Ask::Join("plans".into())]);
+    }
+
+    #[test]
+    fn the_others_know_that_one_types_and_not_too_often() {
+        let info = RoomInfo {
+            room: "lobby".into(),
+            members: 2,
+            last: 0,
+            unread: Some(0),
+            active_ms: 0,
+            topic: "".into(),
+            private: false,
+        };
+        let mut app = app();
+        app.news(News::Item(Item::Room(info)));
+        let typing = |app: &mut App, c| {
+            press(app, KeyCode::Char(c), KeyModifiers::NONE);
+            std::mem::take(&mut app.asks)
+        };
+        assert_eq!(typing(&mut app, 'a'), []);
+        app.link = crate::app::Link::Up;
+        assert_eq!(typing(&mut app, 'b'), [Ask::Typing("lobby".into())]);
+        assert_eq!(typing(&mut app, 'c'), []);
+        app.types(Instant::now() + std::time::Duration::from_secs(3));
+        assert_eq!(app.asks, [Ask::Typing("lobby".into())]);
+        app.asks.clear();
+        app.input.clear();
+        app.input.insert("/who");
+        app.types(Instant::now() + std::time::Duration::from_secs(30));
+        assert_eq!(app.asks, []);
     }
 }

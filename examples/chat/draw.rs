@@ -4,13 +4,13 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Clear, Paragraph};
+use ratatui::widgets::Paragraph;
 
-use crate::app::{App, Link, Overlay};
-use crate::commands::HELP;
+use crate::app::{App, Link};
+use crate::overlay::overlay;
 use crate::room::Room;
 use crate::rows::Row;
-use crate::text::{colour, cut, shown, width};
+use crate::text::{cut, shown, width};
 
 /// Cells of the list of rooms.
 const LIST_CELLS: u16 = 24;
@@ -39,7 +39,8 @@ pub fn message_area(screen: Rect) -> Rect {
     areas(screen).messages
 }
 
-fn name(text: &str) -> String {
+/// What others wrote, on one line.
+pub fn name(text: &str) -> String {
     shown(text.as_bytes())
 }
 
@@ -89,7 +90,8 @@ fn list(app: &App, frame: &mut Frame, area: Rect) {
             style = style.reversed();
             open = lines.len();
         }
-        lines.push(Line::styled(format!("{number} {label}{pad}{unread}"), style));
+        let mark = if room.info.as_ref().is_some_and(|info| info.private) { '*' } else { ' ' };
+        lines.push(Line::styled(format!("{number}{mark}{label}{pad}{unread}"), style));
     }
     let skip = (open + 1).saturating_sub(usize::from(area.height));
     let lines: Vec<Line> = lines.into_iter().skip(skip).collect();
@@ -101,6 +103,9 @@ fn list(app: &App, frame: &mut Frame, area: Rect) {
 
 fn title(of: &str, room: &Room, frame: &mut Frame, area: Rect) {
     let mut spans = vec![Span::styled(name(of), Style::new().bold())];
+    if room.info.as_ref().is_some_and(|info| info.private) {
+        spans.push(Span::styled(" (private)", Style::new().fg(Color::DarkGray)));
+    }
     let topic = room.info.as_ref().map(|info| name(&info.topic)).unwrap_or_default();
     if !topic.is_empty() {
         spans.push(Span::raw(format!(" – {topic}")));
@@ -129,19 +134,10 @@ fn messages(room: &Room, frame: &mut Frame, area: Rect) {
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-/// The people who are in the room now, each once, and how many of its members are connected.
-fn people(room: &Room) -> String {
-    let here: Vec<_> = room.members.iter().filter(|member| member.connections > 0).collect();
-    let mut names: Vec<String> = Vec::new();
-    for member in &here {
-        let person = dantok::protocol::name::person(&member.client);
-        let label =
-            if *member.nick == *person { name(person) } else { format!("{} ({})", name(&member.nick), name(person)) };
-        if !names.contains(&label) {
-            names.push(label);
-        }
-    }
-    format!("{} of {} here: {}", here.len(), room.members.len(), names.join(", "))
+/// How many of the others have read one's own last message.
+fn read_by(app: &App, room: &Room) -> Option<String> {
+    let (have, others) = room.presence.read_by(&app.own, room.last_said(&app.own, true)?.seq);
+    (others > 0).then(|| format!("✓ read by {have} of {others}"))
 }
 
 fn status(app: &App, frame: &mut Frame, area: Rect) {
@@ -162,8 +158,15 @@ fn status(app: &App, frame: &mut Frame, area: Rect) {
     if app.room().is_some_and(|room| room.joined && room.top.is_some()) {
         parts.push("↓ more, Esc goes to the end".to_owned());
     }
-    if let Some(room) = app.room().filter(|room| app.is_up() && room.joined && !room.members.is_empty()) {
-        parts.push(people(room));
+    if let Some(room) = app.room().filter(|room| room.joined) {
+        if let Some(seq) = room.selected {
+            parts.insert(0, format!("message {seq} is selected: /reply TEXT, /redact; Esc ends it"));
+        }
+        if app.is_up() && !room.presence.members.is_empty() {
+            parts.extend(room.presence.typing(&app.own).map(|typing| name(&typing)));
+            parts.extend(read_by(app, room));
+            parts.push(name(&room.presence.people()));
+        }
     }
     if let Some(notice) = &app.notice {
         parts.insert(0, name(notice));
@@ -182,91 +185,18 @@ fn input(app: &App, frame: &mut Frame, area: Rect) {
     frame.set_cursor_position(Position::new(x.min(area.right().saturating_sub(1)), area.y));
 }
 
-fn overlay_lines(app: &App, of: Overlay) -> (String, Vec<Line<'static>>) {
-    match of {
-        Overlay::Help => {
-            let line = |(key, what): &(&str, &str)| {
-                let pad = " ".repeat(26_usize.saturating_sub(width(key)));
-                Line::from(vec![
-                    Span::styled(format!("{key}{pad}"), Style::new().bold()),
-                    Span::raw((*what).to_owned()),
-                ])
-            };
-            ("help".to_owned(), HELP.iter().map(line).collect())
-        }
-        Overlay::Rooms => {
-            let (names, _) = app.list();
-            let line = |of: &&str| {
-                let room = app.rooms.get(*of)?;
-                let info = room.info.as_ref()?;
-                let state = if room.joined { format!("{} unread", room.unread()) } else { "not joined".to_owned() };
-                let topic = if info.topic.is_empty() { String::new() } else { format!(" – {}", name(&info.topic)) };
-                Some(Line::from(format!(
-                    "{}: {} members, {} messages, {state}{topic}",
-                    name(of),
-                    info.members,
-                    info.last
-                )))
-            };
-            ("rooms".to_owned(), names.iter().filter_map(line).collect())
-        }
-        Overlay::Who => {
-            let line = |member: &dantok::protocol::MemberInfo| {
-                let client = Span::styled(
-                    name(&member.client),
-                    Style::new().fg(colour(dantok::protocol::name::person(&member.client))),
-                );
-                let state = match member.connections {
-                    0 => "away".to_owned(),
-                    1 => "here".to_owned(),
-                    many => format!("here, {many} connections"),
-                };
-                Line::from(vec![
-                    client,
-                    Span::raw(format!(" – {}; {state}; has read up to {}", name(&member.nick), member.cursor)),
-                ])
-            };
-            let members = app.room().map(|room| room.members.iter().map(line).collect()).unwrap_or_default();
-            (format!("who is in {}", app.open.as_deref().map(name).unwrap_or_default()), members)
-        }
-    }
-}
-
-fn overlay(app: &App, of: Overlay, top: usize, frame: &mut Frame) {
-    let (title, lines) = overlay_lines(app, of);
-    let screen = frame.area();
-    let wanted = lines.iter().map(|line| width(&line.to_string())).max().unwrap_or(0).max(30) + 4;
-    let cells = u16::try_from(wanted).unwrap_or(u16::MAX).min(screen.width);
-    let rows = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(screen.height.saturating_sub(2));
-    let area = Rect {
-        x: (screen.width - cells) / 2,
-        y: screen.height.saturating_sub(2).saturating_sub(rows) / 2,
-        width: cells,
-        height: rows,
-    };
-    let inner = usize::from(rows.saturating_sub(2));
-    let top = top.min(lines.len().saturating_sub(inner));
-    let room = usize::from(cells).saturating_sub(4);
-    let fit = |line: Line<'static>| {
-        if width(&line.to_string()) <= room { line } else { Line::from(cut(&line.to_string(), room)) }
-    };
-    let lines: Vec<Line> = lines.into_iter().skip(top).take(inner).map(fit).collect();
-    frame.render_widget(Clear, area);
-    let block = Block::bordered().title(format!(" {title} ")).padding(ratatui::widgets::Padding::horizontal(1));
-    frame.render_widget(Paragraph::new(lines).block(block), area);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use dantok::client::News;
     use dantok::protocol::text::is_unsafe;
-    use dantok::protocol::{Item, Kind, MemberInfo, Message, RoomInfo};
+    use dantok::protocol::{Event, Item, Kind, MemberInfo, Message, RoomInfo};
     use jiff::tz::TimeZone;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    use crate::app::Told;
+    use crate::app::Overlay;
+    use crate::ask::Told;
     use crate::timeline::Timeline;
 
     const EVIL: &str = "a\u{1b}[2J\u{9b}1m\u{202e}b";
@@ -307,7 +237,11 @@ mod tests {
             body: EVIL.as_bytes().to_vec().into(),
             kind: Kind::Plain,
         };
-        app.news(News::Item(Item::Message(message)));
+        let answer = Message { seq: 2, kind: Kind::Reply(1), ..message.clone() };
+        let redaction = Message { seq: 3, kind: Kind::Redaction(2), ..message.clone() };
+        for message in [message, answer, redaction] {
+            app.news(News::Item(Item::Message(message)));
+        }
         let member = MemberInfo {
             room: EVIL.into(),
             client: EVIL.into(),
@@ -317,6 +251,9 @@ mod tests {
             since_ms: None,
         };
         app.told(Told::Who(EVIL.to_owned(), Ok(vec![member])));
+        for event in [Event::Joined, Event::Nick(EVIL.into()), Event::Typing] {
+            app.news(News::Item(Item::Event { room: EVIL.into(), time_ms: 0, client: EVIL.into(), event }));
+        }
         for overlay in [None, Some((Overlay::Rooms, 0)), Some((Overlay::Who, 0)), Some((Overlay::Help, 0))] {
             for link in [Link::Up, Link::Down(std::time::Instant::now(), EVIL.to_owned())] {
                 for notice in [None, Some(EVIL.to_owned())] {

@@ -8,20 +8,25 @@
 //! ```
 //!
 //! The full screen, in reading order: `screen` is the loop; `app` what is known, and what follows from what the daemon
-//! tells; `commands` the keys; `room`, `timeline` and `rows` a room, its messages in memory, and on the screen;
-//! `draw` the picture; `net` what is asked of the daemon; `outbox` what is not sent yet, on disk; `input` the line
-//! that is being written; `text` what is shown, and how wide it is. `plain` is all that needs no screen.
+//! tells; `commands` the keys; `room`, `selection`, `presence`, `timeline` and `rows` a room, which of its messages is acted
+//! on, who is there, its messages in memory, and on the screen; `draw` the picture, and `overlay` what may stand over it;
+//! `ask` what is asked of the daemon, and `net` how; `outbox` what is not sent yet, on disk; `input` the line that is being
+//! written; `text` what is shown, and how wide it is. `plain` is all that needs no screen.
 
 mod app;
+mod ask;
 mod commands;
 mod draw;
 mod input;
 mod net;
 mod outbox;
+mod overlay;
 mod plain;
+mod presence;
 mod room;
 mod rows;
 mod screen;
+mod selection;
 mod text;
 mod timeline;
 

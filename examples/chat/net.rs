@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dantok::client::{Client, Error, Options};
-use dantok::protocol::{ErrorCode, Item};
+use dantok::protocol::{ErrorCode, GapReason, Item};
 use tokio::sync::mpsc;
 
-use crate::app::{Ask, Told};
+use crate::ask::{Ask, Deed, Told};
 use crate::outbox::Waiting;
 use crate::room::PAGE;
 
@@ -47,7 +47,12 @@ pub fn connect(options: Options, rooms: Vec<String>, ears: Ears) {
 pub async fn deliver(client: Arc<Client>, mut waiting: mpsc::UnboundedReceiver<Waiting>, ears: Ears) {
     while let Some(message) = waiting.recv().await {
         let result = loop {
-            match client.send_with_id(&message.room, &message.id, message.text.clone()).await {
+            let (room, id, text) = (&message.room, &message.id, message.text.clone());
+            let sent = match message.reply {
+                Some(to) => client.reply_with_id(room, id, to, text).await,
+                None => client.send_with_id(room, id, text).await,
+            };
+            match sent {
                 Ok(sent) => break Ok(sent.seq),
                 Err(Error::Refused(refusal)) if refusal.code == ErrorCode::Limit => {
                     tokio::time::sleep(LIMIT_PAUSE).await;
@@ -65,10 +70,34 @@ pub async fn deliver(client: Arc<Client>, mut waiting: mpsc::UnboundedReceiver<W
     }
 }
 
-/// A page of what came before a seq.
+/// A page of what came before a seq, and what is gone before that.
 async fn older(client: &Client, room: &str, before: u64) -> Result<Vec<Item>, Error> {
-    let after = before.saturating_sub(1).saturating_sub(PAGE);
-    Ok(client.fetch(room, Some(after), Some(PAGE)).await?.items)
+    let page = client.history(room, Some(before), None, Some(PAGE)).await?;
+    let first = page.items.iter().find_map(|item| match item {
+        Item::Message(message) => Some(message.seq),
+        Item::Gap { from, .. } => Some(*from),
+        _ => None,
+    });
+    let mut items = page.items;
+    // Unlike FETCH, HISTORY says nothing of what is gone. Nothing at all: all of it is.
+    let gone = first.unwrap_or(before).saturating_sub(1);
+    if gone > 0 && gone < page.oldest {
+        items.insert(0, Item::Gap { room: room.into(), from: 1, to: gone, reason: GapReason::Expired });
+    }
+    Ok(items)
+}
+
+async fn carry_out(client: &Client, deed: &Deed) -> Result<(), Error> {
+    match deed {
+        Deed::Create { room, topic, private: false } => client.create(room, topic).await,
+        Deed::Create { room, topic, private: true } => client.create_private(room, topic).await,
+        Deed::Topic(room, topic) => client.topic(room, topic).await,
+        Deed::Invite(room, who) => client.invite(room, who).await,
+        Deed::Kick(room, who) => client.kick(room, who).await,
+        Deed::Ban(room, who) => client.ban(room, who).await,
+        Deed::Unban(room, who) => client.unban(room, who).await,
+        Deed::Redact(room, seq) => client.redact(room, *seq).await.map(drop),
+    }
 }
 
 /// Asks the daemon.
@@ -102,6 +131,12 @@ pub fn ask(client: &Arc<Client>, ask: Ask, ears: &Ears) {
                 Told::Left(room, left)
             }
             Ask::Nick(nick) => Told::Nicked(client.nick(&nick).await),
+            Ask::Deed(deed) => {
+                let done = carry_out(&client, &deed).await;
+                Told::Deed(deed, done)
+            }
+            // Whether it was told makes no difference to anybody.
+            Ask::Typing(room) => return drop(client.typing(&room).await),
             // Not for the daemon, or for the feed.
             Ask::Follow(..) | Ask::Unfollow(_) | Ask::Send(..) | Ask::Done(_) => return,
         };

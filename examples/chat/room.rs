@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
-use dantok::protocol::{Item, MemberInfo, RoomInfo};
+use dantok::protocol::{Item, RoomInfo};
 use jiff::tz::TimeZone;
 
 use crate::outbox::Waiting;
+use crate::presence::Presence;
 use crate::rows::{Row, rows};
-use crate::timeline::Timeline;
+use crate::timeline::{Timeline, redaction};
 
 /// Messages asked for at a time.
 pub const PAGE: u64 = 200;
@@ -15,6 +16,8 @@ pub const PAGE: u64 = 200;
 const CONTEXT: u64 = 100;
 /// Notes that are kept; the oldest go.
 const NOTES_MAX: usize = 50;
+/// Seconds for which an ACK of ours counts that the list does not know of.
+const ACK_HOLDS_SECONDS: u8 = 3;
 
 /// A message that is not in the timeline yet.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Note {
     pub after: u64,
     /// What.
     pub text: String,
+    /// It is about others, and nothing is to be done about it.
+    pub quiet: bool,
 }
 
 /// The row that stands at the top of the screen.
@@ -79,28 +84,35 @@ pub struct Room {
     pub pending: Vec<Pending>,
     /// What else was told.
     pub notes: VecDeque<Note>,
-    /// As WHO had them last.
-    pub members: Vec<MemberInfo>,
+    /// Who is in it, and there.
+    pub presence: Presence,
+    /// The message that is acted on.
+    pub selected: Option<u64>,
+    /// It is to be brought into view.
+    pub show_selected: bool,
     /// Its messages are pushed.
     pub followed: bool,
     /// What is under way.
     pub asked: Asked,
     /// Something was refused: the next try is a second later.
     pub paused: bool,
-    /// An ACK was asked for after the whole list was.
-    pub acked_since_list: bool,
+    /// This client is about to be no member any more, and wants that.
+    pub leaving: bool,
+    /// Up to here an ACK was answered, ahead of the list; and for how many seconds that has been so.
+    acked: Option<(u64, u8)>,
     /// The first visible row, and how many are visible.
     pub visible: (usize, usize),
     rows: Option<(usize, Vec<Row>)>,
+    /// The rows are those of the last picture, not of the next.
+    stale: bool,
 }
 
 impl Room {
-    /// Takes the list's word. `exact`: it came on the connection of our ACKs, so that it is not behind them.
-    pub fn inform(&mut self, info: RoomInfo, exact: bool) {
-        if let Some(unread) = info.unread {
-            let cursor = info.last.saturating_sub(unread);
-            let exact = exact && !self.asked.ack && !self.acked_since_list;
-            self.cursor = if exact { cursor } else { cursor.max(self.cursor) };
+    /// Takes the list's word. It is not behind an ACK that was answered on the other connection.
+    pub fn inform(&mut self, info: RoomInfo) {
+        if let Some(listed) = listed(&info) {
+            self.acked = self.acked.filter(|(acked, _)| *acked > listed);
+            self.cursor = self.acked.map_or(listed, |(acked, _)| acked);
         }
         self.joined = info.unread.is_some();
         if !self.joined {
@@ -116,8 +128,26 @@ impl Room {
     /// What was of a member is nobody's now.
     pub fn forget(&mut self) {
         (self.joined, self.cursor, self.timeline, self.top, self.new_after) = (false, 0, None, None, None);
-        self.followed = false;
+        (self.followed, self.acked, self.selected, self.presence) = (false, None, None, Presence::default());
         self.touch();
+    }
+
+    /// An ACK was answered.
+    pub fn acked(&mut self, cursor: u64) {
+        self.acked = Some((cursor, 0));
+        self.cursor = self.cursor.max(cursor);
+    }
+
+    /// A second has passed.
+    pub fn tick(&mut self, second: u64) {
+        self.presence.tick(second);
+        let Some((_, age)) = &mut self.acked else { return };
+        *age += 1;
+        if *age > ACK_HOLDS_SECONDS {
+            // The list has had its time: if it says less, another connection went back.
+            self.acked = None;
+            self.cursor = self.info.as_ref().and_then(listed).unwrap_or(self.cursor);
+        }
     }
 
     /// How many stored messages are unread.
@@ -134,13 +164,22 @@ impl Room {
 
     /// Something that is shown has changed.
     pub fn touch(&mut self) {
-        self.rows = None;
+        self.stale = true;
     }
 
-    /// Tells something between the messages.
+    /// Tells something between the messages that went wrong.
     pub fn note(&mut self, text: String) {
+        self.add_note(text, false);
+    }
+
+    /// Tells something between the messages that others did.
+    pub fn quiet_note(&mut self, text: String) {
+        self.add_note(text, true);
+    }
+
+    fn add_note(&mut self, text: String, quiet: bool) {
         let after = self.timeline.as_ref().map_or(0, Timeline::through);
-        self.notes.push_back(Note { after, text });
+        self.notes.push_back(Note { after, text, quiet });
         if self.notes.len() > NOTES_MAX {
             self.notes.pop_front();
         }
@@ -151,7 +190,7 @@ impl Room {
     pub fn open(&mut self) {
         let unread = self.unread() > 0;
         self.new_after = unread.then_some(self.cursor);
-        (self.top, self.show_new) = (None, unread);
+        (self.top, self.show_new, self.selected) = (None, unread, None);
         // What is in memory may be far from what is new.
         if unread && self.timeline.as_ref().is_some_and(|timeline| timeline.through() < self.cursor) {
             self.timeline = None;
@@ -177,6 +216,7 @@ impl Room {
     pub fn push(&mut self, item: Item, own: &str) {
         if let Item::Message(message) = &item {
             self.last = self.last.max(message.seq);
+            self.presence.spoke(&message.client);
             if &*message.client == own {
                 let same = |pending: &&mut Pending| {
                     pending.seq.is_none() && !pending.seen && pending.waiting.text.as_bytes() == &message.body[..]
@@ -187,6 +227,12 @@ impl Room {
             }
         }
         let Some(timeline) = &mut self.timeline else { return };
+        if let Item::Message(message) = &item
+            && let Some((of, by)) = redaction(message)
+            && timeline.redact(of, by)
+        {
+            self.stale = true;
+        }
         // One who looks at the oldest keeps them; what is new is fetched when one comes there.
         if self.top.is_some() && timeline.is_full() {
             return;
@@ -220,7 +266,7 @@ impl Room {
 
     /// Its rows, for a screen of this width.
     pub fn rows(&mut self, width: usize, zone: &TimeZone, own: &str) -> &[Row] {
-        if self.rows.as_ref().is_none_or(|(of, _)| *of != width) {
+        if std::mem::take(&mut self.stale) || self.rows.as_ref().is_none_or(|(of, _)| *of != width) {
             self.rows = Some((width, rows(self, width, zone, own)));
         }
         self.rows.as_ref().map_or(&[], |(_, rows)| rows)
@@ -235,6 +281,7 @@ impl Room {
     pub fn look(&mut self, width: usize, height: usize, zone: &TimeZone, own: &str) {
         let mut show_new = self.show_new && self.timeline.as_ref().is_some_and(|timeline| !timeline.is_empty());
         let (top, new_after, is_whole) = (self.top, self.new_after, self.is_whole());
+        let selected = self.selected.filter(|_| self.show_selected);
         let rows = self.rows(width, zone, own);
         let end = rows.len().saturating_sub(height);
         let mut top = top.and_then(|top| {
@@ -249,11 +296,20 @@ impl Room {
             // Less than a screen, but there is more to come: it is found when that is here.
             show_new = top.is_some() || is_whole;
         }
+        if let Some(selected) = selected {
+            let first = rows.partition_point(|row| row.seq < selected);
+            let behind = rows.partition_point(|row| row.seq <= selected);
+            let now = top.unwrap_or(end);
+            // Its end, and if there is room for all of it, its beginning.
+            let to = now.max(behind.saturating_sub(height)).min(first);
+            top = (to < end).then_some(to);
+        }
         let anchor = top.and_then(|at| anchor(rows, at));
         self.visible = (top.unwrap_or(end), height);
         // At the end of what is in memory, but not of the room: what is missing is fetched, and this is not the end.
         self.top = anchor;
         self.show_new &= !show_new;
+        self.show_selected = false;
     }
 
     /// Moves by so many rows; a negative number is up.
@@ -286,6 +342,11 @@ impl Room {
     }
 }
 
+/// The cursor, as the list has it.
+fn listed(info: &RoomInfo) -> Option<u64> {
+    Some(info.last.saturating_sub(info.unread?))
+}
+
 fn anchor(rows: &[Row], at: usize) -> Option<Anchor> {
     let seq = rows.get(at)?.seq;
     Some(Anchor { seq, row: at - rows.partition_point(|row| row.seq < seq) })
@@ -315,14 +376,23 @@ mod tests {
     #[test]
     fn unread_counts_are_the_daemon_s_and_not_behind_our_acks() {
         let mut room = Room::default();
-        room.inform(info(10, Some(3)), false);
+        room.inform(info(10, Some(3)));
         assert_eq!((room.unread(), room.cursor), (3, 7));
-        room.cursor = 10;
-        room.inform(info(10, Some(3)), false);
+        room.acked(10);
+        room.inform(info(10, Some(3)));
         assert_eq!(room.unread(), 0);
-        room.inform(info(12, Some(5)), true);
+        room.inform(info(12, Some(2)));
+        assert_eq!(room.unread(), 2);
+        // The list has caught up: if it goes back now, the cursor has.
+        room.inform(info(12, Some(5)));
         assert_eq!(room.unread(), 5);
-        room.inform(info(12, None), false);
+        // It went back before the list ever told of the ACK.
+        room.acked(12);
+        room.inform(info(12, Some(6)));
+        assert_eq!(room.unread(), 0);
+        (0..=ACK_HOLDS_SECONDS.into()).for_each(|second| room.tick(second));
+        assert_eq!(room.unread(), 6);
+        room.inform(info(12, None));
         assert!(!room.joined);
     }
 
@@ -330,7 +400,7 @@ mod tests {
     fn what_waits_goes_when_it_came_back_and_not_before() {
         let mut room = Room { timeline: Some(Timeline::starting(0)), ..Room::default() };
         for id in ["a", "b"] {
-            let waiting = Waiting { id: id.into(), room: "r".into(), text: "same".into(), time_ms: 0 };
+            let waiting = Waiting { id: id.into(), room: "r".into(), text: "same".into(), time_ms: 0, reply: None };
             room.pending.push(Pending { waiting, seq: None, seen: false });
         }
         room.push(message(1, "same"), "me");
@@ -342,7 +412,7 @@ mod tests {
         room.push(message(2, "same"), "me");
         assert!(room.pending.is_empty());
         room.pending.push(Pending {
-            waiting: Waiting { id: "c".into(), room: "r".into(), text: "x".into(), time_ms: 0 },
+            waiting: Waiting { id: "c".into(), room: "r".into(), text: "x".into(), time_ms: 0, reply: None },
             seq: None,
             seen: false,
         });
@@ -377,7 +447,7 @@ mod tests {
     #[test]
     fn the_first_unread_message_is_in_view() {
         let mut room = Room::default();
-        room.inform(info(200, Some(100)), false);
+        room.inform(info(200, Some(100)));
         room.open();
         assert_eq!((room.new_after, room.begin()), (Some(100), 0));
         room.timeline = Some(Timeline::starting(0));

@@ -1,5 +1,6 @@
 //! A room's messages as rows of the screen.
 
+use dantok::protocol::{Kind, Message};
 use jiff::tz::TimeZone;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
@@ -12,6 +13,8 @@ use crate::timeline::Entry;
 const AT_END: u64 = u64::MAX;
 /// What stands in the place of the time of a message that is not stored yet.
 const NO_TIME: &str = "  …  ";
+/// What stands in the place of a text that was taken back.
+const REDACTED: &str = "(redacted)";
 
 /// A row.
 #[derive(Clone, Debug)]
@@ -59,10 +62,51 @@ fn said(time: &str, client: &str, body: &[u8], cells: usize, style: Style) -> Ve
     lines
 }
 
-fn note(note: &Note, cells: usize) -> Vec<Line<'static>> {
-    let style = Style::new().fg(Color::Red);
-    let text = wrap(&shown(note.text.as_bytes()), cells.saturating_sub(6));
+/// The line over an answer that tells what it answers.
+fn quote(room: &Room, of: u64, cells: usize) -> Line<'static> {
+    let quoted = room.timeline.as_ref().and_then(|timeline| timeline.get(of));
+    let text = match quoted {
+        Some(Message { kind: Kind::Redacted(_), client, .. }) => format!("{}: {REDACTED}", shown(client.as_bytes())),
+        Some(Message { kind: Kind::Plain | Kind::Reply(_), client, body, .. }) => {
+            let first = shown_lines(body).into_iter().next().unwrap_or_default();
+            format!("{}: {first}", shown(client.as_bytes()))
+        }
+        Some(_) | None => format!("message {of}"),
+    };
+    let indent = 6 + name_cells(cells) + 1;
+    let text = cut(&format!("↪ {text}"), cells.saturating_sub(indent).max(2));
+    Line::styled(format!("{}{text}", " ".repeat(indent)), Style::new().fg(Color::DarkGray))
+}
+
+/// The lines of a message that is stored.
+fn message_lines(room: &Room, message: &Message, cells: usize, zone: &TimeZone) -> Vec<Line<'static>> {
+    let (time, client) = (clock(message.time_ms, zone), &message.client);
+    let quiet = Style::new().fg(Color::DarkGray);
+    match message.kind {
+        Kind::Plain => said(&time, client, &message.body, cells, Style::new()),
+        Kind::Reply(of) => {
+            let mut lines = vec![quote(room, of, cells)];
+            lines.extend(said(&time, client, &message.body, cells, Style::new()));
+            lines
+        }
+        Kind::Redacted(_) => said(&time, client, REDACTED.as_bytes(), cells, quiet),
+        Kind::Redaction(of) => told(&format!("{client} redacted message {of}"), cells, quiet),
+    }
+}
+
+/// The lines of something that nobody said.
+fn told(text: &str, cells: usize, style: Style) -> Vec<Line<'static>> {
+    let text = wrap(&shown(text.as_bytes()), cells.saturating_sub(6));
     text.into_iter().map(|line| Line::styled(format!("      {line}"), style)).collect()
+}
+
+fn note(note: &Note, cells: usize) -> Vec<Line<'static>> {
+    let style = Style::new().fg(if note.quiet { Color::DarkGray } else { Color::Red });
+    told(&note.text, cells, style)
+}
+
+fn selected(line: Line<'static>) -> Line<'static> {
+    line.patch_style(Style::new().add_modifier(Modifier::REVERSED))
 }
 
 /// All rows of a room.
@@ -91,8 +135,8 @@ pub fn rows(room: &Room, cells: usize, zone: &TimeZone, own: &str) -> Vec<Row> {
         }
         match entry {
             Entry::Message(message) => {
-                let time = clock(message.time_ms, zone);
-                add(said(&time, &message.client, &message.body, cells, Style::new()));
+                let lines = message_lines(room, message, cells, zone);
+                add(if room.selected == Some(seq) { lines.into_iter().map(selected).collect() } else { lines });
             }
             Entry::Gap { from, to } if from == to => {
                 add(vec![rule(&format!("message {from} has expired"), cells, quiet)]);
@@ -105,6 +149,7 @@ pub fn rows(room: &Room, cells: usize, zone: &TimeZone, own: &str) -> Vec<Row> {
     let mut add = |lines: Vec<Line<'static>>| rows.extend(lines.into_iter().map(|line| Row { seq: AT_END, line }));
     notes.for_each(|one| add(note(one, cells)));
     for pending in room.pending.iter().filter(|pending| !pending.seen) {
+        add(pending.waiting.reply.map(|of| quote(room, of, cells)).into_iter().collect());
         add(said(NO_TIME, own, pending.waiting.text.as_bytes(), cells, quiet.italic()));
     }
     rows
@@ -113,8 +158,10 @@ pub fn rows(room: &Room, cells: usize, zone: &TimeZone, own: &str) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbox::Waiting;
+    use crate::room::Pending;
     use crate::timeline::Timeline;
-    use dantok::protocol::{GapReason, Item, Kind, Message};
+    use dantok::protocol::{GapReason, Item};
 
     #[test]
     fn days_gaps_and_what_is_new_have_their_lines() {
@@ -153,5 +200,54 @@ mod tests {
             ]
         );
         assert!(rows(&room, 40, &TimeZone::UTC, "me").iter().all(|row| width(&row.line.to_string()) <= 40));
+    }
+
+    #[test]
+    fn an_answer_quotes_and_what_was_taken_back_is_not_shown() {
+        let mut room = Room::default();
+        room.timeline = Some(Timeline::starting(4));
+        let texts = [
+            ("민지", Kind::Plain, "오늘 배포는 세 시로 할까요? 아니면 네 시?\n둘째 줄"),
+            ("bob", Kind::Reply(5), "세 시!"),
+            ("bob", Kind::Reply(2), "그건 모르겠어요"),
+            ("민지", Kind::Redaction(5), ""),
+            ("bob", Kind::Reply(5), "왜요?"),
+        ];
+        let shown = |room: &Room| -> Vec<String> {
+            rows(room, 40, &TimeZone::UTC, "me")
+                .iter()
+                .skip(1)
+                .map(|row| row.line.to_string().trim().to_owned())
+                .collect()
+        };
+        for (seq, (client, kind, text)) in (5..).zip(texts) {
+            let (room_name, client, body) = ("r".into(), client.into(), text.to_owned().into());
+            room.push(Item::Message(Message { room: room_name, seq, time_ms: 0, client, body, kind }), "me");
+            if seq == 6 {
+                let quoted = "↪ 민지: 오늘 배포는 세 …";
+                assert_eq!(shown(&room)[3..], [quoted, "00:00 bob      세 시!"]);
+            }
+        }
+        let waiting = Waiting { id: "a".into(), room: "r".into(), text: "ok".into(), time_ms: 0, reply: Some(6) };
+        room.pending.push(Pending { waiting, seq: None, seen: false });
+        room.quiet_note("minji joined".to_owned());
+        let expected = [
+            "00:00 민지     (redacted)",
+            "↪ 민지: (redacted)",
+            "00:00 bob      세 시!",
+            "↪ message 2",
+            "00:00 bob      그건 모르겠어요",
+            "민지 redacted message 5",
+            "↪ 민지: (redacted)",
+            "00:00 bob      왜요?",
+            "minji joined",
+            "↪ bob: 세 시!",
+            "…   me       ok",
+        ];
+        assert_eq!(shown(&room), expected);
+        assert!(rows(&room, 40, &TimeZone::UTC, "me").iter().all(|row| width(&row.line.to_string()) <= 40));
+        room.selected = Some(6);
+        let reversed = |row: &Row| row.line.style.add_modifier.contains(Modifier::REVERSED);
+        assert_eq!(rows(&room, 40, &TimeZone::UTC, "me").iter().filter(|row| reversed(row)).count(), 2);
     }
 }

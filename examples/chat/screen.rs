@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::Outcome;
-use crate::app::{App, Ask};
+use crate::app::App;
+use crate::ask::Ask;
 use crate::commands;
 use crate::draw::{draw, message_area};
 use crate::net::{self, Heard};
@@ -109,7 +110,7 @@ impl Works {
         for ask in std::mem::take(&mut app.asks) {
             match (ask, &self.feed, &self.client) {
                 (Ask::Done(id), ..) => done.push(id),
-                (Ask::Send(room, text), ..) => self.send(app, &room, &text),
+                (Ask::Send(room, text, reply), ..) => self.send(app, &room, &text, reply),
                 (Ask::Follow(room, after), Some(feed), _) => feed.follow(&room, Some(after)),
                 (Ask::Unfollow(room), Some(feed), _) => feed.unfollow(&room),
                 (ask, _, Some(client)) => net::ask(client, ask, &self.ears),
@@ -123,9 +124,9 @@ impl Works {
         }
     }
 
-    fn send(&mut self, app: &mut App, room: &str, text: &str) {
+    fn send(&mut self, app: &mut App, room: &str, text: &str, reply: Option<u64>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        match self.outbox.keep(room, text, u64::try_from(now.as_millis()).unwrap_or(0)) {
+        match self.outbox.keep(room, text, reply, u64::try_from(now.as_millis()).unwrap_or(0)) {
             Ok(waiting) => {
                 app.wait(waiting.clone());
                 if let Some(room) = app.room_mut() {

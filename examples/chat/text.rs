@@ -104,6 +104,16 @@ pub fn day(time_ms: u64, zone: &TimeZone) -> String {
     local(time_ms, zone).map(|time| time.strftime("%A, %-d %B %Y").to_string()).unwrap_or_default()
 }
 
+/// A time that need not be today's.
+pub fn moment(time_ms: u64, zone: &TimeZone) -> String {
+    let today = Timestamp::now().to_zoned(zone.clone()).date();
+    match local(time_ms, zone) {
+        Some(time) if time.date() == today => time.strftime("%H:%M").to_string(),
+        Some(time) => time.strftime("%-d %B %H:%M").to_string(),
+        None => "--:--".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +165,7 @@ mod tests {
             (clock(1_795_221_000_000, &TimeZone::UTC), clock(1_795_221_000_000, &seoul)),
             ("00:30".into(), "09:30".into())
         );
+        assert_eq!(moment(1_495_221_000_000, &seoul), "20 May 04:10");
         assert_eq!(day(1_795_221_000_000, &seoul), "Saturday, 21 November 2026");
         assert_eq!(day(1_795_219_199_000 - 28_000_000, &TimeZone::UTC), "Friday, 20 November 2026");
     }

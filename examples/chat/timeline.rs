@@ -1,8 +1,9 @@
 //! The part of a room's messages that is in memory: without a hole, and bounded.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use dantok::protocol::{Item, Message};
+use bytes::Bytes;
+use dantok::protocol::{Item, Kind, Message};
 
 /// Messages and gaps of one room that are kept; further ones are fetched again when they are looked at.
 const ENTRIES_MAX: usize = 1000;
@@ -57,6 +58,14 @@ impl Entry {
     }
 }
 
+/// Which message another one redacts, and the seq of that.
+pub fn redaction(message: &Message) -> Option<(u64, u64)> {
+    match message.kind {
+        Kind::Redaction(of) => Some((of, message.seq)),
+        _ => None,
+    }
+}
+
 /// Consecutive entries of a room.
 #[derive(Debug, Default)]
 pub struct Timeline {
@@ -74,6 +83,36 @@ impl Timeline {
     /// The entries, in order.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
+    }
+
+    /// The messages, in order: to answer, or to take back.
+    pub fn messages(&self) -> impl DoubleEndedIterator<Item = &Message> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Message(message) => Some(message),
+            Entry::Gap { .. } => None,
+        })
+    }
+
+    /// A message, where it is here.
+    pub fn get(&self, seq: u64) -> Option<&Message> {
+        let at = self.entries.partition_point(|entry| entry.to() < seq);
+        match self.entries.get(at)? {
+            Entry::Message(message) if message.seq == seq => Some(message),
+            _ => None,
+        }
+    }
+
+    /// Drops a message's text, because another one says so. Returns whether it was here.
+    pub fn redact(&mut self, seq: u64, by: u64) -> bool {
+        let at = self.entries.partition_point(|entry| entry.to() < seq);
+        match self.entries.get_mut(at) {
+            Some(Entry::Message(message)) if message.seq == seq => {
+                self.bytes -= message.body.len();
+                (message.body, message.kind) = (Bytes::new(), Kind::Redacted(by));
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Whether there are none.
@@ -125,6 +164,8 @@ impl Timeline {
 
     /// Takes a page that ends right before the first entry; the newest go where there are too many.
     pub fn push_older(&mut self, items: Vec<Item>) {
+        // The page may have been read before a message in it was redacted.
+        let redacted: BTreeMap<u64, u64> = self.messages().filter_map(redaction).collect();
         for mut entry in items.into_iter().rev().filter_map(Entry::new) {
             let end = self.first().saturating_sub(1);
             if let Entry::Gap { to, .. } = &mut entry {
@@ -138,6 +179,9 @@ impl Timeline {
                 (Some(Entry::Gap { from: first, .. }), Entry::Gap { from, .. }) => *first = *from,
                 _ => self.entries.push_front(entry),
             }
+        }
+        for (of, by) in redacted {
+            self.redact(of, by);
         }
         while self.over() && self.entries.len() > 1 {
             self.bytes -= self.entries.pop_back().map_or(0, |entry| entry.bytes());
@@ -182,6 +226,26 @@ mod tests {
         }
         timeline.push_older(vec![gap(1, 4)]);
         assert_eq!(seqs(&timeline), [(1, 8), (9, 9)]);
+    }
+
+    #[test]
+    fn what_is_redacted_has_no_text_in_whatever_order_it_comes() {
+        let redacts = |seq, of| match message(seq) {
+            Item::Message(message) => {
+                Item::Message(Message { body: Bytes::new(), kind: Kind::Redaction(of), ..message })
+            }
+            other => other,
+        };
+        let mut timeline = Timeline::starting(4);
+        for item in [message(5), message(6), redacts(7, 5), redacts(8, 3)] {
+            assert!(timeline.push(item));
+        }
+        assert!(timeline.redact(5, 7) && !timeline.redact(3, 8));
+        timeline.push_older(vec![message(2), message(3), message(4)]);
+        let texts: Vec<&[u8]> = timeline.messages().map(|message| &message.body[..]).collect();
+        assert_eq!(texts, [&b"2"[..], b"", b"4", b"", b"6", b"", b""]);
+        assert_eq!(timeline.get(3).unwrap().kind, Kind::Redacted(8));
+        assert_eq!(timeline.bytes, 3);
     }
 
     #[test]
