@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use bytes::{Bytes, BytesMut};
 use dantok::protocol::frame::{RequestDecoder, ServerFrame, encode_server};
-use dantok::protocol::{Command, Incoming, Item, Kind, MemberInfo, Message, Reply, RoomInfo, Tag, Welcome};
+use dantok::protocol::{Command, Event, Incoming, Item, Kind, MemberInfo, Message, Reply, RoomInfo, Tag, Welcome};
 use tokio_util::codec::Decoder;
 
 /// Starts it; every name, topic, nick and text that it tells is this.
@@ -76,7 +76,12 @@ fn answer(id: u64, command: Command, evil: &str) -> Vec<ServerFrame> {
             let end = Reply::End { room: evil.into(), handed: 1, oldest: 1, last: 1 };
             vec![part(Item::Message(message)), reply(end)]
         }
-        Command::Follow { .. } => vec![reply(Reply::Following { after: 0 })],
+        Command::Follow { .. } => {
+            let event = |event| Item::Event { room: evil.into(), time_ms: 0, client: evil.into(), event };
+            let events = [Event::Joined, Event::Nick(evil.into()), Event::Typing];
+            let pushes = events.map(|one| ServerFrame::Push { item: event(one) });
+            [vec![reply(Reply::Following { after: 1 })], pushes.into()].concat()
+        }
         Command::Ack { .. } => vec![reply(Reply::Acked { cursor: 1 })],
         _ => vec![reply(Reply::Done)],
     }
