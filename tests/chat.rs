@@ -68,6 +68,23 @@ fn nothing_reaches_the_terminal_raw() {
 }
 
 #[test]
+fn what_a_message_is_about_is_printed() {
+    let daemon = Daemon::start();
+    let mut bob = daemon.lines("bob");
+    for line in ["JOIN lobby", "SEND lobby 비밀", "SEND reply=1 lobby 쉿", "REDACT lobby 1"] {
+        assert!(bob.ask(line)[0].starts_with("OK"));
+    }
+    let json = lines(&run(&daemon, "alice", &["--fetch", "--json"]));
+    let values: Vec<serde_json::Value> = json.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&values[0]["redacted"], &values[0]["text"]), (&3.into(), &"".into()));
+    assert_eq!((&values[1]["reply"], &values[2]["redacts"]), (&1.into(), &1.into()));
+    let plain = lines(&run(&daemon, "carol", &["--fetch"]));
+    for (line, end) in plain.iter().zip([" bob (redacted 3): ", " bob (reply 1): 쉿", " bob (redacts 1): "]) {
+        assert!(line.ends_with(end), "{line}");
+    }
+}
+
+#[test]
 fn a_follow_prints_as_it_comes_and_acknowledges() {
     let daemon = Daemon::start();
     let address = daemon.address().to_string();

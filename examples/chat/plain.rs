@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use dantok::client::{Client, Error, Follow, Receipt};
 use dantok::protocol::text::{escape, is_unsafe};
-use dantok::protocol::{Item, Message};
+use dantok::protocol::{Item, Kind, Message};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
@@ -85,6 +85,16 @@ fn time(message: &Message) -> String {
         .unwrap_or_default()
 }
 
+/// Which other message one is about, and how, as the daemon's own JSON has it.
+fn about(message: &Message) -> Option<(&'static str, u64)> {
+    match message.kind {
+        Kind::Plain => None,
+        Kind::Reply(seq) => Some(("reply", seq)),
+        Kind::Redaction(seq) => Some(("redacts", seq)),
+        Kind::Redacted(seq) => Some(("redacted", seq)),
+    }
+}
+
 /// An item as a line that is safe on a terminal.
 fn show(item: &Item, json: bool) -> String {
     match item {
@@ -93,17 +103,22 @@ fn show(item: &Item, json: bool) -> String {
                 Ok(text) => ("text", text.to_owned()),
                 Err(_) => ("escaped", escape(&message.body)),
             };
-            plain_json(&serde_json::json!({
+            let mut value = serde_json::json!({
                 "type": "message", "room": *message.room, "seq": message.seq, "time": time(message),
                 "client": *message.client, key: body,
-            }))
+            });
+            if let (Some((about, seq)), Some(value)) = (about(message), value.as_object_mut()) {
+                value.insert(about.to_owned(), seq.into());
+            }
+            plain_json(&value)
         }
         Item::Gap { room, from, to, .. } if json => {
             plain_json(&serde_json::json!({"type": "gap", "room": **room, "from": from, "to": to, "reason": "expired"}))
         }
         Item::Message(message) => {
             let client = escape(message.client.as_bytes());
-            format!("{} {} {client}: {}", message.seq, time(message), escape(&message.body))
+            let about = about(message).map(|(about, seq)| format!(" ({about} {seq})")).unwrap_or_default();
+            format!("{} {} {client}{about}: {}", message.seq, time(message), escape(&message.body))
         }
         Item::Gap { from, to, .. } => format!("-- {from} to {to} have expired --"),
         other => escape(format!("{other:?}").as_bytes()),
