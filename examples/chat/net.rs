@@ -70,21 +70,24 @@ pub async fn deliver(client: Arc<Client>, mut waiting: mpsc::UnboundedReceiver<W
     }
 }
 
-/// A page of what came before a seq, and what is gone before that.
+/// A page of what came before a seq.
 async fn older(client: &Client, room: &str, before: u64) -> Result<Vec<Item>, Error> {
     let page = client.history(room, Some(before), None, Some(PAGE)).await?;
-    let first = page.items.iter().find_map(|item| match item {
+    Ok(with_gone(room, before, page.items, page.oldest))
+}
+
+/// Puts what is gone in front of a page: unlike FETCH, HISTORY says nothing of it.
+fn with_gone(room: &str, before: u64, mut items: Vec<Item>, oldest: u64) -> Vec<Item> {
+    let first = items.iter().find_map(|item| match item {
         Item::Message(message) => Some(message.seq),
         Item::Gap { from, .. } => Some(*from),
         _ => None,
     });
-    let mut items = page.items;
-    // Unlike FETCH, HISTORY says nothing of what is gone. Nothing at all: all of it is.
-    let gone = first.unwrap_or(before).saturating_sub(1);
-    if gone > 0 && gone < page.oldest {
-        items.insert(0, Item::Gap { room: room.into(), from: 1, to: gone, reason: GapReason::Expired });
+    let to = first.unwrap_or(before).saturating_sub(1);
+    if to > 0 && to < oldest {
+        items.insert(0, Item::Gap { room: room.into(), from: 1, to, reason: GapReason::Expired });
     }
-    Ok(items)
+    items
 }
 
 async fn carry_out(client: &Client, deed: &Deed) -> Result<(), Error> {
@@ -142,4 +145,28 @@ pub fn ask(client: &Arc<Client>, ask: Ask, ears: &Ears) {
         };
         let _ = ears.send(Heard::Told(told));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dantok::protocol::{Kind, Message};
+
+    #[test]
+    fn what_is_gone_stands_before_the_oldest_page() {
+        let page = |seqs: std::ops::Range<u64>| -> Vec<Item> {
+            let message = |seq| {
+                let (room, client, body) = ("r".into(), "c".into(), "x".into());
+                Item::Message(Message { room, seq, time_ms: 0, client, body, kind: Kind::Plain })
+            };
+            seqs.map(message).collect()
+        };
+        let gap = |to| Item::Gap { room: "r".into(), from: 1, to, reason: GapReason::Expired };
+        assert_eq!(with_gone("r", 9, page(5..9), 1), page(5..9));
+        assert_eq!(with_gone("r", 9, page(5..9), 4), page(5..9));
+        assert_eq!(with_gone("r", 9, page(5..9), 5), [vec![gap(4)], page(5..9)].concat());
+        // All of it went while one looked at what came after it.
+        assert_eq!(with_gone("r", 9, Vec::new(), 12), [gap(8)]);
+        assert_eq!(with_gone("r", 3, page(1..3), 1), page(1..3));
+    }
 }
