@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dantok::client::{Error, News};
 use dantok::protocol::name::person;
-use dantok::protocol::{ErrorCode, Item, RoomInfo};
+use dantok::protocol::{ErrorCode, Item};
 use jiff::tz::TimeZone;
 
 use crate::ask::{Ask, Deed, Told};
@@ -74,11 +74,12 @@ pub struct App {
     pub wanted: Option<String>,
     /// What is to be done now.
     pub asks: Vec<Ask>,
-    /// The list was asked for, to know which rooms are not seen any more; and whether it is to be asked for again.
-    asked_rooms: bool,
-    ask_rooms_again: bool,
+    /// The list was asked for, to know which rooms are not seen any more.
+    pub asked_rooms: bool,
+    /// And is to be asked for again.
+    pub ask_rooms_again: bool,
     /// Rooms that the feed has told of since then: it knows better than the answer.
-    told_since: BTreeSet<String>,
+    pub told_since: BTreeSet<String>,
     /// When the others were told last that one types.
     typed: Option<Instant>,
     seconds: u64,
@@ -180,21 +181,13 @@ impl App {
         matches!(self.link, Link::Up)
     }
 
-    fn who(&mut self) {
+    /// Asks who is in the open room.
+    pub fn who(&mut self) {
         let up = self.is_up();
         let Some(name) = self.open.clone() else { return };
         if let Some(room) = self.rooms.get_mut(&name).filter(|room| up && !room.asked.who && room.info.is_some()) {
             room.asked.who = true;
             self.asks.push(Ask::Who(name));
-        }
-    }
-
-    fn list_anew(&mut self) {
-        if std::mem::replace(&mut self.asked_rooms, true) {
-            self.ask_rooms_again = true;
-        } else {
-            self.told_since.clear();
-            self.asks.push(Ask::Rooms);
         }
     }
 
@@ -265,65 +258,6 @@ impl App {
                 (room.followed, room.paused) = (false, true);
                 room.note(refusal.to_string());
             }
-        }
-    }
-
-    fn inform(&mut self, info: RoomInfo) {
-        let name = info.room.to_string();
-        let room = self.rooms.entry(name.clone()).or_default();
-        let first = room.info.is_none();
-        let came_or_went = room.info.as_ref().is_none_or(|before| before.members != info.members);
-        let was_member = room.joined && room.info.as_ref().is_some_and(|before| before.unread.is_some());
-        let shown_out = was_member && info.unread.is_none() && !room.leaving;
-        room.inform(info);
-        // Of a room that is followed, events tell who came and went.
-        let is_told = room.followed;
-        if shown_out {
-            self.notice = Some(format!("you are not a member of {name} any more"));
-        }
-        if self.open.as_ref() == Some(&name) {
-            // It was opened before it was known what is unread in it.
-            if first && let Some(room) = self.room_mut().filter(|room| room.timeline.is_none()) {
-                room.open();
-            }
-            if came_or_went && !is_told {
-                self.who();
-            }
-        }
-    }
-
-    /// The client is no member of a room any more, or does not see it.
-    fn gone(&mut self, name: &str) {
-        let Some(room) = self.rooms.get_mut(name) else { return };
-        if room.joined && !room.leaving {
-            self.notice = Some(format!("you are not a member of {name} any more"));
-        }
-        room.forget();
-        // Which of the two it is, the list tells.
-        self.told_since.remove(name);
-        self.list_anew();
-    }
-
-    /// Takes the list: what is not in it, the client does not see.
-    fn take_list(&mut self, list: Vec<RoomInfo>) {
-        let seen: BTreeSet<String> = list.iter().map(|info| info.room.to_string()).collect();
-        for info in list {
-            if !self.told_since.contains(&*info.room) {
-                self.inform(info);
-            }
-        }
-        for (name, room) in &mut self.rooms {
-            if room.info.is_some() && !seen.contains(name) && !self.told_since.contains(name) {
-                room.forget();
-                room.info = None;
-            }
-        }
-        // What waits for such a room is refused yet, and that is to be read there.
-        self.rooms.retain(|_, room| room.info.is_some() || room.joined || !room.pending.is_empty());
-        self.open.take_if(|open| !self.rooms.contains_key(open));
-        let (list, joined) = self.list();
-        if let Some(name) = list.first().filter(|_| joined > 0 && self.open.is_none()).map(|name| (*name).to_owned()) {
-            self.show(&name);
         }
     }
 
@@ -508,62 +442,5 @@ impl App {
             let by = isize::try_from(room.visible.1.saturating_sub(2).max(1)).unwrap_or(1);
             room.scroll(if up { -by } else { by });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn info(room: &str, private: bool, unread: Option<u64>) -> RoomInfo {
-        RoomInfo { room: room.into(), members: 1, last: 5, unread, active_ms: 0, topic: "".into(), private }
-    }
-
-    /// Connected, a member of an open room and of a private one, which is open.
-    fn app() -> App {
-        let mut app = App::new("me", "s", TimeZone::UTC, &[], &[]);
-        app.link = Link::Up;
-        app.told(Told::Rooms(Ok(vec![info("lobby", false, Some(0)), info("plans", true, Some(0))])));
-        app.show("plans");
-        app.asks.clear();
-        app
-    }
-
-    fn gone(app: &mut App, room: &str) {
-        app.news(News::Item(Item::Gone { room: room.into() }));
-    }
-
-    #[test]
-    fn a_room_that_is_gone_is_not_joined_and_one_that_is_not_seen_is_not_listed() {
-        let mut app = app();
-        gone(&mut app, "plans");
-        assert!(app.notice.take().unwrap().contains("plans") && app.asks == [Ask::Rooms]);
-        assert!(!app.rooms["plans"].joined);
-        // It came twice, and a room was made, before there was an answer: the answer is too old.
-        gone(&mut app, "plans");
-        app.news(News::Item(Item::Room(info("new", false, None))));
-        assert_eq!(app.notice, None);
-        app.told(Told::Rooms(Ok(vec![info("lobby", false, Some(0)), info("plans", true, None)])));
-        assert!(app.rooms.contains_key("plans") && app.asks == [Ask::Rooms, Ask::Rooms]);
-        app.news(News::Item(Item::Room(info("newer", false, None))));
-        app.told(Told::Rooms(Ok(vec![info("lobby", false, Some(0)), info("new", false, None)])));
-        assert_eq!(app.rooms.keys().collect::<Vec<_>>(), ["lobby", "new", "newer"]);
-        assert_eq!(app.open.as_deref(), Some("lobby"));
-    }
-
-    #[test]
-    fn who_leaves_is_not_told_so() {
-        let mut app = app();
-        app.rooms.get_mut("plans").unwrap().leaving = true;
-        app.news(News::Item(Item::Room(info("plans", true, None))));
-        gone(&mut app, "plans");
-        app.told(Told::Left("plans".into(), Ok(())));
-        assert_eq!(app.notice, None);
-        // An open one stays in the list.
-        gone(&mut app, "lobby");
-        app.told(Told::Rooms(Ok(vec![info("lobby", false, None)])));
-        app.told(Told::Rooms(Ok(vec![info("lobby", false, None)])));
-        assert_eq!(app.rooms.keys().collect::<Vec<_>>(), ["lobby"]);
-        assert!(!app.rooms["lobby"].joined && app.notice.is_some());
     }
 }

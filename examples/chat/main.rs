@@ -8,16 +8,18 @@
 //! ```
 //!
 //! The full screen, in reading order: `screen` is the loop; `app` what is known, and what follows from what the daemon
-//! tells; `commands` the keys; `room`, `selection`, `presence`, `timeline` and `rows` a room, which of its messages is acted
-//! on, who is there, its messages in memory, and on the screen; `draw` the picture, and `overlay` what may stand over it;
-//! `ask` what is asked of the daemon, and `net` how; `outbox` what is not sent yet, on disk; `input` the line that is being
-//! written; `text` what is shown, and how wide it is. `plain` is all that needs no screen.
+//! tells, `list` what of it is about memberships; `commands` the keys; `room`, `selection`, `presence`, `timeline` and `rows`
+//! a room, which of its messages is acted on, who is there, its messages in memory, and on the screen; `draw` the picture,
+//! and `overlay` what may stand over it; `ask` what is asked of the daemon, and `net` how; `outbox` what is not sent yet, on
+//! disk; `input` the line that is being written; `text` what is shown, and how wide it is. `plain` is all that needs no
+//! screen.
 
 mod app;
 mod ask;
 mod commands;
 mod draw;
 mod input;
+mod list;
 mod net;
 mod outbox;
 mod overlay;
