@@ -2,6 +2,7 @@
 //!
 //! [`SETTINGS`] is the one table behind the command line, the environment, the file and `dantok config`.
 
+mod per_client;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -264,6 +265,7 @@ pub const SETTINGS: &[Setting] = &[
         take: |config, values| count(values).map(|value| config.limits.connections_max = value),
         show: |config| config.limits.connections_max.to_string(),
     },
+    per_client::CONNECTIONS,
     Setting {
         name: "max-rooms",
         value: "N",
@@ -294,19 +296,8 @@ pub const SETTINGS: &[Setting] = &[
         take: |config, values| some_duration(values).map(|value| config.limits.room_retention_max = value),
         show: |config| shown(config.limits.room_retention_max),
     },
-    Setting {
-        name: "max-requests-per-second",
-        value: "N",
-        heading: "Limits",
-        help: "Requests a second on one connection; 0 means no limit",
-        many: false,
-        switch: false,
-        take: |config, values| {
-            let parsed = one(values)?.parse().map_err(|_| "takes a whole number; 0 means no limit".to_owned());
-            parsed.map(|value| config.limits.requests_per_second = value)
-        },
-        show: |config| config.limits.requests_per_second.to_string(),
-    },
+    per_client::REQUESTS,
+    per_client::BYTES,
     Setting {
         name: "hello-timeout",
         value: "TIME",

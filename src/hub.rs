@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::committer::Committer;
 use crate::error::Error;
 use crate::limits::{Limits, PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
+use crate::person::People;
 use crate::pushed::Pushed;
 use crate::rooms::{Room, Rooms};
 use crate::store::messages::Messages;
@@ -25,6 +26,8 @@ pub struct Hub {
     pub store: Arc<Store>,
     /// The only way to change anything.
     pub committer: Committer,
+    /// Who is connected, with what each may ask for.
+    pub people: People,
     /// Who may be whom.
     pub tokens: Arc<Tokens>,
     /// Every bound that an operator sets.

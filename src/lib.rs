@@ -13,7 +13,7 @@
 //! 3. [`server`]: accepts and stops connections. [`connection`]: a socket, its buffers and deadlines. `socket`: what a plain one
 //!    and one inside TLS have in common. `tls`: certificates and keys.
 //! 4. [`session`]: one client, one function a command. [`hub`]: what all sessions share. [`pushed`]: what one follower was told, for
-//!    the others.
+//!    the others. [`person`]: what all connections of a person share.
 //! 5. [`committer`]: the only writer; one sync serves many senders.
 //! 6. [`rooms`]: durable rooms as clients see them, and who waits for what.
 //! 7. [`store`]: the journal, the files that messages stay in, sled with what leads to them, and the newest in memory. [`clock`]: what ages are counted with.
@@ -25,6 +25,7 @@
 //! The wire's contract is `protocol.md`; both are in the repository.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod addresses;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -35,6 +36,7 @@ pub mod doctor;
 pub mod error;
 pub mod hub;
 pub mod limits;
+pub mod person;
 pub mod protocol;
 pub mod pushed;
 pub mod retention;

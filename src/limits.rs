@@ -32,6 +32,12 @@ pub const FRAME_CEILING_BYTES: usize = 1 << 24;
 
 /// Bytes of message bodies in one commit, past which no further request is taken into it.
 pub const COMMIT_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// The same where one person fills a commit alone, and others have come within [`SHARED_FOR`]: the next of them waits for it.
+pub const COMMIT_SHARED_MAX_BYTES: usize = 1024 * 1024;
+/// How long others are expected to come again.
+pub const SHARED_FOR: Duration = Duration::from_secs(1);
+/// Bytes of requests in one person's turn, past which the others come first.
+pub const TURN_BYTES: usize = 256 * 1024;
 /// Bytes of requests that a connection hands over at once; one request may be more.
 pub const BATCH_MAX_BYTES: usize = 256 * 1024;
 /// Requests in one commit: bounds how long the first of them waits for the last.
@@ -40,6 +46,8 @@ pub const COMMIT_MAX_REQUESTS: usize = 4096;
 pub const JOURNAL_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Bodies submitted by all connections and not yet answered: what the commit queue may hold in memory.
 pub const IN_FLIGHT_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// The same of one person: so that nobody holds all of it while others wait.
+pub const IN_FLIGHT_OF_ONE_MAX_BYTES: usize = IN_FLIGHT_MAX_BYTES / 4;
 /// Commands of one connection that may wait for their commit; further ones stay in the socket.
 pub const PIPELINE_MAX_REQUESTS: usize = 1024;
 /// Messages committed but not yet in sled: past this a commit waits for the mover.
@@ -111,9 +119,9 @@ const _: () = {
     // A commit that is full but for one byte still takes one more batch, and that one more body.
     assert!(((COMMIT_MAX_BYTES + BATCH_MAX_BYTES + BODY_MAX_BYTES) * 2) as u64 <= JOURNAL_FILE_BYTES);
     assert!(17 * SLED_VALUE_MAX_BYTES < SLED_SEGMENT_BYTES / 4);
-    assert!(BODY_MAX_BYTES < IN_FLIGHT_MAX_BYTES);
     // A group's record: at the worst, every other message of the window is done.
     assert!(GROUP_WINDOW as usize / 2 * 16 + 64 <= SLED_VALUE_MAX_BYTES);
+    assert!(BATCH_MAX_BYTES + BODY_MAX_BYTES < IN_FLIGHT_OF_ONE_MAX_BYTES);
     assert!(MOVE_SPACE_MIN_BYTES < FREE_SPACE_MIN_BYTES && MOVE_SPACE_MIN_BYTES < BALLAST_BYTES);
 };
 
@@ -124,14 +132,18 @@ pub struct Limits {
     pub body_max_bytes: usize,
     /// Connections at once; one more is told so and closed.
     pub connections_max: usize,
+    /// Connections at once from one address; 0: no limit.
+    pub connections_per_address_max: usize,
     /// Rooms that may exist.
     pub rooms_max: usize,
     /// Rooms that one client (or device) may be a member of.
     pub joined_rooms_max: usize,
     /// Longest time that a RETAIN may keep a room's messages.
     pub room_retention_max: Duration,
-    /// Requests a second on one connection; 0: no limit.
+    /// Requests a second of one person, over all its devices and connections; 0: no limit.
     pub requests_per_second: u32,
+    /// Bytes of message bodies a second sent by one person, counted likewise; 0: no limit.
+    pub bytes_per_second: u64,
     /// Time that a connection has to say HELLO.
     pub hello_timeout: Duration,
     /// Time that open connections have at shutdown to take their last answers.
@@ -143,10 +155,12 @@ impl Default for Limits {
         Limits {
             body_max_bytes: BODY_DEFAULT_BYTES,
             connections_max: 16_384,
+            connections_per_address_max: 0,
             rooms_max: 100_000,
             joined_rooms_max: 10_000,
             room_retention_max: Duration::from_secs(365 * 24 * 3600),
             requests_per_second: 0,
+            bytes_per_second: 0,
             hello_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
         }

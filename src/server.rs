@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,11 +13,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use crate::addresses::{Addresses, Place};
 use crate::committer::{self, Committer};
 use crate::connection::{self, Speaks};
 use crate::error::Error;
 use crate::hub::{Figures, Hub};
 use crate::limits::{Limits, TOKENS_CHECKED_EVERY};
+use crate::protocol::Refusal;
 use crate::retention;
 use crate::rooms::Rooms;
 use crate::store::{self, Store};
@@ -77,6 +80,7 @@ pub async fn run(
         rooms,
         store: store.clone(),
         committer,
+        people: Default::default(),
         tokens,
         limits,
         retention,
@@ -140,6 +144,7 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let refusals = Arc::new(Semaphore::new(REFUSED_AT_ONCE));
+    let addresses = Addresses::default();
     let failure = async { hub.store.failure().wait().await };
     tokio::pin!(shutdown, failure);
     let failed = loop {
@@ -147,10 +152,12 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
             () = &mut shutdown => break None,
             why = &mut failure => break Some(why),
             accepted = accept(&listeners) => match accepted {
-                Ok((stream, speaks)) if connections.len() < hub.limits.connections_max => {
-                    connections.spawn(connect(stream, speaks, hub.clone(), stopped.clone()));
-                }
-                Ok((stream, speaks)) => refuse(stream, speaks, hub, &refusals),
+                Ok((stream, peer, speaks)) => match admit(connections.len(), peer, &addresses, &hub.limits) {
+                    Ok(place) => {
+                        connections.spawn(connect(stream, speaks, place, hub.clone(), stopped.clone()));
+                    }
+                    Err(refusal) => refuse(stream, speaks, refusal, &refusals),
+                },
                 Err(error) => {
                     // Out of descriptors or memory: the connections that are there go on, and may end.
                     tracing::warn!(%error, "can't accept a connection");
@@ -168,10 +175,12 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
     for Listener { socket, speaks } in listeners {
         let Ok(socket) = socket.into_std() else { continue };
         while connections.len() < hub.limits.connections_max
-            && let Ok((stream, _)) = socket.accept()
+            && let Ok((stream, peer)) = socket.accept()
         {
-            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
-                connections.spawn(connect(stream, speaks.clone(), hub.clone(), stopped.clone()));
+            if let Ok(place) = admit(connections.len(), peer, &addresses, &hub.limits)
+                && let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream))
+            {
+                connections.spawn(connect(stream, speaks.clone(), place, hub.clone(), stopped.clone()));
             }
         }
     }
@@ -188,11 +197,30 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
     failed
 }
 
-async fn accept(listeners: &[Listener]) -> io::Result<(TcpStream, Speaks)> {
+/// The place of one connection more; it is none's where addresses are not limited.
+fn admit(
+    connections: usize,
+    peer: SocketAddr,
+    addresses: &Addresses,
+    limits: &Limits,
+) -> Result<Option<Box<Place>>, Refusal> {
+    if connections >= limits.connections_max {
+        return Err(committer::limit("connections", limits.connections_max));
+    }
+    match limits.connections_per_address_max {
+        0 => Ok(None),
+        max => addresses
+            .admit(peer.ip(), max)
+            .map(|place| Some(Box::new(place)))
+            .ok_or_else(|| committer::limit("connections from one address", max)),
+    }
+}
+
+async fn accept(listeners: &[Listener]) -> io::Result<(TcpStream, SocketAddr, Speaks)> {
     std::future::poll_fn(|context| {
         for listener in listeners {
             if let std::task::Poll::Ready(accepted) = listener.socket.poll_accept(context) {
-                return std::task::Poll::Ready(accepted.map(|(stream, _)| (stream, listener.speaks.clone())));
+                return std::task::Poll::Ready(accepted.map(|(stream, peer)| (stream, peer, listener.speaks.clone())));
             }
         }
         std::task::Poll::Pending
@@ -204,6 +232,7 @@ async fn accept(listeners: &[Listener]) -> io::Result<(TcpStream, Speaks)> {
 fn connect(
     stream: TcpStream,
     speaks: Speaks,
+    place: Option<Box<Place>>,
     hub: Arc<Hub>,
     stop: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send {
@@ -219,12 +248,12 @@ fn connect(
             Ok(()) => tracing::debug!("closed"),
             Err(error) => tracing::debug!(%error, "broken"),
         }
+        drop(place);
     }
     .instrument(span)
 }
 
-fn refuse(stream: TcpStream, speaks: Speaks, hub: &Hub, refusals: &Arc<Semaphore>) {
-    let refusal = committer::limit("connections", hub.limits.connections_max);
+fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, refusals: &Arc<Semaphore>) {
     if let Ok(permit) = refusals.clone().try_acquire_owned() {
         tokio::spawn(async move {
             // A peer that does not take its refusal is no loss.

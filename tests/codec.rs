@@ -226,7 +226,8 @@ fn item() -> impl Strategy<Value = Item> {
 }
 
 fn refusal() -> impl Strategy<Value = Refusal> {
-    (prop::sample::select(ErrorCode::ALL.to_vec()), sentence()).prop_map(|(code, text)| Refusal { code, text })
+    (prop::sample::select(ErrorCode::ALL.to_vec()), sentence(), prop::option::of(any::<u64>()))
+        .prop_map(|(code, text, wait_ms)| Refusal { code, text, wait_ms })
 }
 
 fn reply() -> impl Strategy<Value = Reply> {

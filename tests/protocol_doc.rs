@@ -106,7 +106,7 @@ fn every_error_code_has_its_row() {
 fn every_limit_has_its_row() {
     let doc = read("protocol.md");
     let defaults = limits::Limits::default();
-    let none = |number: u32| if number == 0 { "none".to_owned() } else { number.to_string() };
+    let none = |number: u64| if number == 0 { "none".to_owned() } else { number.to_string() };
     for (what, value) in [
         ("a room's, client's, device's or message id's name", format!("{} bytes", limits::NAME_MAX_BYTES)),
         ("a nick", format!("{} characters", limits::NICK_MAX_CHARS)),
@@ -124,13 +124,18 @@ fn every_limit_has_its_row() {
         ("messages in a TAKE", limits::TAKE_MAX.to_string()),
         ("time that a TAKE waits", format!("{} s", limits::TAKE_WAIT_MAX.as_secs())),
         ("connections", defaults.connections_max.to_string()),
+        (
+            "connections from one address (IPv6: from one /64 network)",
+            none(defaults.connections_per_address_max as u64),
+        ),
         ("rooms", defaults.rooms_max.to_string()),
         ("rooms that a client (or a device) is a member of", defaults.joined_rooms_max.to_string()),
         (
             "how long a room may be told to keep its messages",
             format!("{} days", defaults.room_retention_max.as_secs() / 86_400),
         ),
-        ("requests a second on a connection", none(defaults.requests_per_second)),
+        ("requests a second of one person", none(defaults.requests_per_second.into())),
+        ("bytes of message bodies a second sent by one person", none(defaults.bytes_per_second)),
         ("time to say HELLO", format!("{} s", defaults.hello_timeout.as_secs())),
         ("time to take the last answers when the daemon stops", format!("{} s", defaults.drain_timeout.as_secs())),
         ("how long a message is kept", format!("at least {} h", limits::RETENTION_FLOOR.as_secs() / 3600)),

@@ -56,9 +56,10 @@ impl Daemon {
     /// Submits all before it waits for the first answer, so that they may share a commit.
     fn write(&self, client: &str, writes: Vec<Write>) -> Vec<Reply> {
         self.runtime.block_on(async {
+            let author = || Author { client: client.into(), admin: false };
             let mut answers = Vec::new();
             for write in writes {
-                answers.push(self.committer.submit(Author { client: client.into(), admin: false }, vec![write]).await);
+                answers.push(self.committer.submit(author(), Arc::default(), vec![write]).await);
             }
             let mut replies = Vec::new();
             for answer in answers {

@@ -7,24 +7,26 @@
 mod draft;
 mod groups;
 mod manage;
+mod queue;
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::hub::Figures;
-use crate::limits::{COMMIT_MAX_BYTES, COMMIT_MAX_REQUESTS, IN_FLIGHT_MAX_BYTES, Limits};
+use crate::limits::{IN_FLIGHT_MAX_BYTES, IN_FLIGHT_OF_ONE_MAX_BYTES, Limits};
+use crate::person::Person;
 use crate::protocol::{Begin, ErrorCode, Keep, Refusal, Reply, Seek};
 use crate::rooms::Rooms;
 use crate::store::commit::Commit;
 use crate::store::{Store, Writer};
 use draft::Draft;
 pub use groups::no_group;
+use queue::{InFlight, Queue, Submission};
 
 /// What a request holds in memory besides its body.
 const REQUEST_BYTES: usize = 512;
@@ -181,30 +183,11 @@ pub struct Author {
     pub admin: bool,
 }
 
-/// What one client has asked for at once.
-#[derive(Debug)]
-struct Submission {
-    author: Author,
-    writes: Vec<Write>,
-    answer: oneshot::Sender<Vec<Reply>>,
-    // Held until the answer is given: it bounds the bytes in flight.
-    permit: OwnedSemaphorePermit,
-}
-
 /// A commit that takes longer says that the disk is slow: only the thread waits for it then.
 const QUICK: Duration = Duration::from_millis(1);
 /// So many quick commits of one submission each say that whoever submits is alone. With others about, it is the thread that
 /// commits, so that they can go on meanwhile.
 const ALONE: u32 = 4;
-
-#[derive(Debug, Default)]
-struct Queue {
-    submissions: VecDeque<Submission>,
-    /// Nobody submits any more.
-    closed: bool,
-    /// Nobody commits any more.
-    ended: bool,
-}
 
 /// What the thread and those who submit share. A worker takes from the queue only while it is locked: so whoever holds it and finds the
 /// queue empty comes before nobody.
@@ -263,25 +246,36 @@ impl Committer {
     /// Has changes made; waits while too much is in flight. The answers come when all of them are durable, in the order of the
     /// calls. Where nobody else has anything to commit and the disk is quick, they are there at once: to wake a thread and be
     /// woken by it would take as long as the disk does.
-    pub async fn submit(&self, author: Author, writes: Vec<Write>) -> oneshot::Receiver<Vec<Reply>> {
+    pub async fn submit(
+        &self,
+        author: Author,
+        person: Arc<Person>,
+        writes: Vec<Write>,
+    ) -> oneshot::Receiver<Vec<Reply>> {
         let (answer, answered) = oneshot::channel();
-        let bytes: usize = writes.iter().map(Write::bytes).sum();
-        let permits = u32::try_from(bytes.min(IN_FLIGHT_MAX_BYTES)).unwrap_or(u32::MAX);
-        // The semaphore is never closed.
-        if let Ok(permit) = self.0.bytes.clone().acquire_many_owned(permits).await {
-            let submission = Submission { author, writes, answer, permit };
-            if let Some(submission) = self.commit_now(submission) {
-                let mut queue = self.0.queue();
-                if !queue.ended {
-                    queue.submissions.push_back(submission);
-                    // The thread sleeps only on an empty queue.
-                    if queue.submissions.len() == 1 {
-                        self.0.queued.notify_one();
-                    }
+        if let Some(in_flight) = self.admit(person, writes.iter().map(Write::bytes).sum()).await
+            && let Some(submission) = self.commit_now(Submission { author, writes, answer, in_flight })
+        {
+            let mut queue = self.0.queue();
+            if !queue.ended {
+                queue.push(submission);
+                // The thread sleeps only on an empty queue.
+                if queue.len() == 1 {
+                    self.0.queued.notify_one();
                 }
             }
         }
         answered
+    }
+
+    /// Waits until so many bytes more may be in flight, of this person and of all.
+    async fn admit(&self, person: Arc<Person>, bytes: usize) -> Option<InFlight> {
+        let bytes = u32::try_from(bytes.min(IN_FLIGHT_OF_ONE_MAX_BYTES)).unwrap_or(u32::MAX);
+        // The semaphores are never closed.
+        let own = person.in_flight.acquire_many(bytes).await.ok()?;
+        let of_all = self.0.bytes.clone().acquire_many_owned(bytes).await.ok()?;
+        own.forget();
+        Some(InFlight { person, bytes, _permit: of_all })
     }
 
     /// Does what the store wants done between commits. Blocks while one is made.
@@ -299,7 +293,7 @@ impl Committer {
             // After a panic in a commit the thread says so.
             Ok(_) | Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => return Some(submission),
         };
-        if !self.0.queue().submissions.is_empty() {
+        if self.0.queue().len() > 0 {
             return Some(submission);
         }
         worker.commit(vec![submission]);
@@ -314,7 +308,7 @@ impl Drop for Ended<'_> {
     fn drop(&mut self) {
         let mut queue = self.0.queue();
         queue.ended = true;
-        queue.submissions.clear();
+        queue.clear();
     }
 }
 
@@ -323,7 +317,7 @@ fn run(shared: &Shared) {
     let _ended = Ended(shared);
     loop {
         let mut queue = shared.queue();
-        while queue.submissions.is_empty() {
+        while queue.len() == 0 {
             if queue.closed {
                 return;
             }
@@ -334,15 +328,7 @@ fn run(shared: &Shared) {
             return tracing::error!("a commit died; this is a bug");
         };
         let mut queue = shared.queue();
-        let (mut batch, mut requests, mut bytes) = (Vec::new(), 0, 0);
-        while requests < COMMIT_MAX_REQUESTS
-            && bytes < COMMIT_MAX_BYTES
-            && let Some(submission) = queue.submissions.pop_front()
-        {
-            requests += submission.writes.len();
-            bytes += submission.writes.iter().map(Write::body_bytes).sum::<usize>();
-            batch.push(submission);
-        }
+        let batch = queue.take(Instant::now());
         drop(queue);
         worker.commit(batch);
     }
@@ -370,9 +356,9 @@ impl Worker {
     fn commit(&mut self, batch: Vec<Submission>) {
         let mut draft = Draft::new(self);
         let mut answers = Vec::with_capacity(batch.len());
-        for Submission { author, writes, answer, permit } in batch {
+        for Submission { author, writes, answer, in_flight } in batch {
             let replies = writes.into_iter().map(|write| draft.take(&author, write).unwrap_or_else(Reply::Error));
-            answers.push((answer, replies.collect::<Vec<Reply>>(), permit));
+            answers.push((answer, replies.collect::<Vec<Reply>>(), in_flight));
         }
         let (ops, next_room) = (std::mem::take(&mut draft.ops), draft.next_room);
         let refused = draft.refused.take();
@@ -393,13 +379,13 @@ impl Worker {
             self.count(&commit);
             self.rooms.publish(&commit.ops);
         }
-        for (answer, mut replies, permit) in answers {
+        for (answer, mut replies, in_flight) in answers {
             if let Some(refusal) = &failed {
                 replies.fill(Reply::Error(refusal.clone()));
             }
             // The connection may be gone; what it sent stays.
             let _ = answer.send(replies);
-            drop(permit);
+            drop(in_flight);
         }
     }
 

@@ -5,6 +5,7 @@
 //! been carried out before the next was read. A peer that does not read its answers is not read from either.
 
 mod output;
+mod patience;
 #[cfg(feature = "tls")]
 mod secure;
 
@@ -25,12 +26,14 @@ use tokio_util::codec::Decoder;
 use crate::committer::{self, Write};
 use crate::hub::Hub;
 use crate::limits::{BATCH_MAX_BYTES, PIPELINE_MAX_REQUESTS};
+use crate::person::Pace;
 use crate::protocol::frame::RequestDecoder;
 use crate::protocol::line::{self, LineDecoder};
 use crate::protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag};
 use crate::session::{Action, Session};
 use crate::socket::{self, ReadHalf, WriteHalf};
 use output::{Items, Output};
+use patience::Patience;
 
 /// What a read takes at the most.
 const READ_BYTES: usize = 64 * 1024;
@@ -113,7 +116,9 @@ struct Connection {
     output: Output,
     hub: Arc<Hub>,
     session: Session,
-    pace: Pace,
+    /// What holds until HELLO has said whose pace it is.
+    pace: Option<Box<Pace>>,
+    patience: Patience,
     /// Writes of one client that go to the committer together, and their tags.
     batch: (Vec<Tag>, Vec<Write>),
     batch_bytes: usize,
@@ -161,7 +166,8 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
         },
         output: Output::new(write, framing),
         session: Session::new(hub.clone()),
-        pace: Pace::new(hub.limits.requests_per_second),
+        pace: Pace::new(&hub.limits).map(Box::new),
+        patience: Patience::default(),
         hub,
         batch: Default::default(),
         batch_bytes: 0,
@@ -293,14 +299,16 @@ impl Connection {
             }
             self.output.shrink();
             too_late = too_late.filter(|_| !self.session.is_known());
-            let can_read = !self.ended && !self.closing && self.held.is_none() && self.waiting < PIPELINE_MAX_REQUESTS;
+            let can_read = !(self.ended || self.closing || self.held.is_some() || self.patience.is_over())
+                && self.waiting < PIPELINE_MAX_REQUESTS;
             tokio::select! {
                 biased;
                 replies = next_answer(&mut self.pending) => self.answer(replies),
                 read = read(&mut self.socket, &mut self.input), if can_read => self.ended = read? == 0,
                 () = &mut changed => changed.set(waker.changed()),
                 () = passed(&mut too_late) => self.too_late(),
-                _ = &mut stopping, if !self.ended => self.last_read(),
+                () = passed(self.patience.pause()) => self.patience.restore(),
+                _ = &mut stopping, if !self.stopped => self.last_read(),
             }
             if self.input.is_empty() && self.input.capacity() > 0 {
                 // An idle connection keeps no buffer.
@@ -340,7 +348,10 @@ impl Connection {
         if let Some(held) = self.held.take() {
             return Ok(Some(held));
         }
-        while self.waiting + self.batch.0.len() < PIPELINE_MAX_REQUESTS && self.batch_bytes < BATCH_MAX_BYTES {
+        while self.waiting + self.batch.0.len() < PIPELINE_MAX_REQUESTS
+            && self.batch_bytes < BATCH_MAX_BYTES
+            && !self.patience.is_over()
+        {
             let Some(incoming) = self.requests.next(&mut self.input)? else { break };
             if let Some(incoming) = self.start(incoming) {
                 return Ok(Some(Box::new(incoming)));
@@ -349,13 +360,37 @@ impl Connection {
         Ok(None)
     }
 
+    /// Refuses what comes too soon; whatever gets an answer counts.
+    fn paced(&mut self, incoming: Incoming) -> Incoming {
+        let pace = match self.session.person() {
+            Some(person) => person.pace.as_deref(),
+            None => self.pace.as_deref(),
+        };
+        let Some(pace) = pace else { return incoming };
+        let body_bytes = match &incoming {
+            Incoming::Request { command: Command::Send { body, .. }, .. } => body.len(),
+            Incoming::Request { .. } | Incoming::Refused { .. } => 0,
+            Incoming::Broken(_) => return incoming,
+        };
+        match (pace.take(body_bytes), incoming) {
+            (Err(refusal), Incoming::Request { tag, .. } | Incoming::Refused { tag, .. }) => {
+                // At the end nobody is to be slowed down any more.
+                if !self.stopped {
+                    self.patience.refused(&refusal, body_bytes);
+                }
+                Incoming::Refused { tag, refusal }
+            }
+            (_, incoming) => {
+                self.patience.granted();
+                incoming
+            }
+        }
+    }
+
     /// Takes a write into the batch; gives back anything else.
     fn start(&mut self, incoming: Incoming) -> Option<Incoming> {
+        let incoming = self.paced(incoming);
         let Incoming::Request { tag, command } = incoming else { return Some(incoming) };
-        if !self.pace.take() {
-            let refusal = committer::limit("requests a second on one connection", self.pace.per_second as usize);
-            return Some(Incoming::Refused { tag, refusal });
-        }
         match self.session.action(command) {
             Action::Write(write) => {
                 self.batch_bytes += write.bytes();
@@ -372,11 +407,13 @@ impl Connection {
     async fn submit(&mut self) {
         let (tags, writes) = std::mem::take(&mut self.batch);
         // Nobody but a known client has writes.
-        if let Some(author) = self.session.author().filter(|_| !writes.is_empty()) {
+        if !writes.is_empty()
+            && let (Some(author), Some(person)) = (self.session.author(), self.session.person())
+        {
             self.batch_bytes = 0;
             self.waiting += tags.len();
             // Boxed, as it is over soon and an idle connection would hold room for it.
-            let answered = Box::pin(self.hub.committer.submit(author, writes)).await;
+            let answered = Box::pin(self.hub.committer.submit(author, person.clone(), writes)).await;
             self.pending.push_back((tags, answered));
         }
     }
@@ -395,6 +432,7 @@ impl Connection {
                 let mut out = Items::new(&mut self.output, Some(&tag), &self.hub.pushed);
                 let reply = self.session.run(command, &mut out).await?;
                 self.output.reply(&tag, reply);
+                self.pace.take_if(|_| self.session.is_known());
             }
             Incoming::Refused { tag, refusal } => self.output.reply(&tag, Reply::Error(refusal)),
             Incoming::Broken(refusal) => {
@@ -437,13 +475,14 @@ impl Connection {
     /// The daemon stops: what has arrived is still carried out, and no more.
     fn last_read(&mut self) {
         let mut piece = vec![0; READ_BYTES];
-        for _ in 0..LAST_READ_BYTES / READ_BYTES {
+        for _ in 0..if self.ended { 0 } else { LAST_READ_BYTES / READ_BYTES } {
             let read = self.socket.read_now(&mut piece);
             if read == 0 {
                 break;
             }
             self.input.extend_from_slice(piece.get(..read).unwrap_or_default());
         }
+        self.patience.restore();
         self.ended = true;
         self.stopped = true;
     }
@@ -460,33 +499,5 @@ async fn passed(deadline: &mut Option<Pin<Box<Sleep>>>) {
     match deadline {
         Some(deadline) => deadline.await,
         None => std::future::pending().await,
-    }
-}
-
-/// Requests a second: a bucket that holds one second's worth.
-struct Pace {
-    per_second: u32,
-    left: f64,
-    at: Instant,
-}
-
-impl Pace {
-    fn new(per_second: u32) -> Pace {
-        Pace { per_second, left: f64::from(per_second), at: Instant::now() }
-    }
-
-    fn take(&mut self) -> bool {
-        if self.per_second == 0 {
-            return true;
-        }
-        let now = Instant::now();
-        let rate = f64::from(self.per_second);
-        self.left = (self.left + (now - self.at).as_secs_f64() * rate).min(rate);
-        self.at = now;
-        let granted = self.left >= 1.0;
-        if granted {
-            self.left -= 1.0;
-        }
-        granted
     }
 }

@@ -122,8 +122,11 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
             object.put("last", last);
             object.put("timeout_ms", timeout_ms);
         }
-        Reply::Error(Refusal { code, text }) => {
+        Reply::Error(Refusal { code, text, wait_ms }) => {
             object.put("code", code.as_str());
+            if let Some(wait_ms) = wait_ms {
+                object.put("wait_ms", wait_ms);
+            }
             object.put("text", text);
         }
     }

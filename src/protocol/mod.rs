@@ -29,12 +29,14 @@ pub struct Refusal {
     pub code: ErrorCode,
     /// What a person acts on.
     pub text: String,
+    /// For what only came too soon: how long to wait, in milliseconds; asked again then, it is taken.
+    pub wait_ms: Option<u64>,
 }
 
 impl Refusal {
     /// A refusal with this code and sentence.
     pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
-        Refusal { code, text: text.into() }
+        Refusal { code, text: text.into(), wait_ms: None }
     }
 }
 

@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::committer::{self, Author, Write, no_room, not_joined};
 use crate::hub::Hub;
 use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
+use crate::person::Person;
+use crate::protocol::name::person;
 use crate::protocol::{Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
 use crate::rooms::{Presence, Room, Rooms, Waker};
 use crate::tokens::{Grant, Role};
@@ -66,6 +68,7 @@ pub enum Action {
 struct Who {
     client: Arc<str>,
     grant: Grant,
+    person: Arc<Person>,
     _presence: Presence,
 }
 
@@ -256,7 +259,8 @@ impl Session {
         };
         if self.who.is_none() {
             let presence = self.hub.rooms.connect(client.clone(), &self.waker);
-            self.who = Some(Who { client: client.clone(), grant: grant.clone(), _presence: presence });
+            let person = self.hub.people.get(person(&client), &self.hub.limits);
+            self.who = Some(Who { client: client.clone(), grant: grant.clone(), person, _presence: presence });
             self.recheck(); // What changed before it could be told of it.
         }
         Ok(Reply::Welcome(Welcome {
@@ -274,6 +278,11 @@ impl Session {
     /// Who it is, once HELLO was said.
     pub fn author(&self) -> Option<Author> {
         self.who.as_ref().map(|who| Author { client: who.client.clone(), admin: who.grant.role == Role::Admin })
+    }
+
+    /// What it shares with the person's other connections, once HELLO was said.
+    pub fn person(&self) -> Option<&Arc<Person>> {
+        self.who.as_ref().map(|who| &who.person)
     }
 
     fn is_admin(&self) -> bool {
@@ -307,8 +316,8 @@ impl Session {
 
     async fn write(&self, write: Write) -> Reply {
         // Nobody but a known client has writes.
-        let Some(author) = self.author() else { return committer::ended() };
-        let answered = self.hub.committer.submit(author, vec![write]).await;
+        let (Some(author), Some(person)) = (self.author(), self.person()) else { return committer::ended() };
+        let answered = self.hub.committer.submit(author, person.clone(), vec![write]).await;
         answered.await.ok().and_then(|mut replies| replies.pop()).unwrap_or_else(committer::ended)
     }
 
@@ -388,6 +397,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if let Some(who) = self.who.take() {
+            self.hub.people.leave(who.person);
+        }
         for (room, _) in self.places.values().filter_map(|place| place.followed.as_ref()) {
             room.unfollow(&self.waker);
             self.hub.rooms.unlisten(room, &self.waker);

@@ -91,8 +91,12 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
         }
         Reply::Pong => out.extend_from_slice(b"OK pong"),
         Reply::Bye => out.extend_from_slice(b"OK bye"),
-        Reply::Error(Refusal { code, text }) => {
-            push(out, format_args!("ERR {} {}", code.as_str(), escape(text.as_bytes())))
+        Reply::Error(Refusal { code, text, wait_ms }) => {
+            push(out, format_args!("ERR {} ", code.as_str()));
+            if let Some(wait_ms) = wait_ms {
+                push(out, format_args!("wait={wait_ms}ms "));
+            }
+            push(out, format_args!("{}", escape(text.as_bytes())));
         }
     }
     out.push(b'\n');

@@ -1,0 +1,55 @@
+//! The settings that keep one client from taking what is others'.
+
+use super::{Setting, one};
+
+const HEADING: &str = "Limits";
+
+/// More than one client can ask for.
+const REQUESTS_MAX: u32 = 1_000_000;
+
+pub(super) const CONNECTIONS: Setting = Setting {
+    name: "max-connections-per-address",
+    value: "N",
+    heading: HEADING,
+    help: "Connections at once from one address (IPv6: from one /64 network); 0 means no limit",
+    many: false,
+    switch: false,
+    take: |config, values| {
+        let parsed = one(values)?.parse().map_err(|_| "takes a whole number; 0 means no limit".to_owned());
+        parsed.map(|value| config.limits.connections_per_address_max = value)
+    },
+    show: |config| config.limits.connections_per_address_max.to_string(),
+};
+
+pub(super) const REQUESTS: Setting = Setting {
+    name: "max-requests-per-second",
+    value: "N",
+    heading: HEADING,
+    help: "Requests a second of one client, over all its devices and connections; 0 means no limit",
+    many: false,
+    switch: false,
+    take: |config, values| {
+        let parsed = one(values)?.parse().ok().filter(|value| *value <= REQUESTS_MAX);
+        let parsed = parsed.ok_or_else(|| format!("takes a whole number up to {REQUESTS_MAX}; 0 means no limit"));
+        parsed.map(|value| config.limits.requests_per_second = value)
+    },
+    show: |config| config.limits.requests_per_second.to_string(),
+};
+
+pub(super) const BYTES: Setting = Setting {
+    name: "max-bytes-per-second",
+    value: "SIZE",
+    heading: HEADING,
+    help: "Bytes of messages a second sent by one client, over all its devices and connections, like 1MiB; 0 means no limit",
+    many: false,
+    switch: false,
+    take: |config, values| {
+        let parsed = one(values)?.parse::<bytesize::ByteSize>().ok().filter(|size| size.as_u64() <= BYTES_MAX);
+        let parsed = parsed.ok_or_else(|| "takes a size up to 1TiB, like 1MiB or 1048576; 0 means no limit".to_owned());
+        parsed.map(|size| config.limits.bytes_per_second = size.as_u64())
+    },
+    show: |config| config.limits.bytes_per_second.to_string(),
+};
+
+/// More than any disk takes; under what is counted with.
+const BYTES_MAX: u64 = 1 << 40;
