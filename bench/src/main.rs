@@ -6,6 +6,7 @@
 // A program that measures: what can't be goes no further than the end of the run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod fairness;
 mod field;
 mod floor;
 mod points;
@@ -63,6 +64,7 @@ const SECTIONS: &[(&str, Measure, bool)] = &[
     ("catch-up", points::catch_up, true),
     ("fan-out", points::fan_out, true),
     ("idle", points::idle, true),
+    ("fairness", fairness::fairness, false),
     ("start", points::start, true),
     ("expiry", points::expiry, false),
     ("disk", points::disk, false),

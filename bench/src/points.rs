@@ -46,12 +46,13 @@ fn rooms(count: usize) -> Vec<String> {
 }
 
 impl Run {
-    fn who(&self, wanted: impl Fn(&Contestant) -> bool) -> Vec<Contestant> {
+    /// Those whom a section is about.
+    pub fn who(&self, wanted: impl Fn(&Contestant) -> bool) -> Vec<Contestant> {
         self.contestants.iter().filter(|contestant| wanted(contestant)).cloned().collect()
     }
 
     /// Starts a contestant with an empty directory.
-    fn fresh(&self, contestant: &Contestant, flags: &[String]) -> io::Result<Server> {
+    pub fn fresh(&self, contestant: &Contestant, flags: &[String]) -> io::Result<Server> {
         let dir = self.dir.join("run");
         if dir.exists() {
             std::fs::remove_dir_all(&dir)?;
@@ -64,7 +65,7 @@ impl Run {
     }
 
     /// The same, but for the rounds.
-    fn of_rounds(&self, rounds: usize) -> Run {
+    pub fn of_rounds(&self, rounds: usize) -> Run {
         Run { rounds, contestants: Vec::new(), short: self.short, point: self.point.clone(), dir: self.dir.clone() }
     }
 
@@ -73,7 +74,7 @@ impl Run {
     }
 
     /// For each round and contestant.
-    fn each(
+    pub fn each(
         &self,
         section: &mut Section,
         point: &str,

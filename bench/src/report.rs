@@ -44,6 +44,8 @@ enum Measure {
     Latency(&'static str),
     /// Our 99th percentile to that of another point.
     Points(&'static str),
+    /// The same over all rounds together, where a round has few requests.
+    Together(&'static str),
     /// Our figure as it is.
     Value,
 }
@@ -80,6 +82,11 @@ impl Goal {
         Goal { point, of: None, measure: Measure::Points(other), at_least: false, bound }
     }
 
+    /// The same over all rounds together.
+    pub fn latency_together(point: &'static str, other: &'static str, bound: f64) -> Goal {
+        Goal { point, of: None, measure: Measure::Together(other), at_least: false, bound }
+    }
+
     /// A figure that is not to be passed.
     pub fn value_at_most(point: &'static str, bound: f64) -> Goal {
         Goal { point, of: None, measure: Measure::Value, at_least: false, bound }
@@ -96,7 +103,7 @@ impl Goal {
         match &self.measure {
             Measure::Ratio(peer) => format!("{sign} {bound} × {peer}"),
             Measure::Latency(peer) => format!("p99 {sign} {bound} × {peer}"),
-            Measure::Points(other) => format!("p99 {sign} {bound} × {other}"),
+            Measure::Points(other) | Measure::Together(other) => format!("p99 {sign} {bound} × {other}"),
             Measure::Value => format!("{sign} {bound}"),
         }
     }
@@ -110,6 +117,10 @@ impl Goal {
             Measure::Ratio(peer) => ratios(&ours.values, &section.row(self.point, peer)?.values),
             Measure::Latency(peer) => ratios(&ours.p99, &section.row(self.point, peer)?.p99),
             Measure::Points(other) => ratios(&ours.p99, &section.row(other, of)?.p99),
+            Measure::Together(other) => {
+                let p99 = |row: &Row| row.latency.as_ref().map(|latency| latency.value_at_quantile(0.99) as f64);
+                Some(p99(ours)? / p99(section.row(other, of)?)?)
+            }
             Measure::Value => median(ours.values.clone()),
         }
     }
