@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{DEADLINE, Daemon, wait_until};
 use dantok::client::{Client, Error, Feed, Follow, News, Options};
-use dantok::protocol::{Access, ErrorCode, Event, Item, Keep, Kind, Seek, Since};
+use dantok::protocol::{Access, Begin, ErrorCode, Event, Item, Keep, Kind, Seek, Since};
 use proxy::Proxy;
 
 async fn connect(daemon: &Daemon, client: &str) -> Client {
@@ -439,4 +439,25 @@ async fn a_daemon_that_is_not_there_is_given_up_in_time() {
     assert!(matches!(client.ping().await, Err(Error::Unreachable { .. } | Error::Closed)));
     assert!(matches!(client.follow("lobby").next().await, Some(Err(Error::Unreachable { .. }))));
     assert!(start.elapsed() >= Duration::from_millis(300) && start.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_share_what_there_is_to_do() {
+    let daemon = Daemon::start();
+    let boss = Client::connect(options(&daemon, "boss")).await.unwrap();
+    boss.join("jobs").await.unwrap();
+    boss.group("jobs", "w", Begin::Start, Some(Duration::from_secs(60))).await.unwrap();
+    let worker = Client::connect(options(&daemon, "worker")).await.unwrap();
+    worker.join("jobs").await.unwrap();
+    let (taken, sent) = tokio::join!(worker.take("jobs", "w", 5, Duration::from_secs(60)), boss.send("jobs", "one"));
+    let (taken, sent) = (taken.unwrap(), sent.unwrap());
+    assert!(matches!(&taken[..], [Item::Message(message)] if message.seq == sent.seq), "{taken:?}");
+    assert!(boss.take("jobs", "w", 5, Duration::ZERO).await.unwrap().is_empty());
+    let pending = boss.pending("jobs", "w").await.unwrap();
+    assert_eq!((pending[0].seq, &*pending[0].client, pending[0].deliveries), (1, "worker", 1));
+    assert_eq!(worker.done("jobs", "w", 1).await.unwrap(), 1);
+    let groups = boss.groups("jobs").await.unwrap();
+    assert_eq!((groups[0].cursor, groups[0].pending, groups[0].timeout), (1, 0, Duration::from_secs(60)));
+    boss.ungroup("jobs", "w").await.unwrap();
+    assert!(boss.groups("jobs").await.unwrap().is_empty());
 }

@@ -19,6 +19,7 @@
 
 mod feed;
 mod follow;
+mod groups;
 mod link;
 mod manage;
 mod reading;
@@ -39,6 +40,7 @@ use tokio::time::Instant;
 
 pub use feed::{Feed, News};
 pub use follow::Follow;
+pub use groups::{Group, Pending};
 
 use crate::protocol::{Command, ErrorCode, Item, Keep, MemberInfo, Refusal, Reply, RoomInfo, Welcome};
 

@@ -14,11 +14,16 @@ const REFUSAL_BYTES: usize = 4096;
 /// Long enough that what is refused meanwhile costs next to nothing, short enough that a peer that gave up is soon found out.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Each pause is twice as long as the one before it, unless that is longer ago than this: what wakes the daemon ten times a second
+/// is felt by others.
+const PAUSE_FORGOTTEN: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Patience {
     refusals: u32,
+    /// The last pause: when it began, and how long it was.
+    last: Option<(Instant, Duration)>,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -33,8 +38,13 @@ impl Patience {
         self.refusals += 1 + u32::try_from(body_bytes / REFUSAL_BYTES).unwrap_or(REFUSALS_MAX);
         if self.refusals >= REFUSALS_MAX {
             self.refusals = 0;
+            let now = Instant::now();
+            let grown =
+                self.last.filter(|(began, _)| now - *began < PAUSE_FORGOTTEN).map_or(PAUSE_MIN, |(_, last)| last * 2);
             let wait = Duration::from_millis(refusal.wait_ms.unwrap_or(0));
-            self.pause = Some(Box::pin(sleep_until(Instant::now() + wait.clamp(PAUSE_MIN, PAUSE_MAX))));
+            let pause = wait.max(grown).clamp(PAUSE_MIN, PAUSE_MAX);
+            self.last = Some((now, pause));
+            self.pause = Some(Box::pin(sleep_until(now + pause)));
         }
     }
 
