@@ -8,10 +8,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dantok::committer::{Author, Committer, Write};
+use dantok::committer::{Author, Committer};
 use dantok::hub::Figures;
 use dantok::limits::Limits;
-use dantok::protocol::{Begin, ErrorCode, Reply};
+use dantok::protocol::{Begin, Command, ErrorCode, Reply};
 use dantok::retention;
 use dantok::rooms::Rooms;
 use dantok::store::commit::{Commit, Op};
@@ -54,7 +54,7 @@ impl Daemon {
     }
 
     /// Submits all before it waits for the first answer, so that they may share a commit.
-    fn write(&self, client: &str, writes: Vec<Write>) -> Vec<Reply> {
+    fn write(&self, client: &str, writes: Vec<Command>) -> Vec<Reply> {
         self.runtime.block_on(async {
             let author = || Author { client: client.into(), admin: false };
             let mut answers = Vec::new();
@@ -201,7 +201,12 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                     let body: Bytes =
                         serial.to_le_bytes().iter().copied().cycle().take(size).collect::<Vec<u8>>().into();
                     let id = id.map(|id| format!("{id}-{serial}"));
-                    writes.push(Write::Send { room: room.to_owned(), id: id.clone(), body: body.clone(), reply: None });
+                    writes.push(Command::Send {
+                        room: room.to_owned(),
+                        id: id.clone(),
+                        body: body.clone(),
+                        reply: None,
+                    });
                     sent.push(Sent { client, id, body, kind: Kind::Plain, kept_before_ms: 0 });
                 }
                 let replies = daemon.write(client, writes);
@@ -232,8 +237,8 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                     continue;
                 }
                 let retry =
-                    Write::Send { room: room.to_owned(), id: sent.id.clone(), body: sent.body.clone(), reply: None };
-                let other = Write::Send {
+                    Command::Send { room: room.to_owned(), id: sent.id.clone(), body: sent.body.clone(), reply: None };
+                let other = Command::Send {
                     room: room.to_owned(),
                     id: sent.id.clone(),
                     body: Bytes::from_static(b"another"),
@@ -261,7 +266,7 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                     continue;
                 }
                 // Twice, so that they may share a commit.
-                let redact = Write::Redact { room: room.to_owned(), seq };
+                let redact = Command::Redact { room: room.to_owned(), seq };
                 let replies = daemon.write(client, vec![redact.clone(), redact]);
                 let expected = match messages[nth].kind {
                     Kind::Redaction(_) => None,
@@ -289,7 +294,8 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
             }
             Step::Ack { room, client, seq } => {
                 let (room, client) = (ROOMS[room], CLIENTS[client]);
-                let reply = daemon.write(client, vec![Write::Ack { room: room.to_owned(), seq }]).remove(0);
+                let reply =
+                    daemon.write(client, vec![Command::Ack { room: room.to_owned(), seq: Some(seq) }]).remove(0);
                 let last = model.rooms.get(room).map_or(0, Vec::len) as u64;
                 match model.cursors.get_mut(&(room, client)) {
                     None => assert!(matches!(reply, Reply::Error(_))),
@@ -305,14 +311,14 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
             Step::Join { room, client } => {
                 let (room, client) = (ROOMS[room], CLIENTS[client]);
                 let reply =
-                    daemon.write(client, vec![Write::Join { room: room.to_owned(), from: Begin::Start }]).remove(0);
+                    daemon.write(client, vec![Command::Join { room: room.to_owned(), from: Begin::Start }]).remove(0);
                 let last = model.rooms.entry(room).or_default().len() as u64;
                 let cursor = *model.cursors.entry((room, client)).or_default();
                 assert_eq!(reply, Reply::Joined { cursor, last });
             }
             Step::Leave { room, client } => {
                 let (room, client) = (ROOMS[room], CLIENTS[client]);
-                let reply = daemon.write(client, vec![Write::Leave { room: room.to_owned() }]).remove(0);
+                let reply = daemon.write(client, vec![Command::Leave { room: room.to_owned() }]).remove(0);
                 match model.cursors.remove(&(room, client)) {
                     Some(_) => assert_eq!(reply, Reply::Done),
                     None => assert!(matches!(reply, Reply::Error(_))),
@@ -451,11 +457,12 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_segment_that_a_start_began_stays_while_it_is_written_to() {
-    let send = |body: &'static str| Write::Send { room: "lobby".to_owned(), id: None, body: body.into(), reply: None };
+    let send =
+        |body: &'static str| Command::Send { room: "lobby".to_owned(), id: None, body: body.into(), reply: None };
     let dir = tempfile::tempdir().unwrap();
     let (before, killed) = (dir.path().join("before"), dir.path().join("killed"));
     let daemon = Daemon::open(&before);
-    daemon.write("alice", vec![Write::Join { room: "lobby".to_owned(), from: Begin::Start }, send("old")]);
+    daemon.write("alice", vec![Command::Join { room: "lobby".to_owned(), from: Begin::Start }, send("old")]);
     // As a kill leaves it: only the journal has the message, and the next start moves it into a segment.
     copy(&before, &killed);
     daemon.close();

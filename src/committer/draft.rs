@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Author, Worker, Write, limit, no_room, not_joined, storage};
+use super::{Author, Worker, ended, limit, no_room, not_joined, storage};
 use crate::clock::wall_ms;
 use crate::error::Error;
 use crate::hub::cutoff_ms;
 use crate::limits::{ACCESS_MAX, Limits};
 use crate::protocol::name::person;
-use crate::protocol::{Begin, ErrorCode, Refusal, Reply, Seek};
+use crate::protocol::{Begin, Command, ErrorCode, Refusal, Reply, Seek};
 use crate::rooms::Rooms;
 use crate::store::commit::Op;
 use crate::store::group::GroupRecord;
@@ -94,29 +94,33 @@ impl<'a> Draft<'a> {
         }
     }
 
-    pub(super) fn take(&mut self, author: &Author, write: Write) -> Result<Reply, Refusal> {
+    pub(super) fn take(&mut self, author: &Author, write: Command) -> Result<Reply, Refusal> {
         let client = &author.client;
         match write {
-            Write::Create { room, topic, private } => self.create(client, &room, &topic, private),
-            Write::Join { room, from } => self.join(author, &room, from),
-            Write::Leave { room } => self.leave(client, &room),
-            Write::Seek { room, to } => self.seek(client, &room, to),
-            Write::Topic { room, topic } => self.topic(author, &room, &topic),
-            Write::Invite { room, client } => self.invite(author, &room, &client),
-            Write::Kick { room, client } => self.kick(author, &room, &client),
-            Write::Ban { room, client } => self.ban(author, &room, &client),
-            Write::Unban { room, client } => self.unban(author, &room, &client),
-            Write::Retain { room, keep } => self.retain(author, &room, keep),
-            Write::Send { room, id, body, reply } => self.send(client, &room, id, body, reply),
-            Write::Redact { room, seq } => self.redact(author, &room, seq),
-            Write::Group { room, group, from, timeout_ms } => self.make_group(author, &room, &group, from, timeout_ms),
-            Write::Ungroup { room, group } => self.end_group(author, &room, &group),
-            Write::Done { room, group, seq } => self.done(author, &room, &group, seq),
-            Write::Ack { room, seq } => self.ack(client, &room, seq),
-            Write::Nick { nick } => {
+            Command::Create { room, topic, private } => self.create(client, &room, &topic, private),
+            Command::Join { room, from } => self.join(author, &room, from),
+            Command::Leave { room } => self.leave(client, &room),
+            Command::Seek { room, to } => self.seek(client, &room, to),
+            Command::Topic { room, topic } => self.topic(author, &room, &topic),
+            Command::Invite { room, client } => self.invite(author, &room, &client),
+            Command::Kick { room, client } => self.kick(author, &room, &client),
+            Command::Ban { room, client } => self.ban(author, &room, &client),
+            Command::Unban { room, client } => self.unban(author, &room, &client),
+            Command::Retain { room, keep } => self.retain(author, &room, keep),
+            Command::Send { room, id, body, reply } => self.send(client, &room, id, body, reply),
+            Command::Redact { room, seq } => self.redact(author, &room, seq),
+            Command::Group { room, group, from, timeout_ms } => {
+                self.make_group(author, &room, &group, from, timeout_ms)
+            }
+            Command::Ungroup { room, group } => self.end_group(author, &room, &group),
+            Command::Done { room, group, seq } => self.done(author, &room, &group, seq),
+            Command::Ack { room, seq } => self.ack(client, &room, seq.unwrap_or(0)),
+            Command::Nick { nick } => {
                 self.ops.push(Op::Nick { client: person(client).into(), nick: nick.into() });
                 Ok(Reply::Done)
             }
+            // None of the others is a write.
+            _ => Ok(ended()),
         }
     }
 

@@ -14,13 +14,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::hub::Figures;
 use crate::limits::{IN_FLIGHT_MAX_BYTES, IN_FLIGHT_OF_ONE_MAX_BYTES, Limits};
 use crate::person::Person;
-use crate::protocol::{Begin, ErrorCode, Keep, Refusal, Reply, Seek};
+use crate::protocol::{Command, ErrorCode, Refusal, Reply};
 use crate::rooms::Rooms;
 use crate::store::commit::Commit;
 use crate::store::{Store, Writer};
@@ -31,147 +30,9 @@ use queue::{InFlight, Queue, Submission};
 /// What a request holds in memory besides its body.
 const REQUEST_BYTES: usize = 512;
 
-/// A change that a client asks for. Names were checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Write {
-    /// Make a room.
-    Create {
-        /// Its name.
-        room: String,
-        /// What it is about.
-        topic: String,
-        /// Whether only those see it who are invited.
-        private: bool,
-    },
-    /// Make the client a member, and the room if it is missing.
-    Join {
-        /// Which room.
-        room: String,
-        /// Where to begin, the first time.
-        from: Begin,
-    },
-    /// Forget the client's membership.
-    Leave {
-        /// Of which room.
-        room: String,
-    },
-    /// Append a message.
-    Send {
-        /// Where to.
-        room: String,
-        /// The client's id for it.
-        id: Option<String>,
-        /// What.
-        body: Bytes,
-        /// The seq of the message that it answers.
-        reply: Option<u64>,
-    },
-    /// Make a shared cursor, or set its timeout.
-    Group {
-        /// In which room.
-        room: String,
-        /// Its name.
-        group: String,
-        /// Where to begin, the first time.
-        from: Begin,
-        /// How long a message that was taken is nobody else's, in milliseconds.
-        timeout_ms: Option<u64>,
-    },
-    /// End a shared cursor.
-    Ungroup {
-        /// In which room.
-        room: String,
-        /// Its name.
-        group: String,
-    },
-    /// Note that a message that was taken is done.
-    Done {
-        /// In which room.
-        room: String,
-        /// By which shared cursor.
-        group: String,
-        /// Which.
-        seq: u64,
-    },
-    /// Take a message's body back.
-    Redact {
-        /// In which room.
-        room: String,
-        /// Which.
-        seq: u64,
-    },
-    /// Move the client's cursor up; a lower seq than it has moves nothing.
-    Ack {
-        /// In which room.
-        room: String,
-        /// To here.
-        seq: u64,
-    },
-    /// Move the client's cursor, back as well.
-    Seek {
-        /// In which room.
-        room: String,
-        /// To where.
-        to: Seek,
-    },
-    /// Say what a room is about.
-    Topic {
-        /// Which.
-        room: String,
-        /// What it is about.
-        topic: String,
-    },
-    /// Let a person join.
-    Invite {
-        /// Which room.
-        room: String,
-        /// Who.
-        client: String,
-    },
-    /// End a person's memberships and invitation.
-    Kick {
-        /// In which room.
-        room: String,
-        /// Whose.
-        client: String,
-    },
-    /// The same, and keep the person out.
-    Ban {
-        /// Of which room.
-        room: String,
-        /// Whom.
-        client: String,
-    },
-    /// Let the person in again.
-    Unban {
-        /// Into which room.
-        room: String,
-        /// Whom.
-        client: String,
-    },
-    /// Say how long, and how much of, a room is kept, or ask.
-    Retain {
-        /// Which.
-        room: String,
-        /// What to set.
-        keep: Option<Keep>,
-    },
-    /// Set what the client is shown as.
-    Nick {
-        /// The nick.
-        nick: String,
-    },
-}
-
-impl Write {
-    fn body_bytes(&self) -> usize {
-        if let Write::Send { body, .. } = self { body.len() } else { 0 }
-    }
-
-    /// What it takes in memory while it waits.
-    pub fn bytes(&self) -> usize {
-        REQUEST_BYTES + self.body_bytes()
-    }
+/// What a write takes in memory while it waits.
+pub fn bytes(write: &Command) -> usize {
+    REQUEST_BYTES + write.body_bytes()
 }
 
 /// Who asks for a change.
@@ -250,10 +111,10 @@ impl Committer {
         &self,
         author: Author,
         person: Arc<Person>,
-        writes: Vec<Write>,
+        writes: Vec<Command>,
     ) -> oneshot::Receiver<Vec<Reply>> {
         let (answer, answered) = oneshot::channel();
-        if let Some(in_flight) = self.admit(person, writes.iter().map(Write::bytes).sum()).await
+        if let Some(in_flight) = self.admit(person, writes.iter().map(bytes).sum()).await
             && let Some(submission) = self.commit_now(Submission { author, writes, answer, in_flight })
         {
             let mut queue = self.0.queue();

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Author, Write};
+use super::Author;
 use crate::limits::{COMMIT_MAX_BYTES, COMMIT_MAX_REQUESTS, COMMIT_SHARED_MAX_BYTES, SHARED_FOR, TURN_BYTES};
 use crate::person::Person;
-use crate::protocol::Reply;
+use crate::protocol::{Command, Reply};
 
 /// What counts as in flight; no more when it is dropped.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Drop for InFlight {
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) author: Author,
-    pub(super) writes: Vec<Write>,
+    pub(super) writes: Vec<Command>,
     pub(super) answer: oneshot::Sender<Vec<Reply>>,
     /// Held until the answer is given: it bounds the bytes in flight.
     pub(super) in_flight: InFlight,
@@ -105,7 +105,7 @@ impl Queue {
                 None => drop(turns.insert(who(&submission), submission.in_flight.bytes as usize)),
             }
             requests += submission.writes.len();
-            bytes += submission.writes.iter().map(Write::body_bytes).sum::<usize>();
+            bytes += submission.writes.iter().map(Command::body_bytes).sum::<usize>();
             self.bytes -= submission.in_flight.bytes as usize;
             self.requests -= submission.writes.len();
             taken.push(submission);
@@ -124,8 +124,8 @@ mod tests {
     /// Each message's body begins with its number.
     fn push(queue: &mut Queue, person: &Arc<Person>, number: u64, body_bytes: usize) {
         let body = [&number.to_le_bytes()[..], &vec![0; body_bytes - 8]].concat().into();
-        let write = Write::Send { room: "r".to_owned(), id: None, body, reply: None };
-        let bytes = write.bytes() as u32;
+        let write = Command::Send { room: "r".to_owned(), id: None, body, reply: None };
+        let bytes = crate::committer::bytes(&write) as u32;
         person.in_flight.try_acquire_many(bytes).unwrap().forget();
         let all = Arc::new(Semaphore::new(1));
         let in_flight = InFlight { person: person.clone(), bytes, _permit: all.try_acquire_owned().unwrap() };
@@ -135,7 +135,7 @@ mod tests {
 
     fn numbers(taken: &[Submission], of: &Arc<Person>) -> Vec<u64> {
         let number = |submission: &Submission| match &submission.writes[0] {
-            Write::Send { body, .. } => u64::from_le_bytes(body[..8].try_into().unwrap()),
+            Command::Send { body, .. } => u64::from_le_bytes(body[..8].try_into().unwrap()),
             other => panic!("{other:?}"),
         };
         taken.iter().filter(|submission| Arc::ptr_eq(&submission.in_flight.person, of)).map(number).collect()

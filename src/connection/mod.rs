@@ -23,7 +23,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::codec::Decoder;
 
-use crate::committer::{self, Write};
+use crate::committer;
 use crate::hub::Hub;
 use crate::limits::{BATCH_MAX_BYTES, PIPELINE_MAX_REQUESTS};
 use crate::person::Pace;
@@ -120,7 +120,7 @@ struct Connection {
     pace: Option<Box<Pace>>,
     patience: Patience,
     /// Writes of one client that go to the committer together, and their tags.
-    batch: (Vec<Tag>, Vec<Write>),
+    batch: (Vec<Tag>, Vec<Command>),
     batch_bytes: usize,
     /// Batches with the committer, oldest first.
     pending: VecDeque<(Vec<Tag>, oneshot::Receiver<Vec<Reply>>)>,
@@ -393,7 +393,7 @@ impl Connection {
         let Incoming::Request { tag, command } = incoming else { return Some(incoming) };
         match self.session.action(command) {
             Action::Write(write) => {
-                self.batch_bytes += write.bytes();
+                self.batch_bytes += committer::bytes(&write);
                 self.batch.0.push(tag);
                 self.batch.1.push(write);
                 None

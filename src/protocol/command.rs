@@ -261,6 +261,35 @@ impl Command {
         Command::Send { room: room.into(), id: id.map(str::to_owned), body: body.into(), reply: None }
     }
 
+    /// Whether it changes what is stored.
+    pub fn is_write(&self) -> bool {
+        matches!(
+            self,
+            Command::Nick { .. }
+                | Command::Create { .. }
+                | Command::Join { .. }
+                | Command::Leave { .. }
+                | Command::Send { .. }
+                | Command::Ack { .. }
+                | Command::Seek { .. }
+                | Command::Topic { .. }
+                | Command::Invite { .. }
+                | Command::Kick { .. }
+                | Command::Ban { .. }
+                | Command::Unban { .. }
+                | Command::Retain { .. }
+                | Command::Redact { .. }
+                | Command::Group { .. }
+                | Command::Ungroup { .. }
+                | Command::Done { .. }
+        )
+    }
+
+    /// How many bytes of a message it carries.
+    pub fn body_bytes(&self) -> usize {
+        if let Command::Send { body, .. } = self { body.len() } else { 0 }
+    }
+
     /// Checks the names in it.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::committer::{self, Author, Write, no_room, not_joined};
+use crate::committer::{self, Author, no_room, not_joined};
 use crate::hub::Hub;
 use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
 use crate::person::Person;
@@ -57,7 +57,7 @@ pub struct Told {
 #[derive(Debug)]
 pub enum Action {
     /// Through the committer; more of these may be under way at once.
-    Write(Write),
+    Write(Command),
     /// By [`Session::run`], when everything before it is answered.
     Run(Command),
     /// Not at all.
@@ -156,34 +156,22 @@ impl Session {
                 _ => Action::Refuse(Refusal::new(ErrorCode::HelloFirst, "say HELLO <client> first")),
             };
         }
-        let write = match command {
-            Command::Create { room, topic, private } => Write::Create { room, topic, private },
-            Command::Join { room, from } => Write::Join { room, from },
-            Command::Send { room, id, body, reply } => Write::Send { room, id, body, reply },
-            Command::Redact { room, seq } => Write::Redact { room, seq },
+        match command {
+            // With something left to do behind the answer.
+            Command::Leave { .. } | Command::Seek { .. } => Action::Run(command),
             Command::Group { timeout_ms: Some(ms), .. } if !GROUP_TIMEOUTS_MS.contains(&ms) => {
                 let (least, most) = (GROUP_TIMEOUTS_MS.start() / 1000, GROUP_TIMEOUTS_MS.end() / 1000);
                 let text = format!("a timeout is {least} s to {most} s");
-                return Action::Refuse(Refusal::new(ErrorCode::BadArgument, text));
+                Action::Refuse(Refusal::new(ErrorCode::BadArgument, text))
             }
-            Command::Group { room, group, from, timeout_ms } => Write::Group { room, group, from, timeout_ms },
-            Command::Ungroup { room, group } => Write::Ungroup { room, group },
-            Command::Done { room, group, seq } => Write::Done { room, group, seq },
-            Command::Nick { nick } => Write::Nick { nick },
-            Command::Ack { room, seq } => {
+            Command::Ack { room, seq: None } => {
                 let handed =
-                    || self.hub.rooms.get(&room).and_then(|room| self.places.get(&room.id)).map(|place| place.handed);
-                Write::Ack { seq: seq.or_else(handed).unwrap_or(0), room }
+                    self.hub.rooms.get(&room).and_then(|room| self.places.get(&room.id)).map(|place| place.handed);
+                Action::Write(Command::Ack { room, seq: handed })
             }
-            Command::Topic { room, topic } => Write::Topic { room, topic },
-            Command::Invite { room, client } => Write::Invite { room, client },
-            Command::Kick { room, client } => Write::Kick { room, client },
-            Command::Ban { room, client } => Write::Ban { room, client },
-            Command::Unban { room, client } => Write::Unban { room, client },
-            Command::Retain { room, keep } => Write::Retain { room, keep },
-            command => return Action::Run(command),
-        };
-        Action::Write(write)
+            command if command.is_write() => Action::Write(command),
+            command => Action::Run(command),
+        }
     }
 
     /// Carries out a command that [`action`](Session::action) said to run. Items go to `out`, before the reply.
@@ -314,7 +302,7 @@ impl Session {
         Ok((room, cursor, last))
     }
 
-    async fn write(&self, write: Write) -> Reply {
+    async fn write(&self, write: Command) -> Reply {
         // Nobody but a known client has writes.
         let (Some(author), Some(person)) = (self.author(), self.person()) else { return committer::ended() };
         let answered = self.hub.committer.submit(author, person.clone(), vec![write]).await;
@@ -323,7 +311,7 @@ impl Session {
 
     async fn leave(&mut self, name: String) -> Reply {
         let room = self.hub.rooms.get(&name);
-        let reply = self.write(Write::Leave { room: name }).await;
+        let reply = self.write(Command::Leave { room: name }).await;
         if let (Reply::Done, Some(room)) = (&reply, room) {
             self.forget(&room);
         }

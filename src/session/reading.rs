@@ -6,10 +6,9 @@ use std::sync::atomic::Ordering;
 
 use super::{Out, Session, Told};
 use crate::clock::wall_ms;
-use crate::committer::Write;
 use crate::error::Error;
 use crate::protocol::name::person;
-use crate::protocol::{ErrorCode, GapReason, Item, MessageRef, Refusal, Reply, Seek, Since};
+use crate::protocol::{Command, ErrorCode, GapReason, Item, MessageRef, Refusal, Reply, Seek, Since};
 use crate::rooms::Room;
 use crate::store::messages::Messages;
 
@@ -39,7 +38,7 @@ impl Session {
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
         if let Some(seq) = self.places.entry(room.id).or_default().read.take()
-            && let Reply::Error(refusal) = self.write(Write::Ack { room: name.to_owned(), seq }).await
+            && let Reply::Error(refusal) = self.write(Command::Ack { room: name.to_owned(), seq: Some(seq) }).await
         {
             return Ok(Reply::Error(refusal));
         }
@@ -239,7 +238,7 @@ impl Session {
 
     pub(super) async fn seek(&mut self, name: String, to: Seek) -> Reply {
         let room = self.hub.rooms.get(&name);
-        let reply = self.write(Write::Seek { room: name, to }).await;
+        let reply = self.write(Command::Seek { room: name, to }).await;
         if let (Reply::Acked { cursor }, Some(room)) = (&reply, room)
             && let Some(place) = self.places.get_mut(&room.id)
         {
