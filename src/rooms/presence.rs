@@ -1,0 +1,96 @@
+//! Who is connected, since when, and where that is told.
+
+use std::sync::{Arc, Weak};
+
+use super::waker::Waker;
+use super::{Room, Rooms, lock, read};
+use crate::clock::wall_ms;
+use crate::protocol::name::person;
+use crate::protocol::{Event, MemberInfo};
+
+/// A client that is connected.
+#[derive(Debug)]
+pub(super) struct Here {
+    /// Since when without a break, by the wall clock.
+    since_ms: u64,
+    connections: Vec<Weak<Waker>>,
+}
+
+impl Rooms {
+    /// The members of a room, by name.
+    pub fn members(&self, room: &Room) -> Vec<MemberInfo> {
+        let mut members: Vec<(Arc<str>, u64)> =
+            read(&room.members).iter().map(|(client, cursor)| (client.clone(), *cursor)).collect();
+        members.sort_unstable();
+        let (connected, left_ms) = (lock(&self.connected), lock(&self.left_ms));
+        let member = |(client, cursor): (Arc<str>, u64)| {
+            let here = connected.get(&client);
+            MemberInfo {
+                room: room.name.clone(),
+                connections: here.map_or(0, |here| here.connections.len() as u64),
+                cursor,
+                nick: self.nick(&client).unwrap_or_else(|| person(&client).into()),
+                since_ms: here.map(|here| here.since_ms).or_else(|| left_ms.get(&client).copied()),
+                client,
+            }
+        };
+        members.into_iter().map(member).collect()
+    }
+
+    /// Notes a client's connection, until the value is dropped.
+    pub fn connect(self: &Arc<Self>, client: Arc<str>, waker: &Arc<Waker>) -> Presence {
+        let waker = Arc::downgrade(waker);
+        let mut connected = lock(&self.connected);
+        let here =
+            connected.entry(client.clone()).or_insert_with(|| Here { since_ms: wall_ms(), connections: Vec::new() });
+        here.connections.push(waker.clone());
+        // While it is held, so that what is told last is what is.
+        if here.connections.len() == 1 {
+            lock(&self.left_ms).remove(&client);
+            self.tell_of(&client, Event::Online);
+        }
+        drop(connected);
+        Presence { rooms: self.clone(), client, waker }
+    }
+
+    /// Tells of a client, wherever it is a member and anybody listens.
+    fn tell_of(&self, client: &Arc<str>, event: Event) {
+        let listened: Vec<Arc<Room>> = lock(&self.listened).values().cloned().collect();
+        for room in listened.iter().filter(|room| room.cursor(client).is_some()) {
+            room.tell(client, event.clone());
+        }
+    }
+
+    /// Has every connection look at its token again.
+    pub fn recheck(&self) {
+        let connected = lock(&self.connected);
+        for waker in connected.values().flat_map(|here| &here.connections).filter_map(Weak::upgrade) {
+            waker.wake(|changed| !std::mem::replace(&mut changed.recheck, true));
+        }
+    }
+}
+
+/// A client's connection, as others see it.
+#[derive(Debug)]
+pub struct Presence {
+    rooms: Arc<Rooms>,
+    client: Arc<str>,
+    waker: Weak<Waker>,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let mut connected = lock(&self.rooms.connected);
+        let Some(here) = connected.get_mut(&self.client) else { return };
+        here.connections.retain(|waker| !waker.ptr_eq(&self.waker));
+        if !here.connections.is_empty() {
+            return;
+        }
+        connected.remove(&self.client);
+        // Only of members, who are bounded.
+        if self.rooms.joined(&self.client) > 0 {
+            lock(&self.rooms.left_ms).insert(self.client.clone(), wall_ms());
+        }
+        self.rooms.tell_of(&self.client, Event::Offline);
+    }
+}
