@@ -90,8 +90,8 @@ impl Tables {
                         larger.push((room, bytes));
                         redacted = redacted.split_off(&(through.max(seq) + 1));
                     }
-                    // What is damaged can't be shown either. The other messages, and rooms, go on.
-                    Err(error) if is_again || matches!(error, Error::Damaged { .. }) => {
+                    // What is damaged can't be shown either. The other messages, and rooms, go on. Not so where a write has failed.
+                    Err(error) if is_of_these_messages(&error, is_again) => {
                         tracing::error!("{error}; message {seq} of room number {room} can't be redacted there");
                         redacted.remove(&seq);
                     }
@@ -226,6 +226,15 @@ impl Tables {
     pub fn erased(&self, erasure: &Erasure) -> Result<(), Error> {
         let key = key::chunk(erasure.room, erasure.seq, 0);
         self.erasures.remove(key).map_err(self.failed("note what was erased")).map(drop)
+    }
+}
+
+/// Whether an error says that messages can't be read, and can't be shown therefore: they are damaged, or could not be read again.
+fn is_of_these_messages(error: &Error, is_again: bool) -> bool {
+    match error {
+        Error::Damaged { .. } => true,
+        Error::Io { what, .. } => is_again && matches!(*what, "open" | "read messages from"),
+        _ => false,
     }
 }
 
