@@ -198,7 +198,8 @@ impl Segments {
         synced(&file, &path)
     }
 
-    /// Overwrites with zeros, durably, whatever of a file is in none of these parts, given by begin and end.
+    /// Overwrites with zeros, durably, whatever of a file is in none of these parts, given by begin and end. They may lie beyond the end
+    /// of a file that was cut short.
     ///
     /// # Errors
     /// What the system says, with the file's name.
@@ -210,11 +211,11 @@ impl Segments {
         let (mut at, mut is_changed) = (0, false);
         let mut piece = vec![0; 64 * 1024];
         for (begin, end) in wanted {
-            while at < begin {
-                let most = usize::try_from(begin - at).unwrap_or(usize::MAX).min(piece.len());
+            while at < begin.min(length) {
+                let most = usize::try_from(begin.min(length) - at).unwrap_or(usize::MAX).min(piece.len());
                 let part = piece.get_mut(..most).unwrap_or_default();
-                file.read_exact_at(part, at).map_err(Error::io("read", &path))?;
-                if part.iter().any(|byte| *byte != 0) {
+                // What can't be read isn't wanted either, and may have text in it.
+                if file.read_exact_at(part, at).is_err() || part.iter().any(|byte| *byte != 0) {
                     // A piece is far under 4 GiB.
                     zero(&file, &path, at, u32::try_from(most).unwrap_or(0))?;
                     is_changed = true;
@@ -255,5 +256,24 @@ impl Segments {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_is_kept_also_where_the_file_was_cut_short() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("segments")).unwrap();
+        let segments = Segments::of(dir.path());
+        let (file, at) = segments.append(&[7; 100]).unwrap();
+        assert_eq!(at, 0);
+        segments.erase_all_but(file, vec![(90, 110), (10, 20), (150, 160)]).unwrap();
+        let left = std::fs::read(segments.path(file)).unwrap();
+        let kept = |at: usize| (10..20).contains(&at) || at >= 90;
+        let wanted: Vec<u8> = (0..100).map(|at| if kept(at) { 7 } else { 0 }).collect();
+        assert_eq!(left, wanted);
     }
 }
