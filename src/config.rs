@@ -2,6 +2,7 @@
 //!
 //! [`SETTINGS`] is the one table behind the command line, the environment, the file and `dantok config`.
 
+mod environment;
 mod per_client;
 #[cfg(feature = "tls")]
 mod tls;
@@ -15,6 +16,7 @@ use clap::parser::ValueSource;
 
 use crate::limits::{BODY_MAX_BYTES, Limits, RETENTION_FLOOR};
 
+pub use environment::Environment;
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 
@@ -72,6 +74,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether anybody is to be served by TLS.
+    pub(crate) fn wants_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return !self.tls.listen.is_empty() || self.tls.is_passed;
+        #[cfg(not(feature = "tls"))]
+        return false;
+    }
+
     /// The file of the tokens.
     pub fn tokens_path(&self) -> PathBuf {
         self.tokens.clone().unwrap_or_else(|| self.data_dir.join("tokens.toml"))
@@ -343,6 +353,9 @@ pub const SETTINGS: &[Setting] = &[
     },
 ];
 
+/// Settings that are in force from a start to the end; the others may change at a SIGHUP.
+pub const AT_START: &[&str] = &["listen", "listen-tls", "open", "data-dir", "tokens", "log-format"];
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -382,15 +395,10 @@ pub struct Resolved {
 }
 
 /// Brings together the command line (with the environment variables that clap read), the file and the defaults.
-/// `state_directory` is systemd's `$STATE_DIRECTORY`.
 ///
 /// # Errors
 /// A file that can't be read, a key that is none, a value that is not taken, a retention that is too short.
-pub fn resolve(
-    matches: &ArgMatches,
-    file: Option<&Path>,
-    state_directory: Option<&str>,
-) -> Result<Resolved, ConfigError> {
+pub fn resolve(matches: &ArgMatches, file: Option<&Path>, environment: &Environment) -> Result<Resolved, ConfigError> {
     let table = file.map_or_else(|| Ok(toml::Table::new()), read_file)?;
     if let (Some(path), Some(key)) =
         (file, table.keys().find(|key| SETTINGS.iter().all(|setting| setting.name != *key)))
@@ -398,6 +406,10 @@ pub fn resolve(
         return Err(ConfigError(format!("{}: {key}: no such setting; see dantok --help", path.display())));
     }
     let mut config = Config::default();
+    #[cfg(feature = "tls")]
+    {
+        config.tls.is_passed = environment.passes_tls;
+    }
     let mut sources = Vec::new();
     for setting in SETTINGS {
         let given = matches.get_many::<String>(setting.name).map(|values| values.cloned().collect::<Vec<_>>());
@@ -406,12 +418,9 @@ pub fn resolve(
             (Some(values), _) => (values, Source::Env(setting.env())),
             (None, _) => match (file, table.get(setting.name)) {
                 (Some(path), Some(value)) => (texts(value), Source::File(path.to_owned(), setting.name.to_owned())),
-                // systemd may give several, separated by colons.
-                _ => match state_directory.and_then(|dirs| dirs.split(':').next()).filter(|dir| !dir.is_empty()) {
-                    Some(dir) if setting.name == "data-dir" => {
-                        (vec![dir.to_owned()], Source::Env("STATE_DIRECTORY".to_owned()))
-                    }
-                    _ => {
+                _ => match environment.value(setting.name, &config) {
+                    Some((value, source)) => (vec![value], source),
+                    None => {
                         sources.push(Source::Default);
                         continue;
                     }
@@ -450,6 +459,12 @@ fn texts(value: &toml::Value) -> Vec<String> {
 }
 
 impl Resolved {
+    /// Whether anybody has said what this setting is to be.
+    pub fn is_said(&self, name: &str) -> bool {
+        let mut sources = SETTINGS.iter().zip(&self.sources);
+        sources.any(|(setting, source)| setting.name == name && *source != Source::Default)
+    }
+
     /// The values in force as a TOML file, each with its source behind it.
     pub fn show(&self) -> String {
         let lines: Vec<String> =
@@ -477,7 +492,8 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path
         });
-        resolve(&matches, path.as_deref(), state).map_err(|error| error.to_string())
+        let environment = Environment { state_directory: state.map(str::to_owned), ..Environment::default() };
+        resolve(&matches, path.as_deref(), &environment).map_err(|error| error.to_string())
     }
 
     fn source<'a>(resolved: &'a Resolved, name: &str) -> &'a Source {
@@ -510,6 +526,39 @@ mod tests {
         assert_eq!(from_systemd.config.data_dir, Path::new("/var/lib/dantok"));
         let said = resolved(&["--data-dir", "x"], None, Some("/var/lib/dantok")).unwrap();
         assert_eq!(said.config.data_dir, Path::new("x"));
+    }
+
+    #[test]
+    fn credentials_are_for_who_names_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["tokens.toml", "tls-cert.pem", "tls-key.pem"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let resolved = |args: &[&str], passes_tls| {
+            let matches = cli::command().try_get_matches_from([&["dantok"], args].concat()).unwrap();
+            let credentials_directory = Some(dir.path().to_owned());
+            resolve(&matches, None, &Environment { credentials_directory, passes_tls, ..Environment::default() })
+        };
+        let of_nobody = resolved(&[], false).unwrap();
+        assert_eq!(of_nobody.config.tokens_path(), dir.path().join("tokens.toml"));
+        assert_eq!(*source(&of_nobody, "tokens"), Source::Env("CREDENTIALS_DIRECTORY".to_owned()));
+        let said = resolved(&["--tokens", "x"], false).unwrap();
+        assert_eq!(said.config.tokens_path(), Path::new("x"));
+        #[cfg(feature = "tls")]
+        {
+            // A certificate is taken where TLS is wanted, and is no mistake where it is not.
+            assert_eq!(of_nobody.config.tls_files(), Ok(None));
+            for wanted in [resolved(&["--listen-tls", "127.0.0.1:0"], false), resolved(&[], true)] {
+                let files = wanted.unwrap().config.tls_files().unwrap().unwrap();
+                assert_eq!((files.cert, files.client_ca), (dir.path().join("tls-cert.pem"), None));
+            }
+            let error = resolve(
+                &cli::command().try_get_matches_from(["dantok"]).unwrap(),
+                None,
+                &Environment { passes_tls: true, ..Environment::default() },
+            );
+            assert!(error.unwrap_err().to_string().contains("a socket for TLS needs a certificate"));
+        }
     }
 
     #[test]

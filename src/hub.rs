@@ -1,4 +1,4 @@
-//! What every connection shares: the rooms, the store, the way to the committer, the limits and the figures.
+//! What every connection shares: the rooms, the store, the way to the committer, the settings and the figures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::committer::Committer;
 use crate::error::Error;
-use crate::limits::{Limits, PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
+use crate::limits::{PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
 use crate::person::People;
 use crate::pushed::Pushed;
 use crate::rooms::{Room, Rooms};
+use crate::settings::Live;
 use crate::store::messages::Messages;
 use crate::store::{Page, Store};
 use crate::tokens::Tokens;
@@ -30,10 +31,8 @@ pub struct Hub {
     pub people: People,
     /// Who may be whom.
     pub tokens: Arc<Tokens>,
-    /// Every bound that an operator sets.
-    pub limits: Limits,
-    /// How long a message is kept.
-    pub retention: Duration,
+    /// What an operator sets, and may set anew.
+    pub settings: Arc<Live>,
     /// What has happened so far.
     pub figures: Arc<Figures>,
     /// Cancelled when the daemon stops: what waits is to wait no more.
@@ -114,7 +113,7 @@ impl Reading {
 impl Hub {
     /// What of this room was taken before this on the kept clock is past retention.
     pub fn cutoff_ms(&self, room: &Room) -> u64 {
-        cutoff_ms(&self.store, room.retention(self.retention))
+        cutoff_ms(&self.store, room.retention(self.settings.retention()))
     }
 
     /// The seq up to which a room's messages are gone, or past retention.

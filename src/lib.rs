@@ -9,7 +9,7 @@
 //! The modules, in reading order:
 //!
 //! 1. [`protocol`]: what may be asked and answered, and its two framings. Pure.
-//! 2. [`limits`]: every bound, with its reason.
+//! 2. [`limits`]: every bound, with its reason. [`settings`]: what of them, and else, may change while the daemon runs.
 //! 3. [`server`]: accepts and stops connections. [`connection`]: a socket, its buffers and deadlines. `socket`: what a plain one
 //!    and one inside TLS have in common. `tls`: certificates and keys.
 //! 4. [`session`]: one client, one function a command. [`hub`]: what all sessions share. [`pushed`]: what one follower was told, for
@@ -19,7 +19,8 @@
 //! 7. [`store`]: the journal, the files that messages stay in, sled with what leads to them, and the newest in memory. [`clock`]: what ages are counted with.
 //! 8. [`retention`]: drops what is past its time.
 //! 9. [`tokens`]: who may be whom.
-//! 10. [`error`]: what an operator reads. [`config`], [`cli`]: what an operator sets.
+//! 10. [`error`]: what an operator reads. [`config`], [`cli`]: what an operator sets. [`daemon`]: the process, its signals and its
+//!     service manager. [`liveness`]: whether it still does what it is for.
 //! 11. [`client`]: the client library. [`doctor`]: whether a machine can keep the promises.
 //!
 //! The wire's contract is `protocol.md`; both are in the repository.
@@ -32,10 +33,12 @@ pub mod clock;
 pub mod committer;
 pub mod config;
 pub mod connection;
+pub mod daemon;
 pub mod doctor;
 pub mod error;
 pub mod hub;
 pub mod limits;
+pub mod liveness;
 pub mod person;
 pub mod protocol;
 pub mod pushed;
@@ -43,6 +46,7 @@ pub mod retention;
 pub mod rooms;
 pub mod server;
 pub mod session;
+pub mod settings;
 mod socket;
 pub mod store;
 #[cfg(feature = "tls")]

@@ -1,22 +1,16 @@
-//! The daemon: arguments, logging, listeners, exit code.
+//! The command line: which command, and the exit code.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
-use dantok::config::{self, Config, LogFormat, Resolved};
-use dantok::connection::Speaks;
-use dantok::limits::RETENTION_FLOOR;
+use dantok::config::{self, Config, Environment, Resolved};
+use dantok::daemon::sockets::{self, Passed};
 use dantok::protocol::name::check_client;
-use dantok::server::Listener;
 use dantok::store::check::Progress;
-use dantok::tokens::{Ledger, Role, Tokens};
-use dantok::{cli, doctor, server, store};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use dantok::tokens::{Ledger, Role};
+use dantok::{cli, daemon, doctor, store};
 
 /// What is wrong is the command line's.
 const USAGE: u8 = 2;
@@ -33,8 +27,13 @@ fn main() -> ExitCode {
         Some((name, of_command)) => (name, of_command),
         None => ("serve", &matches),
     };
-    let resolved = match resolve(matches) {
-        Ok(resolved) => resolved,
+    let passed = if command == "serve" { sockets::take() } else { Ok(Passed::default()) };
+    let both = passed.and_then(|passed| match resolve(matches, !passed.tls.is_empty()) {
+        Ok(resolved) => Ok((passed, resolved)),
+        Err(error) => Err(error.to_string()),
+    });
+    let (passed, resolved) = match both {
+        Ok(both) => both,
         Err(error) => {
             eprintln!("dantok: {error}");
             return ExitCode::from(USAGE);
@@ -46,7 +45,7 @@ fn main() -> ExitCode {
     }
     if command != "serve" {
         // These print what they find; a log would only repeat it, but for what ends them.
-        let _ = log("error", resolved.config.log_format);
+        let _ = daemon::log::begin("error", resolved.config.log_format);
     }
     if command == "check" {
         let scratch = matches.get_one::<PathBuf>("scratch");
@@ -58,62 +57,18 @@ fn main() -> ExitCode {
     if command == "token" {
         return token(matches, &resolved.config.tokens_path());
     }
-    match serve(resolved.config) {
+    let passes_tls = !passed.tls.is_empty();
+    let matches = matches.clone();
+    match daemon::run(resolved, passed, Box::new(move || resolve(&matches, passes_tls))) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error}");
-            ExitCode::FAILURE
-        }
+        // The log has it.
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn resolve(matches: &ArgMatches) -> Result<Resolved, config::ConfigError> {
+fn resolve(matches: &ArgMatches, passes_tls: bool) -> Result<Resolved, config::ConfigError> {
     let file = matches.get_one::<PathBuf>("config");
-    config::resolve(matches, file.map(PathBuf::as_path), std::env::var("STATE_DIRECTORY").ok().as_deref())
-}
-
-fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
-    log(&config.log, config.log_format)?;
-    raise_descriptor_limit(config.limits.connections_max);
-    if config.retention < RETENTION_FLOOR {
-        tracing::warn!(
-            retention = %humantime::format_duration(config.retention),
-            "messages are dropped sooner than 24h after their receipt, as --allow-short-retention asks"
-        );
-    }
-    let tokens = Arc::new(Tokens::open(&config.tokens_path())?);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(async {
-        let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
-        let by_anybody = tokens.are_wanted() || config.open;
-        let mut listeners = Vec::new();
-        // What SIGHUP reads again is added here.
-        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "nothing is read again"))]
-        let mut reloads: Vec<Reload> = Vec::new();
-        #[cfg(feature = "tls")]
-        listen_tls(&config, by_anybody, &mut listeners, &mut reloads).await?;
-        tokio::spawn(reload(hangup, reloads));
-        for address in &config.listen {
-            let socket = listen(address, "--listen", by_anybody).await?;
-            tracing::info!(address = %socket.local_addr()?, "listening");
-            listeners.push(Listener { socket, speaks: Speaks::Plain });
-        }
-        if listeners.is_empty() {
-            return Err("there is no address to listen on; name one by --listen or --listen-tls".into());
-        }
-        if !tokens.are_wanted() {
-            tracing::info!("there are no tokens: whoever connects may be any client");
-        }
-        let Config { data_dir, retention, limits, .. } = config;
-        let options = server::Options { data_dir, tokens, retention, limits };
-        server::run(listeners, options, shutdown).await?;
-        Ok(())
-    });
-    if served.is_err() {
-        // What hangs in a store that failed does not hold up the end.
-        runtime.shutdown_background();
-    }
-    served
+    config::resolve(matches, file.map(PathBuf::as_path), &Environment::read(passes_tls))
 }
 
 /// Prints what of a data directory is damaged, and what is not.
@@ -210,92 +165,4 @@ fn list(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
         println!("{}  {role:6}  issued {issued}  ends {ends}{over}  {}", token.id, token.client);
     }
     Ok(())
-}
-
-fn log(filter: &str, format: LogFormat) -> Result<(), Box<dyn std::error::Error>> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)?;
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
-    match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
-    Ok(())
-}
-
-async fn listen(address: &str, option: &str, by_anybody: bool) -> Result<TcpListener, Box<dyn std::error::Error>> {
-    let bound = TcpListener::bind(address).await;
-    let listener = bound.map_err(|error| format!("can't listen on {address}: {error}; see {option}"))?;
-    let local = listener.local_addr()?;
-    if !local.ip().is_loopback() && !by_anybody {
-        return Err(dantok::error::Error::NotOpen { address: local }.into());
-    }
-    Ok(listener)
-}
-
-/// Listens for TLS where it is asked for.
-#[cfg(feature = "tls")]
-async fn listen_tls(
-    config: &Config,
-    by_anybody: bool,
-    listeners: &mut Vec<Listener>,
-    reloads: &mut Vec<Reload>,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let Some(files) = config.tls_files()? else { return Ok(()) };
-    let tls = Arc::new(dantok::tls::Server::load(files)?);
-    // A certificate that is asked for keeps strangers out as well.
-    let by_anybody = by_anybody || tls.files().client_ca.is_some();
-    for address in &config.tls.listen {
-        let socket = listen(address, "--listen-tls", by_anybody).await?;
-        tracing::info!(address = %socket.local_addr()?, "listening for TLS");
-        listeners.push(Listener { socket, speaks: Speaks::Tls(tls.clone()) });
-    }
-    reloads.push(Box::new(move || match tls.reload() {
-        Ok(()) => {
-            let dantok::tls::Files { cert, key, client_ca } = tls.files();
-            let client_ca = client_ca.as_ref().map(|path| path.display().to_string());
-            tracing::info!(cert = %cert.display(), key = %key.display(), client_ca, "TLS was read again");
-        }
-        Err(error) => tracing::error!("{error}; TLS goes on with what it had before SIGHUP"),
-    }));
-    Ok(())
-}
-
-/// Reads something again, and says in the log what came of it.
-type Reload = Box<dyn Fn() + Send + Sync>;
-
-/// At each SIGHUP all of them; without any, it is at least not the end.
-async fn reload(mut hangup: Signal, reloads: Vec<Reload>) {
-    while hangup.recv().await.is_some() {
-        if reloads.is_empty() {
-            tracing::info!("SIGHUP: there is nothing to be read again");
-        }
-        // They read files, which may take its time.
-        tokio::task::block_in_place(|| reloads.iter().for_each(|reload| reload()));
-    }
-}
-
-/// Done at the first SIGTERM or SIGINT.
-fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-/// Each connection takes a descriptor, and so do the store's files.
-fn raise_descriptor_limit(connections: usize) {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let wanted = connections as u64 + 256;
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < wanted) {
-        limit.current = Some(limit.maximum.map_or(wanted, |most| most.min(wanted)));
-        if setrlimit(Resource::Nofile, limit).is_err() || limit.current < Some(wanted) {
-            tracing::warn!(descriptors = limit.current, wanted, "too few file descriptors for --max-connections");
-        }
-    }
 }

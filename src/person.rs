@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use governor::clock::Clock;
@@ -102,21 +102,26 @@ fn too_soon(wait: Duration, what: &str, per_second: u64) -> Refusal {
 /// See the module.
 #[derive(Debug)]
 pub struct Person {
-    /// None where nothing is limited.
-    pub pace: Option<Box<Pace>>,
+    pace: RwLock<Option<Arc<Pace>>>,
     /// Bytes that may still be handed to the committer.
     pub in_flight: Semaphore,
 }
 
 impl Person {
     fn new(limits: &Limits) -> Person {
-        Person { pace: Pace::new(limits).map(Box::new), in_flight: Semaphore::new(IN_FLIGHT_OF_ONE_MAX_BYTES) }
+        let pace = RwLock::new(Pace::new(limits).map(Arc::new));
+        Person { pace, in_flight: Semaphore::new(IN_FLIGHT_OF_ONE_MAX_BYTES) }
+    }
+
+    /// How much it may ask for in a second; none where nothing is limited.
+    pub fn pace(&self) -> Option<Arc<Pace>> {
+        self.pace.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Default for Person {
     fn default() -> Person {
-        Person { pace: None, in_flight: Semaphore::new(IN_FLIGHT_OF_ONE_MAX_BYTES) }
+        Person { pace: RwLock::default(), in_flight: Semaphore::new(IN_FLIGHT_OF_ONE_MAX_BYTES) }
     }
 }
 
@@ -153,8 +158,15 @@ impl People {
 
     /// A connection of this one ends.
     pub fn leave(&self, person: Arc<Person>) {
-        if let Some(refill) = person.pace.as_ref().map(|pace| pace.refill()) {
+        if let Some(refill) = person.pace().map(|pace| pace.refill()) {
             self.known().left.push_back((Instant::now() + refill, person));
+        }
+    }
+
+    /// Limits everybody anew, with full buckets.
+    pub fn pace(&self, limits: &Limits) {
+        for person in self.known().persons.values().filter_map(Weak::upgrade) {
+            *person.pace.write().unwrap_or_else(PoisonError::into_inner) = Pace::new(limits).map(Arc::new);
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::hub::cutoff_ms;
 use crate::rooms::Rooms;
+use crate::settings::Live;
 use crate::store::Store;
 
 /// Rooms of one pass: their steps queue in front of commits on their way to sled.
@@ -23,15 +24,16 @@ pub fn pass(store: &Store, cutoff_ms: impl Fn(u64) -> u64) -> bool {
 }
 
 /// Runs passes for ever.
-pub async fn run(store: Arc<Store>, rooms: Arc<Rooms>, retention: Duration) {
-    let period = (retention / 100).clamp(Duration::from_millis(50), Duration::from_secs(30));
+pub async fn run(store: Arc<Store>, rooms: Arc<Rooms>, settings: Arc<Live>) {
     loop {
+        let retention = settings.retention();
         let (store, rooms) = (store.clone(), rooms.clone());
         let pass = tokio::task::spawn_blocking(move || {
             let of_room = |room| rooms.by_id(room).map_or(retention, |room| room.retention(retention));
             pass(&store, |room| cutoff_ms(&store, of_room(room)))
         });
         let more = pass.await.unwrap_or(false);
+        let period = (retention / 100).clamp(Duration::from_millis(50), Duration::from_secs(30));
         tokio::time::sleep(if more { BETWEEN_STEPS } else { period }).await;
     }
 }

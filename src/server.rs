@@ -22,6 +22,7 @@ use crate::limits::{Limits, TOKENS_CHECKED_EVERY};
 use crate::protocol::Refusal;
 use crate::retention;
 use crate::rooms::Rooms;
+use crate::settings::{Live, Settings};
 use crate::store::{self, Store};
 use crate::tokens::Tokens;
 
@@ -38,11 +39,13 @@ pub struct Listener {
     pub socket: TcpListener,
     /// What is spoken.
     pub speaks: Speaks,
+    /// Whether it was handed in, and will be to the next daemon as well: that one serves who comes while this one stops.
+    pub is_passed: bool,
 }
 
 impl From<TcpListener> for Listener {
     fn from(socket: TcpListener) -> Listener {
-        Listener { socket, speaks: Speaks::Plain }
+        Listener { socket, speaks: Speaks::Plain, is_passed: false }
     }
 }
 
@@ -53,66 +56,101 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Who may be whom.
     pub tokens: Arc<Tokens>,
-    /// How long a message is kept, in time that has really passed.
-    pub retention: Duration,
-    /// The bounds.
-    pub limits: Limits,
+    /// What may be set anew while it runs.
+    pub settings: Settings,
 }
 
-/// Serves until `shutdown` is done: then stops accepting, carries out what was received, answers it, and closes the store.
+/// Serves until `shutdown` is done; see [`Server::open`] and [`Server::serve`].
 ///
 /// # Errors
-/// The store does not open; or it failed while it served, in which case nothing has been acknowledged since.
+/// As both.
 pub async fn run(
     listeners: Vec<Listener>,
     options: Options,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let Options { data_dir, tokens, retention, limits } = options;
-    let dir = data_dir.clone();
-    let opening = tokio::task::spawn_blocking(move || Store::open(&dir, &store::Options::default()));
-    let (store, writer, state) = opening.await.map_err(|error| Error::Failed(format!("the start died: {error}")))??;
-    let rooms = Arc::new(Rooms::new(state));
-    let figures = Arc::new(Figures::default());
-    let started = Committer::start(writer, store.clone(), rooms.clone(), limits.clone(), retention, figures.clone());
-    let (committer, committing) = started.map_err(Error::io("start a thread for", &data_dir))?;
-    let hub = Arc::new(Hub {
-        rooms,
-        store: store.clone(),
-        committer,
-        people: Default::default(),
-        tokens,
-        limits,
-        retention,
-        figures,
-        stopping: Default::default(),
-        pushed: Default::default(),
-    });
-    let expiring = tokio::spawn(retention::run(store.clone(), hub.rooms.clone(), retention));
-    let tending = tokio::spawn(tend(hub.clone()));
-    let rechecking = tokio::spawn(recheck(hub.tokens.clone(), hub.rooms.clone()));
-    tracing::info!("ready");
+    Server::open(options).await?.serve(listeners, shutdown).await
+}
 
-    let failed = serve(listeners, &hub, shutdown).await;
+/// A store that is open, and what works on it.
+#[derive(Debug)]
+pub struct Server {
+    hub: Arc<Hub>,
+    committing: std::thread::JoinHandle<()>,
+}
 
-    expiring.abort();
-    let _ = expiring.await;
-    rechecking.abort();
-    tending.abort();
-    let _ = tending.await;
-    drop(hub);
-    // The committer ends when the last connection has dropped its way to it; the mover when the store is dropped.
-    let closing = tokio::task::spawn_blocking(move || {
-        // After a failure either may hang in sled; nothing is to be expected of them.
-        if store.failure().get().is_none() {
-            let _ = committing.join();
-            store.settle();
+impl Server {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// The store does not open.
+    pub async fn open(options: Options) -> Result<Server, Error> {
+        let Options { data_dir, tokens, settings } = options;
+        let dir = data_dir.clone();
+        let opening = tokio::task::spawn_blocking(move || Store::open(&dir, &store::Options::default()));
+        let opened = opening.await.map_err(|error| Error::Failed(format!("the start died: {error}")))?;
+        let (store, writer, state) = opened?;
+        let (rooms, settings) = (Arc::new(Rooms::new(state)), Arc::new(Live::new(settings)));
+        let figures = Arc::new(Figures::default());
+        let started = Committer::start(writer, store.clone(), rooms.clone(), settings.clone(), figures.clone());
+        let (committer, committing) = started.map_err(Error::io("start a thread for", &data_dir))?;
+        let hub = Arc::new(Hub {
+            rooms,
+            store,
+            committer,
+            people: Default::default(),
+            tokens,
+            settings,
+            figures,
+            stopping: Default::default(),
+            pushed: Default::default(),
+        });
+        Ok(Server { hub, committing })
+    }
+
+    /// What all sessions share. It is closed when all of it is dropped: whoever is not served by [`serve`](Server::serve) holds a
+    /// [`Weak`](std::sync::Weak) one.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Serves until `shutdown` is done: then stops accepting, carries out what was received, answers it, and closes the store.
+    ///
+    /// # Errors
+    /// The store failed while it served: nothing has been acknowledged since.
+    pub async fn serve(
+        self,
+        listeners: Vec<Listener>,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Error> {
+        let Server { hub, committing } = self;
+        let store = hub.store.clone();
+        let expiring = tokio::spawn(retention::run(store.clone(), hub.rooms.clone(), hub.settings.clone()));
+        let tending = tokio::spawn(tend(hub.clone()));
+        let rechecking = tokio::spawn(recheck(hub.tokens.clone(), hub.rooms.clone()));
+        tracing::info!("ready");
+
+        let failed = serve(listeners, &hub, shutdown).await;
+
+        expiring.abort();
+        let _ = expiring.await;
+        rechecking.abort();
+        tending.abort();
+        let _ = tending.await;
+        drop(hub);
+        // The committer ends when the last connection has dropped its way to it; the mover when the store is dropped.
+        let closing = tokio::task::spawn_blocking(move || {
+            // After a failure either may hang in sled; nothing is to be expected of them.
+            if store.failure().get().is_none() {
+                let _ = committing.join();
+                store.settle();
+            }
+            store.failure().get()
+        });
+        match closing.await.ok().flatten().or(failed) {
+            Some(why) => Err(Error::Failed(why.to_string())),
+            None => Ok(()),
         }
-        store.failure().get()
-    });
-    match closing.await.ok().flatten().or(failed) {
-        Some(why) => Err(Error::Failed(why.to_string())),
-        None => Ok(()),
     }
 }
 
@@ -152,7 +190,7 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
             () = &mut shutdown => break None,
             why = &mut failure => break Some(why),
             accepted = accept(&listeners) => match accepted {
-                Ok((stream, peer, speaks)) => match admit(connections.len(), peer, &addresses, &hub.limits) {
+                Ok((stream, peer, speaks)) => match admit(connections.len(), peer, &addresses, &hub.settings.get().limits) {
                     Ok(place) => {
                         connections.spawn(connect(stream, speaks, place, hub.clone(), stopped.clone()));
                     }
@@ -172,12 +210,13 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
         }
     };
     // Connections that the kernel has made and nobody has accepted yet: their peers may have sent something.
-    for Listener { socket, speaks } in listeners {
+    let limits = &hub.settings.get().limits;
+    for Listener { socket, speaks, is_passed: _ } in listeners.into_iter().filter(|listener| !listener.is_passed) {
         let Ok(socket) = socket.into_std() else { continue };
-        while connections.len() < hub.limits.connections_max
+        while connections.len() < limits.connections_max
             && let Ok((stream, peer)) = socket.accept()
         {
-            if let Ok(place) = admit(connections.len(), peer, &addresses, &hub.limits)
+            if let Ok(place) = admit(connections.len(), peer, &addresses, limits)
                 && let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream))
             {
                 connections.spawn(connect(stream, speaks.clone(), place, hub.clone(), stopped.clone()));
@@ -189,7 +228,7 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
     let _ = stop.send(true);
     hub.stopping.cancel();
     let drained =
-        tokio::time::timeout(hub.limits.drain_timeout, async { while connections.join_next().await.is_some() {} });
+        tokio::time::timeout(limits.drain_timeout, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!(connections = connections.len(), "closing connections that did not take their answers in time");
         connections.shutdown().await;

@@ -37,7 +37,6 @@ pub struct Files {
 /// The daemon's side: what new connections are met with. Can be read again while it serves.
 #[derive(Debug)]
 pub struct Server {
-    files: Files,
     config: RwLock<Arc<ServerConfig>>,
 }
 
@@ -46,24 +45,19 @@ impl Server {
     ///
     /// # Errors
     /// A file that can't be read, has not in it what it should, or does not belong to the others.
-    pub fn load(files: Files) -> Result<Server, Error> {
-        let config = RwLock::new(Arc::new(server_config(&files)?));
-        Ok(Server { files, config })
+    pub fn load(files: &Files) -> Result<Server, Error> {
+        let config = RwLock::new(Arc::new(server_config(files)?));
+        Ok(Server { config })
     }
 
-    /// Reads the files again, for connections from now on. After an error all is as it was.
+    /// Reads files again, or others, for connections from now on. After an error all is as it was.
     ///
     /// # Errors
     /// As [`Server::load`].
-    pub fn reload(&self) -> Result<(), Error> {
-        let config = Arc::new(server_config(&self.files)?);
+    pub fn reload(&self, files: &Files) -> Result<(), Error> {
+        let config = Arc::new(server_config(files)?);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
-    }
-
-    /// Where all of it comes from.
-    pub fn files(&self) -> &Files {
-        &self.files
     }
 
     /// Meets a client; where that fails, its socket is given back, so that it gets to read why.

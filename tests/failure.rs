@@ -3,43 +3,9 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use common::{Daemon, has_tool};
-
-/// Has the system calls of a daemon fail from now on; none where strace can't.
-fn inject(daemon: &Daemon, fault: &str) -> Option<Child> {
-    if !has_tool("strace") {
-        return None;
-    }
-    let calls = format!("trace={}", fault.split(':').next().unwrap());
-    let mut strace = Command::new("strace")
-        .args([
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            &calls,
-            "-e",
-            &format!("inject={fault}"),
-            "-p",
-            &daemon.pid().to_string(),
-        ])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(strace.stderr.take().unwrap()).lines();
-    // It names the threads that it found, in one line where there are several.
-    let said = lines.next().unwrap().unwrap();
-    if !said.contains("attached") {
-        assert!(std::env::var_os("CI").is_none(), "strace can't attach: {said}");
-        eprintln!("SKIPPED: strace can't attach: {said}");
-        strace.wait().unwrap();
-        return None;
-    }
-    Some(strace)
-}
+use common::{Daemon, has_tool, inject};
 
 fn fails_honestly(fault: &str) {
     let mut daemon = Daemon::start();

@@ -185,7 +185,7 @@ fn sighup_is_not_the_end() {
     let mut daemon = Daemon::start();
     let mut lines = daemon.lines("a");
     daemon.signal("HUP");
-    wait_until("it says so", || daemon.log().contains("SIGHUP: there is nothing to be read again"));
+    wait_until("it says so", || daemon.log().contains("SIGHUP: the configuration has not changed"));
     lines.expect("PING", "OK pong");
     assert_eq!(daemon.terminate().code(), Some(0));
 }

@@ -5,15 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use bytes::Bytes;
 use dantok::committer::{Author, Committer};
 use dantok::hub::Figures;
-use dantok::limits::Limits;
 use dantok::protocol::{Begin, Command, ErrorCode, Reply};
 use dantok::retention;
 use dantok::rooms::Rooms;
+use dantok::settings::Live;
 use dantok::store::commit::{Commit, Op};
 use dantok::store::journal::{Journal, Recovered};
 use dantok::store::record::{Kind, RoomRecord, Stored};
@@ -39,13 +38,11 @@ impl Daemon {
     fn open(dir: &Path) -> Daemon {
         let (store, writer, state) = Store::open(dir, &OPTIONS).unwrap();
         let rooms = Arc::new(Rooms::new(state));
-        let day = Duration::from_secs(86_400);
         let (committer, thread) = Committer::start(
             writer,
             store.clone(),
             rooms.clone(),
-            Limits::default(),
-            day,
+            Arc::new(Live::default()),
             Arc::new(Figures::default()),
         )
         .unwrap();

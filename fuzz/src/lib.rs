@@ -12,6 +12,7 @@ use dantok::limits::{ENVELOPE_BYTES, Limits};
 use dantok::protocol::Incoming;
 use dantok::protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame};
 use dantok::protocol::line::{self, LineDecoder};
+use dantok::settings::Settings;
 use tokio_util::codec::Decoder;
 
 const BODY_MAX: usize = 200;
@@ -92,8 +93,10 @@ fn daemon() -> SocketAddr {
             let options = dantok::server::Options {
                 data_dir: dir.path().join("data"),
                 tokens: dantok::tokens::Tokens::open(&dir.path().join("tokens.toml")).unwrap().into(),
-                retention: Duration::from_millis(200),
-                limits: Limits { rooms_max: 20, body_max_bytes: BODY_MAX, ..Limits::default() },
+                settings: Settings {
+                    retention: Duration::from_millis(200),
+                    limits: Limits { rooms_max: 20, body_max_bytes: BODY_MAX, ..Limits::default() },
+                },
             };
             let served = runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();

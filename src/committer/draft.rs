@@ -15,6 +15,7 @@ use crate::limits::{ACCESS_MAX, Limits};
 use crate::protocol::name::person;
 use crate::protocol::{Begin, Command, ErrorCode, Refusal, Reply, Seek};
 use crate::rooms::Rooms;
+use crate::settings::Settings;
 use crate::store::commit::Op;
 use crate::store::group::GroupRecord;
 use crate::store::record::{Access, Kind, RoomRecord, Stored};
@@ -24,9 +25,8 @@ use crate::store::{Store, chunk, key};
 pub(super) struct Draft<'a> {
     store: &'a Store,
     rooms: &'a Rooms,
-    limits: &'a Limits,
+    settings: Arc<Settings>,
     pub(super) kept_ms: u64,
-    retention: Duration,
     now_ms: u64,
     pub(super) next_room: u64,
     pub(super) ops: Vec<Op>,
@@ -68,9 +68,8 @@ impl<'a> Draft<'a> {
         Draft {
             store: &worker.store,
             rooms: &worker.rooms,
-            limits: &worker.limits,
+            settings: worker.settings.get(),
             kept_ms: worker.store.clock().now_ms(),
-            retention: worker.retention,
             now_ms: wall_ms(),
             next_room: worker.next_room,
             ops: Vec::new(),
@@ -210,11 +209,11 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn retention(&self) -> Duration {
-        self.retention
+        self.settings.retention
     }
 
     pub(super) fn limits(&self) -> &Limits {
-        self.limits
+        &self.settings.limits
     }
 
     pub(super) fn stored_bytes(&self, room: u64) -> u64 {
@@ -264,8 +263,8 @@ impl<'a> Draft<'a> {
     }
 
     fn make(&mut self, client: &str, name: &str, topic: &str, private: bool) -> Result<u64, Refusal> {
-        if self.rooms.count() + self.made.len() >= self.limits.rooms_max {
-            return Err(limit("rooms", self.limits.rooms_max));
+        if self.rooms.count() + self.made.len() >= self.limits().rooms_max {
+            return Err(limit("rooms", self.limits().rooms_max));
         }
         let room = self.next_room;
         self.next_room += 1;
@@ -314,8 +313,8 @@ impl<'a> Draft<'a> {
             ));
         }
         let joined = self.joined(client);
-        if joined >= self.limits.joined_rooms_max {
-            return Err(limit("joined rooms of one client", self.limits.joined_rooms_max));
+        if joined >= self.limits().joined_rooms_max {
+            return Err(limit("joined rooms of one client", self.limits().joined_rooms_max));
         }
         let room = match found {
             Some(room) => room,
@@ -477,7 +476,7 @@ impl<'a> Draft<'a> {
     }
 
     fn retention_of(&self, room: u64) -> Duration {
-        self.rooms.by_id(room).map_or(self.retention, |room| room.retention(self.retention))
+        self.rooms.by_id(room).map_or(self.retention(), |room| room.retention(self.retention()))
     }
 
     /// Of one room's messages, or of all.

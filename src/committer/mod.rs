@@ -17,10 +17,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::hub::Figures;
-use crate::limits::{IN_FLIGHT_MAX_BYTES, IN_FLIGHT_OF_ONE_MAX_BYTES, Limits};
+use crate::limits::{IN_FLIGHT_MAX_BYTES, IN_FLIGHT_OF_ONE_MAX_BYTES};
 use crate::person::Person;
 use crate::protocol::{Command, ErrorCode, Refusal, Reply};
 use crate::rooms::Rooms;
+use crate::settings::Live;
 use crate::store::commit::Commit;
 use crate::store::{Store, Writer};
 use draft::Draft;
@@ -87,12 +88,11 @@ impl Committer {
         writer: Writer,
         store: Arc<Store>,
         rooms: Arc<Rooms>,
-        limits: Limits,
-        retention: Duration,
+        settings: Arc<Live>,
         figures: Arc<Figures>,
     ) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let next_room = rooms.highest_id() + 1;
-        let worker = Worker { writer, store, rooms, limits, retention, figures, next_room, alone: 0 };
+        let worker = Worker { writer, store, rooms, settings, figures, next_room, alone: 0 };
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             queued: Condvar::new(),
@@ -147,6 +147,20 @@ impl Committer {
         }
     }
 
+    /// Asks whether commits still come to an end: answered after the next one, or where nobody wants any after a sync of the
+    /// journal, in its turn behind what waits. Dropped unanswered where the disk refuses it, or there are to be no more commits.
+    pub fn probe(&self) -> oneshot::Receiver<()> {
+        let (answer, answered) = oneshot::channel();
+        let mut queue = self.0.queue();
+        if !queue.ended {
+            // Whoever asks a thread that hangs again and again does not wait for each answer.
+            queue.probes.retain(|probe| !probe.is_closed());
+            queue.probes.push(answer);
+            self.0.queued.notify_one();
+        }
+        answered
+    }
+
     /// Gives the submission back where others come before it or may come, or the disk is slow.
     fn commit_now(&self, submission: Submission) -> Option<Submission> {
         let mut worker = match self.0.worker.try_lock() {
@@ -170,6 +184,7 @@ impl Drop for Ended<'_> {
         let mut queue = self.0.queue();
         queue.ended = true;
         queue.clear();
+        queue.probes.clear();
     }
 }
 
@@ -178,7 +193,7 @@ fn run(shared: &Shared) {
     let _ended = Ended(shared);
     loop {
         let mut queue = shared.queue();
-        while queue.len() == 0 {
+        while queue.len() == 0 && queue.probes.is_empty() {
             if queue.closed {
                 return;
             }
@@ -190,8 +205,19 @@ fn run(shared: &Shared) {
         };
         let mut queue = shared.queue();
         let batch = queue.take(Instant::now());
+        let probes = std::mem::take(&mut queue.probes);
         drop(queue);
-        worker.commit(batch);
+        let commits = worker.figures.commits.load(Ordering::Relaxed);
+        if !batch.is_empty() {
+            worker.commit(batch);
+        }
+        let is_synced = worker.figures.commits.load(Ordering::Relaxed) > commits;
+        if !probes.is_empty() && (is_synced || worker.writer.sync().is_ok()) {
+            for probe in probes {
+                // Whoever asked may have gone.
+                let _ = probe.send(());
+            }
+        }
     }
 }
 
@@ -205,8 +231,7 @@ struct Worker {
     writer: Writer,
     store: Arc<Store>,
     rooms: Arc<Rooms>,
-    limits: Limits,
-    retention: Duration,
+    settings: Arc<Live>,
     figures: Arc<Figures>,
     next_room: u64,
     /// Quick commits of one submission each, since the last that was none.

@@ -48,6 +48,8 @@ pub(super) struct Queue {
     pub(super) closed: bool,
     /// Nobody commits any more.
     pub(super) ended: bool,
+    /// Who asks whether the disk still takes commits.
+    pub(super) probes: Vec<oneshot::Sender<()>>,
 }
 
 impl Queue {

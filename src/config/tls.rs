@@ -10,6 +10,8 @@ use crate::tls::Files;
 pub struct Tls {
     /// Addresses to listen on for it.
     pub listen: Vec<String>,
+    /// Whether a socket for it was handed in.
+    pub is_passed: bool,
     /// The certificate's file.
     pub cert: Option<PathBuf>,
     /// Its key's.
@@ -82,15 +84,16 @@ impl Config {
     /// # Errors
     /// Where some of it is missing: who asks for TLS must not get less of it than they think.
     pub fn tls_files(&self) -> Result<Option<Files>, ConfigError> {
-        let Tls { listen, cert, key, client_ca } = &self.tls;
-        match (listen.is_empty(), cert, key) {
+        let Tls { cert, key, client_ca, .. } = &self.tls;
+        match (!self.wants_tls(), cert, key) {
             (false, Some(cert), Some(key)) => {
                 Ok(Some(Files { cert: cert.clone(), key: key.clone(), client_ca: client_ca.clone() }))
             }
             (false, ..) => {
                 let missing = if cert.is_none() { "--tls-cert" } else { "--tls-key" };
+                let who = if self.tls.is_passed { "a socket for TLS" } else { "--listen-tls" };
                 Err(ConfigError(format!(
-                    "--listen-tls needs a certificate and its key: {missing} FILE is missing (README.md tells how to make one)"
+                    "{who} needs a certificate and its key: {missing} FILE is missing (README.md tells how to make one)"
                 )))
             }
             (true, None, None) if client_ca.is_none() => Ok(None),

@@ -117,7 +117,7 @@ struct Connection {
     hub: Arc<Hub>,
     session: Session,
     /// What holds until HELLO has said whose pace it is.
-    pace: Option<Box<Pace>>,
+    pace: Option<Arc<Pace>>,
     patience: Patience,
     /// Writes of one client that go to the committer together, and their tags.
     batch: (Vec<Tag>, Vec<Command>),
@@ -143,10 +143,11 @@ struct Connection {
 /// # Errors
 /// What the socket says; of no concern to anybody but a debugging log.
 pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch::Receiver<bool>) -> io::Result<()> {
-    let deadline = Instant::now() + hub.limits.hello_timeout;
+    let settings = hub.settings.get();
+    let deadline = Instant::now() + settings.limits.hello_timeout;
     let begun = begin(stream, speaks, deadline, stop.clone());
     let Some((framing, input, socket, mut write)) = begun.await? else { return Ok(()) };
-    let body_max = hub.limits.body_max_bytes;
+    let body_max = settings.limits.body_max_bytes;
     let framing = match framing {
         Ok(framing) => framing,
         Err(refusal) => {
@@ -166,7 +167,7 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
         },
         output: Output::new(write, framing),
         session: Session::new(hub.clone()),
-        pace: Pace::new(&hub.limits).map(Box::new),
+        pace: Pace::new(&settings.limits).map(Arc::new),
         patience: Patience::default(),
         hub,
         batch: Default::default(),
@@ -363,8 +364,8 @@ impl Connection {
     /// Refuses what comes too soon; whatever gets an answer counts.
     fn paced(&mut self, incoming: Incoming) -> Incoming {
         let pace = match self.session.person() {
-            Some(person) => person.pace.as_deref(),
-            None => self.pace.as_deref(),
+            Some(person) => person.pace(),
+            None => self.pace.clone(),
         };
         let Some(pace) = pace else { return incoming };
         let body_bytes = match &incoming {
@@ -468,7 +469,7 @@ impl Connection {
 
     fn too_late(&mut self) {
         self.closing = true;
-        let seconds = self.hub.limits.hello_timeout.as_secs_f64();
+        let seconds = self.hub.settings.get().limits.hello_timeout.as_secs_f64();
         self.output.closing(Refusal::new(ErrorCode::HelloFirst, format!("no HELLO within {seconds} s")));
     }
 

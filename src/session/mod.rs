@@ -245,9 +245,10 @@ impl Session {
             sleep_until(deny_at).await;
             return Err(Refusal::new(ErrorCode::Denied, "no such client, or another token"));
         };
+        let settings = self.hub.settings.get();
         if self.who.is_none() {
             let presence = self.hub.rooms.connect(client.clone(), &self.waker);
-            let person = self.hub.people.get(person(&client), &self.hub.limits);
+            let person = self.hub.people.get(person(&client), &settings.limits);
             self.who = Some(Who { client: client.clone(), grant: grant.clone(), person, _presence: presence });
             self.recheck(); // What changed before it could be told of it.
         }
@@ -255,10 +256,10 @@ impl Session {
             version: version.min(VERSION),
             server: concat!("dantok/", env!("CARGO_PKG_VERSION")).to_owned(),
             client,
-            max_body: self.hub.limits.body_max_bytes as u64,
+            max_body: settings.limits.body_max_bytes as u64,
             max_pipelined: PIPELINE_MAX_REQUESTS as u64,
-            max_joined: self.hub.limits.joined_rooms_max as u64,
-            retention_secs: self.hub.retention.as_secs(),
+            max_joined: settings.limits.joined_rooms_max as u64,
+            retention_secs: settings.retention.as_secs(),
             admin: grant.role == Role::Admin,
         }))
     }

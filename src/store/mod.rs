@@ -473,6 +473,17 @@ impl Writer {
         Ok(())
     }
 
+    /// Syncs the journal, where nothing waits for it: to see whether the disk still does that.
+    ///
+    /// # Errors
+    /// As [`append`](Writer::append).
+    pub fn sync(&mut self) -> Result<(), Error> {
+        if let Some(why) = self.store.failure().get() {
+            return Err(Error::Failed(why.to_string()));
+        }
+        self.journal.sync().inspect_err(|error| self.store.failure().set(&error.to_string()))
+    }
+
     /// Makes changes durable: when this returns, they are on disk and [`Store::read`] finds them.
     /// The messages' seqs follow each other in every room.
     ///

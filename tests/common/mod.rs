@@ -35,11 +35,45 @@ pub fn has_tool(name: &str) -> bool {
     found
 }
 
+/// Has the system calls of a daemon fail or wait from now on, as strace's `inject=` says; none where strace can't.
+pub fn inject(daemon: &Daemon, fault: &str) -> Option<Child> {
+    if !has_tool("strace") {
+        return None;
+    }
+    let calls = format!("trace={}", fault.split(':').next().unwrap());
+    let mut strace = Command::new("strace")
+        .args([
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            &calls,
+            "-e",
+            &format!("inject={fault}"),
+            "-p",
+            &daemon.pid().to_string(),
+        ])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(strace.stderr.take().unwrap()).lines();
+    // It names the threads that it found, in one line where there are several.
+    let said = lines.next().unwrap().unwrap();
+    if !said.contains("attached") {
+        assert!(std::env::var_os("CI").is_none(), "strace can't attach: {said}");
+        eprintln!("SKIPPED: strace can't attach: {said}");
+        strace.wait().unwrap();
+        return None;
+    }
+    Some(strace)
+}
+
 /// A running daemon; killed when it is dropped.
 pub struct Daemon {
     child: Child,
     address: SocketAddr,
     flags: Vec<String>,
+    env: Vec<(String, String)>,
     dir: tempfile::TempDir,
 }
 
@@ -51,9 +85,15 @@ impl Daemon {
 
     /// The same with more options.
     pub fn start_with(flags: &[&str]) -> Daemon {
+        Daemon::start_in(flags, &[])
+    }
+
+    /// The same with environment variables.
+    pub fn start_in(flags: &[&str], env: &[(&str, &str)]) -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let mut child = spawn(dir.path(), "127.0.0.1:0", &flags);
+        let env: Vec<(String, String)> = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut child = spawn(dir.path(), "127.0.0.1:0", &flags, &env);
         let log = dir.path().join("log");
         let mut address = None;
         wait_until("the daemon listens", || {
@@ -61,7 +101,7 @@ impl Daemon {
             address = listening(&std::fs::read_to_string(&log).unwrap());
             address.is_some()
         });
-        let daemon = Daemon { child, address: address.unwrap(), flags, dir };
+        let daemon = Daemon { child, address: address.unwrap(), flags, env, dir };
         daemon.wait_ready();
         daemon
     }
@@ -128,7 +168,7 @@ impl Daemon {
     /// Starts it again on the same data directory and port.
     pub fn start_again(&mut self) {
         self.kill();
-        self.child = spawn(self.dir.path(), &self.address.to_string(), &self.flags);
+        self.child = spawn(self.dir.path(), &self.address.to_string(), &self.flags, &self.env);
         self.wait_ready();
     }
 
@@ -187,9 +227,11 @@ fn command(dir: &Path, listen: &str, flags: &[String]) -> Command {
     command
 }
 
-fn spawn(dir: &Path, listen: &str, flags: &[String]) -> Child {
+fn spawn(dir: &Path, listen: &str, flags: &[String], env: &[(String, String)]) -> Child {
     let log = File::options().create(true).append(true).open(dir.join("log")).unwrap();
-    command(dir, listen, flags).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    let mut command = command(dir, listen, flags);
+    command.envs(env.iter().cloned());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
 /// The address in the log's last "listening" line.

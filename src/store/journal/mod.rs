@@ -244,7 +244,7 @@ impl Journal {
         })?;
         self.header = Header { number, first_commit: self.last_commit + 1, salt, file_bytes: self.file_bytes };
         self.file.write_all_at(&self.header.encode(), 0).map_err(Error::io("write the journal", &self.path))?;
-        self.file.sync_data().map_err(Error::io("sync the journal", &self.path))?;
+        self.sync()?;
         self.at = HEADER_BYTES as u64;
         Ok(())
     }
@@ -274,6 +274,14 @@ impl Journal {
         Ok(())
     }
 
+    /// Syncs what is there already.
+    ///
+    /// # Errors
+    /// As [`append`](Journal::append): a sync that fails may be the only word of what was lost before it.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.file.sync_data().map_err(Error::io("sync the journal", &self.path))
+    }
+
     /// Appends a commit; when this returns, it is on disk. Returns its number, and where its payload stands.
     ///
     /// # Errors
@@ -296,7 +304,7 @@ impl Journal {
         self.record.extend_from_slice(payload);
         self.record.resize(bytes, 0);
         self.file.write_all_at(&self.record, self.at).map_err(Error::io("write the journal", &self.path))?;
-        self.file.sync_data().map_err(Error::io("sync the journal", &self.path))?;
+        self.sync()?;
         let spot = Spot { file: FileId::Journal(self.header.number), at: self.at + RECORD_HEADER_BYTES as u64 };
         self.at += bytes as u64;
         self.last_commit = commit;

@@ -1,0 +1,193 @@
+//! The daemon as a process: its log, its listeners, its signals, and what the service manager is told.
+
+pub mod log;
+mod notify;
+mod reload;
+pub mod sockets;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Config, Resolved};
+use crate::connection::Speaks;
+use crate::error::Error;
+use crate::limits::{Limits, RETENTION_FLOOR};
+use crate::liveness::Liveness;
+use crate::server::{self, Listener, Server};
+use crate::settings::Settings;
+use crate::tokens::Tokens;
+pub use reload::Again;
+use reload::Reload;
+use sockets::Passed;
+
+/// What goes wrong is said to an operator, and ends the daemon.
+type Failed = Box<dyn std::error::Error>;
+
+/// Runs until SIGTERM or SIGINT, or until the store fails. `again` brings the configuration together anew at SIGHUP.
+///
+/// # Errors
+/// What can't be listened on, read, or opened; or why the store failed.
+pub fn run(resolved: Resolved, passed: Passed, again: Again) -> Result<(), Failed> {
+    let filter = log::begin(&resolved.config.log, resolved.config.log_format)?;
+    // Who hands in sockets has said where to listen.
+    let is_passed = !passed.plain.is_empty() || !passed.tls.is_empty();
+    let listens = !is_passed || resolved.is_said("listen");
+    let ran = run_logged(resolved.config, listens, passed, filter, again);
+    if let Err(error) = &ran {
+        tracing::error!("{error}");
+    }
+    ran
+}
+
+/// `listens`: on the addresses of `--listen`.
+fn run_logged(config: Config, listens: bool, passed: Passed, filter: log::Filter, again: Again) -> Result<(), Failed> {
+    expect_connections(&config.limits);
+    if config.retention < RETENTION_FLOOR {
+        tracing::warn!(
+            retention = %humantime::format_duration(config.retention),
+            "messages are dropped sooner than 24h after their receipt, as --allow-short-retention asks"
+        );
+    }
+    let tokens = Arc::new(Tokens::open(&config.tokens_path())?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
+        let mut opened = Opened { by_anybody: tokens.are_wanted() || config.open, ..Opened::default() };
+        #[cfg(feature = "tls")]
+        opened.listen_tls(&config, passed.tls).await?;
+        opened.listen(if listens { &config.listen } else { &[] }, passed.plain).await?;
+        if !tokens.are_wanted() {
+            tracing::info!("there are no tokens: whoever connects may be any client");
+        }
+        let settings = Settings { retention: config.retention, limits: config.limits.clone() };
+        let options = server::Options { data_dir: config.data_dir.clone(), tokens, settings };
+        let server = tokio::select! {
+            server = Server::open(options) => server?,
+            () = notify::opening() => return Err("the service manager was told for ever that the store opens".into()),
+        };
+        notify::ready();
+        let hub = Arc::downgrade(server.hub());
+        tokio::spawn(notify::watch(hub.clone(), Liveness::new(server.hub())));
+        tokio::spawn(tell_of_the_end(server.hub()));
+        let Opened {
+            listeners,
+            #[cfg(feature = "tls")]
+            tls,
+            ..
+        } = opened;
+        let reload = Reload {
+            again,
+            config,
+            hub,
+            filter,
+            #[cfg(feature = "tls")]
+            tls,
+        };
+        tokio::spawn(reload.run(hangup));
+        server.serve(listeners, shutdown).await?;
+        Ok(())
+    });
+    if served.is_err() {
+        // What hangs in a store that failed does not hold up the end.
+        runtime.shutdown_background();
+    }
+    served
+}
+
+/// When the daemon stops, for whatever reason, the service manager is told how long that may take.
+fn tell_of_the_end(hub: &crate::hub::Hub) -> impl Future<Output = ()> + Send + 'static {
+    let (stopping, settings) = (hub.stopping.clone(), hub.settings.clone());
+    async move {
+        stopping.cancelled().await;
+        notify::stopping(settings.get().limits.drain_timeout);
+    }
+}
+
+/// What is listened on.
+#[derive(Default)]
+struct Opened {
+    /// Whether strangers are kept out, or let in on purpose.
+    by_anybody: bool,
+    listeners: Vec<Listener>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<crate::tls::Server>>,
+}
+
+impl Opened {
+    async fn listen(&mut self, addresses: &[String], passed: Vec<std::net::TcpListener>) -> Result<(), Failed> {
+        for socket in passed {
+            self.take(TcpListener::from_std(socket)?, Speaks::Plain, true, self.by_anybody)?;
+        }
+        for address in addresses {
+            self.take(bind(address, "--listen").await?, Speaks::Plain, false, self.by_anybody)?;
+        }
+        if self.listeners.is_empty() {
+            return Err("there is no address to listen on; name one by --listen or --listen-tls".into());
+        }
+        Ok(())
+    }
+
+    /// Listens for TLS where it is asked for.
+    #[cfg(feature = "tls")]
+    async fn listen_tls(&mut self, config: &Config, passed: Vec<std::net::TcpListener>) -> Result<(), Failed> {
+        let Some(files) = config.tls_files()? else { return Ok(()) };
+        let tls = Arc::new(crate::tls::Server::load(&files)?);
+        // A certificate that is asked for keeps strangers out as well.
+        let by_anybody = self.by_anybody || files.client_ca.is_some();
+        for socket in passed {
+            self.take(TcpListener::from_std(socket)?, Speaks::Tls(tls.clone()), true, by_anybody)?;
+        }
+        for address in &config.tls.listen {
+            self.take(bind(address, "--listen-tls").await?, Speaks::Tls(tls.clone()), false, by_anybody)?;
+        }
+        self.tls = Some(tls);
+        Ok(())
+    }
+
+    fn take(&mut self, socket: TcpListener, speaks: Speaks, is_passed: bool, by_anybody: bool) -> Result<(), Failed> {
+        let address = socket.local_addr()?;
+        if !address.ip().is_loopback() && !by_anybody {
+            return Err(Error::NotOpen { address }.into());
+        }
+        let how = if is_passed { ", on a socket that was handed in" } else { "" };
+        match speaks {
+            Speaks::Plain => tracing::info!(%address, "listening{how}"),
+            #[cfg(feature = "tls")]
+            Speaks::Tls(_) => tracing::info!(%address, "listening for TLS{how}"),
+        }
+        self.listeners.push(Listener { socket, speaks, is_passed });
+        Ok(())
+    }
+}
+
+async fn bind(address: &str, option: &str) -> Result<TcpListener, Failed> {
+    Ok(TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}; see {option}"))?)
+}
+
+/// Done at the first SIGTERM or SIGINT.
+fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Each connection takes a descriptor, and so do the store's files.
+fn expect_connections(limits: &Limits) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let wanted = limits.connections_max as u64 + 256;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(limit.maximum.map_or(wanted, |most| most.min(wanted)));
+        if setrlimit(Resource::Nofile, limit).is_err() || limit.current < Some(wanted) {
+            tracing::warn!(descriptors = limit.current, wanted, "too few file descriptors for --max-connections");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the daemon tells the service manager, by the protocol of sd_notify(3). Where nobody listens, nothing is told.
+
+use std::sync::Weak;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use crate::hub::Hub;
+use crate::liveness::Liveness;
+
+/// How often more time is asked for, while the store opens …
+const EXTEND_EVERY: Duration = Duration::from_secs(10);
+/// … and how much.
+const EXTEND_BY: Duration = Duration::from_secs(60);
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "can't tell the service manager ($NOTIFY_SOCKET)");
+    }
+}
+
+fn extend(by: Duration) -> NotifyState<'static> {
+    NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))
+}
+
+/// Asks for time for as long as this is polled: what the last daemon left is to be read, however much it is.
+pub(super) async fn opening() {
+    loop {
+        notify(&[NotifyState::Status("opening the store"), extend(EXTEND_BY)]);
+        tokio::time::sleep(EXTEND_EVERY).await;
+    }
+}
+
+/// From now on it answers.
+pub(super) fn ready() {
+    notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
+}
+
+/// The configuration is being read again; [`ready`] says when that is over.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now, NotifyState::Status("reading the configuration again")]),
+        Err(error) => tracing::warn!(%error, "can't read the monotonic clock"),
+    }
+}
+
+/// Nobody is accepted any more; connections have so long to take their last answers.
+pub(super) fn stopping(drain_timeout: Duration) {
+    let states = [NotifyState::Stopping, NotifyState::Status("stopping"), extend(drain_timeout + EXTEND_BY)];
+    notify(&states);
+}
+
+/// Tells the watchdog of each proof of life, where there is one (`WatchdogSec=`). Where the disk hangs there is none: the daemon is then
+/// killed and started anew, since nothing else ends a thread that waits for a disk.
+pub(super) async fn watch(hub: Weak<Hub>, liveness: Liveness) {
+    let Some(timeout) = sd_notify::watchdog_enabled().filter(|timeout| !timeout.is_zero()) else { return };
+    loop {
+        let proof = liveness.proven();
+        tokio::pin!(proof);
+        let proven = match tokio::time::timeout(timeout / 2, &mut proof).await {
+            Ok(proven) => proven,
+            Err(_) => {
+                tracing::error!(
+                    "no commit has come to an end for {}; the watchdog ends the daemon if none does soon",
+                    humantime::format_duration(timeout / 2)
+                );
+                proof.await
+            }
+        };
+        // Whoever stops says why, and has an end.
+        let (Ok(()), Some(hub)) = (proven, hub.upgrade()) else { return };
+        let status = format!(
+            "serving: {} connections, {} rooms, {} messages since the start",
+            hub.figures.connections.load(Ordering::Relaxed),
+            hub.rooms.count(),
+            hub.figures.messages.load(Ordering::Relaxed)
+        );
+        drop(hub);
+        notify(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
+        tokio::time::sleep(timeout / 4).await;
+    }
+}

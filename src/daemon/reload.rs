@@ -1,0 +1,108 @@
+//! SIGHUP: reads the configuration again, and the files that it names.
+
+use std::sync::{Arc, Weak};
+
+use tokio::signal::unix::Signal;
+
+use super::log::Filter;
+use super::notify;
+use crate::config::{AT_START, Config, ConfigError, Resolved, SETTINGS};
+use crate::hub::Hub;
+use crate::settings::Settings;
+
+/// Brings the configuration together once more.
+pub type Again = Box<dyn Fn() -> Result<Resolved, ConfigError> + Send + Sync>;
+
+/// What is read again, and what goes by it.
+pub(super) struct Reload {
+    pub(super) again: Again,
+    /// What is in force.
+    pub(super) config: Config,
+    pub(super) hub: Weak<Hub>,
+    pub(super) filter: Filter,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Arc<crate::tls::Server>>,
+}
+
+impl Reload {
+    /// At each signal, for ever.
+    pub(super) async fn run(mut self, mut hangup: Signal) {
+        while hangup.recv().await.is_some() {
+            notify::reloading();
+            // It reads files, which may take its time.
+            tokio::task::block_in_place(|| self.reload());
+            notify::ready();
+        }
+    }
+
+    fn reload(&mut self) {
+        let (config, Some(hub)) = ((self.again)(), self.hub.upgrade()) else { return };
+        let config = match config {
+            Ok(Resolved { config, .. }) => self.keep_what_needs_a_start(config),
+            Err(error) => return tracing::error!("SIGHUP: {error}; all goes on as it was"),
+        };
+        let changed = differences(&self.config, &config).collect::<Vec<_>>();
+        for (name, from, to) in &changed {
+            tracing::info!("SIGHUP: {name} is now {to}; it was {from}");
+        }
+        if changed.is_empty() {
+            tracing::info!("SIGHUP: the configuration has not changed");
+        }
+        if self.config.log != config.log
+            && let Err(error) = self.filter.set(&config.log)
+        {
+            tracing::error!("SIGHUP: log can't be changed: {error}");
+        }
+        let Config { retention, limits, .. } = config.clone();
+        super::expect_connections(&limits);
+        let before = hub.settings.get();
+        // To be limited anew is to have all that may be asked for once more.
+        let of_people = |limits: &crate::limits::Limits| {
+            (limits.requests_per_second, limits.bytes_per_second, limits.body_max_bytes)
+        };
+        if of_people(&before.limits) != of_people(&limits) {
+            hub.people.pace(&limits);
+        }
+        hub.settings.set(Settings { retention, limits });
+        hub.tokens.refresh();
+        #[cfg(feature = "tls")]
+        self.reload_tls(&config);
+        self.config = config;
+        tracing::info!("SIGHUP: done");
+    }
+
+    /// Says what is not changed while the daemon runs, and leaves it as it was.
+    fn keep_what_needs_a_start(
+        &self,
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "only TLS is changed"))] mut config: Config,
+    ) -> Config {
+        for (name, from, to) in differences(&self.config, &config).filter(|(name, ..)| AT_START.contains(name)) {
+            tracing::warn!("SIGHUP: {name} stays {from} until the daemon is started again; it is to be {to}");
+        }
+        #[cfg(feature = "tls")]
+        {
+            config.tls.listen = self.config.tls.listen.clone();
+        }
+        let Config { listen, open, data_dir, tokens, log_format, .. } = self.config.clone();
+        Config { listen, open, data_dir, tokens, log_format, ..config }
+    }
+
+    #[cfg(feature = "tls")]
+    fn reload_tls(&self, config: &Config) {
+        let (Some(tls), Ok(Some(files))) = (&self.tls, config.tls_files()) else { return };
+        match tls.reload(&files) {
+            Ok(()) => {
+                let crate::tls::Files { cert, key, client_ca } = files;
+                let client_ca = client_ca.as_ref().map(|path| path.display().to_string());
+                tracing::info!(cert = %cert.display(), key = %key.display(), client_ca, "TLS was read again");
+            }
+            Err(error) => tracing::error!("{error}; TLS goes on with what it had before SIGHUP"),
+        }
+    }
+}
+
+/// What is not the same: its name, and both values.
+fn differences(from: &Config, to: &Config) -> impl Iterator<Item = (&'static str, String, String)> {
+    let shown = SETTINGS.iter().map(|setting| (setting.name, (setting.show)(from), (setting.show)(to)));
+    shown.filter(|(_, from, to)| from != to)
+}

@@ -1,0 +1,46 @@
+//! Sockets that whoever started the daemon has opened: systemd's socket activation. They stay open while no daemon runs, so that a
+//! restart refuses nobody.
+
+use std::net::TcpListener;
+
+use listenfd::ListenFd;
+use socket2::SockRef;
+
+/// What was handed in.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// For connections without TLS.
+    pub plain: Vec<TcpListener>,
+    /// For connections with it.
+    pub tls: Vec<TcpListener>,
+}
+
+/// Takes them, by `$LISTEN_FDS` and `$LISTEN_FDNAMES`; see sd_listen_fds(3). To be called once, before there are threads.
+///
+/// # Errors
+/// A socket that is not for listening, or has a name that says of no use.
+pub fn take() -> Result<Passed, String> {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let names: Vec<&str> = names.split(':').collect();
+    let mut handed = ListenFd::from_env();
+    let mut passed = Passed::default();
+    for index in 0..handed.len() {
+        let name = names.get(index).copied().unwrap_or_default();
+        let of_socket = |what: &str| format!("the socket {name:?} that was handed in (LISTEN_FDS): {what}");
+        let socket = handed.take_tcp_listener(index).map_err(|error| of_socket(&error.to_string()))?;
+        let Some(socket) = socket else { continue };
+        // With Accept=yes it would be a connection.
+        if !SockRef::from(&socket).is_listener().unwrap_or(false) {
+            return Err(of_socket("nobody listens on it; its unit must not say Accept=yes"));
+        }
+        socket.set_nonblocking(true).map_err(|error| of_socket(&error.to_string()))?;
+        // Where nobody gives a name systemd gives the unit's.
+        match name.trim_end_matches(".socket").trim_start_matches("dantok-") {
+            "plain" | "dantok" | "unknown" | "" => passed.plain.push(socket),
+            "tls" if cfg!(feature = "tls") => passed.tls.push(socket),
+            "tls" => return Err(of_socket("this dantok was built without TLS")),
+            _ => return Err(of_socket("FileDescriptorName= takes plain or tls")),
+        }
+    }
+    Ok(passed)
+}

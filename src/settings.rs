@@ -1,0 +1,48 @@
+//! What an operator may change while the daemon runs.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::limits::{Limits, RETENTION_FLOOR};
+
+/// What is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a message is kept, in time that has really passed.
+    pub retention: Duration,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { retention: RETENTION_FLOOR, limits: Limits::default() }
+    }
+}
+
+/// The settings, for all that go by them: whoever wants to go by new ones asks again.
+#[derive(Debug, Default)]
+pub struct Live(RwLock<Arc<Settings>>);
+
+impl Live {
+    /// Begins with these.
+    pub fn new(settings: Settings) -> Live {
+        Live(RwLock::new(Arc::new(settings)))
+    }
+
+    /// What is in force now.
+    pub fn get(&self) -> Arc<Settings> {
+        // There is nothing between the old and the new.
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts others in force.
+    pub fn set(&self, settings: Settings) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// How long a message is kept, now.
+    pub fn retention(&self) -> Duration {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).retention
+    }
+}
