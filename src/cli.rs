@@ -40,6 +40,16 @@ pub fn command() -> Command {
                 ),
         )
         .subcommand(
+            Command::new("epoch")
+                .about("Print which history the data directory's rooms have")
+                .arg(
+                    Arg::new("renew")
+                        .long("renew")
+                        .action(ArgAction::SetTrue)
+                        .help("Say that it is another one from here on: to be done once where the files were copied back from a backup, while no daemon has them"),
+                ),
+        )
+        .subcommand(
             Command::new("token")
                 .about("Say who may connect, and as whom; a running daemon is told at once")
                 .subcommand_required(true)

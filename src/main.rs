@@ -54,6 +54,9 @@ fn main() -> ExitCode {
     if command == "doctor" {
         return doctor(&resolved.config);
     }
+    if command == "epoch" {
+        return epoch(matches.get_flag("renew"), &resolved.config.data_dir);
+    }
     if command == "token" {
         return token(matches, &resolved.config.tokens_path());
     }
@@ -106,6 +109,24 @@ fn doctor(config: &Config) -> ExitCode {
         Ok(report) => {
             print!("{report}");
             if report.can_keep_the_promises() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("dantok: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a data directory's epoch, or the one that it has from here on.
+fn epoch(renew: bool, dir: &Path) -> ExitCode {
+    match if renew { store::epoch::renew(dir).map(Some) } else { store::epoch::read(dir) } {
+        Ok(Some(epoch)) => {
+            println!("{epoch}");
+            ExitCode::SUCCESS
+        }
+        Ok(None) => {
+            eprintln!("dantok: {}: no epoch; the daemon makes one when it opens a data directory", dir.display());
+            ExitCode::FAILURE
         }
         Err(error) => {
             eprintln!("dantok: {error}");

@@ -85,8 +85,7 @@ pub struct Progress {
 /// it as a whole.
 pub fn check(dir: &Path, scratch: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
     // Nothing is made where nothing is: a mistyped name must not look sound.
-    let format = dir.join("FORMAT");
-    std::fs::metadata(&format).map_err(Error::io("find a data directory of dantok by the file", &format))?;
+    disk::expect_data_dir(dir)?;
     let _lock = disk::lock(dir)?;
     disk::check_format(dir)?;
     let copy = Copy::of(&dir.join("sled"), scratch)?;

@@ -34,6 +34,13 @@ pub(super) fn create_dir(dir: &Path) -> Result<(), Error> {
     made.filter_map(above).try_for_each(|above| sync_dir(&above))
 }
 
+/// An error where there is no data directory of dantok.
+pub(super) fn expect_data_dir(dir: &Path) -> Result<(), Error> {
+    let format = dir.join("FORMAT");
+    std::fs::metadata(&format).map_err(Error::io("find a data directory of dantok by the file", &format))?;
+    Ok(())
+}
+
 /// Takes the data directory for this process; it is let go when the file is closed, also by a kill.
 pub(super) fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("dantok.lock");

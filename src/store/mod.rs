@@ -16,6 +16,7 @@ pub mod check;
 pub mod chunk;
 pub mod commit;
 pub mod disk;
+pub mod epoch;
 mod failure;
 pub mod group;
 pub mod journal;
@@ -82,6 +83,7 @@ pub struct State {
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
+    epoch: Arc<str>,
     tables: Arc<Tables>,
     tail: Tail,
     clock: KeptClock,
@@ -171,6 +173,7 @@ impl Store {
         lock: &File,
         tables: Arc<Tables>,
     ) -> Result<(Arc<Store>, Writer, State), Error> {
+        let epoch = epoch::open(dir)?;
         let journal_dir = dir.join("journal");
         let both = || Ok((lock.try_clone()?, lock.try_clone()?));
         let (lock, of_failure) = both().map_err(Error::io("keep the lock of", dir))?;
@@ -213,6 +216,7 @@ impl Store {
         syscalls::tell(&failure);
         let inner = Arc::new(Inner {
             dir: dir.to_owned(),
+            epoch,
             tables,
             tail,
             clock,
@@ -408,6 +412,12 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// Which history of its rooms this is: 16 hex digits, the same for as long as the data directory goes on, and others in a
+    /// store that was restored from a backup, where seqs that a client remembers may be those of other messages.
+    pub fn epoch(&self) -> &Arc<str> {
+        &self.inner.epoch
     }
 
     /// The clock that ages are counted on.

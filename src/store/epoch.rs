@@ -1,0 +1,100 @@
+//! Which history a store has. Seqs are the same in all copies of it, and mean something else in each as soon as it goes on: a room
+//! that was restored from a backup gives seqs that were there already to other messages. So a store gets an epoch when it is made,
+//! and another one when it is restored; who remembers a seq remembers the epoch with it.
+//!
+//! It stands in a file of its own, `EPOCH`, in the data directory: 16 hex digits and a line end. Where there is none, or none that
+//! can be read, the next start makes another one: clients begin again from their cursors then, and miss nothing. A version that
+//! knows nothing of epochs leaves the file alone, so the data directory's format is the same with it.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::disk;
+use super::journal::sync_dir;
+use crate::error::Error;
+
+const FILE: &str = "EPOCH";
+const DIGITS: usize = 16;
+
+/// The epoch of a data directory; none where it has none yet.
+///
+/// # Errors
+/// What the system says.
+pub fn read(dir: &Path) -> Result<Option<Arc<str>>, Error> {
+    let path = dir.join(FILE);
+    let is_one =
+        |text: &str| text.len() == DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(std::str::from_utf8(&bytes).ok().map(str::trim_end).filter(|text| is_one(text)).map(Arc::from)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", &path)(error)),
+    }
+}
+
+/// Gives a data directory that no daemon has another epoch: for one that was copied back from a backup by hand. Returns it.
+///
+/// # Errors
+/// There is no data directory; another process has it; what the system says.
+pub fn renew(dir: &Path) -> Result<Arc<str>, Error> {
+    disk::expect_data_dir(dir)?;
+    let _lock = disk::lock(dir)?;
+    make(dir)
+}
+
+/// The epoch of a data directory that is being opened; where it has none, one is made, durably.
+pub(super) fn open(dir: &Path) -> Result<Arc<str>, Error> {
+    match read(dir)? {
+        Some(epoch) => Ok(epoch),
+        None => {
+            let epoch = make(dir)?;
+            tracing::info!(path = %dir.display(), %epoch, "the store has an epoch now");
+            Ok(epoch)
+        }
+    }
+}
+
+fn make(dir: &Path) -> Result<Arc<str>, Error> {
+    let (path, new) = (dir.join(FILE), dir.join("EPOCH.new"));
+    let random =
+        getrandom::u64().map_err(|error| Error::io("make a random number for", &path)(std::io::Error::other(error)))?;
+    let epoch = format!("{random:016x}");
+    let written = File::create(&new).and_then(|mut file| {
+        file.write_all(format!("{epoch}\n").as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(Error::io("write", &new))?;
+    std::fs::rename(&new, &path).map_err(Error::io("write", &path))?;
+    sync_dir(dir)?;
+    Ok(epoch.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_stays_until_it_is_renewed_or_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        assert_eq!(read(dir).unwrap(), None);
+        let epoch = open(dir).unwrap();
+        assert_eq!(epoch.len(), DIGITS);
+        assert_eq!(open(dir).unwrap(), epoch);
+        assert_eq!(read(dir).unwrap(), Some(epoch.clone()));
+        // What is no data directory gets none by a mistyped name.
+        assert!(renew(dir).unwrap_err().to_string().contains("FORMAT"));
+        std::fs::write(dir.join("FORMAT"), "2\n").unwrap();
+        let renewed = renew(dir).unwrap();
+        assert_ne!(renewed, epoch);
+        assert_eq!(open(dir).unwrap(), renewed);
+        for torn in ["", "0123\n", "0123456789abcdeg\n", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"] {
+            std::fs::write(dir.join(FILE), torn).unwrap();
+            assert_eq!(read(dir).unwrap(), None, "{torn:?}");
+            let another = open(dir).unwrap();
+            assert_ne!(another, renewed);
+            assert_eq!(open(dir).unwrap(), another);
+        }
+    }
+}
