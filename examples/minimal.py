@@ -15,7 +15,7 @@ HELLO, JOIN, SEND, FETCH, ACK = 0, 3, 5, 6, 8  # commands that are used here
 REPLY, PART, PUSH, CLOSING = range(4)  # what the daemon sends
 CODES = (
     "bad-command bad-argument too-long not-utf8 bad-frame hello-first denied not-joined "
-    "no-room room-exists id-reused limit storage stopping"
+    "no-room room-exists id-reused limit storage stopping no-group epoch"
 ).split()
 
 
@@ -61,7 +61,7 @@ class Client:
         self.stream = socket.create_connection((host, port))
         self.input = self.stream.makefile("rb")
         self.last_id = 0
-        self.ask(HELLO, struct.pack("<H", 1) + text(name) + option(None, text))
+        self.ask(HELLO, struct.pack("<H", 1) + text(name) + option(None, text) + option(None, text))
 
     def ask(self, command, arguments):
         """Sends a request; returns the parts of its answer and a reader at its end's fields."""

@@ -73,11 +73,8 @@ fn body() -> impl Strategy<Value = Bytes> {
 fn command() -> impl Strategy<Value = Command> {
     let number = || proptest::option::of(any::<u64>());
     prop_oneof![
-        (name(), proptest::option::of("[a-z0-9]{1,9}")).prop_map(|(client, token)| Command::Hello {
-            version: 1,
-            client,
-            token
-        }),
+        (name(), proptest::option::of("[a-z0-9]{1,9}"), proptest::option::of("[0-9a-f]{16}"))
+            .prop_map(|(client, token, epoch)| Command::Hello { version: 1, client, token, epoch }),
         "[a-z가-힣]{1,5}( [a-z]{1,5})?".prop_map(|nick| Command::Nick { nick }),
         (name(), sentence(), any::<bool>()).prop_map(|(room, topic, private)| Command::Create { room, topic, private }),
         (name(), select([Begin::Start, Begin::Now])).prop_map(|(room, from)| Command::Join { room, from }),
@@ -242,6 +239,7 @@ fn reply() -> impl Strategy<Value = Reply> {
             max_joined: numbers[2],
             retention_secs: numbers[3],
             admin: version % 2 == 0,
+            epoch: format!("{:016x}", numbers[0]).into(),
         })),
         any::<[u64; 2]>().prop_map(|[cursor, last]| Reply::Joined { cursor, last }),
         (any::<u64>(), any::<bool>()).prop_map(|(seq, dup)| Reply::Sent { seq, dup }),
@@ -440,7 +438,7 @@ fn text(tag: &str) -> Tag {
 }
 
 fn hello() -> Found {
-    ask(Command::Hello { version: 1, client: "a".to_owned(), token: None })
+    ask(Command::Hello { version: 1, client: "a".to_owned(), token: None, epoch: None })
 }
 
 fn send(body: &'static [u8]) -> Command {

@@ -28,14 +28,19 @@ fn timeless(lines: Vec<String>) -> Vec<String> {
 }
 
 #[test]
-fn hello_states_version_limits_and_retention() {
+fn hello_states_version_limits_retention_and_epoch() {
     let daemon = Daemon::start();
     let mut lines = Lines::connect(daemon.address());
     lines.expect("PING", "OK pong");
     let welcome = concat!("OK dantok/", env!("CARGO_PKG_VERSION"), " version=1 client=alice/phone");
     let welcome = format!("{welcome} max-body=65536 max-pipelined=1024 max-joined=10000 retention=86400s");
+    let epoch = std::fs::read_to_string(daemon.data_dir().join("EPOCH")).unwrap();
+    let welcome = format!("{welcome} epoch={}", epoch.trim_end());
     lines.expect("hello alice/phone", &welcome);
     lines.expect("HELLO alice/phone some-token", &welcome);
+    lines.expect(&format!("HELLO alice/phone epoch={}", epoch.trim_end()), &welcome);
+    lines.expect("HELLO", "ERR bad-argument usage: HELLO <client>[/<device>] [<token>] [epoch=<epoch>]");
+    assert!(lines.ask("HELLO alice/phone epoch=")[0].starts_with("ERR epoch "));
     assert!(lines.ask("HELLO bob")[0].starts_with("ERR denied "));
     lines.expect("HELLO alice/phone", &welcome);
 }

@@ -27,7 +27,7 @@ fn room(n: usize) -> String {
 fn join(address: std::net::SocketAddr, client: &str, room: &str) -> Frames {
     loop {
         let mut frames = Frames::connect(address);
-        let hello = Command::Hello { version: 1, client: client.to_owned(), token: None };
+        let hello = Command::Hello { version: 1, client: client.to_owned(), token: None, epoch: None };
         let (hello, join) = (frames.try_send(hello), frames.try_send(Command::join(room)));
         if let (Some(hello), Some(join)) = (hello, join)
             && frames.try_answer(hello).is_some()

@@ -145,7 +145,7 @@ fn both_framings_are_spoken_inside_tls() {
         assert!(fetched[..40].iter().all(|line| line.ends_with(&long)));
 
         let mut frames = Frames::over(files.open(&daemon, None, version));
-        frames.ask(Request::Hello { version: 1, client: "bob".to_owned(), token: None });
+        frames.ask(Request::Hello { version: 1, client: "bob".to_owned(), token: None, epoch: None });
         frames.ask(Request::join("lobby"));
         frames.ask(Request::Ack { room: "lobby".to_owned(), seq: Some(first + 40) });
         frames.ask(Request::Follow { room: "lobby".to_owned() });

@@ -85,7 +85,8 @@ fn whatever_is_wrong_the_answer_is_the_same_and_no_sooner() {
         assert!(asked.elapsed() >= DENIED_AFTER);
         lines.expect("ROOMS", "ERR hello-first say HELLO <client> first");
         let mut frames = Frames::connect(daemon.address());
-        let hello = Request::Hello { version: 1, client: "alice".to_owned(), token: token.map(str::to_owned) };
+        let hello =
+            Request::Hello { version: 1, client: "alice".to_owned(), token: token.map(str::to_owned), epoch: None };
         let asked = Instant::now();
         let Reply::Error(refusal) = frames.ask(hello).1 else { panic!("not refused") };
         assert!(asked.elapsed() >= DENIED_AFTER);

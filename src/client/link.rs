@@ -56,7 +56,12 @@ impl Conn {
         let keepalive = keepalive.with_interval(Duration::from_secs(10)).with_retries(3);
         socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         let (read, write) = meet(stream, options).await?;
-        let hello = Command::Hello { version: VERSION, client: options.client.clone(), token: options.token.clone() };
+        let hello = Command::Hello {
+            version: VERSION,
+            client: options.client.clone(),
+            token: options.token.clone(),
+            epoch: None,
+        };
         let mut output = BytesMut::new();
         ClientCodec.encode(RequestFrame { id: 0, command: hello }, &mut output)?;
         let welcome = Welcome {
@@ -68,6 +73,7 @@ impl Conn {
             max_joined: 0,
             retention_secs: 0,
             admin: false,
+            epoch: "".into(),
         };
         let mut conn = Conn { read, write, input: BytesMut::new(), welcome: Arc::new(welcome) };
         // A daemon that refuses at once may close before it has read: what it said matters more than a failed write.

@@ -18,6 +18,8 @@ pub enum Command {
         client: String,
         /// A secret; not looked at unless the daemon has tokens.
         token: Option<String>,
+        /// The epoch of the seqs that the client remembers from earlier connections; refused where the rooms have another.
+        epoch: Option<String>,
     },
     /// Sets what the client is shown as.
     Nick {

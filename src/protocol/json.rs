@@ -89,6 +89,7 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
             object.put("max_joined", &welcome.max_joined);
             object.put("retention_secs", &welcome.retention_secs);
             object.put("admin", &welcome.admin);
+            object.put("epoch", &*welcome.epoch);
         }
         Reply::Joined { cursor, last } => {
             object.put("cursor", cursor);

@@ -73,11 +73,13 @@ pub enum ErrorCode {
     Stopping,
     /// The room has no such group.
     NoGroup,
+    /// What the client remembers is of another epoch.
+    Epoch,
 }
 
 impl ErrorCode {
     /// Every code, in the framed protocol's order.
-    pub const ALL: [ErrorCode; 15] = [
+    pub const ALL: [ErrorCode; 16] = [
         ErrorCode::BadCommand,
         ErrorCode::BadArgument,
         ErrorCode::TooLong,
@@ -93,6 +95,7 @@ impl ErrorCode {
         ErrorCode::Storage,
         ErrorCode::Stopping,
         ErrorCode::NoGroup,
+        ErrorCode::Epoch,
     ];
 
     /// The code as a line has it.
@@ -113,6 +116,7 @@ impl ErrorCode {
             ErrorCode::Storage => "storage",
             ErrorCode::Stopping => "stopping",
             ErrorCode::NoGroup => "no-group",
+            ErrorCode::Epoch => "epoch",
         }
     }
 }

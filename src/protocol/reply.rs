@@ -96,6 +96,8 @@ pub struct Welcome {
     pub retention_secs: u64,
     /// Whether the client may do what members may not.
     pub admin: bool,
+    /// Which history of its rooms the daemon has: to be remembered with every seq that is to outlive the connection.
+    pub epoch: Arc<str>,
 }
 
 /// A part of an answer, or something told unasked.

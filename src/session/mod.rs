@@ -88,6 +88,10 @@ struct Place {
 /// What GROUP may say of how long one has for a message.
 const GROUP_TIMEOUTS_MS: RangeInclusive<u64> = 1000..=GROUP_TIMEOUT_MAX.as_secs() * 1000;
 
+/// What a client is told that remembers seqs of another epoch.
+const RESTORED: &str = "the rooms were restored from a backup, and seqs from before may be other messages now; forget them, HELLO \
+    without epoch=, and go on from your cursor or from 0";
+
 /// See the module.
 #[derive(Debug)]
 pub struct Session {
@@ -180,7 +184,7 @@ impl Session {
     /// What `out` says.
     pub async fn run(&mut self, command: Command, out: &mut impl Out) -> io::Result<Reply> {
         let answered = match command {
-            Command::Hello { version, client, token } => self.hello(version, &client, token).await,
+            Command::Hello { version, client, token, epoch } => self.hello(version, &client, token, epoch).await,
             Command::Fetch { room, after, max } => return self.fetch(&room, after, max, out).await,
             Command::Read { room, max } => return self.read(&room, max, out).await,
             Command::Leave { room } => Ok(self.leave(room).await),
@@ -226,7 +230,13 @@ impl Session {
         Ok(answered.unwrap_or_else(Reply::Error))
     }
 
-    async fn hello(&mut self, version: u16, client: &str, token: Option<String>) -> Result<Reply, Refusal> {
+    async fn hello(
+        &mut self,
+        version: u16,
+        client: &str,
+        token: Option<String>,
+        epoch: Option<String>,
+    ) -> Result<Reply, Refusal> {
         let deny_at = Instant::now() + DENIED_AFTER;
         if version == 0 {
             return Err(Refusal::new(ErrorCode::BadArgument, format!("versions are 1 to {VERSION}")));
@@ -246,6 +256,11 @@ impl Session {
             return Err(Refusal::new(ErrorCode::Denied, "no such client, or another token"));
         };
         let settings = self.hub.settings.get();
+        // Here, and not at each command that names a seq: the epoch does not change while a daemon runs, and nothing that comes
+        // behind a refused HELLO is carried out.
+        if epoch.is_some_and(|epoch| *epoch != **self.hub.store.epoch()) {
+            return Err(Refusal::new(ErrorCode::Epoch, RESTORED));
+        }
         if self.who.is_none() {
             let presence = self.hub.rooms.connect(client.clone(), &self.waker);
             let person = self.hub.people.get(person(&client), &settings.limits);
@@ -261,6 +276,7 @@ impl Session {
             max_joined: settings.limits.joined_rooms_max as u64,
             retention_secs: settings.retention.as_secs(),
             admin: grant.role == Role::Admin,
+            epoch: self.hub.store.epoch().clone(),
         }))
     }
 

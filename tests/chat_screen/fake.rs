@@ -61,6 +61,7 @@ fn answer(id: u64, command: Command, evil: &str) -> Vec<ServerFrame> {
             max_joined: 10,
             retention_secs: 86400,
             admin: false,
+            epoch: evil.into(),
         }))],
         Command::Watch => vec![reply(Reply::Done), ServerFrame::Push { item: room() }],
         Command::Rooms => vec![part(room()), reply(Reply::Count(1))],

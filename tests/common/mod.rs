@@ -202,7 +202,7 @@ impl Daemon {
     /// A client of the framed protocol that has said HELLO.
     pub fn frames(&self, client: &str) -> Frames {
         let mut frames = Frames::connect(self.address);
-        let hello = Request::Hello { version: 1, client: client.to_owned(), token: None };
+        let hello = Request::Hello { version: 1, client: client.to_owned(), token: None, epoch: None };
         assert!(matches!(frames.ask(hello).1, Reply::Welcome(_)));
         frames
     }

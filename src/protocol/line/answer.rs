@@ -54,7 +54,7 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
         Reply::Welcome(welcome) => push(
             out,
             format_args!(
-                "OK {} version={} client={} max-body={} max-pipelined={} max-joined={} retention={}s{}",
+                "OK {} version={} client={} max-body={} max-pipelined={} max-joined={} retention={}s epoch={}{}",
                 welcome.server,
                 welcome.version,
                 welcome.client,
@@ -62,6 +62,7 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
                 welcome.max_pipelined,
                 welcome.max_joined,
                 welcome.retention_secs,
+                welcome.epoch,
                 if welcome.admin { " role=admin" } else { "" }
             ),
         ),

@@ -11,7 +11,7 @@ use crate::protocol::{Begin, Command, ErrorCode, Keep, Refusal, Seek, Since, Tag
 
 /// Every verb: its usage, and what it is for.
 pub const VERBS: &[(&str, &str, &str)] = &[
-    ("HELLO", "HELLO <client>[/<device>] [<token>]", "say who you are; needed before anything below"),
+    ("HELLO", "HELLO <client>[/<device>] [<token>] [epoch=<epoch>]", "say who you are; needed before anything below"),
     ("NICK", "NICK <name>", "what you are shown as"),
     ("CREATE", "CREATE [--private] <room> [<topic>]", "make a room"),
     ("JOIN", "JOIN <room> [from=start|now]", "join for good (the room is made if it is missing)"),
@@ -142,11 +142,7 @@ pub(super) fn parse(verb: &str, mut words: Words<'_>) -> Result<Command, Refusal
     }
     let command = (|| {
         let command = match verb {
-            "HELLO" => Command::Hello {
-                version: VERSION,
-                client: words.next()?.to_owned(),
-                token: words.next().map(str::to_owned),
-            },
+            "HELLO" => hello(&mut words)?,
             "NICK" => Command::Nick { nick: words.rest() },
             "CREATE" => {
                 let mut room = words.next()?;
@@ -222,6 +218,19 @@ pub(super) fn parse(verb: &str, mut words: Words<'_>) -> Result<Command, Refusal
 /// An optional number: `Some(None)` where there is none, `None` where it is no number.
 fn number(words: &mut Words<'_>) -> Option<Option<u64>> {
     words.next().map_or(Some(None), |word| word.parse().ok().map(Some))
+}
+
+fn hello(words: &mut Words<'_>) -> Option<Command> {
+    let client = words.next()?.to_owned();
+    let (mut token, mut epoch) = (None, None);
+    for word in words.by_ref() {
+        match word.strip_prefix("epoch=") {
+            Some(of) if epoch.is_none() => epoch = Some(of.to_owned()),
+            None if token.is_none() => token = Some(word.to_owned()),
+            _ => return None,
+        }
+    }
+    Some(Command::Hello { version: VERSION, client, token, epoch })
 }
 
 /// `[from=start|now]`, as JOIN ends.
@@ -335,10 +344,13 @@ fn parse_since(text: &str) -> Option<Since> {
 pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
     push_tag(out, tag);
     match command {
-        Command::Hello { client, token, .. } => {
+        Command::Hello { client, token, epoch, .. } => {
             push(out, format_args!("HELLO {client}"));
             if let Some(token) = token {
                 push(out, format_args!(" {token}"));
+            }
+            if let Some(epoch) = epoch {
+                push(out, format_args!(" epoch={epoch}"));
             }
         }
         Command::Nick { nick } => push(out, format_args!("NICK {nick}")),
