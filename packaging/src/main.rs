@@ -1,0 +1,70 @@
+//! Writes what a package of dantok has beside the program, from the program's own command line and settings: manual pages,
+//! completions for shells, and a file with every setting, as comments.
+
+mod completions;
+mod man;
+mod settings;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+const USAGE: &str = "\
+Usage: dantok-packaging [DIR]
+
+Writes man/, completions/ and dantok.toml into DIR, by default target/packaging of
+dantok's sources. What is in man/ and completions/ is replaced.";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let target = match (args.next(), args.next()) {
+        (None, _) => Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target").join("packaging"),
+        (Some(dir), None) if !dir.as_encoded_bytes().starts_with(b"-") => PathBuf::from(dir),
+        (first, _) => {
+            let asked = first == Some(OsString::from("--help"));
+            eprintln!("{USAGE}");
+            return ExitCode::from(if asked { 0 } else { 2 });
+        }
+    };
+    match write(&target) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dantok-packaging: {}: {error}", target.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write(target: &Path) -> Result<(), Box<dyn Error>> {
+    let man = emptied(target.join("man"))?;
+    let date = date()?;
+    for (name, page) in man::pages(&date).into_iter().chain([settings::page(&date)]) {
+        std::fs::write(man.join(name), page)?;
+    }
+    completions::write(&emptied(target.join("completions"))?)?;
+    std::fs::write(target.join("dantok.toml"), settings::file())?;
+    Ok(())
+}
+
+/// A command that is gone leaves no page behind.
+fn emptied(dir: PathBuf) -> std::io::Result<PathBuf> {
+    match std::fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => std::fs::create_dir_all(&dir)?,
+    }
+    Ok(dir)
+}
+
+/// What the pages say they are of: today, or the day of `$SOURCE_DATE_EPOCH`, so that the same sources make the same pages.
+fn date() -> Result<String, Box<dyn Error>> {
+    let time = match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(epoch) => {
+            let seconds = epoch.parse().map_err(|_| "SOURCE_DATE_EPOCH is no number of seconds")?;
+            SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or("SOURCE_DATE_EPOCH is too large")?
+        }
+        Err(_) => SystemTime::now(),
+    };
+    Ok(humantime::format_rfc3339_seconds(time).to_string().chars().take(10).collect())
+}

@@ -1,0 +1,96 @@
+//! The file of settings: one with every setting, as comments, and its manual page.
+
+use std::fmt::Write as _;
+
+use clap_mangen::roff::{Roff, bold, italic, roman};
+use dantok::config::{Config, SETTINGS, Setting};
+
+use crate::man;
+
+const ABOUT: &str = "\
+The settings of dantok: a TOML file that --config, or DANTOK_CONFIG, names. Every setting \
+is also an option of dantok(1), --NAME, and an environment variable, DANTOK_NAME with \
+underscores; an option beats the environment, which beats the file. A key that is no \
+setting is an error. A switch takes true or false.
+
+What takes several values takes an array of them, and what takes one is text, or a number \
+where it is one. `dantok config` prints the values in force, and where each came from.";
+
+/// As the service runs it, where nobody says anything.
+fn defaults() -> Config {
+    Config { data_dir: "/var/lib/dantok".into(), ..Config::default() }
+}
+
+fn line(setting: &Setting) -> String {
+    format!("{} = {}", setting.name, (setting.show)(&defaults()))
+}
+
+/// The file that a package brings: whoever reads it sees every setting, and nothing is set.
+pub fn file() -> String {
+    let mut out = "\
+# Settings of dantok; see dantok.toml(5). Each stands here with its default: take the
+# first # away from a line to change it. `dantok config --config FILE` shows what a file does.
+"
+    .to_owned();
+    let mut heading = "";
+    for setting in SETTINGS {
+        // Writing to a string does not fail.
+        if setting.heading != heading {
+            heading = setting.heading;
+            let _ = write!(out, "\n\n## {heading}\n");
+        }
+        let _ = write!(out, "\n{}#{}\n", wrapped(setting.help), line(setting));
+    }
+    out
+}
+
+/// A comment of lines that are not too long.
+fn wrapped(text: &str) -> String {
+    let mut out = String::new();
+    let mut width = 0;
+    for word in text.split(' ') {
+        if width == 0 || width + 1 + word.chars().count() > 90 {
+            out.push_str(if width == 0 { "#" } else { "\n#" });
+            width = 1;
+        }
+        width += 1 + word.chars().count();
+        out.push(' ');
+        out.push_str(word);
+    }
+    out.push('\n');
+    out
+}
+
+/// dantok.toml(5).
+pub fn page(date: &str) -> (String, String) {
+    let mut roff = Roff::new();
+    let source = concat!("dantok ", env!("CARGO_PKG_VERSION"));
+    roff.control("TH", ["DANTOK.TOML", "5", date, source, man::MANUAL]);
+    roff.control("SH", ["NAME"]);
+    roff.text([roman("dantok.toml - settings of dantok")]);
+    roff.control("SH", ["DESCRIPTION"]);
+    man::prose(&mut roff, ABOUT);
+    let mut heading = "";
+    for setting in SETTINGS {
+        if setting.heading != heading {
+            heading = setting.heading;
+            roff.control("SH", [heading.to_uppercase().as_str()]);
+        }
+        roff.control("TP", []);
+        roff.text([bold(setting.name), roman(" = "), italic(setting.value)]);
+        roff.text([roman(setting.help)]);
+        let default = (setting.show)(&defaults());
+        if default != "\"\"" && default != "[]" {
+            roff.control("br", []);
+            roff.text([roman("Default: "), roman(default)]);
+        }
+    }
+    roff.control("SH", ["EXAMPLE"]);
+    roff.control("RS", ["4"]).control("nf", []);
+    for line in ["listen = [\"127.0.0.1:7420\", \"[::1]:7420\"]", "retention = \"30days\"", "max-body = \"256KiB\""] {
+        roff.text([roman(line)]);
+    }
+    roff.control("fi", []).control("RE", []);
+    man::see_also(&mut roff, &["dantok".to_owned()]);
+    ("dantok.toml.5".to_owned(), roff.render())
+}

@@ -1,0 +1,212 @@
+//! What is written beside the program says all that the program can do, and those who read it can.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dantok::config::{Config, SETTINGS, resolve};
+
+struct Written(tempfile::TempDir);
+
+impl Written {
+    fn new() -> Written {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = Command::new(env!("CARGO_BIN_EXE_dantok-packaging"));
+        let status = run.arg(dir.path()).env("SOURCE_DATE_EPOCH", "1700000000").status().unwrap();
+        assert!(status.success());
+        Written(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn pages(&self) -> Vec<PathBuf> {
+        std::fs::read_dir(self.path("man")).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+/// A page as it is read, on one line.
+fn read(page: &Path) -> String {
+    let mut man = Command::new("man");
+    man.env("MANWIDTH", "1000").env("LC_ALL", "C.UTF-8").args(["--warnings", "--no-hyphenation", "-l"]).arg(page);
+    let output = man.output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}: {output:?}", page.display());
+    String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a program is there; where it is missing a part is skipped, but not in CI.
+fn has_tool(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    if !found {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{name} is missing, and this is CI");
+        eprintln!("SKIPPED: {name} is not installed");
+    }
+    found
+}
+
+/// Every command by its words, the program itself first.
+fn commands() -> Vec<Vec<String>> {
+    fn below(command: &clap::Command, words: &[String], all: &mut Vec<Vec<String>>) {
+        all.push(words.to_vec());
+        for inner in command.get_subcommands() {
+            below(inner, &[words, &[inner.get_name().to_owned()]].concat(), all);
+        }
+    }
+    let mut all = Vec::new();
+    below(&dantok::cli::command(), &["dantok".to_owned()], &mut all);
+    all
+}
+
+/// As roff writes it, where a hyphen is one to be copied, and a quote is straight.
+fn roff(text: &str) -> String {
+    text.replace('-', "\\-").replace('\'', "\\*(Aq")
+}
+
+#[test]
+fn there_is_a_page_for_every_command_and_it_names_what_it_takes() {
+    let written = Written::new();
+    for words in commands() {
+        let page = written.text(&format!("man/{}.1", words.join("-")));
+        assert!(page.contains(&roff(&words.join(" "))), "{words:?}");
+        let mut command = &dantok::cli::command();
+        for word in &words[1..] {
+            command = command.find_subcommand(word).unwrap();
+        }
+        for arg in command.get_arguments() {
+            let shown = arg
+                .get_long()
+                .map_or_else(|| arg.get_value_names().unwrap()[0].to_string(), |long| format!("--{long}"));
+            assert!(page.contains(&roff(&shown)), "{words:?}: {shown}");
+        }
+        for inner in command.get_subcommands() {
+            assert!(page.contains(&roff(&format!("{}-{}", words.join("-"), inner.get_name()))), "{words:?}");
+        }
+    }
+    // No page is of a command that is none.
+    assert_eq!(written.pages().len(), commands().len() + 1);
+}
+
+#[test]
+fn every_setting_has_a_place_in_the_pages_and_in_the_file() {
+    let written = Written::new();
+    let (page, of_file, file) =
+        (written.text("man/dantok.1"), written.text("man/dantok.toml.5"), written.text("dantok.toml"));
+    for setting in SETTINGS {
+        assert!(page.contains(&roff(&format!("--{}", setting.name))), "{}", setting.name);
+        assert!(of_file.contains(&roff(setting.name)), "{}", setting.name);
+        assert!(of_file.contains(&roff(setting.help)), "{}", setting.name);
+        assert_eq!(file.lines().filter(|line| line.starts_with(&format!("#{} = ", setting.name))).count(), 1);
+    }
+}
+
+#[test]
+fn the_file_changes_nothing_and_each_of_its_lines_can_be_put_in_force() {
+    let written = Written::new();
+    let text = written.text("dantok.toml");
+    assert_eq!(text.parse::<toml::Table>().unwrap(), toml::Table::new());
+    let matches = dantok::cli::command().get_matches_from(["dantok"]);
+    let with = |text: &str| {
+        let path = written.path("changed.toml");
+        std::fs::write(&path, text).unwrap();
+        resolve(&matches, Some(&path), Some("/var/lib/dantok")).unwrap_or_else(|error| panic!("{error}")).config
+    };
+    let all: String = text.lines().filter_map(|line| line.strip_prefix('#')).fold(String::new(), |all, line| {
+        if line.starts_with([' ', '#']) || line.is_empty() { all } else { all + line + "\n" }
+    });
+    assert_eq!(all.parse::<toml::Table>().unwrap().len(), SETTINGS.len());
+    // What is put in force is what was in force.
+    let defaults = with(&text);
+    assert_eq!(defaults, Config { data_dir: "/var/lib/dantok".into(), ..Config::default() });
+    assert_eq!(with(&all), Config { tokens: Some("/var/lib/dantok/tokens.toml".into()), ..defaults });
+}
+
+#[test]
+fn man_and_mandoc_have_nothing_to_say_against_the_pages() {
+    let written = Written::new();
+    if has_tool("man") {
+        for page in written.pages() {
+            let text = read(&page);
+            assert!(text.contains("NAME dantok") && text.contains("SEE ALSO"), "{}: {text}", page.display());
+            assert!(text.contains("dantok 0.1.0 2023-11-14"), "{}: {text}", page.display());
+        }
+    }
+    if has_tool("mandoc") {
+        let output =
+            Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).args(written.pages()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
+fn what_is_gone_leaves_no_page() {
+    let written = Written::new();
+    std::fs::write(written.path("man/dantok-gone.1"), "").unwrap();
+    std::fs::write(written.path("keep"), "").unwrap();
+    let again = Command::new(env!("CARGO_BIN_EXE_dantok-packaging")).arg(written.0.path()).status().unwrap();
+    assert!(again.success());
+    assert!(!written.path("man/dantok-gone.1").exists());
+    assert!(written.path("keep").exists());
+}
+
+#[test]
+fn an_argument_too_many_is_told_the_usage() {
+    let output = Command::new(env!("CARGO_BIN_EXE_dantok-packaging")).args(["a", "b"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("Usage:"));
+}
+
+#[test]
+fn bash_completes_commands_options_and_what_stands_behind_a_command() {
+    if !has_tool("bash") {
+        return;
+    }
+    let written = Written::new();
+    let complete = |words: &str| {
+        let script = format!(
+            "set -eu; source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _dantok dantok \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[@]}}\"",
+            written.path("completions/dantok.bash").display()
+        );
+        let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(complete("dantok do").trim(), "doctor");
+    assert_eq!(complete("dantok --max-j").trim(), "--max-joined-rooms");
+    assert_eq!(complete("dantok token is").trim(), "issue");
+    assert_eq!(complete("dantok token issue --ad").trim(), "--admin");
+    let all = complete("dantok --");
+    for setting in SETTINGS {
+        assert!(all.contains(&format!("--{}", setting.name)), "{}", setting.name);
+    }
+}
+
+#[test]
+fn zsh_and_fish_take_their_completions() {
+    let written = Written::new();
+    for (shell, file) in [("zsh", "completions/_dantok"), ("fish", "completions/dantok.fish")] {
+        let text = written.text(file);
+        for words in commands() {
+            assert!(text.contains(words.last().unwrap()), "{file}: {words:?}");
+        }
+        for setting in SETTINGS {
+            assert!(text.contains(setting.name), "{file}: {}", setting.name);
+        }
+        if has_tool(shell) {
+            let output = Command::new(shell).arg("-n").arg(written.path(file)).output().unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{file}: {output:?}");
+        }
+    }
+    if has_tool("fish") {
+        let script =
+            format!("source {}; complete --do-complete 'dantok do'", written.path("completions/dantok.fish").display());
+        let output = Command::new("fish").args(["--no-config", "-c", &script]).output().unwrap();
+        assert!(String::from_utf8(output.stdout).unwrap().starts_with("doctor\t"));
+    }
+}
