@@ -22,6 +22,8 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // What is stored is the daemon's alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let matches = cli::command().get_matches();
     let (command, matches) = match matches.subcommand() {
         Some((name, of_command)) => (name, of_command),

@@ -4,8 +4,8 @@
 mod common;
 
 use std::io::Write;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +28,28 @@ fn a_second_daemon_on_the_same_data_is_refused() {
     let last = said.lines().last().unwrap();
     assert!(last.contains("another dantok is running") && last.contains(daemon.data_dir().to_str().unwrap()), "{said}");
     daemon.lines("a").expect("PING", "OK pong");
+}
+
+/// Calls it with everything below a directory, and with that itself.
+fn each_file(path: &Path, see: &mut impl FnMut(&Path)) {
+    see(path);
+    if path.is_dir() {
+        std::fs::read_dir(path).unwrap().for_each(|entry| each_file(&entry.unwrap().path(), see));
+    }
+}
+
+#[test]
+fn what_is_stored_is_for_nobody_else_on_the_machine() {
+    let mut daemon = Daemon::start();
+    daemon.lines("alice").ask("JOIN general");
+    assert!(daemon.terminate().success());
+    let mut files = 0;
+    each_file(&daemon.data_dir(), &mut |path| {
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+        files += 1;
+    });
+    assert!(files > 5, "{files}");
 }
 
 #[test]
