@@ -1,7 +1,8 @@
 //! Writes what a package of dantok has beside the program, from the program's own command line and settings: manual pages,
-//! completions for shells, and a file with every setting, as comments.
+//! completions for shells, and a file with every setting, as comments. And the licences of what the program is built from.
 
 mod completions;
+mod licences;
 mod man;
 mod settings;
 
@@ -14,8 +15,8 @@ use std::time::{Duration, SystemTime};
 const USAGE: &str = "\
 Usage: dantok-packaging [DIR]
 
-Writes man/, completions/ and dantok.toml into DIR, by default target/packaging of
-dantok's sources. What is in man/ and completions/ is replaced.";
+Writes man/, completions/, dantok.toml and third-party-licences into DIR, by default
+target/packaging of dantok's sources. What is in man/ and completions/ is replaced.";
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -45,6 +46,7 @@ fn write(target: &Path) -> Result<(), Box<dyn Error>> {
     }
     completions::write(&emptied(target.join("completions"))?)?;
     std::fs::write(target.join("dantok.toml"), settings::file())?;
+    std::fs::write(target.join("third-party-licences"), licences::file()?)?;
     Ok(())
 }
 

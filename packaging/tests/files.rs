@@ -127,6 +127,28 @@ fn the_file_changes_nothing_and_each_of_its_lines_can_be_put_in_force() {
 }
 
 #[test]
+fn everything_that_is_linked_comes_with_its_licence() {
+    let text = Written::new().text("third-party-licences");
+    let (names, texts) = text.split_once("----").unwrap();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut tree = Command::new(cargo);
+    tree.args(["tree", "--locked", "--package", "dantok", "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
+    let output = tree.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut linked = 0;
+    for line in String::from_utf8(output.stdout).unwrap().lines().skip(1).filter(|line| !line.is_empty()) {
+        let mut words = line.split(' ');
+        let name = format!("{} {}", words.next().unwrap(), words.next().unwrap().trim_start_matches('v'));
+        let said = names.lines().find(|line| line.starts_with(&format!("{name}: ")));
+        let said = said.unwrap_or_else(|| panic!("{name} is not named"));
+        assert!(said.contains("no text of its own") || texts.contains(&name), "{name} has no text");
+        linked += 1;
+    }
+    assert!(linked > 50, "{linked}");
+    assert!(texts.contains("Permission is hereby granted") && texts.contains("Apache License"));
+}
+
+#[test]
 fn man_and_mandoc_have_nothing_to_say_against_the_pages() {
     let written = Written::new();
     if has_tool("man") {
