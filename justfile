@@ -47,3 +47,15 @@ fuzz target *arguments:
 # Measures beside other servers, shortly.
 bench *arguments="--short":
     cargo run --release --package dantok-bench -- {{arguments}}
+
+# Writes manual pages, completions, a file of settings and licences to target/packaging.
+packaging:
+    cargo run --package dantok-packaging
+
+# Builds target/debian/dantok_*.deb.
+deb:
+    packaging/deb/build
+
+# Installs, runs, upgrades, removes and purges it in a clean Debian (as root).
+deb-test:
+    packaging/deb/test
