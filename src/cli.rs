@@ -20,6 +20,20 @@ Every option is also an environment variable, DANTOK_ and its name (DANTOK_MAX_B
 and a key of the --config file (max-body = \"64KiB\"). A flag beats the environment,
 which beats the file. `dantok config` prints what is in force, and why.";
 
+const AFTER_BACKUP: &str = "\
+Everything that was acknowledged before is in the backup: messages, rooms, cursors, groups, nicks,
+and the tokens' hashes if tokens.toml lies in the data directory. The daemon is that of --data-dir;
+it goes on meanwhile. The file is read again before it gets its name.
+  $ dantok backup /srv/backup
+  $ dantok backup --incremental /srv/backup
+  $ dantok backup - | ssh elsewhere 'cat > dantok.backup'";
+
+const AFTER_RESTORE: &str = "\
+--data-dir must be empty or missing. What an incremental backup goes on from is looked for beside it.
+  $ dantok restore --dry-run /srv/backup
+  $ dantok restore /srv/backup --data-dir /var/lib/dantok
+  $ dantok check --data-dir /var/lib/dantok";
+
 /// The whole command line.
 pub fn command() -> Command {
     let command = Command::new("dantok")
@@ -47,6 +61,34 @@ pub fn command() -> Command {
                         .long("renew")
                         .action(ArgAction::SetTrue)
                         .help("Say that it is another one from here on: to be done once where the files were copied back from a backup, while no daemon has them"),
+                ),
+        )
+        .subcommand(
+            Command::new("backup")
+                .about("Copy everything into a file, from a running daemon or a stopped one")
+                .after_help(AFTER_BACKUP)
+                .arg(Arg::new("to").value_name("DIR|-").required(true).value_parser(value_parser!(PathBuf)).help(
+                    "The directory that gets the file, made if it is missing; or - for standard output",
+                ))
+                .arg(
+                    Arg::new("incremental")
+                        .long("incremental")
+                        .action(ArgAction::SetTrue)
+                        .help("Only what came after the newest sound backup of this store in DIR; all of it where there is none"),
+                ),
+        )
+        .subcommand(
+            Command::new("restore")
+                .about("Make a data directory of a backup")
+                .after_help(AFTER_RESTORE)
+                .arg(Arg::new("from").value_name("FILE|DIR|-").required(true).value_parser(value_parser!(PathBuf)).help(
+                    "The backup; of a directory, the newest in it; or - for standard input",
+                ))
+                .arg(
+                    Arg::new("dry-run")
+                        .long("dry-run")
+                        .action(ArgAction::SetTrue)
+                        .help("Only read all of it and say whether it is sound; exits with 1 where it is not"),
                 ),
         )
         .subcommand(

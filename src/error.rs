@@ -22,6 +22,31 @@ pub enum Error {
         /// The data directory.
         path: PathBuf,
     },
+    /// A restore into the data directory did not come to its end.
+    #[error("{}: a restore into this directory was cut off: run `dantok restore` again, or empty the directory", path.display())]
+    Unfinished {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// A restore wants an empty directory.
+    #[error("{}: not empty: {found} is in it; name an empty or missing directory by --data-dir, or move what is in this one away", path.display())]
+    NotEmpty {
+        /// The data directory.
+        path: PathBuf,
+        /// One of the things in it.
+        found: String,
+    },
+    /// A file is no backup, or not as it was written.
+    #[error("{}: no sound backup: {what}", path.display())]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        what: String,
+    },
+    /// A command can't be carried out.
+    #[error("{0}")]
+    Command(String),
     /// The data directory is of a version that this build does not know.
     #[error("{}: the data directory has format {found:?}; this dantok knows format {known}: use the version that wrote it", path.display())]
     Format {

@@ -22,17 +22,20 @@
 //! 10. [`error`]: what an operator reads. [`config`], [`cli`]: what an operator sets. [`daemon`]: the process, its signals and its
 //!     service manager. [`liveness`]: whether it still does what it is for.
 //! 11. [`client`]: the client library. [`doctor`]: whether a machine can keep the promises.
+//! 12. [`control`]: how commands reach a daemon that runs. [`backup`]: copies of everything, and back.
 //!
 //! The wire's contract is `protocol.md`; both are in the repository.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod addresses;
+pub mod backup;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod committer;
 pub mod config;
 pub mod connection;
+pub mod control;
 pub mod daemon;
 pub mod doctor;
 pub mod error;
@@ -40,6 +43,7 @@ pub mod hub;
 pub mod limits;
 pub mod liveness;
 pub mod person;
+mod progress;
 pub mod protocol;
 pub mod pushed;
 pub mod retention;

@@ -10,7 +10,7 @@ use dantok::daemon::sockets::{self, Passed};
 use dantok::protocol::name::check_client;
 use dantok::store::check::Progress;
 use dantok::tokens::{Ledger, Role};
-use dantok::{cli, daemon, doctor, store};
+use dantok::{backup, cli, daemon, doctor, store};
 
 /// What is wrong is the command line's.
 const USAGE: u8 = 2;
@@ -58,6 +58,9 @@ fn main() -> ExitCode {
     }
     if command == "epoch" {
         return epoch(matches.get_flag("renew"), &resolved.config.data_dir);
+    }
+    if let Some(done) = transfer(command, matches, &resolved.config) {
+        return exit(done);
     }
     if command == "token" {
         return token(matches, &resolved.config.tokens_path());
@@ -130,6 +133,27 @@ fn epoch(renew: bool, dir: &Path) -> ExitCode {
             eprintln!("dantok: {}: no epoch; the daemon makes one when it opens a data directory", dir.display());
             ExitCode::FAILURE
         }
+        Err(error) => {
+            eprintln!("dantok: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Carries out what takes a store, or a part of it, elsewhere and back; none where the command is another.
+fn transfer(command: &str, matches: &ArgMatches, config: &Config) -> Option<Result<(), dantok::error::Error>> {
+    let path = |name: &str| matches.get_one::<PathBuf>(name).cloned().unwrap_or_default();
+    Some(match command {
+        "backup" => backup::make::run(config, &path("to"), matches.get_flag("incremental")),
+        "restore" => backup::restore::run(&path("from"), &config.data_dir, matches.get_flag("dry-run")),
+        _ => return None,
+    })
+}
+
+/// Says what went wrong.
+fn exit<E: std::fmt::Display>(done: Result<(), E>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("dantok: {error}");
             ExitCode::FAILURE

@@ -16,6 +16,7 @@ use tracing::Instrument;
 use crate::addresses::{Addresses, Place};
 use crate::committer::{self, Committer};
 use crate::connection::{self, Speaks};
+use crate::control;
 use crate::error::Error;
 use crate::hub::{Figures, Hub};
 use crate::limits::{Limits, TOKENS_CHECKED_EVERY};
@@ -76,6 +77,7 @@ pub async fn run(
 #[derive(Debug)]
 pub struct Server {
     hub: Arc<Hub>,
+    data_dir: PathBuf,
     committing: std::thread::JoinHandle<()>,
 }
 
@@ -105,7 +107,7 @@ impl Server {
             stopping: Default::default(),
             pushed: Default::default(),
         });
-        Ok(Server { hub, committing })
+        Ok(Server { hub, data_dir, committing })
     }
 
     /// What all sessions share. It is closed when all of it is dropped: whoever is not served by [`serve`](Server::serve) holds a
@@ -123,11 +125,12 @@ impl Server {
         listeners: Vec<Listener>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Error> {
-        let Server { hub, committing } = self;
+        let Server { hub, data_dir, committing } = self;
         let store = hub.store.clone();
         let expiring = tokio::spawn(retention::run(store.clone(), hub.rooms.clone(), hub.settings.clone()));
         let tending = tokio::spawn(tend(hub.clone()));
         let rechecking = tokio::spawn(recheck(hub.tokens.clone(), hub.rooms.clone()));
+        let controlling = tokio::spawn(control::listen(hub.clone(), data_dir));
         tracing::info!("ready");
 
         let failed = serve(listeners, &hub, shutdown).await;
@@ -137,6 +140,9 @@ impl Server {
         rechecking.abort();
         tending.abort();
         let _ = tending.await;
+        // It was told to stop with everything else; what hangs in a store that failed does not hold up the end.
+        let drain_timeout = hub.settings.get().limits.drain_timeout;
+        let _ = tokio::time::timeout(drain_timeout, controlling).await;
         drop(hub);
         // The committer ends when the last connection has dropped its way to it; the mover when the store is dropped.
         let closing = tokio::task::spawn_blocking(move || {

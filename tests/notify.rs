@@ -21,7 +21,11 @@ impl Manager {
         let path = dir.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         let usec = watchdog.as_micros().to_string();
-        let daemon = Daemon::start_in(&[], &[("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", &usec)]);
+        let daemon = Daemon::start_in(
+            tempfile::tempdir().unwrap(),
+            &[],
+            &[("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", &usec)],
+        );
         (Manager { socket, _dir: dir }, daemon)
     }
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dantok::config::{Config, SETTINGS, resolve};
+use dantok::config::{Config, Environment, SETTINGS, resolve};
 
 struct Written(tempfile::TempDir);
 
@@ -114,7 +114,10 @@ fn the_file_changes_nothing_and_each_of_its_lines_can_be_put_in_force() {
     let with = |text: &str| {
         let path = written.path("changed.toml");
         std::fs::write(&path, text).unwrap();
-        resolve(&matches, Some(&path), Some("/var/lib/dantok")).unwrap_or_else(|error| panic!("{error}")).config
+        let state_directory = Some("/var/lib/dantok".to_owned());
+        resolve(&matches, Some(&path), &Environment { state_directory, ..Environment::default() })
+            .unwrap_or_else(|error| panic!("{error}"))
+            .config
     };
     let all: String = text.lines().filter_map(|line| line.strip_prefix('#')).fold(String::new(), |all, line| {
         if line.starts_with([' ', '#']) || line.is_empty() { all } else { all + line + "\n" }

@@ -26,7 +26,7 @@ use crate::store::commit::Commit;
 use crate::store::{Store, Writer};
 use draft::Draft;
 pub use groups::no_group;
-use queue::{InFlight, Queue, Submission};
+use queue::{Aside, InFlight, Queue, Submission};
 
 /// What a request holds in memory besides its body.
 const REQUEST_BYTES: usize = 512;
@@ -147,18 +147,41 @@ impl Committer {
         }
     }
 
-    /// Asks whether commits still come to an end: answered after the next one, or where nobody wants any after a sync of the
-    /// journal, in its turn behind what waits. Dropped unanswered where the disk refuses it, or there are to be no more commits.
+    /// Asks whether commits still come to an end: answered once what was asked for before it is done, and the journal synced. Dropped
+    /// unanswered where the disk refuses that, or there are to be no more commits.
     pub fn probe(&self) -> oneshot::Receiver<()> {
         let (answer, answered) = oneshot::channel();
+        self.queue_aside(move |worker| {
+            // Who asked may have gone: then it is no use to wait for the disk once more.
+            if !answer.is_closed() && worker.writer.sync().is_ok() {
+                let _ = answer.send(());
+            }
+        });
+        answered
+    }
+
+    /// Does something in the thread, with no commit under way: everything that was acknowledged by now is published, and nothing else.
+    /// Commits wait meanwhile. None where the committer has ended. Blocks.
+    pub fn between_commits<T: Send + 'static>(&self, look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.aside(|_| look())
+    }
+
+    fn aside<T: Send + 'static>(&self, what: impl FnOnce(&mut Worker) -> T + Send + 'static) -> Option<T> {
+        let (done, result) = std::sync::mpsc::channel();
+        self.queue_aside(move |worker| {
+            // Who asked may have gone.
+            let _ = done.send(what(worker));
+        });
+        result.recv().ok()
+    }
+
+    /// Drops it where the committer has ended.
+    fn queue_aside(&self, aside: impl FnOnce(&mut Worker) + Send + 'static) {
         let mut queue = self.0.queue();
         if !queue.ended {
-            // Whoever asks a thread that hangs again and again does not wait for each answer.
-            queue.probes.retain(|probe| !probe.is_closed());
-            queue.probes.push(answer);
+            queue.asides.push(Aside(Box::new(aside)));
             self.0.queued.notify_one();
         }
-        answered
     }
 
     /// Gives the submission back where others come before it or may come, or the disk is slow.
@@ -184,7 +207,6 @@ impl Drop for Ended<'_> {
         let mut queue = self.0.queue();
         queue.ended = true;
         queue.clear();
-        queue.probes.clear();
     }
 }
 
@@ -193,7 +215,7 @@ fn run(shared: &Shared) {
     let _ended = Ended(shared);
     loop {
         let mut queue = shared.queue();
-        while queue.len() == 0 && queue.probes.is_empty() {
+        while queue.len() == 0 && queue.asides.is_empty() {
             if queue.closed {
                 return;
             }
@@ -204,19 +226,13 @@ fn run(shared: &Shared) {
             return tracing::error!("a commit died; this is a bug");
         };
         let mut queue = shared.queue();
-        let batch = queue.take(Instant::now());
-        let probes = std::mem::take(&mut queue.probes);
+        let (batch, asides) = (queue.take(Instant::now()), std::mem::take(&mut queue.asides));
         drop(queue);
-        let commits = worker.figures.commits.load(Ordering::Relaxed);
         if !batch.is_empty() {
             worker.commit(batch);
         }
-        let is_synced = worker.figures.commits.load(Ordering::Relaxed) > commits;
-        if !probes.is_empty() && (is_synced || worker.writer.sync().is_ok()) {
-            for probe in probes {
-                // Whoever asked may have gone.
-                let _ = probe.send(());
-            }
+        for Aside(aside) in asides {
+            aside(&mut worker);
         }
     }
 }

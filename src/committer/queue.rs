@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::Author;
+use super::{Author, Worker};
 use crate::limits::{COMMIT_MAX_BYTES, COMMIT_MAX_REQUESTS, COMMIT_SHARED_MAX_BYTES, SHARED_FOR, TURN_BYTES};
 use crate::person::Person;
 use crate::protocol::{Command, Reply};
@@ -36,9 +36,20 @@ pub(super) struct Submission {
     pub(super) in_flight: InFlight,
 }
 
+/// Something that is done in the committer's thread, between two commits.
+pub(super) struct Aside(pub(super) Box<dyn FnOnce(&mut Worker) + Send>);
+
+impl std::fmt::Debug for Aside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Aside")
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     submissions: VecDeque<Submission>,
+    /// What is to be done beside them.
+    pub(super) asides: Vec<Aside>,
     /// What they take in memory.
     bytes: usize,
     requests: usize,
@@ -48,8 +59,6 @@ pub(super) struct Queue {
     pub(super) closed: bool,
     /// Nobody commits any more.
     pub(super) ended: bool,
-    /// Who asks whether the disk still takes commits.
-    pub(super) probes: Vec<oneshot::Sender<()>>,
 }
 
 impl Queue {
@@ -66,6 +75,7 @@ impl Queue {
     pub(super) fn clear(&mut self) {
         (self.bytes, self.requests) = (0, 0);
         self.submissions.clear();
+        self.asides.clear();
     }
 
     /// What the next commit is made of. Where more than one person waits, each has a turn; each one's submissions keep their order.

@@ -6,6 +6,7 @@
 mod events;
 mod group;
 mod presence;
+mod snapshot;
 mod waker;
 
 use std::collections::{BTreeSet, HashMap};

@@ -84,6 +84,7 @@ pub struct Progress {
 /// There is no data directory; another process has it; it is of another version; `scratch` has no room; what the system says about
 /// it as a whole.
 pub fn check(dir: &Path, scratch: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
+    disk::expect_finished(dir)?;
     // Nothing is made where nothing is: a mistyped name must not look sound.
     disk::expect_data_dir(dir)?;
     let _lock = disk::lock(dir)?;

@@ -41,9 +41,22 @@ pub(super) fn expect_data_dir(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// The file that says who has the data directory.
+pub(super) const LOCK_FILE: &str = "dantok.lock";
+/// What a restore makes is here until it is whole.
+pub(super) const RESTORING_DIR: &str = "restoring";
+
+/// Refuses what a restore has left that was cut off.
+pub(super) fn expect_finished(dir: &Path) -> Result<(), Error> {
+    if dir.join(RESTORING_DIR).exists() {
+        return Err(Error::Unfinished { path: dir.to_owned() });
+    }
+    Ok(())
+}
+
 /// Takes the data directory for this process; it is let go when the file is closed, also by a kill.
 pub(super) fn lock(dir: &Path) -> Result<File, Error> {
-    let path = dir.join("dantok.lock");
+    let path = dir.join(LOCK_FILE);
     let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
     let file = open.map_err(Error::io("open the lock file", &path))?;
     match file.try_lock() {

@@ -12,6 +12,7 @@
 //!
 //! Blocking throughout: call it from threads that may block.
 
+pub mod build;
 pub mod check;
 pub mod chunk;
 pub mod commit;
@@ -145,6 +146,7 @@ impl Store {
     /// what the system or sled says. A read, write or sync that fails in sled's own hands [ends the process](mod@syscalls).
     pub fn open(dir: &Path, options: &Options) -> Result<(Arc<Store>, Writer, State), Error> {
         disk::create_dir(dir)?;
+        disk::expect_finished(dir)?;
         for made in ["journal", "segments"].map(|name| dir.join(name)) {
             std::fs::create_dir_all(&made).map_err(Error::io("create the directory", &made))?;
         }

@@ -148,73 +148,73 @@ pub struct Last {
     pub bytes: u64,
 }
 
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     // Limits keep every stored text far under 64 KiB.
     out.put_u16_le(u16::try_from(text.len()).unwrap_or(u16::MAX));
     out.extend_from_slice(text.as_bytes());
 }
 
-pub(super) fn put_body(out: &mut Vec<u8>, body: &[u8]) {
+pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8]) {
     out.put_u32_le(u32::try_from(body.len()).unwrap_or(u32::MAX));
     out.extend_from_slice(body);
 }
 
 /// Reads a record; each method gives none when the record is too short for it.
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) fn versioned(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn versioned(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         (reader.u8()? == VERSION).then_some(reader)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*head)
     }
 
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    pub(crate) fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(super) fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(head)
     }
 
-    pub(super) fn text_bytes(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn text_bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::from(u16::from_le_bytes(self.array()?));
         self.bytes(length)
     }
 
-    pub(super) fn str(&mut self) -> Option<&'a str> {
+    pub(crate) fn str(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.text_bytes()?).ok()
     }
 
-    pub(super) fn text(&mut self) -> Option<Arc<str>> {
+    pub(crate) fn text(&mut self) -> Option<Arc<str>> {
         self.str().map(Arc::from)
     }
 
-    pub(super) fn optional(&mut self) -> Option<Option<Arc<str>>> {
+    pub(crate) fn optional(&mut self) -> Option<Option<Arc<str>>> {
         self.str().map(|text| (!text.is_empty()).then(|| Arc::from(text)))
     }
 
-    pub(super) fn body(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn body(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.u32()?).ok()?;
         self.bytes(length)
     }
 
-    pub(super) fn end<T>(self, value: T) -> Option<T> {
+    pub(crate) fn end<T>(self, value: T) -> Option<T> {
         self.0.is_empty().then_some(value)
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn sync_failed() -> bool {
 }
 
 /// While this lives, a read, write or sync that fails ends the process, with exit code 1 and the file's name in the log.
+#[derive(Debug)]
 pub(super) struct Opening(());
 
 impl Opening {

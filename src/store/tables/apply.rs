@@ -30,7 +30,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 const BATCH_RECORDS: usize = 256;
 
 /// Changes to one tree, applied a part at a time.
-struct Batch<'a> {
+pub(super) struct Batch<'a> {
     tree: &'a sled::Tree,
     batch: sled::Batch,
     bytes: usize,
@@ -38,11 +38,11 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn of(tree: &'a sled::Tree) -> Self {
+    pub(super) fn of(tree: &'a sled::Tree) -> Self {
         Batch { tree, batch: sled::Batch::default(), bytes: 0, records: 0 }
     }
 
-    fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<(), sled::Error> {
+    pub(super) fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<(), sled::Error> {
         self.batch.insert(key, value);
         self.took(key.len() + value.len())
     }
@@ -58,7 +58,7 @@ impl<'a> Batch<'a> {
         if self.bytes >= BATCH_BYTES || self.records >= BATCH_RECORDS { self.apply() } else { Ok(()) }
     }
 
-    fn apply(&mut self) -> Result<(), sled::Error> {
+    pub(super) fn apply(&mut self) -> Result<(), sled::Error> {
         (self.bytes, self.records) = (0, 0);
         self.tree.apply_batch(std::mem::take(&mut self.batch))
     }

@@ -5,6 +5,7 @@
 //! the journal holds past the last checkpoint, ends the same.
 
 mod apply;
+mod build;
 mod erase;
 mod expire;
 

@@ -1,0 +1,105 @@
+//! The daemon's part: the cut, and the messages up to it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::item;
+use crate::clock::wall_ms;
+use crate::control::{Ended, Wire, Work};
+use crate::error::Error;
+use crate::store::{Page, RoomState, State};
+
+/// Bytes of items that are sent, and compressed, together.
+const BLOCK_BYTES: usize = 512 * 1024;
+/// Messages, and bytes of them, that are read together.
+const PAGE_MESSAGES: usize = 4096;
+const PAGE_BYTES: usize = 256 * 1024;
+
+/// What is said of a backup before it comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// When the cut was made, by the wall clock.
+    pub time_ms: u64,
+    /// The same by the kept clock.
+    pub kept_ms: u64,
+    /// Rooms.
+    pub rooms: u64,
+    /// Messages that may come; fewer, where some expire meanwhile.
+    pub messages: u64,
+    /// Whether the file of the tokens is in it.
+    pub tokens: bool,
+}
+
+/// Makes the cut, and sends everything up to it: a [`Head`], then items, then the end. `after`: of these rooms only what follows.
+pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, after: &HashMap<u64, u64>) -> Result<(), Ended> {
+    let (rooms, store) = (work.rooms.clone(), work.store.clone());
+    let cut = work.committer.between_commits(move || (rooms.snapshot(), wall_ms(), store.clock().now_ms()));
+    let Some((state, time_ms, kept_ms)) = cut else {
+        return Err(Error::Command("the daemon has stopped taking writes; its log says why".to_owned()).into());
+    };
+    let tokens = tokens(work.dir)?;
+    let messages = state.rooms.iter().map(|room| room.last.seq.saturating_sub(begins(work, room, after))).sum();
+    let rooms = state.rooms.len() as u64;
+    wire.send_json(b'H', &Head { time_ms, kept_ms, rooms, messages, tokens: tokens.is_some() })?;
+    let mut out = Vec::new();
+    let mut send = |out: &mut Vec<u8>, least: usize| -> Result<(), Ended> {
+        if out.len() >= least.max(1) {
+            wire.send(b'D', out)?;
+            out.clear();
+        }
+        Ok(())
+    };
+    item::put_state(&mut out, &state, tokens.as_deref(), |out| send(out, BLOCK_BYTES))?;
+    produce_messages(work, &state, after, &mut out, &mut send)?;
+    send(&mut out, 0)?;
+    wire.send_json(b'Z', &())?;
+    Ok(())
+}
+
+/// The seq behind which a room's messages are wanted, and stored.
+fn begins(work: &Work<'_>, room: &RoomState, after: &HashMap<u64, u64>) -> u64 {
+    after.get(&room.id).copied().unwrap_or(0).max(work.store.floor(room.id))
+}
+
+fn produce_messages(
+    work: &Work<'_>,
+    state: &State,
+    after: &HashMap<u64, u64>,
+    out: &mut Vec<u8>,
+    send: &mut impl FnMut(&mut Vec<u8>, usize) -> Result<(), Ended>,
+) -> Result<(), Ended> {
+    for room in &state.rooms {
+        let mut reached = begins(work, room, after);
+        while reached < room.last.seq {
+            let page = Page {
+                room: room.id,
+                after: reached,
+                through: room.last.seq,
+                // What is past retention is left to expiry; a room may be told to keep it longer yet.
+                cutoff_ms: 0,
+                max_messages: PAGE_MESSAGES,
+                max_bytes: PAGE_BYTES,
+            };
+            let messages = work.store.read(&page)?.to_stored();
+            let Some(newest) = messages.last() else { break };
+            reached = newest.seq;
+            item::put_messages(out, room.id, &messages);
+            send(out, BLOCK_BYTES)?;
+        }
+        // Last, so that what has expired while the others were read is not missed.
+        item::put_floor(out, room.id, work.store.floor(room.id).min(room.last.seq));
+        send(out, BLOCK_BYTES)?;
+    }
+    Ok(())
+}
+
+fn tokens(dir: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let path = dir.join("tokens.toml");
+    match std::fs::read(&path) {
+        Ok(tokens) => Ok(Some(tokens)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read the tokens", &path)(error)),
+    }
+}

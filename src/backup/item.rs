@@ -1,0 +1,287 @@
+//! What a backup consists of. Byte for byte: [`backup`](super).
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes};
+
+use crate::store::chunk;
+use crate::store::group::GroupRecord;
+use crate::store::record::{Access, Last, Reader, RoomRecord, Stored, put_text};
+use crate::store::{RoomState, State};
+
+/// An item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A room, before anything else that is said of it.
+    Room {
+        /// Its number.
+        room: u64,
+        /// How far it is.
+        last: Last,
+        /// What it is.
+        record: RoomRecord,
+    },
+    /// A member of a room.
+    Member {
+        /// The room.
+        room: u64,
+        /// Who.
+        client: Arc<str>,
+        /// Its cursor.
+        cursor: u64,
+    },
+    /// What a person may in a room.
+    Access {
+        /// The room.
+        room: u64,
+        /// The person.
+        client: Arc<str>,
+        /// What it may.
+        access: Access,
+    },
+    /// A shared cursor.
+    Group {
+        /// Its room.
+        room: u64,
+        /// Its name.
+        group: Arc<str>,
+        /// What is done.
+        record: GroupRecord,
+    },
+    /// What a client is shown as.
+    Nick {
+        /// Whose.
+        client: Arc<str>,
+        /// The nick.
+        nick: Arc<str>,
+    },
+    /// The file of the tokens.
+    Tokens(Bytes),
+    /// Messages of a room, with seqs that follow each other.
+    Messages {
+        /// The room.
+        room: u64,
+        /// The messages.
+        messages: Vec<Stored>,
+    },
+    /// Messages of a room up to here are gone; behind its messages.
+    Floor {
+        /// The room.
+        room: u64,
+        /// The last of them.
+        seq: u64,
+    },
+}
+
+/// Appends an item.
+fn put(out: &mut Vec<u8>, kind: u8, fill: impl FnOnce(&mut Vec<u8>)) {
+    out.push(kind);
+    let length_at = out.len();
+    out.put_u32_le(0);
+    fill(out);
+    // A page of messages is far under 4 GiB.
+    let length = u32::try_from(out.len() - length_at - 4).unwrap_or(u32::MAX);
+    if let Some(place) = out.get_mut(length_at..length_at + 4) {
+        place.copy_from_slice(&length.to_le_bytes());
+    }
+}
+
+/// Appends messages of a room: consecutive seqs, at least one.
+pub fn put_messages(out: &mut Vec<u8>, room: u64, messages: &[Stored]) {
+    put(out, 7, |out| {
+        out.put_u64_le(room);
+        out.put_u32_le(u32::try_from(messages.len()).unwrap_or(u32::MAX));
+        chunk::encode(room, messages.iter(), out);
+    });
+}
+
+/// Appends how far a room's messages are gone.
+pub fn put_floor(out: &mut Vec<u8>, room: u64, seq: u64) {
+    put(out, 8, |out| {
+        out.put_u64_le(room);
+        out.put_u64_le(seq);
+    });
+}
+
+/// Appends everything but messages and floors, and calls `full` after each item.
+///
+/// # Errors
+/// What `full` gives.
+pub fn put_state<E>(
+    out: &mut Vec<u8>,
+    state: &State,
+    tokens: Option<&[u8]>,
+    mut full: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    if let Some(tokens) = tokens {
+        put(out, 6, |out| out.extend_from_slice(tokens));
+    }
+    for room in &state.rooms {
+        put(out, 1, |out| {
+            for number in [room.id, room.last.seq, room.last.time_ms] {
+                out.put_u64_le(number);
+            }
+            out.extend_from_slice(&room.record.encode());
+        });
+        full(out)?;
+        put_people(out, room, &mut full)?;
+    }
+    for (client, nick) in &state.nicks {
+        put(out, 5, |out| {
+            put_text(out, client);
+            put_text(out, nick);
+        });
+        full(out)?;
+    }
+    Ok(())
+}
+
+fn put_people<E>(
+    out: &mut Vec<u8>,
+    room: &RoomState,
+    full: &mut impl FnMut(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    let of_room = |out: &mut Vec<u8>, name: &str| {
+        out.put_u64_le(room.id);
+        put_text(out, name);
+    };
+    for (client, cursor) in &room.members {
+        put(out, 2, |out| {
+            of_room(out, client);
+            out.put_u64_le(*cursor);
+        });
+        full(out)?;
+    }
+    for (client, access) in &room.access {
+        put(out, 3, |out| {
+            of_room(out, client);
+            out.extend_from_slice(&access.encode());
+        });
+        full(out)?;
+    }
+    for (group, record) in &room.groups {
+        put(out, 4, |out| {
+            of_room(out, group);
+            out.extend_from_slice(&record.encode());
+        });
+        full(out)?;
+    }
+    Ok(())
+}
+
+/// Splits items into their kinds and what they hold; ends with none where there is something that is no item.
+fn split(mut bytes: &[u8]) -> impl Iterator<Item = Option<(u8, &[u8])>> {
+    std::iter::from_fn(move || {
+        let (kind, rest) = bytes.split_first()?;
+        let item = (|| {
+            let (length, rest) = rest.split_first_chunk::<4>()?;
+            rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+        })();
+        let (item, rest) = item.unzip();
+        bytes = rest.unwrap_or_default();
+        Some(item.map(|item| (*kind, item)))
+    })
+}
+
+/// How many messages are in these items.
+pub fn count_messages(bytes: &[u8]) -> u64 {
+    let of_item = |item: Option<(u8, &[u8])>| match item {
+        Some((7, item)) => item.get(8..12)?.first_chunk().map(|count| u64::from(u32::from_le_bytes(*count))),
+        _ => None,
+    };
+    split(bytes).filter_map(of_item).sum()
+}
+
+/// Reads items; none for what is no item.
+pub fn read(bytes: &Bytes) -> impl Iterator<Item = Option<Item>> {
+    split(bytes).map(|item| item.and_then(|(kind, item)| decode(kind, bytes.slice_ref(item))))
+}
+
+fn decode(kind: u8, bytes: Bytes) -> Option<Item> {
+    if kind == 6 {
+        return Some(Item::Tokens(bytes));
+    }
+    let mut reader = Reader(&bytes);
+    if kind == 5 {
+        let (client, nick) = (reader.text()?, reader.text()?);
+        return reader.end(Item::Nick { client, nick });
+    }
+    let room = reader.u64()?;
+    match kind {
+        1 => {
+            let last = Last { seq: reader.u64()?, time_ms: reader.u64()?, ..Last::default() };
+            Some(Item::Room { room, last, record: RoomRecord::decode(reader.0)? })
+        }
+        2 => {
+            let (client, cursor) = (reader.text()?, reader.u64()?);
+            reader.end(Item::Member { room, client, cursor })
+        }
+        3 => Some(Item::Access { room, client: reader.text()?, access: Access::decode(reader.0)? }),
+        4 => Some(Item::Group { room, group: reader.text()?, record: GroupRecord::decode(reader.0)? }),
+        7 => {
+            let count = reader.u32()?;
+            let messages = chunk::decode(&bytes.slice_ref(reader.0))?;
+            (messages.len() == count as usize && count > 0).then_some(Item::Messages { room, messages })
+        }
+        8 => {
+            let seq = reader.u64()?;
+            reader.end(Item::Floor { room, seq })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::store::record::Kind;
+
+    #[test]
+    fn what_is_put_comes_back() {
+        let room = RoomState {
+            id: 7,
+            record: RoomRecord { name: "단톡".into(), topic: "t".into(), keep_ms: 9, ..RoomRecord::default() },
+            last: Last { seq: 5, time_ms: 6, ..Last::default() },
+            members: HashMap::from([("alice/phone".into(), 3)]),
+            access: HashMap::from([("bob".into(), Access::Banned)]),
+            groups: HashMap::from([("w".into(), GroupRecord { cursor: 1, timeout_ms: 2, done: vec![(4, 5)] })]),
+        };
+        let state = State { rooms: vec![room.clone()], nicks: HashMap::from([("alice".into(), "Al".into())]) };
+        let message = Stored {
+            seq: 5,
+            time_ms: 6,
+            kept_ms: 7,
+            client: "alice".into(),
+            id: Some("x".into()),
+            body: Bytes::from_static(b"\0hi\xff"),
+            kind: Kind::Reply(4),
+        };
+        let mut out = Vec::new();
+        put_state(&mut out, &state, Some(b"tokens"), |_| Ok::<(), ()>(())).unwrap();
+        put_messages(&mut out, 7, std::slice::from_ref(&message));
+        put_floor(&mut out, 7, 4);
+        assert_eq!(count_messages(&out), 1);
+        let bytes = Bytes::from(out);
+        let items: Option<Vec<Item>> = read(&bytes).collect();
+        let (client, access) = ("bob".into(), Access::Banned);
+        let expected = [
+            Item::Tokens(Bytes::from_static(b"tokens")),
+            Item::Room { room: 7, last: room.last, record: room.record },
+            Item::Member { room: 7, client: "alice/phone".into(), cursor: 3 },
+            Item::Access { room: 7, client, access },
+            Item::Group { room: 7, group: "w".into(), record: room.groups["w"].clone() },
+            Item::Nick { client: "alice".into(), nick: "Al".into() },
+            Item::Messages { room: 7, messages: vec![message] },
+            Item::Floor { room: 7, seq: 4 },
+        ];
+        assert_eq!(items.unwrap(), expected);
+        // A part of them is none, but between two.
+        for short in 1..bytes.len() {
+            let found: Vec<Option<Item>> = read(&bytes.slice(..short)).collect();
+            let whole = found.iter().flatten().count();
+            assert!(whole < expected.len() && found.iter().flatten().eq(&expected[..whole]));
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! `dantok backup`.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Advice, RenameFlags};
+
+use super::chain::{self, PREFIX, SUFFIX};
+use super::cut::Head;
+use super::file::{Hash, Header, Reader, Writer, short};
+use super::item;
+use crate::config::Config;
+use crate::control::{self, Connection, Request};
+use crate::error::Error;
+use crate::progress::Progress;
+
+/// What a backup is called until it is whole.
+const PARTIAL: &str = ".partial";
+
+/// What is written, of what is in the daemon.
+struct Written {
+    hash: Hash,
+    messages: u64,
+    bytes: u64,
+}
+
+/// Makes a backup: a file in this directory; `-`: to standard output. `is_incremental`: only of what follows the newest one there.
+///
+/// # Errors
+/// What went wrong, for whoever typed the command; no backup was made then.
+pub fn run(config: &Config, to: &Path, is_incremental: bool) -> Result<(), Error> {
+    match (to.as_os_str() == "-", is_incremental) {
+        (true, true) => {
+            Err(Error::Command("--incremental wants a directory, with what it is to go on from".to_owned()))
+        }
+        (true, false) => to_pipe(config),
+        (false, _) => to_dir(config, to, is_incremental),
+    }
+}
+
+fn to_pipe(config: &Config) -> Result<(), Error> {
+    let stdout = io::stdout();
+    if stdout.is_terminal() {
+        return Err(Error::Command(
+            "a backup is nothing for a terminal: send it to a file, or name a directory".into(),
+        ));
+    }
+    let path = Path::new("standard output");
+    let out = stdout.as_fd().try_clone_to_owned().map(File::from).map_err(Error::io("write to", path))?;
+    let mut connection = control::connect(&config.data_dir, &config.limits)?;
+    connection.ask(&Request::Backup { after: Default::default() })?;
+    let head = head(&mut connection)?;
+    let header = header(&connection, &head, None);
+    let (written, _) = write(&mut connection, &head, &header, out, path)?;
+    eprintln!(
+        "backup {}: rooms: {}, messages: {}, bytes: {}",
+        short(&written.hash),
+        head.rooms,
+        written.messages,
+        written.bytes
+    );
+    warn_of_tokens(config, &head);
+    Ok(())
+}
+
+fn head(connection: &mut Connection) -> Result<Head, Error> {
+    let frame = connection.receive()?;
+    connection.json(&frame)
+}
+
+fn header(connection: &Connection, head: &Head, base: Option<Hash>) -> Header {
+    Header {
+        epoch: connection.hello.epoch.clone(),
+        dantok: env!("CARGO_PKG_VERSION").to_owned(),
+        time_ms: head.time_ms,
+        kept_ms: head.kept_ms,
+        base,
+    }
+}
+
+/// Takes what the daemon sends.
+fn write<W: Write>(
+    connection: &mut Connection,
+    head: &Head,
+    header: &Header,
+    out: W,
+    path: &Path,
+) -> Result<(Written, W), Error> {
+    let failed = || Error::io("write the backup", path);
+    let mut progress = Progress::default();
+    let mut writer = Writer::begin(out, header).map_err(failed())?;
+    let mut messages = 0;
+    loop {
+        let frame = connection.receive()?;
+        if frame.kind == b'Z' {
+            break;
+        }
+        messages += item::count_messages(&frame.bytes);
+        writer.block(&frame.bytes).map_err(failed())?;
+        progress.tell(|| format!("backing up: {messages} of {} messages", head.messages));
+    }
+    let (hash, bytes, out) = writer.finish(messages).map_err(failed())?;
+    Ok((Written { hash, messages, bytes }, out))
+}
+
+fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error> {
+    match std::fs::create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("create the directory", dir)(error));
+        }
+        _ => {}
+    }
+    let lock = File::open(dir).map_err(Error::io("open the directory", dir))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(Error::Command(format!("{}: another backup is being made there", dir.display())));
+        }
+        Err(TryLockError::Error(error)) => return Err(Error::io("lock the directory", dir)(error)),
+    }
+    remove_partial(dir)?;
+    let mut connection = control::connect(&config.data_dir, &config.limits)?;
+    let base = if is_incremental { base(dir, &connection)? } else { None };
+    let after = base.as_ref().map(|(_, survey)| survey.lasts()).unwrap_or_default();
+    let base = base.map(|(found, _)| found.hash);
+    connection.ask(&Request::Backup { after })?;
+    let head = head(&mut connection)?;
+    let path = dir.join(name(head.time_ms, base.is_some()));
+    let partial = Partial::create(&path)?;
+    let header = header(&connection, &head, base);
+    let (written, file) = write(&mut connection, &head, &header, partial.file()?, &partial.path)?;
+    // The store, where it was opened for this, is closed: nobody waits for what follows.
+    drop(connection);
+    partial.finish(&file, &written, &path)?;
+    lock.sync_all().map_err(Error::io("sync the directory", dir))?;
+    println!("{}: rooms: {}, messages: {}, bytes: {}", path.display(), head.rooms, written.messages, written.bytes);
+    warn_of_tokens(config, &head);
+    Ok(())
+}
+
+/// What an incremental backup goes on from; where there is nothing, it is a full one.
+fn base(dir: &Path, connection: &Connection) -> Result<Option<(chain::Found, super::survey::Survey)>, Error> {
+    let mut progress = Progress::default();
+    let mut tell = |path: &Path, messages: u64| {
+        progress.tell(|| format!("reading {}: {messages} messages", path.display()));
+    };
+    let mut complain = |error: &Error| eprintln!("\rdantok: {error}; it is passed over");
+    let found = chain::newest_sound(dir, &connection.hello.epoch, &mut tell, &mut complain)?;
+    progress.clear();
+    if found.is_none() {
+        eprintln!(
+            "dantok: {}: no sound backup of this store is there to go on from; this is a full one",
+            dir.display()
+        );
+    }
+    Ok(found)
+}
+
+/// By the time of the cut, to the millisecond.
+fn name(time_ms: u64, is_incremental: bool) -> String {
+    let time: String = crate::protocol::line::time(time_ms).to_string();
+    let time: String = time.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    format!("{PREFIX}{time}-{}{SUFFIX}", if is_incremental { "incremental" } else { "full" })
+}
+
+/// What backups have left that were killed: nobody else writes here now.
+fn remove_partial(dir: &Path) -> Result<(), Error> {
+    for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
+        let entry = entry.map_err(Error::io("list the directory", dir))?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(PARTIAL)) {
+            std::fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A backup's file that is not whole yet; removed when it is dropped.
+#[derive(Debug)]
+struct Partial {
+    path: PathBuf,
+    file: File,
+    is_done: bool,
+}
+
+impl Partial {
+    fn create(path: &Path) -> Result<Partial, Error> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(PARTIAL);
+        let path = PathBuf::from(name);
+        // What people have said to each other is in it.
+        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = created.map_err(Error::io("create", &path))?;
+        Ok(Partial { path, file, is_done: false })
+    }
+
+    fn file(&self) -> Result<File, Error> {
+        self.file.try_clone().map_err(Error::io("write", &self.path))
+    }
+
+    /// Makes it durable, reads all of it again, and gives it its name.
+    fn finish(mut self, file: &File, written: &Written, path: &Path) -> Result<(), Error> {
+        file.sync_all().map_err(Error::io("sync", &self.path))?;
+        // From the disk, that is. Where the system keeps it in memory all the same, it is read from there.
+        let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
+        let mut progress = Progress::default();
+        let mut reader = Reader::open(&self.path)?;
+        while reader.block()?.is_some() {
+            progress.tell(|| format!("reading it again: {} of {} bytes", reader.at(), written.bytes));
+        }
+        progress.clear();
+        if reader.end().is_none_or(|end| end.hash != written.hash) {
+            let what = "what was read again is not what was written".to_owned();
+            return Err(Error::Backup { path: self.path.clone(), what });
+        }
+        let (from, to) = (&self.path, path);
+        rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, RenameFlags::NOREPLACE)
+            .or_else(|errno| match errno {
+                // Not every file system knows how. There is none of this name: it was made in this millisecond.
+                rustix::io::Errno::INVAL => rustix::fs::rename(from, to),
+                errno => Err(errno),
+            })
+            .map_err(|errno| Error::io("give its name to", from)(errno.into()))?;
+        self.is_done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.is_done {
+            // The next backup removes what is left.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn warn_of_tokens(config: &Config, head: &Head) {
+    let tokens = config.tokens_path();
+    if head.tokens {
+        eprintln!("dantok: it has tokens.toml in it, with the tokens' hashes: keep it from others");
+    } else if tokens.exists() && tokens.parent() != Some(&config.data_dir) {
+        eprintln!("dantok: {} is not in it, as it is not in the data directory", tokens.display());
+    }
+}

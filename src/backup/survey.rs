@@ -1,0 +1,188 @@
+//! A look through all of a chain of backups: whether they are sound and belong together, and what a restore has to know before it
+//! writes the first message.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::file::{End, Header, Reader};
+use super::item::{self, Item};
+use crate::error::Error;
+use crate::store::record::{Kind, Stored};
+use crate::store::{RoomState, State};
+
+/// What a chain holds; of what is small, what its newest backup says.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// The newest backup's header.
+    pub header: Header,
+    /// The newest backup's end.
+    pub end: Option<End>,
+    /// Everything but the messages.
+    pub state: State,
+    /// The file of the tokens.
+    pub tokens: Option<Bytes>,
+    /// Up to where rooms' messages are gone.
+    pub floors: HashMap<u64, u64>,
+    /// What was redacted, by room and seq, and by which message.
+    pub redacted: HashMap<u64, BTreeMap<u64, u64>>,
+    /// Messages that a restore writes.
+    pub messages: u64,
+    /// Bytes of all items.
+    pub plain_bytes: u64,
+    /// Seqs that the files hold, by room: first and last of each run.
+    runs: HashMap<u64, Vec<(u64, u64)>>,
+}
+
+/// Reads backups, a full one and what goes on from it in order, to the end of each. `tell` hears how many messages were read.
+///
+/// # Errors
+/// One of them can't be read, is not as it was written, or does not go on from the one before it.
+pub fn survey<R: Read>(
+    readers: impl IntoIterator<Item = Result<Reader<R>, Error>>,
+    tell: &mut dyn FnMut(&Path, u64),
+) -> Result<Survey, Error> {
+    let mut survey = Survey::default();
+    let mut path = PathBuf::new();
+    for reader in readers {
+        let mut reader = reader?;
+        path = reader.path().to_owned();
+        let header = reader.header().clone();
+        if header.base != survey.end.map(|end| end.hash) {
+            return Err(wrong(&path, "it does not go on from the backup before it"));
+        }
+        survey.read(&mut reader, tell)?;
+        survey.header = header;
+        survey.end = reader.end();
+    }
+    survey.judge().map_err(|what| wrong(&path, &what))?;
+    Ok(survey)
+}
+
+/// A room that was named before.
+fn named(rooms: &mut BTreeMap<u64, RoomState>, room: u64) -> Result<&mut RoomState, String> {
+    rooms.get_mut(&room).ok_or_else(|| format!("room {room} has no name in it"))
+}
+
+fn wrong(path: &Path, what: &str) -> Error {
+    Error::Backup { path: path.to_owned(), what: what.to_owned() }
+}
+
+impl Survey {
+    /// The last seq of each room.
+    pub fn lasts(&self) -> HashMap<u64, u64> {
+        self.state.rooms.iter().map(|room| (room.id, room.last.seq)).collect()
+    }
+
+    /// Up to where a room's messages are gone.
+    pub fn floor(&self, room: u64) -> u64 {
+        self.floors.get(&room).copied().unwrap_or(0)
+    }
+
+    /// A message as it is restored; none where it is gone.
+    pub fn restored(&self, room: &RoomState, mut message: Stored) -> Option<Stored> {
+        if message.seq <= self.floor(room.id) || message.seq > room.last.seq {
+            return None;
+        }
+        if let Some(by) = self.redacted.get(&room.id).and_then(|redacted| redacted.get(&message.seq)) {
+            message.redact(*by);
+        }
+        // It was redacted while the backup was made, by a message that is not in it.
+        if matches!(message.kind, Kind::Redacted(by) if by > room.last.seq) {
+            message.redact(message.seq);
+        }
+        Some(message)
+    }
+
+    fn read<R: Read>(&mut self, reader: &mut Reader<R>, tell: &mut dyn FnMut(&Path, u64)) -> Result<(), Error> {
+        let path = reader.path().to_owned();
+        // Each says all of this anew.
+        let mut rooms: BTreeMap<u64, RoomState> = BTreeMap::new();
+        (self.state, self.tokens) = Default::default();
+        let mut messages = 0;
+        while let Some(block) = reader.block()? {
+            self.plain_bytes += block.len() as u64;
+            for item in item::read(&block) {
+                let item = item.ok_or_else(|| wrong(&path, "it holds what this dantok does not know"))?;
+                if let Item::Messages { messages: of_item, .. } = &item {
+                    messages += of_item.len() as u64;
+                    tell(&path, messages);
+                }
+                self.take(item, &mut rooms).map_err(|what| wrong(&path, &what))?;
+            }
+        }
+        if reader.end().is_none_or(|end| end.messages != messages) {
+            return Err(wrong(&path, "it holds another number of messages than it says"));
+        }
+        self.state.rooms = rooms.into_values().collect();
+        Ok(())
+    }
+
+    fn take(&mut self, item: Item, rooms: &mut BTreeMap<u64, RoomState>) -> Result<(), String> {
+        match item {
+            Item::Room { room: id, last, record } => {
+                let (members, access, groups) = Default::default();
+                rooms.insert(id, RoomState { id, record, last, members, access, groups });
+            }
+            Item::Member { room, client, cursor } => {
+                let room = named(rooms, room)?;
+                if cursor > room.last.seq {
+                    return Err(format!("{client}'s cursor in {} is past its last seq", room.record.name));
+                }
+                room.members.insert(client, cursor);
+            }
+            Item::Access { room, client, access } => drop(named(rooms, room)?.access.insert(client, access)),
+            Item::Group { room, group, record } => drop(named(rooms, room)?.groups.insert(group, record)),
+            Item::Nick { client, nick } => drop(self.state.nicks.insert(client, nick)),
+            Item::Tokens(tokens) => self.tokens = Some(tokens),
+            Item::Floor { room, seq } => {
+                let floor = self.floors.entry(named(rooms, room)?.id).or_default();
+                *floor = seq.max(*floor);
+            }
+            Item::Messages { room, messages } => {
+                let name = named(rooms, room)?.record.name.clone();
+                self.note(room, &name, &messages)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, room: u64, name: &Arc<str>, messages: &[Stored]) -> Result<(), String> {
+        let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return Ok(()) };
+        let runs = self.runs.entry(room).or_default();
+        match runs.last_mut() {
+            Some((_, end)) if first.seq <= *end => {
+                return Err(format!("room {name}: seq {end} is followed by {}", first.seq));
+            }
+            Some((_, end)) if first.seq == *end + 1 => *end = last.seq,
+            _ => runs.push((first.seq, last.seq)),
+        }
+        for message in messages {
+            if let Kind::Redaction(seq) = message.kind {
+                self.redacted.entry(room).or_default().insert(seq, message.seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all is there that is not gone, and how much that is.
+    fn judge(&mut self) -> Result<(), String> {
+        for room in &self.state.rooms {
+            let (floor, last) = (self.floor(room.id).min(room.last.seq), room.last.seq);
+            let runs = self.runs.remove(&room.id).unwrap_or_default();
+            let held = runs.into_iter().find(|(_, end)| *end > floor);
+            if floor < last && held.is_none_or(|(first, end)| first > floor + 1 || end < last) {
+                return Err(format!(
+                    "room {}: not all of the messages from seq {} to {last} are in it",
+                    room.record.name,
+                    floor + 1
+                ));
+            }
+            self.messages += last - floor;
+        }
+        Ok(())
+    }
+}

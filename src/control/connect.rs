@@ -1,0 +1,196 @@
+//! A command's side of the control socket.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use socket2::{Domain, Socket, Type};
+
+use super::listen::{SOCKET_FILE, address};
+use super::serve::serve;
+use super::{Frame, Hello, Request, VERSION, Wire, Work};
+use crate::committer::Committer;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::rooms::Rooms;
+use crate::settings::{Live, Settings};
+use crate::store::{self, Store};
+
+/// How long a daemon that starts or stops is waited for.
+const BUSY_FOR: Duration = Duration::from_secs(5);
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection to whoever has the data directory: its daemon, or a thread of this process.
+#[derive(Debug)]
+pub struct Connection {
+    wire: Wire,
+    socket: PathBuf,
+    /// What the other side said of itself.
+    pub hello: Hello,
+    /// Whether it is a daemon.
+    pub is_daemon: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Connects to the daemon of a data directory, or opens the directory where no daemon has it.
+///
+/// # Errors
+/// There is no data directory; its daemon can't be reached, or is of another version; the store does not open.
+pub fn connect(dir: &Path, limits: &Limits) -> Result<Connection, Error> {
+    let socket = dir.join(SOCKET_FILE);
+    let begun = Instant::now();
+    loop {
+        match try_connect(dir) {
+            Ok(stream) => return Connection::begin(stream, socket, true, None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
+            Err(error) => return Err(Error::io("reach the daemon by its control socket", &socket)(error)),
+        }
+        match open(dir, limits) {
+            Ok((stream, thread)) => return Connection::begin(stream, socket, false, Some(thread)),
+            // It may be about to listen, or to end.
+            Err(Error::InUse { .. }) if begun.elapsed() < BUSY_FOR => std::thread::sleep(BUSY_PAUSE),
+            Err(Error::InUse { .. }) => {
+                return Err(Error::Command(format!(
+                    "{}: a dantok has this data directory and does not listen on {SOCKET_FILE}; its log says why. \
+                     Once it is stopped this works without it",
+                    dir.display()
+                )));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn try_connect(dir: &Path) -> io::Result<UnixStream> {
+    let (address, _opened) = address(dir)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.connect(&address)?;
+    Ok(UnixStream::from(OwnedFd::from(socket)))
+}
+
+/// Opens the store, and serves it from a thread. What it writes while it opens it must be the daemon's to use afterwards.
+fn open(dir: &Path, limits: &Limits) -> Result<(UnixStream, JoinHandle<()>), Error> {
+    let format = dir.join("FORMAT");
+    std::fs::metadata(&format).map_err(Error::io("find a data directory of dantok by the file", &format))?;
+    let owner = std::fs::metadata(dir).map_err(Error::io("look at", dir))?.uid();
+    if owner != rustix::process::geteuid().as_raw() {
+        return Err(Error::Command(format!(
+            "{}: belongs to the user with the number {owner}, and no daemon has it: run this as that user, like \
+             `sudo -u '#{owner}' dantok …`, or start the daemon",
+            dir.display()
+        )));
+    }
+    let (store, writer, state) = Store::open(dir, &store::Options::default())?;
+    let rooms = Arc::new(Rooms::new(state));
+    // What is past retention only a daemon knows, which was told for how long messages are kept: here nothing is.
+    let retention = Duration::MAX;
+    let settings = Arc::new(Live::new(Settings { retention, limits: limits.clone() }));
+    let started = Committer::start(writer, store.clone(), rooms.clone(), settings, Arc::default());
+    let (committer, committing) = started.map_err(Error::io("start a thread for", dir))?;
+    let (ours, theirs) = UnixStream::pair().map_err(Error::io("make a socket for", dir))?;
+    let path = dir.to_owned();
+    let served = move || {
+        let work = Work { dir: &path, store: &store, rooms: &rooms, committer: &committer, retention };
+        // A broken connection is the command's end, which knows why.
+        let _ = serve(&mut Wire::over(theirs), &work);
+        drop(committer);
+        if store.failure().get().is_none() {
+            let _ = committing.join();
+            store.settle();
+        }
+    };
+    let thread = std::thread::Builder::new().name("control".to_owned()).spawn(served);
+    Ok((ours, thread.map_err(Error::io("start a thread for", dir))?))
+}
+
+impl Connection {
+    fn begin(
+        stream: UnixStream,
+        socket: PathBuf,
+        is_daemon: bool,
+        thread: Option<JoinHandle<()>>,
+    ) -> Result<Connection, Error> {
+        let mut wire = Wire::over(stream);
+        let hello: Hello = match wire.receive() {
+            Ok(Some(Frame { kind: b'H', bytes })) => serde_json::from_slice(&bytes)
+                .map_err(|_| Error::Command(format!("{}: this is no dantok", socket.display())))?,
+            Ok(_) => return Err(Error::Command(format!("{}: the daemon does not answer", socket.display()))),
+            Err(error) => return Err(Error::io("hear the daemon by its control socket", &socket)(error)),
+        };
+        let mine = Hello { control: VERSION, dantok: env!("CARGO_PKG_VERSION").to_owned(), epoch: String::new() };
+        if hello.control != VERSION {
+            return Err(Error::Command(format!(
+                "{}: the daemon is dantok {} (control protocol {}), this is dantok {} ({VERSION}): use the one that \
+                 the daemon is, or start the daemon anew",
+                socket.display(),
+                hello.dantok,
+                hello.control,
+                mine.dantok
+            )));
+        }
+        let mut connection = Connection { wire, socket, hello, is_daemon, thread };
+        connection.send_json(b'H', &mine)?;
+        Ok(connection)
+    }
+
+    fn lost(&self, error: &io::Error) -> Error {
+        Error::Command(format!("{}: lost the daemon: {error}", self.socket.display()))
+    }
+
+    fn send_json<T: serde::Serialize>(&mut self, kind: u8, value: &T) -> Result<(), Error> {
+        self.wire.send_json(kind, value).map_err(|error| self.lost(&error))
+    }
+
+    /// Asks for something.
+    ///
+    /// # Errors
+    /// The daemon is gone.
+    pub fn ask(&mut self, request: &Request) -> Result<(), Error> {
+        self.send_json(b'R', request)
+    }
+
+    /// Sends what a request is about.
+    ///
+    /// # Errors
+    /// The daemon is gone.
+    pub fn send(&mut self, kind: u8, bytes: &[u8]) -> Result<(), Error> {
+        self.wire.send(kind, bytes).map_err(|error| self.lost(&error))
+    }
+
+    /// The next frame of an answer.
+    ///
+    /// # Errors
+    /// What the daemon says went wrong; the daemon is gone.
+    pub fn receive(&mut self) -> Result<Frame, Error> {
+        match self.wire.receive() {
+            Ok(Some(Frame { kind: b'E', bytes })) => Err(Error::Command(String::from_utf8_lossy(&bytes).into_owned())),
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) => Err(Error::Command(format!("{}: the daemon has stopped", self.socket.display()))),
+            Err(error) => Err(self.lost(&error)),
+        }
+    }
+
+    /// What a frame holds.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn json<T: DeserializeOwned>(&self, frame: &Frame) -> Result<T, Error> {
+        frame.json().map_err(|error| self.lost(&error))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The thread ends when nobody asks any more, and with it the store, durably.
+        self.wire.close();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The daemon's side of the control socket.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
+
+use super::serve::serve;
+use super::{Wire, Work};
+use crate::hub::Hub;
+
+/// The socket's name in the data directory.
+pub const SOCKET_FILE: &str = "control.sock";
+/// Commands at once; further ones wait.
+const AT_ONCE: usize = 8;
+/// The longest path that a socket's address takes.
+const PATH_MAX_BYTES: usize = 100;
+
+/// A data directory's socket by a path that an address has room for: one through the directory's descriptor, where the directory's own
+/// is too long.
+pub(super) fn address(dir: &Path) -> io::Result<(SockAddr, Option<File>)> {
+    let path = dir.join(SOCKET_FILE);
+    if path.as_os_str().len() <= PATH_MAX_BYTES {
+        return Ok((SockAddr::unix(path)?, None));
+    }
+    let opened = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let opened = File::from(opened);
+    let path = format!("/proc/self/fd/{}/{SOCKET_FILE}", opened.as_raw_fd());
+    Ok((SockAddr::unix(path)?, Some(opened)))
+}
+
+/// Removed when it is dropped.
+#[derive(Debug)]
+struct Name(PathBuf);
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        // A later start replaces what is left.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The socket, for its owner only.
+fn bind(dir: &Path) -> io::Result<(UnixListener, Name)> {
+    let path = dir.join(SOCKET_FILE);
+    // The directory is ours: what is there is of a daemon that was killed.
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let (address, _opened) = address(dir)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Before it has a name: there is no moment in which others could connect.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    socket.bind(&address)?;
+    let name = Name(path);
+    socket.listen(16)?;
+    socket.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket)))?;
+    Ok((listener, name))
+}
+
+/// Listens until the daemon stops; commands that are under way then are cut off. A daemon that can't goes on without, and says so.
+pub async fn listen(hub: Arc<Hub>, dir: PathBuf) {
+    let bound = bind(&dir);
+    let (listener, _name) = match bound {
+        Ok(bound) => bound,
+        Err(error) => {
+            let path = dir.join(SOCKET_FILE);
+            tracing::warn!(path = %path.display(), %error, "can't listen for dantok's own commands: backup and export want the daemon stopped");
+            return hub.stopping.cancelled().await;
+        }
+    };
+    let mut served = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = hub.stopping.cancelled() => break,
+            accepted = listener.accept(), if served.len() < AT_ONCE => match accepted {
+                Ok((stream, _)) => drop(served.spawn(attend(stream.into_std(), hub.clone(), dir.clone()))),
+                Err(error) => {
+                    tracing::warn!(%error, "can't accept a command's connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(_) = served.join_next(), if !served.is_empty() => {}
+        }
+    }
+    while served.join_next().await.is_some() {}
+}
+
+/// Serves one command, in a thread that may block.
+async fn attend(stream: io::Result<std::os::unix::net::UnixStream>, hub: Arc<Hub>, dir: PathBuf) {
+    let both = || -> io::Result<_> {
+        let stream = stream?;
+        stream.set_nonblocking(false)?;
+        Ok((stream.try_clone()?, stream))
+    };
+    let (stream, to_end) = match both() {
+        Ok(both) => both,
+        Err(error) => return tracing::warn!(%error, "can't serve a command"),
+    };
+    let stopping = hub.stopping.clone();
+    let serving = tokio::task::spawn_blocking(move || serve(&mut Wire::over(stream), &Work::of(&hub, &dir)));
+    tokio::pin!(serving);
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = stopping.cancelled() => {
+            // Whatever it waits for, it does no more.
+            let _ = to_end.shutdown(std::net::Shutdown::Both);
+            serving.await
+        }
+    };
+    match served {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a command's connection is broken"),
+        Err(error) => tracing::error!(%error, "a command died; this is a bug"),
+    }
+}

@@ -1,0 +1,223 @@
+//! Makes a store of what a backup holds, without a daemon and without a journal.
+//!
+//! Everything is made in `restoring/` inside the data directory, and moved out of it when it is durable. As long as that directory is
+//! there, nothing opens the data directory: what a power cut has left of a restore does not look like a store, and not like a
+//! place where a new one may begin. What is built is opened as after a stop, with an empty journal; the machine is taken for another
+//! one, so that the kept clock goes on from where it is told to.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::commit::{Commit, Op};
+use super::journal::{Spot, sync_dir};
+use super::record::{Last, Stored};
+use super::segments::{FileId, Segments};
+use super::tables::{Journaled, Tables};
+use super::{RoomState, State, disk, syscalls};
+use crate::clock::Reading;
+use crate::error::Error;
+use crate::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES};
+
+/// Bytes of messages that are written together.
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a data directory may have in it and be empty all the same.
+const NOTHING: [&str; 3] = [disk::LOCK_FILE, disk::RESTORING_DIR, "lost+found"];
+
+/// A data directory that is to become a store; where that fails, it is left as empty as it was found.
+#[derive(Debug)]
+pub struct Site {
+    dir: PathBuf,
+    is_made: bool,
+    is_done: bool,
+    _lock: File,
+}
+
+impl Site {
+    /// Takes a directory that is empty, or missing. What a restore that was cut off has left in it is removed.
+    ///
+    /// # Errors
+    /// It is not empty; a daemon has it; what the system says.
+    pub fn take(dir: &Path) -> Result<Site, Error> {
+        let is_made = !dir.exists();
+        let is_unfinished = dir.join(disk::RESTORING_DIR).exists();
+        if !is_made && !is_unfinished {
+            for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
+                let name = entry.map_err(Error::io("list the directory", dir))?.file_name();
+                if !NOTHING.iter().any(|nothing| name == *nothing) {
+                    return Err(Error::NotEmpty { path: dir.to_owned(), found: name.to_string_lossy().into_owned() });
+                }
+            }
+        }
+        disk::create_dir(dir)?;
+        let lock = disk::lock(dir)?;
+        let site = Site { dir: dir.to_owned(), is_made, is_done: false, _lock: lock };
+        if is_unfinished {
+            site.clear()?;
+        }
+        let building = site.building();
+        std::fs::create_dir(&building).map_err(Error::io("create the directory", &building))?;
+        sync_dir(dir)?;
+        Ok(site)
+    }
+
+    /// Where things are made.
+    pub fn building(&self) -> PathBuf {
+        self.dir.join(disk::RESTORING_DIR)
+    }
+
+    /// Removes what a restore makes; the mark that it did not end goes last.
+    fn clear(&self) -> Result<(), Error> {
+        for name in PARTS.into_iter().chain([disk::RESTORING_DIR]) {
+            let path = self.dir.join(name);
+            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            match removed {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove what a restore has left", &path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses what the disk has no room for.
+    ///
+    /// # Errors
+    /// There is less room than this many bytes of messages and their index take, or the system does not say.
+    pub fn expect_room_for(&self, bytes: u64) -> Result<(), Error> {
+        let free = disk::free_bytes(&self.dir).map_err(Error::io("tell the free space at", &self.dir))?;
+        let needed = bytes + bytes / 4 + BALLAST_BYTES + FREE_SPACE_MIN_BYTES;
+        if free >= needed {
+            return Ok(());
+        }
+        let why = std::io::Error::new(
+            std::io::ErrorKind::StorageFull,
+            format!("it takes some {needed} bytes, and {free} are free"),
+        );
+        Err(Error::io("restore into", &self.dir)(why))
+    }
+
+    /// Puts what was made in its place. The directory is a store then.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn finish(mut self) -> Result<(), Error> {
+        let building = self.building();
+        give_to_owner_of(&self.dir, &building)?;
+        for part in PARTS {
+            let (from, to) = (building.join(part), self.dir.join(part));
+            if from.exists() {
+                std::fs::rename(&from, &to).map_err(Error::io("put in its place", &from))?;
+            }
+        }
+        sync_dir(&self.dir)?;
+        std::fs::remove_dir(&building).map_err(Error::io("remove", &building))?;
+        self.is_done = true;
+        sync_dir(&self.dir)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        if let Err(error) = self.clear() {
+            tracing::error!("{error}");
+        } else if self.is_made {
+            // As it was: missing.
+            let _ = std::fs::remove_file(self.dir.join(disk::LOCK_FILE));
+            let _ = std::fs::remove_dir(&self.dir);
+        }
+    }
+}
+
+/// What a restore makes in a data directory, in the order in which it is put there.
+const PARTS: [&str; 5] = ["tokens.toml", "segments", "journal", "sled", "FORMAT"];
+
+/// Who restores may be another than the daemon, to whom the directory belongs.
+fn give_to_owner_of(dir: &Path, made: &Path) -> Result<(), Error> {
+    let of_dir = std::fs::metadata(dir).map_err(Error::io("look at", dir))?;
+    if !rustix::process::geteuid().is_root() || of_dir.uid() == 0 {
+        return Ok(());
+    }
+    std::os::unix::fs::lchown(dir.join(disk::LOCK_FILE), Some(of_dir.uid()), Some(of_dir.gid()))
+        .map_err(Error::io("give its owner to", dir))?;
+    let mut left = vec![made.to_owned()];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(&path).map_err(Error::io("list the directory", &path))? {
+                left.push(entry.map_err(Error::io("list the directory", &path))?.path());
+            }
+        }
+        std::os::unix::fs::lchown(&path, Some(of_dir.uid()), Some(of_dir.gid()))
+            .map_err(Error::io("give its owner to", &path))?;
+    }
+    Ok(())
+}
+
+/// A store that is being built.
+#[derive(Debug)]
+pub struct Builder {
+    dir: PathBuf,
+    tables: Tables,
+    ops: Vec<Op>,
+    bytes: usize,
+    /// sled takes some errors for something else: what fails ends the process, before anything was put in its place.
+    _opening: syscalls::Opening,
+}
+
+impl Builder {
+    /// Begins one in a directory that is empty, with everything but the messages. Those up to `floor` are gone.
+    ///
+    /// # Errors
+    /// What sled or the system says. A read, write or sync that fails in sled's own hands [ends the process](mod@syscalls).
+    pub fn begin(dir: &Path, state: &State, floor: impl Fn(&RoomState) -> u64) -> Result<Builder, Error> {
+        for made in ["journal", "segments"].map(|name| dir.join(name)) {
+            std::fs::create_dir(&made).map_err(Error::io("create the directory", &made))?;
+        }
+        let opening = syscalls::Opening::begin();
+        let sled = dir.join("sled");
+        Tables::create(&sled)?;
+        let tables = Tables::open(&sled, Segments::of(dir))?;
+        tables.fill(state, floor)?;
+        Ok(Builder { dir: dir.to_owned(), tables, ops: Vec::new(), bytes: 0, _opening: opening })
+    }
+
+    /// Adds messages of a room, which follow those that it has.
+    ///
+    /// # Errors
+    /// As [`begin`](Builder::begin); [`Error::Damaged`] where they do not follow.
+    pub fn add(&mut self, room: u64, messages: Vec<Stored>) -> Result<(), Error> {
+        self.bytes += messages.iter().map(super::chunk::stored_bytes).sum::<usize>();
+        self.ops.extend(messages.into_iter().map(|message| Op::Message { room, message }));
+        if self.bytes < GROUP_BYTES { Ok(()) } else { self.write() }
+    }
+
+    fn write(&mut self) -> Result<(), Error> {
+        self.bytes = 0;
+        let commit = Arc::new(Commit { kept_ms: 0, ops: std::mem::take(&mut self.ops) });
+        // In no journal: all of it goes into segments.
+        let spot = Spot { file: FileId::Journal(0), at: 0 };
+        self.tables.apply(&[Journaled { commit, chunks: Vec::new(), spot }]).map(drop)
+    }
+
+    /// Makes everything durable; the kept clock goes on from here. Returns how far each room is.
+    ///
+    /// # Errors
+    /// As [`begin`](Builder::begin).
+    pub fn finish(mut self, kept_ms: u64) -> Result<HashMap<u64, Last>, Error> {
+        self.write()?;
+        self.tables.checkpoint(0, &Reading { kept_ms, ..Reading::default() })?;
+        let lasts = self.tables.lasts();
+        for part in ["journal", "segments"] {
+            sync_dir(&self.dir.join(part))?;
+        }
+        disk::write_format(&self.dir)?;
+        Ok(lasts)
+    }
+}
