@@ -1,0 +1,575 @@
+//! `dantok backup` and `dantok restore`, of daemons that run and that do not. All three are the real ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use common::{Daemon, Lines, has_tool, wait_until};
+
+fn dantok(data: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
+    command.args(args).arg("--data-dir").arg(data).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Runs a command that succeeds; what it said.
+fn run(data: &Path, args: &[&str]) -> String {
+    let output = dantok(data, args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", said(&output));
+    said(&output)
+}
+
+/// Runs a command that fails; what it said.
+fn fail(data: &Path, args: &[&str]) -> String {
+    let output = dantok(data, args).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {}", said(&output));
+    said(&output)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The files in a directory, in order.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Restores into a new data directory, which `dantok check` finds sound, and starts a daemon on it.
+fn restored(from: &Path) -> Daemon {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    run(&data, &["restore", text(from)]);
+    let checked = run(&data, &["check"]);
+    assert!(checked.contains("is sound"), "{checked}");
+    Daemon::start_in(dir, &[])
+}
+
+fn history(daemon: &Daemon, room: &str) -> Vec<String> {
+    let mut auditor = daemon.lines("auditor");
+    auditor.ask(&format!("JOIN {room}"));
+    let mut all = Vec::new();
+    loop {
+        let mut page = auditor.ask(&format!("FETCH {room} after={}", all.len()));
+        page.pop();
+        if page.is_empty() {
+            return all;
+        }
+        all.append(&mut page);
+    }
+}
+
+/// What was acknowledged.
+#[derive(Clone, Default)]
+struct Acknowledged {
+    /// The seq of each message, by room, sender and id.
+    seqs: HashMap<(String, String, u64), u64>,
+    cursors: HashMap<(String, String), u64>,
+    done: u64,
+    redacted: Vec<u64>,
+}
+
+const SENDERS: usize = 4;
+
+/// Sends to two rooms in turn, and acknowledges each: so the first room never has fewer of its messages than the second, and at most
+/// one more.
+fn send(address: SocketAddr, sender: usize, stop: &AtomicBool, acknowledged: &Mutex<Acknowledged>) {
+    let client = format!("sender-{sender}");
+    let mut lines = Lines::connect(address);
+    lines.ask(&format!("HELLO {client}"));
+    for room in ["one", "two"] {
+        lines.ask(&format!("JOIN {room}"));
+    }
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        n += 1;
+        for room in ["one", "two"] {
+            let answer = lines.ask(&format!("SEND id={n} {room} {client} {n}")).remove(0);
+            let seq: u64 = answer.strip_prefix("OK ").unwrap().parse().unwrap();
+            acknowledged.lock().unwrap().seqs.insert((room.to_owned(), client.clone(), n), seq);
+            lines.expect(&format!("ACK {room} {seq}"), &format!("OK {seq}"));
+            acknowledged.lock().unwrap().cursors.insert((room.to_owned(), client.clone()), seq);
+        }
+    }
+}
+
+/// Takes messages as a worker, and is done with them; takes some of its own back.
+fn work(address: SocketAddr, stop: &AtomicBool, acknowledged: &Mutex<Acknowledged>) {
+    let mut lines = Lines::connect(address);
+    lines.ask("HELLO worker");
+    lines.ask("JOIN jobs");
+    lines.ask("GROUP jobs w timeout=60s");
+    while !stop.load(Ordering::Relaxed) {
+        let sent = lines.ask("SEND jobs a secret").remove(0);
+        let seq: u64 = sent.strip_prefix("OK ").unwrap().parse().unwrap();
+        let taken = lines.ask("TAKE jobs w 1");
+        let seq_taken: u64 = taken[0].split(' ').nth(2).unwrap().parse().unwrap();
+        let done = lines.ask(&format!("DONE jobs w {seq_taken}")).remove(0);
+        acknowledged.lock().unwrap().done = done.strip_prefix("OK ").unwrap().parse().unwrap();
+        let redacted = lines.ask(&format!("REDACT jobs {seq}")).remove(0);
+        assert!(redacted.starts_with("OK "), "{redacted}");
+        acknowledged.lock().unwrap().redacted.push(seq);
+    }
+}
+
+/// A room's messages, by sender and text; each is there once, at its seq.
+fn audit(daemon: &Daemon, room: &str, before: &Acknowledged) -> HashMap<String, u64> {
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    let mut seqs = HashMap::new();
+    for (place, line) in history(daemon, room).iter().enumerate() {
+        let mut words = line.split(' ');
+        assert_eq!(words.nth(2), Some(&*(place + 1).to_string()), "seqs follow each other: {line}");
+        let (sender, number) = (words.nth(1).unwrap().to_owned(), words.nth(1).unwrap());
+        if sender == "filler" {
+            continue;
+        }
+        *counts.entry(sender.clone()).or_default() += 1;
+        let number: u64 = number.parse().unwrap();
+        assert_eq!(number, counts[&sender], "in order, and each once: {line}");
+        seqs.insert((room.to_owned(), sender, number), place as u64 + 1);
+    }
+    for (key, seq) in before.seqs.iter().filter(|(key, _)| key.0 == room) {
+        assert_eq!(seqs.get(key), Some(seq), "{key:?}");
+    }
+    counts
+}
+
+#[test]
+fn a_backup_under_load_has_all_that_was_acknowledged_before_and_is_one_moment() {
+    let daemon = Daemon::start();
+    let mut filler = daemon.lines("filler");
+    // So that reading takes its time.
+    for room in ["one", "two"] {
+        filler.ask(&format!("JOIN {room}"));
+        for _ in 0..40 {
+            let batch: String = (0..250).map(|_| format!("SEND {room} 0 {}\n", "x".repeat(200))).collect();
+            filler.send_bytes(batch.as_bytes());
+            (0..250).for_each(|_| assert!(filler.answer()[0].starts_with("OK ")));
+        }
+    }
+    let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Acknowledged::default())));
+    let mut threads = Vec::new();
+    for n in 0..=SENDERS {
+        let (address, stop, acknowledged) = (daemon.address(), stop.clone(), acknowledged.clone());
+        threads.push(std::thread::spawn(move || match n {
+            SENDERS => work(address, &stop, &acknowledged),
+            n => send(address, n, &stop, &acknowledged),
+        }));
+    }
+    wait_until("some is acknowledged", || acknowledged.lock().unwrap().seqs.len() > 400);
+    let dir = tempfile::tempdir().unwrap();
+    let backups = dir.path().join("backups");
+    let before = acknowledged.lock().unwrap().clone();
+    run(&daemon.data_dir(), &["backup", text(&backups)]);
+    let at_end = acknowledged.lock().unwrap().seqs.len();
+    wait_until("the load goes on", || acknowledged.lock().unwrap().seqs.len() > at_end);
+    stop.store(true, Ordering::Relaxed);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    drop(daemon);
+
+    let daemon = restored(&backups);
+    let (one, two) = (audit(&daemon, "one", &before), audit(&daemon, "two", &before));
+    for n in 0..SENDERS {
+        let client = format!("sender-{n}");
+        let (one, two) = (one[&client], two[&client]);
+        assert!(two <= one && one <= two + 1, "{client} has {one} in one room and {two} in the other");
+        let mut lines = daemon.lines(&client);
+        for room in ["one", "two"] {
+            let joined = lines.ask(&format!("JOIN {room}")).remove(0);
+            let cursor: u64 = joined.split(['=', ' ']).nth(2).unwrap().parse().unwrap();
+            assert!(cursor >= before.cursors[&(room.to_owned(), client.clone())], "{joined}");
+        }
+        // The seq of the first one: what is sent again adds nothing.
+        let seq = before.seqs[&("one".to_owned(), client.clone(), 1)];
+        lines.expect(&format!("SEND id=1 one {client} 1"), &format!("OK {seq} dup"));
+    }
+    let jobs = history(&daemon, "jobs");
+    for seq in &before.redacted {
+        let line = &jobs[*seq as usize - 1];
+        assert!(line.contains(" redacted=") && !line.contains("secret"), "{line}");
+    }
+    let grouped = daemon.lines("worker").ask("GROUP jobs w").remove(0);
+    let cursor: u64 = grouped.split(['=', ' ']).nth(2).unwrap().parse().unwrap();
+    assert!(before.done > 0 && cursor >= before.done, "{grouped}, {} was done", before.done);
+}
+
+/// A daemon with one of everything.
+fn furnished() -> Daemon {
+    let daemon = Daemon::start();
+    let mut alice = daemon.lines("alice/phone");
+    for (line, answer) in [
+        ("CREATE lobby what is new", "OK"),
+        ("JOIN lobby", "OK cursor=0 last=0"),
+        ("NICK Alice", "OK"),
+        ("SEND id=m1 lobby uno", "OK 1"),
+        ("SEND reply=1 lobby two", "OK 2"),
+        ("SEND lobby taken back", "OK 3"),
+        ("REDACT lobby 3", "OK 4"),
+        ("ACK lobby 2", "OK 2"),
+        ("GROUP lobby w timeout=5s", "OK cursor=0 last=4 timeout=5s"),
+        ("CREATE --private cellar", "OK"),
+        ("JOIN cellar", "OK cursor=0 last=0"),
+        ("INVITE cellar bob", "OK"),
+        ("BAN lobby mallory", "OK"),
+        ("RETAIN lobby 48h", "OK retention=172800s cap=none"),
+    ] {
+        let found = alice.ask(line).remove(0);
+        assert!(found.starts_with(answer), "{line}: {found}");
+    }
+    assert!(alice.ask("TAKE lobby w 1")[0].starts_with("MSG lobby 1 "));
+    alice.expect("DONE lobby w 1", "OK 1");
+    daemon
+}
+
+/// What clients see of such a daemon.
+fn seen(daemon: &Daemon) -> Vec<String> {
+    let mut alice = daemon.lines("alice/phone");
+    let asked = [
+        "ROOMS",
+        "JOIN lobby",
+        "FETCH lobby after=0",
+        "ACCESS lobby",
+        "ACCESS cellar",
+        "RETAIN lobby",
+        "GROUP lobby w",
+    ];
+    let mut seen: Vec<String> = asked.iter().flat_map(|line| alice.ask(line)).collect();
+    // How much is stored changes when what was redacted is erased, some time later.
+    seen.iter_mut().for_each(|line| line.truncate(line.find(" stored=").unwrap_or(line.len())));
+    seen.push(alice.ask("WHO lobby")[0].rsplit(' ').next().unwrap().to_owned());
+    seen
+}
+
+#[test]
+fn a_restored_store_is_what_it_was() {
+    let mut daemon = furnished();
+    let expected = seen(&daemon);
+    let dir = tempfile::tempdir().unwrap();
+    let backups = dir.path().join("backups");
+    let told = run(&daemon.data_dir(), &["backup", text(&backups)]);
+    let [file] = &files(&backups)[..] else { panic!("{told}") };
+    assert!(text(file).ends_with("-full.backup") && told.contains(text(file)), "{told}");
+    assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    let copy = restored(file);
+    assert_eq!(seen(&copy), expected);
+    copy.lines("alice/phone").expect("SEND id=m1 lobby uno", "OK 1 dup");
+    copy.lines("alice/phone").expect("SEND lobby five", "OK 5");
+    // From a daemon that does not run, by a pipe, into a pipe.
+    assert!(daemon.terminate().success());
+    assert!(!daemon.data_dir().join("control.sock").exists());
+    let piped = dantok(&daemon.data_dir(), &["backup", "-"]).output().unwrap();
+    assert!(piped.status.success(), "{}", said(&piped));
+    let (from, place) = (dir.path().join("piped"), tempfile::tempdir().unwrap());
+    std::fs::write(&from, &piped.stdout).unwrap();
+    let data = place.path().join("data");
+    let piped = dantok(&data, &["restore", "-"]).stdin(std::fs::File::open(&from).unwrap()).output().unwrap();
+    assert!(piped.status.success(), "{}", said(&piped));
+    assert_eq!(seen(&Daemon::start_in(place, &[])), expected);
+    daemon.start_again();
+    assert_eq!(seen(&daemon), expected, "a backup changes nothing");
+}
+
+#[test]
+fn a_restored_store_is_another_one_whose_clock_goes_on() {
+    use dantok::store::segments::Segments;
+    use dantok::store::tables::Tables;
+    let daemon = furnished();
+    let dir = tempfile::tempdir().unwrap();
+    run(&daemon.data_dir(), &["backup", text(dir.path())]);
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    run(&data, &["restore", text(dir.path())]);
+    let header = dantok::backup::chain::look_at(&files(dir.path())[0]).unwrap().header;
+    {
+        let tables = Tables::open(&data.join("sled"), Segments::of(&data)).unwrap();
+        let (covered, reading) = tables.checkpointed().unwrap();
+        assert_eq!((covered, reading.kept_ms, reading.boot_id.as_str()), (0, header.kept_ms, ""));
+    }
+    let epoch = |data: &Path| std::fs::read_to_string(data.join("EPOCH")).unwrap();
+    assert_eq!(epoch(&daemon.data_dir()).trim(), header.epoch);
+    let copy = Daemon::start_in(place, &[]);
+    assert_ne!(epoch(&copy.data_dir()), epoch(&daemon.data_dir()));
+}
+
+#[test]
+fn what_has_expired_is_gone_and_its_seqs_stay() {
+    let daemon = Daemon::start_with(&["--retention", "1s", "--allow-short-retention"]);
+    let mut alice = daemon.lines("alice");
+    for room in ["lobby", "empty"] {
+        alice.ask(&format!("JOIN {room}"));
+        (1..=3).for_each(|n| alice.expect(&format!("SEND id={n} {room} old"), &format!("OK {n}")));
+        wait_until("they expire", || alice.ask(&format!("FETCH {room}"))[0] == format!("GAP {room} 1 3 expired"));
+    }
+    // Kept for longer than this test lasts.
+    alice.ask("RETAIN lobby 1h");
+    alice.expect("SEND lobby new", "OK 4");
+    let dir = tempfile::tempdir().unwrap();
+    run(&daemon.data_dir(), &["backup", text(dir.path())]);
+    let copy = restored(dir.path());
+    let mut alice = copy.lines("alice");
+    let fetched = alice.ask("FETCH lobby");
+    assert!(fetched[0] == "GAP lobby 1 3 expired" && fetched[1].ends_with(" alice new"), "{fetched:?}");
+    assert_eq!(alice.ask("FETCH empty"), ["GAP empty 1 3 expired", "END empty 3 4 3"]);
+    alice.expect("SEND id=1 empty four", "OK 4");
+}
+
+#[test]
+fn increments_go_on_from_each_other_and_bring_back_nothing_that_was_redacted() {
+    let mut daemon = furnished();
+    let dir = tempfile::tempdir().unwrap();
+    let to = text(dir.path());
+    let told = run(&daemon.data_dir(), &["backup", "--incremental", to]);
+    assert!(told.contains("this is a full one") && told.contains("-full.backup"), "{told}");
+    let mut alice = daemon.lines("alice/phone");
+    alice.expect("SEND id=m5 lobby five", "OK 5");
+    alice.expect("REDACT lobby 1", "OK 6");
+    alice.expect("JOIN new", "OK cursor=0 last=0");
+    alice.expect("SEND new first", "OK 1");
+    let told = run(&daemon.data_dir(), &["backup", "--incremental", to]);
+    assert!(told.contains("-incremental.backup: rooms: 3, messages: 3,"), "{told}");
+    alice.expect("ACK lobby 5", "OK 5");
+    alice.expect("SEND lobby seven", "OK 7");
+    drop(alice);
+    let expected = seen(&daemon);
+    // The last one of a daemon that does not run.
+    assert!(daemon.terminate().success());
+    let told = run(&daemon.data_dir(), &["backup", "--incremental", to]);
+    assert!(told.contains("messages: 1,"), "{told}");
+    let copy = restored(dir.path());
+    assert_eq!(seen(&copy), expected);
+    let text_left = |dir: &Path| {
+        files(&dir.join("segments")).iter().any(|file| {
+            let bytes = std::fs::read(file).unwrap();
+            bytes.windows(3).any(|window| window == b"uno")
+        })
+    };
+    assert!(!text_left(&copy.data_dir()), "what was taken back is not even written");
+    copy.lines("alice/phone").expect("SEND id=m5 lobby five", "OK 5 dup");
+    copy.lines("alice/phone").expect("SEND id=m1 lobby uno", "OK 1 dup");
+    let [full, first, last] = &files(dir.path())[..] else { panic!("{:?}", files(dir.path())) };
+    // One alone is the chain up to it.
+    assert_eq!(history(&restored(first), "lobby").len(), 6);
+    // Of another store there is nothing to go on from.
+    let told = run(&copy.data_dir(), &["backup", "--incremental", to]);
+    assert!(told.contains("this is a full one"), "{told}");
+    std::fs::remove_file(files(dir.path()).pop().unwrap()).unwrap();
+    // One in the middle is missing, or not as it was written: the newest can't be restored, and the next goes on from before it.
+    let away = dir.path().join("away");
+    std::fs::rename(first, &away).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    let told = fail(&data, &["restore", to]);
+    assert!(told.contains(text(last)) && told.contains("which is not in"), "{told}");
+    std::fs::rename(&away, first).unwrap();
+    flip(first, std::fs::metadata(first).unwrap().len() / 2);
+    let told = fail(&data, &["restore", to]);
+    assert!(told.contains(text(first)) && !data.exists(), "{told}");
+    let told = run(&daemon.data_dir(), &["backup", "--incremental", to]);
+    assert!(told.contains(&format!("{}: no sound backup", text(first))) && told.contains("messages: 4,"), "{told}");
+    assert_eq!(seen(&restored(files(dir.path()).last().unwrap())), expected);
+    assert!(text(full).contains("-full"));
+}
+
+fn flip(path: &Path, at: u64) {
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+}
+
+#[test]
+fn what_is_not_as_it_was_written_is_refused_by_name() {
+    let daemon = furnished();
+    let dir = tempfile::tempdir().unwrap();
+    run(&daemon.data_dir(), &["backup", text(dir.path())]);
+    let file = files(dir.path()).remove(0);
+    let length = std::fs::metadata(&file).unwrap().len();
+    let data = dir.path().join("data");
+    for at in (0..length).step_by(37) {
+        flip(&file, at);
+        let told = fail(&data, &["restore", text(&file)]);
+        assert!(told.contains(&format!("{}: no sound backup: ", text(&file))), "byte {at}: {told}");
+        flip(&file, at);
+    }
+    let whole = std::fs::read(&file).unwrap();
+    for length in [0, 7, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&file, &whole[..length]).unwrap();
+        let told = fail(&data, &["restore", text(&file)]);
+        assert!(told.contains(text(&file)) && told.contains("cut short"), "{told}");
+        let told = fail(&data, &["restore", "--dry-run", text(dir.path())]);
+        assert!(told.contains(text(&file)), "{told}");
+    }
+    assert!(!data.exists());
+    std::fs::write(&file, &whole).unwrap();
+    let told = run(&data, &["restore", "--dry-run", text(&file)]);
+    assert!(told.contains("is sound") && !data.exists(), "{told}");
+}
+
+#[test]
+fn a_data_directory_that_has_something_in_it_is_left_alone() {
+    let daemon = furnished();
+    let dir = tempfile::tempdir().unwrap();
+    run(&daemon.data_dir(), &["backup", text(dir.path())]);
+    let told = fail(&daemon.data_dir(), &["restore", text(dir.path())]);
+    assert!(told.contains("not empty"), "{told}");
+    daemon.lines("alice").expect("PING", "OK pong");
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("notes"), "mine").unwrap();
+    let told = fail(&data, &["restore", text(dir.path())]);
+    assert!(told.contains("not empty: notes is in it"), "{told}");
+    assert_eq!(files(&data), [data.join("notes")]);
+    // An empty one will do.
+    std::fs::remove_file(data.join("notes")).unwrap();
+    run(&data, &["restore", text(dir.path())]);
+}
+
+#[test]
+fn what_a_restore_has_left_that_was_killed_is_no_store() {
+    let daemon = furnished();
+    let (dir, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    run(&daemon.data_dir(), &["backup", text(dir.path())]);
+    let data = place.path().join("data");
+    // The kill came when it was half put in its place.
+    run(&data, &["restore", text(dir.path())]);
+    std::fs::create_dir(data.join("restoring")).unwrap();
+    std::fs::rename(data.join("sled"), data.join("restoring/sled")).unwrap();
+    for args in [&["--listen", "127.0.0.1:0"][..], &["check"], &["backup", text(dir.path())]] {
+        let told = fail(&data, args);
+        assert!(told.contains("a restore into this directory was cut off"), "{args:?}: {told}");
+    }
+    run(&data, &["restore", text(dir.path())]);
+    assert_eq!(seen(&Daemon::start_in(place, &[])), seen(&daemon));
+}
+
+#[test]
+fn a_backup_that_does_not_come_to_its_end_leaves_nothing_that_looks_like_one() {
+    let daemon = Daemon::start();
+    let mut filler = daemon.lines("filler");
+    filler.ask("JOIN lobby");
+    // What does not compress well.
+    let mut noise = 1u64;
+    for _ in 0..300 {
+        let body: String = (0..8000)
+            .map(|_| {
+                noise = noise.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                char::from(b'!' + (noise >> 33) as u8 % 90)
+            })
+            .collect();
+        assert!(filler.ask(&format!("SEND lobby {body}"))[0].starts_with("OK "));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // No more than 64 KiB may be written, which is as good as a full disk.
+    let limited = format!("trap '' XFSZ; ulimit -f 64; exec \"$0\" backup \"$1\" --data-dir \"$2\"");
+    let output = Command::new("bash")
+        .args(["-c", &limited, env!("CARGO_BIN_EXE_dantok"), text(dir.path()), text(&daemon.data_dir())])
+        .env_clear()
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(
+        said(&output).contains("can't write the backup") && said(&output).contains(text(dir.path())),
+        "{}",
+        said(&output)
+    );
+    assert_eq!(files(dir.path()), [PathBuf::new(); 0]);
+    // A kill, at whatever moment.
+    let mut killed = 0;
+    for _ in 0..50 {
+        let mut child =
+            dantok(&daemon.data_dir(), &["backup", text(dir.path())]).stdout(Stdio::null()).spawn().unwrap();
+        let partial = || files(dir.path()).iter().any(|file| text(file).ends_with(".partial"));
+        wait_until("it writes", || partial() || child.try_wait().unwrap().is_some());
+        let _ = child.kill();
+        let is_done = child.wait().unwrap().success();
+        let whole: Vec<PathBuf> =
+            files(dir.path()).into_iter().filter(|file| text(file).ends_with(".backup")).collect();
+        if partial() {
+            killed += 1;
+            assert!(whole.is_empty() && !is_done, "{whole:?}");
+        }
+        whole.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+        if killed == 3 {
+            break;
+        }
+    }
+    assert_eq!(killed, 3, "no kill came in time");
+    // The next one clears away what is left. It fails when the daemon is stopped meanwhile, as one that was killed does not count.
+    run(&daemon.data_dir(), &["backup", text(dir.path())]);
+    let left = files(dir.path());
+    assert!(left.len() == 1 && text(&left[0]).ends_with("-full.backup"), "{left:?}");
+}
+
+#[test]
+fn tokens_go_with_the_data_directory_that_they_lie_in() {
+    let daemon = Daemon::start();
+    let token = daemon.token(&["issue", "alice"]);
+    let dir = tempfile::tempdir().unwrap();
+    let told = run(&daemon.data_dir(), &["backup", text(dir.path())]);
+    assert!(told.contains("tokens.toml"), "{told}");
+    let copy = restored(dir.path());
+    let tokens = copy.data_dir().join("tokens.toml");
+    assert_eq!(std::fs::metadata(&tokens).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut lines = Lines::connect(copy.address());
+    assert!(lines.ask(&format!("HELLO alice {token}"))[0].starts_with("OK "));
+}
+
+#[test]
+fn the_control_socket_is_the_owners_and_is_reached_by_a_long_path_as_well() {
+    let place = tempfile::tempdir().unwrap();
+    let deep = place.path().join("d".repeat(100)).join("e".repeat(100));
+    std::fs::create_dir_all(&deep).unwrap();
+    let dir = tempfile::tempdir_in(&deep).unwrap();
+    let mut daemon = Daemon::start_in(dir, &[]);
+    let socket = daemon.data_dir().join("control.sock");
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    daemon.lines("alice").ask("JOIN lobby");
+    let backups = tempfile::tempdir().unwrap();
+    let told = run(&daemon.data_dir(), &["backup", text(backups.path())]);
+    assert!(told.contains("rooms: 1"), "{told}");
+    // What a kill has left is replaced.
+    daemon.start_again();
+    assert!(run(&daemon.data_dir(), &["backup", text(backups.path())]).contains("rooms: 1"));
+    // A daemon that can't be reached is not taken for one that does not run.
+    std::fs::remove_file(&socket).unwrap();
+    let told = fail(&daemon.data_dir(), &["backup", text(backups.path())]);
+    assert!(told.contains("does not listen on control.sock"), "{told}");
+    assert!(daemon.terminate().success());
+    assert!(fail(&daemon.data_dir().join("nothing"), &["backup", text(backups.path())]).contains("FORMAT"));
+}
+
+#[test]
+fn a_daemon_that_stops_ends_a_backup_as_no_backup() {
+    let mut daemon = furnished();
+    let dir = tempfile::tempdir().unwrap();
+    // It is at the control socket, and asks for nothing.
+    let idle = std::os::unix::net::UnixStream::connect(daemon.data_dir().join("control.sock")).unwrap();
+    assert!(daemon.terminate().success(), "whoever waits there does not hold it up");
+    drop(idle);
+    assert!(run(&daemon.data_dir(), &["backup", text(dir.path())]).contains("rooms: 2"));
+}
+
+#[test]
+fn nothing_of_a_backup_goes_to_a_terminal() {
+    if !has_tool("script") {
+        return;
+    }
+    let daemon = furnished();
+    let backup = format!("{} backup - --data-dir {}", env!("CARGO_BIN_EXE_dantok"), text(&daemon.data_dir()));
+    let output = Command::new("script").args(["-qec", &backup, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("nothing for a terminal"), "{}", said(&output));
+}
