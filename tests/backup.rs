@@ -473,9 +473,9 @@ fn a_backup_that_does_not_come_to_its_end_leaves_nothing_that_looks_like_one() {
     }
     let dir = tempfile::tempdir().unwrap();
     // No more than 64 KiB may be written, which is as good as a full disk.
-    let limited = format!("trap '' XFSZ; ulimit -f 64; exec \"$0\" backup \"$1\" --data-dir \"$2\"");
+    let limited = "trap '' XFSZ; ulimit -f 64; exec \"$0\" backup \"$1\" --data-dir \"$2\"";
     let output = Command::new("bash")
-        .args(["-c", &limited, env!("CARGO_BIN_EXE_dantok"), text(dir.path()), text(&daemon.data_dir())])
+        .args(["-c", limited, env!("CARGO_BIN_EXE_dantok"), text(dir.path()), text(&daemon.data_dir())])
         .env_clear()
         .output()
         .unwrap();
@@ -485,7 +485,7 @@ fn a_backup_that_does_not_come_to_its_end_leaves_nothing_that_looks_like_one() {
         "{}",
         said(&output)
     );
-    assert_eq!(files(dir.path()), [PathBuf::new(); 0]);
+    assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
     // A kill, at whatever moment.
     let mut killed = 0;
     for _ in 0..50 {

@@ -21,7 +21,7 @@ impl Manager {
         let path = dir.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         let usec = watchdog.as_micros().to_string();
-        let daemon = Daemon::start_in(
+        let daemon = Daemon::start_as(
             tempfile::tempdir().unwrap(),
             &[],
             &[("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", &usec)],

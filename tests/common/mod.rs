@@ -85,11 +85,16 @@ impl Daemon {
 
     /// The same with more options.
     pub fn start_with(flags: &[&str]) -> Daemon {
-        Daemon::start_in(tempfile::tempdir().unwrap(), flags, &[])
+        Daemon::start_in(tempfile::tempdir().unwrap(), flags)
     }
 
-    /// The same with environment variables, where `data` in this directory may be a data directory already.
-    pub fn start_in(dir: tempfile::TempDir, flags: &[&str], env: &[(&str, &str)]) -> Daemon {
+    /// The same, where `data` in this directory may be a data directory already.
+    pub fn start_in(dir: tempfile::TempDir, flags: &[&str]) -> Daemon {
+        Daemon::start_as(dir, flags, &[])
+    }
+
+    /// The same with environment variables.
+    pub fn start_as(dir: tempfile::TempDir, flags: &[&str], env: &[(&str, &str)]) -> Daemon {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let env: Vec<(String, String)> = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let mut child = spawn(dir.path(), "127.0.0.1:0", &flags, &env);
