@@ -147,6 +147,11 @@ impl Daemon {
         self.wait()
     }
 
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
         let pid = rustix::process::Pid::from_child(&self.child);
