@@ -119,7 +119,7 @@ impl Told {
         while !condition(self) {
             match tokio::time::timeout(DEADLINE, feed.next()).await.unwrap().unwrap().unwrap() {
                 News::Connected(_) => self.connected += 1,
-                News::Disconnected(_) | News::Item(Item::Event { .. }) => {}
+                News::Disconnected(_) | News::Restored(_) | News::Item(Item::Event { .. }) => {}
                 News::Item(Item::Room(room)) => drop(self.unread.insert(room.room.to_string(), room.unread)),
                 News::Item(Item::Message(message)) => {
                     let room = message.room.to_string();

@@ -18,50 +18,24 @@ fn epoch_of(data_dir: &Path) -> String {
     String::from_utf8(epoch(&[], data_dir).stdout).unwrap().trim_end().to_owned()
 }
 
-/// `cp -a`, but for the times.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &to);
-        } else {
-            std::fs::copy(&path, &to).unwrap();
-        }
-    }
-}
-
 /// A daemon that was taken back, files and all, from ten messages to the first five, and has eight others by now. bob had read
 /// nine of the ten, and remembers that. Returns the epoch from before as well.
 fn taken_back(renew: bool) -> (Daemon, String) {
     let mut daemon = Daemon::start();
-    let data = daemon.data_dir();
-    let backup = data.with_file_name("backup");
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
     daemon.lines("bob").expect("JOIN lobby", "OK cursor=0 last=0");
     (1..=5).for_each(|n| alice.expect(&format!("SEND id=b-{n} lobby before {n}"), &format!("OK {n}")));
     daemon.lines("bob").expect("ACK lobby 4", "OK 4");
-    assert!(daemon.terminate().success());
-    copy(&data, &backup);
-    daemon.start_again();
+    let backup = daemon.back_up();
     let mut alice = daemon.lines("alice");
     (6..=10).for_each(|n| alice.expect(&format!("SEND id=l-{n} lobby lost {n}"), &format!("OK {n}")));
     daemon.lines("bob").expect("ACK lobby 9", "OK 9");
-    let epoch_before = epoch_of(&data);
-    assert!(daemon.terminate().success());
-
-    std::fs::remove_dir_all(&data).unwrap();
-    copy(&backup, &data);
-    if renew {
-        let output = epoch(&["--renew"], &data);
-        assert!(output.status.success(), "{output:?}");
-    }
-    daemon.start_again();
+    let before = epoch_of(&daemon.data_dir());
+    daemon.go_back_to(&backup, renew);
     let mut alice = daemon.lines("alice");
     (6..=13).for_each(|n| alice.expect(&format!("SEND lobby after {n}"), &format!("OK {n}")));
-    (daemon, epoch_before)
+    (daemon, before)
 }
 
 #[test]

@@ -223,6 +223,18 @@ impl App {
                 self.list_anew();
                 self.who();
             }
+            News::Restored(_) => {
+                for (name, room) in &mut self.rooms {
+                    if room.followed {
+                        self.asks.push(Ask::Unfollow(name.clone()));
+                    }
+                    room.restored();
+                }
+                self.notice = Some(
+                    "the rooms were restored from a backup: what was said after it is gone, but for what waits here"
+                        .to_owned(),
+                );
+            }
             News::Disconnected(why) => self.link = Link::Down(Instant::now(), why),
             News::Item(Item::Room(info)) => {
                 if self.asked_rooms {
@@ -258,6 +270,25 @@ impl App {
                 (room.followed, room.paused) = (false, true);
                 room.note(refusal.to_string());
             }
+        }
+    }
+
+    /// Takes what came of an [`Ask`] from before the rooms were restored: its seqs say nothing.
+    pub fn told_late(&mut self, told: Told) {
+        match told {
+            Told::Page(..) | Told::Older(..) | Told::Acked(..) | Told::Who(..) | Told::Joined(..) => {}
+            Told::Rooms(_) => {
+                (self.asked_rooms, self.ask_rooms_again) = (false, false);
+                self.list_anew();
+            }
+            Told::Sent(waiting, Ok(_)) => {
+                if let Some(room) = self.rooms.get_mut(&waiting.room) {
+                    room.pending.retain(|pending| pending.waiting.id != waiting.id);
+                    room.touch();
+                }
+                self.asks.push(Ask::Done(waiting.id));
+            }
+            told => self.told(told),
         }
     }
 

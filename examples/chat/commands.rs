@@ -431,7 +431,14 @@ mod tests {
         press(&mut app, KeyCode::Up, KeyModifiers::ALT);
         press(&mut app, KeyCode::Esc, KeyModifiers::NONE);
         assert_eq!(app.room().unwrap().selected, None);
-        app.wait(Waiting { id: "a".into(), room: "lobby".into(), text: "x".into(), time_ms: 0, reply: None });
+        app.wait(Waiting {
+            id: "a".into(),
+            room: "lobby".into(),
+            text: "x".into(),
+            time_ms: 0,
+            reply: None,
+            epoch: None,
+        });
         assert_eq!(type_line(&mut app, "/redact"), []);
     }
 

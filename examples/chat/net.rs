@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dantok::client::{Client, Error, Options};
+use dantok::client::{Client, Error, Options, Sent};
 use dantok::protocol::{ErrorCode, GapReason, Item};
 use tokio::sync::mpsc;
 
@@ -13,14 +13,16 @@ use crate::room::PAGE;
 
 /// Before a message is sent again that the daemon would not take for its number.
 const LIMIT_PAUSE: Duration = Duration::from_secs(1);
+/// Before one is sent again that answers a message of before a restore.
+const RESTORED_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the tasks tell.
 #[derive(Debug)]
 pub enum Heard {
     /// There is a client.
     Ready(Arc<Client>),
-    /// What came of something that was asked.
-    Told(Told),
+    /// What came of something that was asked, and the epoch of the seqs in it.
+    Told(Told, Arc<str>),
     /// There is no client any more, or there never will be.
     Failed(Error),
 }
@@ -37,36 +39,67 @@ pub fn connect(options: Options, rooms: Vec<String>, ears: Ears) {
         };
         for room in rooms {
             let joined = client.join(&room).await;
-            let _ = ears.send(Heard::Told(Told::Joined(room, joined)));
+            let _ = ears.send(Heard::Told(Told::Joined(room, joined), client.epoch()));
         }
         let _ = ears.send(Heard::Ready(Arc::new(client)));
     });
 }
 
+/// Whether a message was typed in the rooms that there are, and not before they were restored from a backup.
+fn holds(client: &Client, message: &Waiting) -> bool {
+    message.epoch.as_ref().is_none_or(|epoch| **epoch == *client.epoch())
+}
+
+/// Sends a message. What it answers may be another message by now, where the rooms were restored since it was typed: it answers
+/// none then.
+async fn send(client: &Client, message: &Waiting) -> Result<Sent, Error> {
+    let Waiting { id, room, text, .. } = message;
+    match message.reply {
+        Some(to) if holds(client, message) => client.reply_with_id(room, id, to, text.clone()).await,
+        Some(to) => match client.send_with_id(room, id, text.clone()).await {
+            // It is in the backup, as it was typed: no other message has its id.
+            Err(Error::Refused(refusal)) if refusal.code == ErrorCode::IdReused => {
+                client.reply_with_id(room, id, to, text.clone()).await
+            }
+            sent => sent,
+        },
+        None => client.send_with_id(room, id, text.clone()).await,
+    }
+}
+
 /// Sends what waits, one after the other: so their order is that in which they were typed.
 pub async fn deliver(client: Arc<Client>, mut waiting: mpsc::UnboundedReceiver<Waiting>, ears: Ears) {
     while let Some(message) = waiting.recv().await {
-        let result = loop {
-            let (room, id, text) = (&message.room, &message.id, message.text.clone());
-            let sent = match message.reply {
-                Some(to) => client.reply_with_id(room, id, to, text).await,
-                None => client.send_with_id(room, id, text).await,
-            };
-            match sent {
-                Ok(sent) => break Ok(sent.seq),
+        let mut joined = false;
+        let (result, epoch) = loop {
+            let epoch = client.epoch();
+            match send(&client, &message).await {
+                Ok(sent) => break (Ok(sent.seq), epoch),
+                // The feed will say so, and then it is known what the message answers.
+                Err(Error::Restored { .. }) => tokio::time::sleep(RESTORED_PAUSE).await,
+                // The room, or the membership, is of after the backup. What was typed is not to go with it.
+                Err(Error::Refused(refusal))
+                    if matches!(refusal.code, ErrorCode::NoRoom | ErrorCode::NotJoined)
+                        && !std::mem::replace(&mut joined, true)
+                        && (client.is_restored() || !holds(&client, &message)) =>
+                {
+                    if client.join(&message.room).await.is_err() {
+                        break (Err(refusal), epoch);
+                    }
+                }
                 Err(Error::Refused(refusal)) if refusal.code == ErrorCode::Limit => {
                     tokio::time::sleep(LIMIT_PAUSE).await;
                 }
                 // A refused HELLO, after a broken connection, is given as the answer to all that was under way; the
                 // message was not refused, and is kept.
                 Err(Error::Refused(refusal)) => match client.ping().await {
-                    Ok(()) | Err(Error::Refused(_)) => break Err(refusal),
+                    Ok(()) | Err(Error::Refused(_)) => break (Err(refusal), epoch),
                     Err(_) => return drop(ears.send(Heard::Failed(Error::Refused(refusal)))),
                 },
                 Err(error) => return drop(ears.send(Heard::Failed(error))),
             }
         };
-        let _ = ears.send(Heard::Told(Told::Sent(message, result)));
+        let _ = ears.send(Heard::Told(Told::Sent(message, result), epoch));
     }
 }
 
@@ -105,7 +138,7 @@ async fn carry_out(client: &Client, deed: &Deed) -> Result<(), Error> {
 
 /// Asks the daemon.
 pub fn ask(client: &Arc<Client>, ask: Ask, ears: &Ears) {
-    let (client, ears) = (client.clone(), ears.clone());
+    let (client, ears, epoch) = (client.clone(), ears.clone(), client.epoch());
     tokio::spawn(async move {
         let told = match ask {
             Ask::Page(room, after) => {
@@ -143,7 +176,7 @@ pub fn ask(client: &Arc<Client>, ask: Ask, ears: &Ears) {
             // Not for the daemon, or for the feed.
             Ask::Follow(..) | Ask::Unfollow(_) | Ask::Send(..) | Ask::Done(_) => return,
         };
-        let _ = ears.send(Heard::Told(told));
+        let _ = ears.send(Heard::Told(told, epoch));
     });
 }
 

@@ -26,6 +26,8 @@ pub struct Waiting {
     pub time_ms: u64,
     /// The seq of the message that it answers.
     pub reply: Option<u64>,
+    /// The rooms' epoch when it was typed, which that seq is of; none where it is not known.
+    pub epoch: Option<String>,
 }
 
 /// The file, held by this process alone.
@@ -89,12 +91,19 @@ fn parse(line: &[u8]) -> Option<Line> {
         return Some(Line::Done(id));
     }
     let time_ms = value.get("time_ms")?.as_u64()?;
-    // What answers nothing has none; nor had any, once.
+    // What answers nothing has none; nor had any, once, nor an epoch.
     let reply = match value.get("reply") {
         Some(reply) => Some(reply.as_u64()?),
         None => None,
     };
-    Some(Line::Message(Waiting { id: text("id")?, room: text("room")?, text: text("text")?, time_ms, reply }))
+    Some(Line::Message(Waiting {
+        id: text("id")?,
+        room: text("room")?,
+        text: text("text")?,
+        time_ms,
+        reply,
+        epoch: text("epoch"),
+    }))
 }
 
 impl Outbox {
@@ -148,14 +157,22 @@ impl Outbox {
     ///
     /// # Errors
     /// What the system says; then it is not kept.
-    pub fn keep(&mut self, room: &str, text: &str, reply: Option<u64>, time_ms: u64) -> io::Result<Waiting> {
+    pub fn keep(
+        &mut self,
+        room: &str,
+        text: &str,
+        reply: Option<u64>,
+        epoch: Option<String>,
+        time_ms: u64,
+    ) -> io::Result<Waiting> {
         let id = format!("o-{:016x}-{}", self.prefix, self.count);
         self.count += 1;
-        let waiting = Waiting { id, room: room.to_owned(), text: text.to_owned(), time_ms, reply };
-        let Waiting { id, room, text, time_ms, .. } = &waiting;
+        let waiting = Waiting { id, room: room.to_owned(), text: text.to_owned(), time_ms, reply, epoch };
+        let Waiting { id, room, text, time_ms, epoch, .. } = &waiting;
         let mut line = json!({ "id": id, "room": room, "text": text, "time_ms": time_ms });
-        if let (Some(reply), Some(line)) = (reply, line.as_object_mut()) {
-            line.insert("reply".to_owned(), reply.into());
+        if let Some(line) = line.as_object_mut() {
+            line.extend(reply.map(|reply| ("reply".to_owned(), reply.into())));
+            line.extend(epoch.as_deref().map(|epoch| ("epoch".to_owned(), epoch.into())));
         }
         self.append(&[line])?;
         self.waiting.push(waiting.clone());
@@ -226,15 +243,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let open = || Outbox::open(&dir.path().join("a/b"), "host:7420", "alice/phone");
         let mut outbox = open().unwrap();
-        let first = outbox.keep("단톡", "안녕\n\"하세요\"", None, 1).unwrap();
-        let second = outbox.keep("lobby", "second", Some(41), 2).unwrap();
+        let first = outbox.keep("단톡", "안녕\n\"하세요\"", None, None, 1).unwrap();
+        let second = outbox.keep("lobby", "second", Some(41), Some("4bf3c9a0d2e71586".into()), 2).unwrap();
         assert_ne!(first.id, second.id);
         assert!(open().unwrap_err().to_string().contains("another chat"));
         drop(outbox);
         let mut outbox = open().unwrap();
         assert_eq!(outbox.waiting(), [first.clone(), second.clone()]);
         outbox.done(std::slice::from_ref(&first.id)).unwrap();
-        let third = outbox.keep("lobby", "third", None, 3).unwrap();
+        let third = outbox.keep("lobby", "third", None, None, 3).unwrap();
         assert!(third.id != first.id && third.id != second.id);
         drop(outbox);
         let mut outbox = open().unwrap();
@@ -249,9 +266,9 @@ mod tests {
     fn a_torn_last_line_is_cut_wherever_it_was_torn() {
         let dir = tempfile::tempdir().unwrap();
         let mut outbox = Outbox::open(dir.path(), "s", "c").unwrap();
-        outbox.keep("r", "one", None, 1).unwrap();
+        outbox.keep("r", "one", None, None, 1).unwrap();
         let whole = outbox.length as usize;
-        outbox.keep("r", "둘", None, 2).unwrap();
+        outbox.keep("r", "둘", None, None, 2).unwrap();
         let path = outbox.path.clone();
         drop(outbox);
         let bytes = fs::read(&path).unwrap();
@@ -260,7 +277,7 @@ mod tests {
                 fs::write(&path, [&bytes[..end], tail].concat()).unwrap();
                 let mut outbox = Outbox::open(dir.path(), "s", "c").unwrap();
                 assert_eq!(texts(&outbox), ["one"], "{end}");
-                outbox.keep("r", "three", None, 3).unwrap();
+                outbox.keep("r", "three", None, None, 3).unwrap();
                 drop(outbox);
                 assert_eq!(texts(&Outbox::open(dir.path(), "s", "c").unwrap()), ["one", "three"], "{end}");
             }
@@ -284,11 +301,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut outbox = Outbox::open(dir.path(), "s", "c").unwrap();
         for n in 0..100 {
-            let waiting = outbox.keep("r", &"x".repeat(4000), None, n).unwrap();
+            let waiting = outbox.keep("r", &"x".repeat(4000), None, None, n).unwrap();
             outbox.done(&[waiting.id]).unwrap();
         }
         assert!(fs::metadata(&outbox.path).unwrap().len() < 2 * EMPTY_AT_BYTES);
-        outbox.keep("r", "still", None, 1).unwrap();
+        outbox.keep("r", "still", None, None, 1).unwrap();
         drop(outbox);
         assert_eq!(texts(&Outbox::open(dir.path(), "s", "c").unwrap()), ["still"]);
     }

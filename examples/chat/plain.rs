@@ -38,23 +38,37 @@ pub async fn fetch(client: &Client, room: &str, json: bool) -> Outcome<()> {
 /// Prints what is new and what comes, and acknowledges it.
 pub async fn follow(client: &Client, room: &str, json: bool) -> Outcome<()> {
     let mut follow = client.follow(room);
-    while let Some(item) = follow.next().await {
-        let items = batch(&mut follow, item?);
+    while let Some(first) = follow.next().await {
+        let (items, error) = batch(&mut follow, first);
         print(items.iter().map(|item| show(item, json)))?;
-        acknowledge(client, room, &items).await?;
+        match acknowledge(client, room, &items).await {
+            // What is not acknowledged is of before that; `follow` comes to it.
+            Err(Error::Restored { .. }) | Ok(()) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match error {
+            Some(Error::Restored { epoch }) => {
+                client.adopt(&epoch);
+                eprintln!("chat: {room} was restored from a backup; going on from where it was acknowledged then");
+            }
+            Some(error) => return Err(error.into()),
+            None => {}
+        }
     }
     Ok(())
 }
 
-/// An item, and those that have come already behind it. An error among them is met again as the end of the stream.
-fn batch(follow: &mut Follow, first: Item) -> Vec<Item> {
-    let mut items = vec![first];
-    while items.len() < PAGE
-        && let Some(Some(Ok(item))) = follow.next().now_or_never()
-    {
-        items.push(item);
+/// An item, and those that have come already behind it, up to an error.
+fn batch(follow: &mut Follow, first: Result<Item, Error>) -> (Vec<Item>, Option<Error>) {
+    let (mut items, mut next) = (Vec::new(), Some(first));
+    loop {
+        match next {
+            Some(Ok(item)) => items.push(item),
+            Some(Err(error)) => return (items, Some(error)),
+            None => return (items, None),
+        }
+        next = if items.len() < PAGE { follow.next().now_or_never().flatten() } else { None };
     }
-    items
 }
 
 async fn acknowledge(client: &Client, room: &str, items: &[Item]) -> Result<(), Error> {

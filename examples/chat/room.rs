@@ -132,6 +132,18 @@ impl Room {
         self.touch();
     }
 
+    /// The room was restored from a backup: seqs from before say nothing. What waits to be sent waits on.
+    pub fn restored(&mut self) {
+        // Whether one is a member, the list tells.
+        self.forget();
+        (self.last, self.asked, self.show_new, self.show_selected) = (0, Asked::default(), false, false);
+        // What is stored and was not shown yet is in the backup, or gone.
+        self.pending.retain(|pending| pending.seq.is_none());
+        self.pending.iter_mut().for_each(|pending| pending.seen = false);
+        self.notes.clear();
+        self.info = None;
+    }
+
     /// An ACK was answered.
     pub fn acked(&mut self, cursor: u64) {
         self.acked = Some((cursor, 0));
@@ -400,7 +412,8 @@ mod tests {
     fn what_waits_goes_when_it_came_back_and_not_before() {
         let mut room = Room { timeline: Some(Timeline::starting(0)), ..Room::default() };
         for id in ["a", "b"] {
-            let waiting = Waiting { id: id.into(), room: "r".into(), text: "same".into(), time_ms: 0, reply: None };
+            let waiting =
+                Waiting { id: id.into(), room: "r".into(), text: "same".into(), time_ms: 0, reply: None, epoch: None };
             room.pending.push(Pending { waiting, seq: None, seen: false });
         }
         room.push(message(1, "same"), "me");
@@ -412,7 +425,14 @@ mod tests {
         room.push(message(2, "same"), "me");
         assert!(room.pending.is_empty());
         room.pending.push(Pending {
-            waiting: Waiting { id: "c".into(), room: "r".into(), text: "x".into(), time_ms: 0, reply: None },
+            waiting: Waiting {
+                id: "c".into(),
+                room: "r".into(),
+                text: "x".into(),
+                time_ms: 0,
+                reply: None,
+                epoch: None,
+            },
             seq: None,
             seen: false,
         });

@@ -228,7 +228,8 @@ mod tests {
                 assert_eq!(shown(&room)[3..], [quoted, "00:00 bob      세 시!"]);
             }
         }
-        let waiting = Waiting { id: "a".into(), room: "r".into(), text: "ok".into(), time_ms: 0, reply: Some(6) };
+        let waiting =
+            Waiting { id: "a".into(), room: "r".into(), text: "ok".into(), time_ms: 0, reply: Some(6), epoch: None };
         room.pending.push(Pending { waiting, seq: None, seen: false });
         room.quiet_note("minji joined".to_owned());
         let expected = [

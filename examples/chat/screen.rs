@@ -104,6 +104,21 @@ impl Works {
         self.client = Some(client);
     }
 
+    /// Takes what the feed tells.
+    fn news(&mut self, app: &mut App, news: News) {
+        if let (News::Restored(epoch), Some(client)) = (&news, &self.client) {
+            // From here on all that is asked is about the restored rooms.
+            client.adopt(epoch);
+        }
+        app.news(news);
+        self.serve(app);
+    }
+
+    /// Whether seqs of this epoch are of before the rooms were restored.
+    fn is_past(&self, epoch: &str) -> bool {
+        self.client.as_ref().is_some_and(|client| *client.epoch() != *epoch)
+    }
+
     /// Does what the picture asks for.
     fn serve(&mut self, app: &mut App) {
         let mut done = Vec::new();
@@ -126,7 +141,8 @@ impl Works {
 
     fn send(&mut self, app: &mut App, room: &str, text: &str, reply: Option<u64>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        match self.outbox.keep(room, text, reply, u64::try_from(now.as_millis()).unwrap_or(0)) {
+        let epoch = self.client.as_ref().map(|client| client.epoch().to_string());
+        match self.outbox.keep(room, text, reply, epoch, u64::try_from(now.as_millis()).unwrap_or(0)) {
             Ok(waiting) => {
                 app.wait(waiting.clone());
                 if let Some(room) = app.room_mut() {
@@ -181,10 +197,10 @@ pub async fn run(options: Options, rooms: Vec<String>, outbox: Outbox) -> Outcom
                 }
             }
             told = news(&mut works.feed) => {
-                app.news(told.ok_or(Error::Closed)??);
+                works.news(&mut app, told.ok_or(Error::Closed)??);
                 for _ in 1..BATCH {
                     let Some(Some(told)) = news(&mut works.feed).now_or_never() else { break };
-                    app.news(told?);
+                    works.news(&mut app, told?);
                 }
             }
             Some(first) = heard.recv() => {
@@ -192,7 +208,10 @@ pub async fn run(options: Options, rooms: Vec<String>, outbox: Outbox) -> Outcom
                 while let Some(one) = next {
                     match one {
                         Heard::Ready(client) => works.ready(client),
-                        Heard::Told(told) => app.told(told),
+                        Heard::Told(told, epoch) => match works.is_past(&epoch) {
+                            true => app.told_late(told),
+                            false => app.told(told),
+                        },
                         Heard::Failed(error) => return Err(error.into()),
                     }
                     next = heard.try_recv().ok();

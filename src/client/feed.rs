@@ -28,6 +28,9 @@ pub enum News {
     Connected(Arc<Welcome>),
     /// The connection broke, for this reason; the feed is making another one.
     Disconnected(String),
+    /// The rooms were restored from a backup, and have this epoch now: seqs from before may be other messages. Comes right before
+    /// the connection that told it; behind it all followed rooms go on from their cursors.
+    Restored(Arc<str>),
     /// Of a followed room: a message, a gap or an event. Or [`Item::Room`]: a room of the list, as it is now; [`Item::Gone`]: one that
     /// the client does not see, or is no member of, any more.
     Item(Item),
@@ -43,38 +46,43 @@ pub enum News {
 /// The list of rooms, and what any number of followed rooms have, on one connection; see
 /// [`Client::feed`](super::Client::feed).
 ///
-/// Each room's messages and gaps come in the room's order, each seq once, over broken connections too. The list comes anew
+/// Each room's messages and gaps come in the room's order, each seq once, over broken connections too; but anew where the rooms
+/// [were restored](News::Restored). The list comes anew
 /// with each connection. Ends after its first error. Dropping it ends the connection.
 #[derive(Debug)]
 pub struct Feed {
     news: mpsc::Receiver<Result<News, Error>>,
     orders: mpsc::UnboundedSender<Order>,
+    /// What its reader knows of.
+    epoch: Arc<str>,
 }
 
 impl Feed {
     /// A feed of the list, that follows nothing yet.
-    pub(super) fn watch(options: Options) -> Feed {
-        Feed::start(options, true, BTreeMap::new())
+    pub(super) fn watch(options: Options, epoch: Arc<str>) -> Feed {
+        Feed::start(options, epoch, true, BTreeMap::new())
     }
 
     /// A feed of one room, which each connection joins.
-    pub(super) fn of_room(options: Options, room: String) -> Feed {
-        Feed::start(options, false, BTreeMap::from([(room, Place { join: true, reached: None, live: false })]))
+    pub(super) fn of_room(options: Options, epoch: Arc<str>, room: String) -> Feed {
+        Feed::start(options, epoch, false, BTreeMap::from([(room, Place { join: true, reached: None, live: false })]))
     }
 
-    fn start(options: Options, watch: bool, places: BTreeMap<String, Place>) -> Feed {
+    fn start(options: Options, epoch: Arc<str>, watch: bool, places: BTreeMap<String, Place>) -> Feed {
         let (sender, news) = mpsc::channel(AHEAD);
         // As long as what the reader asks for; nothing from the network is queued here.
         let (orders, receiver) = mpsc::unbounded_channel();
         let dialler = Dialler::new(options);
-        tokio::spawn(Task { dialler, watch, places, news: sender, orders: receiver, next_id: 1 }.run());
-        Feed { news, orders }
+        let known = epoch.clone();
+        tokio::spawn(Task { dialler, epoch: known, watch, places, news: sender, orders: receiver, next_id: 1 }.run());
+        Feed { news, orders, epoch }
     }
 
     /// Follows a room that the client has joined: what came after this seq (without one, after the cursor), and then each
     /// message as it commits. Changes nothing where the room is followed already.
     pub fn follow(&self, room: &str, after: Option<u64>) {
         // A feed at its end has told why.
+        let after = after.map(|after| (self.epoch.clone(), after));
         let _ = self.orders.send(Order::Follow { room: room.to_owned(), after });
     }
 
@@ -88,12 +96,16 @@ impl Feed {
     /// # Errors
     /// A refused HELLO or WATCH, or a daemon that was not there for as long as the options allow.
     pub async fn next(&mut self) -> Option<Result<News, Error>> {
-        self.news.recv().await
+        std::future::poll_fn(|context| self.poll(context)).await
     }
 
     /// The same, for those who poll.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<News, Error>>> {
-        self.news.poll_recv(context)
+        let news = self.news.poll_recv(context);
+        if let Poll::Ready(Some(Ok(News::Restored(epoch)))) = &news {
+            self.epoch = epoch.clone();
+        }
+        news
     }
 }
 
@@ -107,8 +119,14 @@ impl futures_core::Stream for Feed {
 
 #[derive(Debug)]
 enum Order {
-    Follow { room: String, after: Option<u64> },
-    Unfollow { room: String },
+    /// With what the seq is of.
+    Follow {
+        room: String,
+        after: Option<(Arc<str>, u64)>,
+    },
+    Unfollow {
+        room: String,
+    },
 }
 
 /// How far a followed room is told.
@@ -123,6 +141,8 @@ struct Place {
 
 struct Task {
     dialler: Dialler,
+    /// What all seqs here are of.
+    epoch: Arc<str>,
     watch: bool,
     places: BTreeMap<String, Place>,
     news: mpsc::Sender<Result<News, Error>>,
@@ -187,6 +207,11 @@ impl Task {
 
     async fn try_serve(&mut self, conn: &mut Conn) -> Result<Infallible, End> {
         self.places.values_mut().for_each(|place| place.live = false);
+        if conn.welcome.epoch != self.epoch {
+            self.epoch = conn.welcome.epoch.clone();
+            self.places.values_mut().for_each(|place| place.reached = None);
+            self.tell(News::Restored(self.epoch.clone())).await?;
+        }
         self.tell(News::Connected(conn.welcome.clone())).await?;
         if self.watch {
             self.ask(conn, Command::Watch).await?;
@@ -215,6 +240,8 @@ impl Task {
         match order {
             Order::Follow { room, .. } if self.places.contains_key(&room) => Ok(()),
             Order::Follow { room, after } => {
+                // A seq of another epoch says nothing; its reader has been told, or will be.
+                let after = after.filter(|(epoch, _)| *epoch == self.epoch).map(|(_, after)| after);
                 self.places.insert(room.clone(), Place { join: false, reached: after, live: false });
                 self.resume(conn, &room).await
             }

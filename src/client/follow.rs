@@ -1,6 +1,7 @@
 //! A room, live: a [`Feed`] of one room, for those who want its items and nothing else.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::feed::{Feed, News};
@@ -10,7 +11,8 @@ use crate::protocol::{ErrorCode, Item, Refusal};
 /// What a room has after the cursor, and then each message as it commits; see [`Client::follow`](super::Client::follow).
 ///
 /// Yields [`Item::Message`] and [`Item::Gap`] in the room's order, each seq once, over broken connections too. Ends after
-/// its first error. Dropping it ends the connection.
+/// its first error, unless that is [`Error::Restored`]: behind it comes what the restored room has after the cursor, whatever seqs
+/// were yielded before. Dropping it ends the connection.
 #[derive(Debug)]
 pub struct Follow {
     /// None after an error.
@@ -18,14 +20,14 @@ pub struct Follow {
 }
 
 impl Follow {
-    pub(super) fn start(options: Options, room: String) -> Follow {
-        Follow { feed: Some(Feed::of_room(options, room)) }
+    pub(super) fn start(options: Options, epoch: Arc<str>, room: String) -> Follow {
+        Follow { feed: Some(Feed::of_room(options, epoch, room)) }
     }
 
     /// The next item; none after an error. Cancel safe.
     ///
     /// # Errors
-    /// A refusal, or a daemon that was not there for as long as the options allow.
+    /// Restored rooms; a refusal, or a daemon that was not there for as long as the options allow.
     pub async fn next(&mut self) -> Option<Result<Item, Error>> {
         std::future::poll_fn(|context| self.poll(context)).await
     }
@@ -41,6 +43,7 @@ impl Follow {
                 }
                 Some(Ok(News::Item(item))) => return Poll::Ready(Some(Ok(item))),
                 Some(Ok(News::Connected(_) | News::Disconnected(_))) => continue,
+                Some(Ok(News::Restored(epoch))) => return Poll::Ready(Some(Err(Error::Restored { epoch }))),
                 Some(Ok(News::Refused { refusal, .. })) => Some(Err(Error::Refused(refusal))),
                 Some(Err(error)) => Some(Err(error)),
                 None => None,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -60,7 +60,7 @@ impl Conn {
             version: VERSION,
             client: options.client.clone(),
             token: options.token.clone(),
-            epoch: None,
+            epoch: options.epoch.clone(),
         };
         let mut output = BytesMut::new();
         ClientCodec.encode(RequestFrame { id: 0, command: hello }, &mut output)?;
@@ -192,6 +192,11 @@ impl Dialler {
         Dialler { options, trouble: None }
     }
 
+    /// What was remembered was said, and is good; from here on it is compared.
+    pub fn met(&mut self) {
+        self.options.epoch = None;
+    }
+
     /// The daemon has answered: the next trouble is a new one.
     pub fn settled(&mut self) {
         self.trouble = None;
@@ -242,6 +247,8 @@ impl Dialler {
 /// A request on its way to the task.
 pub(super) struct Request {
     pub command: Command,
+    /// What the seqs in it are of.
+    pub epoch: Arc<str>,
     pub asked: Instant,
     pub answer: oneshot::Sender<Result<Answer, Error>>,
 }
@@ -249,6 +256,7 @@ pub(super) struct Request {
 struct Pending {
     id: u64,
     command: Command,
+    epoch: Arc<str>,
     asked: Instant,
     items: Vec<Item>,
     /// It has been sent on an earlier connection, which may have carried it out.
@@ -283,11 +291,16 @@ pub(super) struct Link {
     pending: VecDeque<Pending>,
     encoded: usize,
     next_id: u64,
+    /// Of the connection that there is, or was last.
+    epoch: Epoch,
 }
 
+/// An epoch that the client's task tells its handle.
+pub(super) type Epoch = Arc<Mutex<Arc<str>>>;
+
 impl Link {
-    pub fn new(dialler: Dialler, requests: mpsc::Receiver<Request>) -> Self {
-        Link { dialler, requests, pending: VecDeque::new(), encoded: 0, next_id: 1 }
+    pub fn new(dialler: Dialler, requests: mpsc::Receiver<Request>, epoch: Epoch) -> Self {
+        Link { dialler, requests, pending: VecDeque::new(), encoded: 0, next_id: 1, epoch }
     }
 
     /// Serves requests until all handles are gone and all is answered, or the daemon is given up.
@@ -324,23 +337,25 @@ impl Link {
     /// Ends well when all handles are gone and all is answered.
     async fn serve(&mut self, conn: Conn) -> io::Result<()> {
         let window = usize::try_from(conn.welcome.max_pipelined).unwrap_or(WINDOW).clamp(1, WINDOW);
+        let epoch = conn.welcome.epoch.clone();
+        self.epoch.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&epoch);
         let mut input = conn.input;
         let (mut reader, mut writer) = (conn.read, conn.write);
         let mut output = BytesMut::new();
         let mut flushed = true;
         let mut open = true;
         loop {
-            self.encode(&mut output);
+            self.encode(&epoch, &mut output);
             if !open && self.pending.is_empty() {
                 return Ok(());
             }
             tokio::select! {
                 request = self.requests.recv(), if open && self.pending.len() < window => match request {
-                    Some(Request { command, asked, answer }) => {
+                    Some(Request { command, epoch, asked, answer }) => {
                         let id = self.next_id;
                         self.next_id += 1;
                         let (items, repeated) = (Vec::new(), false);
-                        self.pending.push_back(Pending { id, command, asked, items, repeated, answer });
+                        self.pending.push_back(Pending { id, command, epoch, asked, items, repeated, answer });
                     }
                     None => open = false,
                 },
@@ -376,12 +391,18 @@ impl Link {
         }
     }
 
-    fn encode(&mut self, output: &mut BytesMut) {
+    fn encode(&mut self, epoch: &Arc<str>, output: &mut BytesMut) {
         while output.len() < OUTPUT_HIGH_WATER_BYTES {
             let Some(pending) = self.pending.get(self.encoded) else { return };
             if pending.is_stale() {
                 if let Some(pending) = self.pending.remove(self.encoded) {
                     let _ = pending.answer.send(Ok((Vec::new(), Reply::Done)));
+                }
+                continue;
+            }
+            if pending.command.names_a_seq() && pending.epoch != *epoch {
+                if let Some(pending) = self.pending.remove(self.encoded) {
+                    let _ = pending.answer.send(Err(Error::Restored { epoch: epoch.clone() }));
                 }
                 continue;
             }

@@ -47,9 +47,10 @@ impl Client {
     }
 
     async fn join_from(&self, room: &str, from: Begin) -> Result<Joined, Error> {
+        let epoch = self.epoch();
         match self.ask(Command::Join { room: room.to_owned(), from }).await?.1 {
             Reply::Joined { cursor, last } => {
-                self.note(room, cursor);
+                self.note(&epoch, room, cursor);
                 Ok(Joined { cursor, last })
             }
             _ => Err(Error::Unexpected),
@@ -62,9 +63,9 @@ impl Client {
     /// As every call; see [`Error`].
     pub async fn leave(&self, room: &str) -> Result<(), Error> {
         // Before the request: whatever happens to it, what was read before it counts for nothing after it.
-        self.handed(|handed| handed.remove(room));
+        self.memory(|memory| memory.handed.remove(room));
         let left = self.ask_done(Command::Leave { room: room.to_owned() }).await;
-        self.handed(|handed| handed.remove(room));
+        self.memory(|memory| memory.handed.remove(room));
         left
     }
 

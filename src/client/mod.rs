@@ -5,6 +5,9 @@
 //! its id, so it is stored once however often it is sent. A refusal that is the daemon's trouble and not the request's
 //! (`storage`, `stopping`) counts as a broken connection.
 //!
+//! Where the daemon that comes back has rooms that were restored from a backup, what names a seq from before is not sent, and
+//! its caller is told: see [`Error::Restored`].
+//!
 //! ```no_run
 //! # async fn example() -> Result<(), dantok::client::Error> {
 //! use dantok::client::{Client, Options};
@@ -59,6 +62,9 @@ pub struct Options {
     pub client: String,
     /// The client's secret, where the daemon has tokens.
     pub token: Option<String>,
+    /// The epoch of what the caller remembers of an earlier client: [`Welcome::epoch`] from then. Where the rooms were restored
+    /// from a backup since, [`connect`](Client::connect) is refused with [`ErrorCode::Epoch`]. None for who remembers no seqs.
+    pub epoch: Option<String>,
     /// How long to keep trying while the daemon does not answer, the first connection included; none: for ever.
     pub reconnect: Option<Duration>,
     /// For an address where the daemon speaks TLS.
@@ -93,6 +99,7 @@ impl Options {
             address: address.into(),
             client: client.into(),
             token: None,
+            epoch: None,
             reconnect: None,
             #[cfg(feature = "tls")]
             tls: None,
@@ -108,6 +115,7 @@ impl std::fmt::Debug for Options {
             .field("address", &self.address)
             .field("client", &self.client)
             .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("epoch", &self.epoch)
             .field("reconnect", &self.reconnect);
         #[cfg(feature = "tls")]
         shown.field("tls", &self.tls);
@@ -138,6 +146,13 @@ pub enum Error {
         address: String,
         /// What is wrong; it names the file, if it is one.
         why: String,
+    },
+    /// The rooms were restored from a backup, and the request, which names a seq, is of before that: it did not happen, or not
+    /// where it counts. Forget all seqs, tell the client to [go on](Client::adopt) from there, and begin again from the cursor.
+    #[error("the rooms were restored from a backup, and seqs from before may be other messages now")]
+    Restored {
+        /// The epoch that the rooms have now.
+        epoch: Arc<str>,
     },
     /// The client has ended, for a reason that an earlier call was told.
     #[error("the client has ended")]
@@ -202,8 +217,14 @@ impl Future for Receipt {
     }
 }
 
-/// How far a room is read without a hole: what an [`ack`](Client::ack) without a seq acknowledges.
-type Handed = HashMap<String, u64>;
+/// What seqs the client remembers, and its user.
+#[derive(Debug)]
+struct Memory {
+    /// What they are of.
+    epoch: Arc<str>,
+    /// How far each room is read without a hole: what an [`ack`](Client::ack) without a seq acknowledges.
+    handed: HashMap<String, u64>,
+}
 
 /// A client: one connection at a time, for any number of concurrent calls.
 ///
@@ -216,24 +237,31 @@ pub struct Client {
     /// The same for all messages of this client and no other, so that counting makes ids.
     prefix: u64,
     sent: AtomicU64,
-    handed: Mutex<Handed>,
+    memory: Mutex<Memory>,
+    /// The daemon's, as far as its task knows.
+    current: link::Epoch,
 }
 
 impl Client {
     /// Connects and says HELLO.
     ///
     /// # Errors
-    /// [`Error::Refused`] where the daemon does not take the client; [`Error::Unreachable`] where there is no daemon within
-    /// [`Options::reconnect`].
-    pub async fn connect(options: Options) -> Result<Client, Error> {
+    /// [`Error::Refused`] where the daemon does not take the client, or what it [remembers](Options::epoch);
+    /// [`Error::Unreachable`] where there is no daemon within [`Options::reconnect`].
+    pub async fn connect(mut options: Options) -> Result<Client, Error> {
         let unreachable = |source| Error::Unreachable { address: options.address.clone(), source: Arc::new(source) };
         let prefix = getrandom::u64().map_err(|error| unreachable(std::io::Error::other(error)))?;
         let mut dialler = link::Dialler::new(options.clone());
         let conn = dialler.dial(None, || true).await?;
+        dialler.met();
         let welcome = conn.welcome.clone();
         let (requests, receiver) = mpsc::channel(QUEUED);
-        tokio::spawn(link::Link::new(dialler, receiver).run(conn));
-        Ok(Client { options, welcome, requests, prefix, sent: AtomicU64::new(0), handed: Mutex::default() })
+        let current = Arc::new(Mutex::new(welcome.epoch.clone()));
+        tokio::spawn(link::Link::new(dialler, receiver, current.clone()).run(conn));
+        // It was said, and is good; from here on it is compared.
+        options.epoch = None;
+        let memory = Mutex::new(Memory { epoch: welcome.epoch.clone(), handed: HashMap::new() });
+        Ok(Client { options, welcome, requests, prefix, sent: AtomicU64::new(0), memory, current })
     }
 
     /// What the daemon said to the first HELLO: its version and limits.
@@ -241,10 +269,33 @@ impl Client {
         &self.welcome
     }
 
+    /// The epoch of the seqs that the client remembers, and takes: the first HELLO's, or what was [adopted](Client::adopt) since.
+    pub fn epoch(&self) -> Arc<str> {
+        self.memory(|memory| memory.epoch.clone())
+    }
+
+    /// Whether the rooms are known to have been restored from a backup since that epoch: memberships and rooms from after the
+    /// backup are gone, and what names a seq is answered [`Error::Restored`].
+    pub fn is_restored(&self) -> bool {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) != self.epoch()
+    }
+
+    /// Forgets all seqs, and takes those of this epoch from here on: what [`Error::Restored`] and [`News::Restored`] ask for. To be
+    /// called when the caller has forgotten its own, and has none before it that it is still to be given: who reads by a [`Follow`]
+    /// or a [`Feed`] goes by what that says. Until then each request that names a seq is answered `Restored`; others, messages that
+    /// answer none among them, go on.
+    pub fn adopt(&self, epoch: &str) {
+        self.memory(|memory| {
+            if *memory.epoch != *epoch {
+                *memory = Memory { epoch: epoch.into(), handed: HashMap::new() };
+            }
+        });
+    }
+
     async fn begin(&self, command: Command) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
         let (answer, receiver) = oneshot::channel();
         self.requests
-            .send(link::Request { command, asked: Instant::now(), answer })
+            .send(link::Request { command, epoch: self.epoch(), asked: Instant::now(), answer })
             .await
             .map_err(|_| Error::Closed)?;
         Ok(receiver)
@@ -261,15 +312,22 @@ impl Client {
         }
     }
 
-    fn handed<T>(&self, with: impl FnOnce(&mut Handed) -> T) -> T {
-        with(&mut self.handed.lock().unwrap_or_else(PoisonError::into_inner))
+    fn memory<T>(&self, with: impl FnOnce(&mut Memory) -> T) -> T {
+        with(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes that a room is read up to `to`.
-    fn note(&self, room: &str, to: u64) {
-        self.handed(|handed| match handed.get_mut(room) {
+    /// How far a room is read without a hole.
+    fn handed(&self, room: &str) -> u64 {
+        self.memory(|memory| memory.handed.get(room).copied().unwrap_or(0))
+    }
+
+    /// Notes that a room is read up to `to`, as was asked for in this epoch.
+    fn note(&self, epoch: &Arc<str>, room: &str, to: u64) {
+        self.memory(|memory| match memory.handed.get_mut(room) {
+            // It was asked for before the rooms were restored.
+            _ if memory.epoch != *epoch => {}
             Some(reached) => *reached = to.max(*reached),
-            None => drop(handed.insert(room.to_owned(), to)),
+            None => drop(memory.handed.insert(room.to_owned(), to)),
         });
     }
 

@@ -10,12 +10,12 @@ impl Client {
     /// # Errors
     /// As every call; see [`Error`].
     pub async fn fetch(&self, room: &str, after: Option<u64>, max: Option<u64>) -> Result<Fetched, Error> {
+        let epoch = self.epoch();
         match self.ask(Command::Fetch { room: room.to_owned(), after, max }).await? {
             (items, Reply::End { handed, oldest, last, .. }) => {
                 // What jumped ahead does not count: an ack without a seq must not acknowledge what was skipped.
-                let known = self.handed(|handed| handed.get(room).copied().unwrap_or(0));
-                if after.is_none_or(|after| after <= known) {
-                    self.note(room, handed);
+                if after.is_none_or(|after| after <= self.handed(room)) {
+                    self.note(&epoch, room, handed);
                 }
                 Ok(Fetched { items, handed, oldest, last })
             }
@@ -30,10 +30,11 @@ impl Client {
     /// As every call; see [`Error`].
     pub async fn ack(&self, room: &str, seq: Option<u64>) -> Result<u64, Error> {
         // The daemon forgets with each connection what it handed over, so it is always told.
-        let seq = seq.unwrap_or_else(|| self.handed(|handed| handed.get(room).copied().unwrap_or(0)));
+        let epoch = self.epoch();
+        let seq = seq.unwrap_or_else(|| self.handed(room));
         match self.ask(Command::Ack { room: room.to_owned(), seq: Some(seq) }).await?.1 {
             Reply::Acked { cursor } => {
-                self.note(room, cursor);
+                self.note(&epoch, room, cursor);
                 Ok(cursor)
             }
             _ => Err(Error::Unexpected),
@@ -67,15 +68,19 @@ impl Client {
     /// `bad-argument` past the room's last seq; otherwise as every call; see [`Error`].
     pub async fn seek(&self, room: &str, to: Seek) -> Result<u64, Error> {
         // Before the request, too: what was read before it does not count after it.
-        let before = self.handed(|handed| handed.remove(room));
+        let (epoch, before) = self.memory(|memory| (memory.epoch.clone(), memory.handed.remove(room)));
         match self.ask(Command::Seek { room: room.to_owned(), to }).await {
             Ok((_, Reply::Acked { cursor })) => {
-                self.handed(|handed| handed.insert(room.to_owned(), cursor));
+                self.memory(|memory| {
+                    if memory.epoch == epoch {
+                        memory.handed.insert(room.to_owned(), cursor);
+                    }
+                });
                 Ok(cursor)
             }
             Ok(_) => Err(Error::Unexpected),
             Err(error) => {
-                before.into_iter().for_each(|before| self.note(room, before));
+                before.into_iter().for_each(|before| self.note(&epoch, room, before));
                 Err(error)
             }
         }
@@ -85,12 +90,12 @@ impl Client {
     /// commits. Moves nothing: [`ack`](Client::ack) what was taken care of, by its seq. A reader that is slow, or stops,
     /// holds up nobody but itself. Must be called within a tokio runtime.
     pub fn follow(&self, room: &str) -> Follow {
-        Follow::start(self.options.clone(), room.to_owned())
+        Follow::start(self.options.clone(), self.epoch(), room.to_owned())
     }
 
     /// Watches the list of rooms on a connection of its own, on which any number of rooms can be
     /// [followed](Feed::follow). Moves nothing. Must be called within a tokio runtime.
     pub fn feed(&self) -> Feed {
-        Feed::watch(self.options.clone())
+        Feed::watch(self.options.clone(), self.epoch())
     }
 }

@@ -287,6 +287,20 @@ impl Command {
         )
     }
 
+    /// Whether it names a seq that its client remembers: in another epoch it would be about another message.
+    pub fn names_a_seq(&self) -> bool {
+        match self {
+            Command::Send { reply, .. } => reply.is_some(),
+            // What is after 0 is everything, in every epoch.
+            Command::Fetch { after, .. } => after.is_some_and(|after| after > 0),
+            Command::Ack { seq, .. } => seq.is_some(),
+            Command::History { before, .. } => before.is_some(),
+            Command::Seek { to, .. } => matches!(to, Seek::To(1..)),
+            Command::Redact { .. } | Command::Done { .. } => true,
+            _ => false,
+        }
+    }
+
     /// How many bytes of a message it carries.
     pub fn body_bytes(&self) -> usize {
         if let Command::Send { body, .. } = self { body.len() } else { 0 }

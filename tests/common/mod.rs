@@ -187,6 +187,32 @@ impl Daemon {
         (output.status, String::from_utf8(output.stderr).unwrap())
     }
 
+    /// Stops it, copies its data directory, as an operator may, and starts it again. Returns the copy.
+    pub fn back_up(&mut self) -> PathBuf {
+        let (data, backup) = (self.data_dir(), self.dir.path().join("backup"));
+        assert!(self.terminate().success());
+        copy_dir(&data, &backup);
+        self.start_again();
+        backup
+    }
+
+    /// Stops it, puts a copy of its data directory in the place of what it has now, and starts it on that; `renew`: with another
+    /// epoch, as it should be.
+    pub fn go_back_to(&mut self, backup: &Path, renew: bool) {
+        let data = self.data_dir();
+        if self.child.try_wait().unwrap().is_none() {
+            assert!(self.terminate().success());
+        }
+        std::fs::remove_dir_all(&data).unwrap();
+        copy_dir(backup, &data);
+        if renew {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
+            let output = command.args(["epoch", "--renew", "--data-dir"]).arg(&data).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+        }
+        self.start_again();
+    }
+
     /// What `dantok token` prints, with these arguments, for this daemon.
     pub fn token(&self, arguments: &[&str]) -> String {
         let output = self.try_token(arguments);
@@ -222,6 +248,20 @@ impl Drop for Daemon {
         self.kill();
         if std::thread::panicking() {
             eprintln!("the daemon's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Copies a directory, as `cp -a` does, but for the times.
+pub fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_dir(&path, &to);
+        } else {
+            std::fs::copy(&path, &to).unwrap();
         }
     }
 }
