@@ -59,3 +59,11 @@ deb:
 # Installs, runs, upgrades, removes and purges it in a clean Debian (as root).
 deb-test:
     packaging/deb/test
+
+# Builds a program that needs no library: target/*-musl/release/dantok.
+static:
+    packaging/static/build
+
+# Sees that it needs none, and loses nothing.
+static-test:
+    packaging/static/test

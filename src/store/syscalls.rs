@@ -147,11 +147,12 @@ unsafe fn sync(fd: libc::c_int, how: impl Fn(BorrowedFd<'_>) -> Result<(), Errno
     }
 }
 
-/// Takes the place of `pread64(2)`; same arguments and result.
+/// Takes the place of `pread64(2)`, which musl has as `pread` only; same arguments and result.
 ///
 /// # Safety
 /// `fd` is an open file descriptor, or negative, for as long as the call lasts, and `buffer` has `bytes` bytes to write to.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_env = "musl"), unsafe(no_mangle))]
+#[cfg_attr(target_env = "musl", unsafe(export_name = "pread"))]
 pub unsafe extern "C" fn pread64(
     fd: libc::c_int,
     buffer: *mut libc::c_void,
@@ -177,11 +178,12 @@ pub unsafe extern "C" fn pread64(
     }
 }
 
-/// Takes the place of `pwrite64(2)`; same arguments and result.
+/// Takes the place of `pwrite64(2)`, which musl has as `pwrite` only; same arguments and result.
 ///
 /// # Safety
 /// `fd` is an open file descriptor, or negative, for as long as the call lasts, and `buffer` has `bytes` bytes to read from.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(target_env = "musl"), unsafe(no_mangle))]
+#[cfg_attr(target_env = "musl", unsafe(export_name = "pwrite"))]
 pub unsafe extern "C" fn pwrite64(
     fd: libc::c_int,
     buffer: *const libc::c_void,
