@@ -2,6 +2,7 @@
 
 use clap::{Arg, ArgAction, Command, value_parser};
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::SETTINGS;
 
@@ -33,6 +34,23 @@ const AFTER_RESTORE: &str = "\
   $ dantok restore --dry-run /srv/backup
   $ dantok restore /srv/backup --data-dir /var/lib/dantok
   $ dantok check --data-dir /var/lib/dantok";
+
+const AFTER_IMPORT: &str = "\
+A line wants a client, and text or base64; time, seq, room, id, reply, redacts and redacted may be there:
+  {\"time\":\"2026-11-21T00:30:00Z\",\"client\":\"alice\",\"text\":\"Hello, all!\"}
+A room's times never go back: one that is earlier than the room's last becomes that. Retention counts
+from the import. What was imported before is known, and not stored again.";
+
+/// A point in time, in milliseconds since 1970 UTC.
+fn since(text: &str) -> Result<u64, String> {
+    let time = match humantime::parse_duration(text) {
+        Ok(ago) => SystemTime::now().checked_sub(ago),
+        Err(_) => humantime::parse_rfc3339_weak(text).ok(),
+    };
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let since = since.and_then(|since| u64::try_from(since.as_millis()).ok());
+    since.ok_or_else(|| "takes a time like 2026-11-21T00:30:00Z, or how long ago, like 1h".to_owned())
+}
 
 /// The whole command line.
 pub fn command() -> Command {
@@ -89,6 +107,47 @@ pub fn command() -> Command {
                         .long("dry-run")
                         .action(ArgAction::SetTrue)
                         .help("Only read all of it and say whether it is sound; exits with 1 where it is not"),
+                ),
+        )
+        .subcommand(
+            Command::new("export")
+                .about("Print a room's messages")
+                .arg(Arg::new("room").value_name("ROOM").required(true).help("The room's name"))
+                .arg(
+                    Arg::new("format")
+                        .long("format")
+                        .value_name("FORMAT")
+                        .value_parser(["jsonl", "text"])
+                        .default_value("jsonl")
+                        .help("jsonl: an object a line, with everything; text: time, client and text, for people"),
+                )
+                .arg(
+                    Arg::new("after")
+                        .long("after")
+                        .value_name("SEQ")
+                        .value_parser(value_parser!(u64))
+                        .help("Only what comes after this seq"),
+                )
+                .arg(
+                    Arg::new("since")
+                        .long("since")
+                        .value_name("TIME")
+                        .conflicts_with("after")
+                        .value_parser(since)
+                        .help("Only what was sent since then: a time like 2026-11-21T00:30:00Z, or how long ago, like 1h"),
+                ),
+        )
+        .subcommand(
+            Command::new("import")
+                .about("Put messages into a room, with the clients and times that they have")
+                .after_help(AFTER_IMPORT)
+                .arg(Arg::new("room").value_name("ROOM").required(true).help("The room's name; made if it is missing"))
+                .arg(
+                    Arg::new("file")
+                        .value_name("FILE|-")
+                        .default_value("-")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("Lines as `dantok export` prints them; or - for standard input"),
                 ),
         )
         .subcommand(

@@ -22,7 +22,8 @@
 //! 10. [`error`]: what an operator reads. [`config`], [`cli`]: what an operator sets. [`daemon`]: the process, its signals and its
 //!     service manager. [`liveness`]: whether it still does what it is for.
 //! 11. [`client`]: the client library. [`doctor`]: whether a machine can keep the promises.
-//! 12. [`control`]: how commands reach a daemon that runs. [`backup`]: copies of everything, and back.
+//! 12. [`control`]: how commands reach a daemon that runs. [`backup`]: copies of everything, and back. [`export`], [`import`]: a
+//!     room's messages as text, and back.
 //!
 //! The wire's contract is `protocol.md`; both are in the repository.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
@@ -39,7 +40,9 @@ pub mod control;
 pub mod daemon;
 pub mod doctor;
 pub mod error;
+pub mod export;
 pub mod hub;
+pub mod import;
 pub mod limits;
 pub mod liveness;
 pub mod person;

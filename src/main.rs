@@ -10,7 +10,7 @@ use dantok::daemon::sockets::{self, Passed};
 use dantok::protocol::name::check_client;
 use dantok::store::check::Progress;
 use dantok::tokens::{Ledger, Role};
-use dantok::{backup, cli, daemon, doctor, store};
+use dantok::{backup, cli, daemon, doctor, export, import, store};
 
 /// What is wrong is the command line's.
 const USAGE: u8 = 2;
@@ -143,9 +143,18 @@ fn epoch(renew: bool, dir: &Path) -> ExitCode {
 /// Carries out what takes a store, or a part of it, elsewhere and back; none where the command is another.
 fn transfer(command: &str, matches: &ArgMatches, config: &Config) -> Option<Result<(), dantok::error::Error>> {
     let path = |name: &str| matches.get_one::<PathBuf>(name).cloned().unwrap_or_default();
+    let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
     Some(match command {
         "backup" => backup::make::run(config, &path("to"), matches.get_flag("incremental")),
         "restore" => backup::restore::run(&path("from"), &config.data_dir, matches.get_flag("dry-run")),
+        "export" => {
+            let number = |name: &str| matches.get_one::<u64>(name).copied().unwrap_or(0);
+            let is_text = matches.get_one::<String>("format").is_some_and(|format| format == "text");
+            let format = if is_text { export::Format::Text } else { export::Format::Jsonl };
+            let asked = export::Asked { room: text("room"), format, after: number("after"), since_ms: number("since") };
+            export::run(config, asked)
+        }
+        "import" => import::run(config, &text("room"), &path("file")),
         _ => return None,
     })
 }

@@ -27,16 +27,16 @@ pub(super) struct Draft<'a> {
     rooms: &'a Rooms,
     settings: Arc<Settings>,
     pub(super) kept_ms: u64,
-    now_ms: u64,
+    pub(super) now_ms: u64,
     pub(super) next_room: u64,
     pub(super) ops: Vec<Op>,
-    made: HashMap<Arc<str>, u64>,
+    pub(super) made: HashMap<Arc<str>, u64>,
     /// Rooms that are made or changed.
-    records: HashMap<u64, RoomRecord>,
+    pub(super) records: HashMap<u64, RoomRecord>,
     /// What changes of what persons may.
     accesses: HashMap<(u64, Arc<str>), Option<Access>>,
     /// What was redacted, and by which message.
-    redacted: HashMap<(u64, u64), u64>,
+    pub(super) redacted: HashMap<(u64, u64), u64>,
     /// Shared cursors that change; none: gone.
     groups: HashMap<(u64, Arc<str>), Option<GroupRecord>>,
     /// What messages add to the rooms that have a cap.
@@ -47,11 +47,19 @@ pub(super) struct Draft<'a> {
     cursors: HashMap<(u64, Arc<str>), Option<u64>>,
     joined: HashMap<Arc<str>, usize>,
     /// Where in `ops` a message id stands.
-    ids: HashMap<Vec<u8>, usize>,
+    pub(super) ids: HashMap<Vec<u8>, usize>,
     /// The disk refuses: so does everything in this commit.
-    pub(super) refused: Option<Refusal>,
+    refused: Option<Refusal>,
     /// Who sent last: who sends on to the same room need not be looked up again.
     sender: Option<Sender>,
+}
+
+/// What came of a draft.
+pub(super) struct Drafted {
+    pub(super) ops: Vec<Op>,
+    pub(super) next_room: u64,
+    pub(super) kept_ms: u64,
+    pub(super) refused: Option<Refusal>,
 }
 
 /// Who sends to which room.
@@ -93,6 +101,11 @@ impl<'a> Draft<'a> {
         }
     }
 
+    pub(super) fn end(self) -> Drafted {
+        let Draft { ops, next_room, kept_ms, refused, .. } = self;
+        Drafted { ops, next_room, kept_ms, refused }
+    }
+
     pub(super) fn take(&mut self, author: &Author, write: Command) -> Result<Reply, Refusal> {
         let client = &author.client;
         match write {
@@ -123,7 +136,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn room(&self, name: &str) -> Option<u64> {
+    pub(super) fn room(&self, name: &str) -> Option<u64> {
         self.made.get(name).copied().or_else(|| self.rooms.get(name).map(|room| room.id))
     }
 
@@ -226,6 +239,20 @@ impl<'a> Draft<'a> {
         self.lasts.get(&room).copied().unwrap_or_else(published)
     }
 
+    /// The same, of the last message alone: a room may have been made later than what is imported into it was sent.
+    pub(super) fn last_message(&self, room: u64) -> Result<(u64, u64), Refusal> {
+        let (seq, active_ms) = self.last(room);
+        if seq == 0 || self.lasts.contains_key(&room) {
+            return Ok((seq, if seq == 0 { 0 } else { active_ms }));
+        }
+        let found = self.store.message(room, seq, seq, 0).map_err(|error| self.unreadable(&error))?;
+        Ok((seq, found.map_or(active_ms, |message| message.time_ms)))
+    }
+
+    pub(super) fn rooms_count(&self) -> usize {
+        self.rooms.count() + self.made.len()
+    }
+
     /// A room that the client is a member of, and its cursor.
     pub(super) fn member(&self, client: &Arc<str>, name: &str) -> Result<(u64, u64), Refusal> {
         let room = self.room(name).ok_or_else(|| no_room(name))?;
@@ -249,7 +276,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Refuses a message for which a room has no more place.
-    fn take_place(&mut self, name: &str, room: u64, cap_bytes: u64, message: &Stored) -> Result<(), Refusal> {
+    pub(super) fn take_place(
+        &mut self,
+        name: &str,
+        room: u64,
+        cap_bytes: u64,
+        message: &Stored,
+    ) -> Result<(), Refusal> {
         let bytes = chunk::stored_bytes(message) as u64;
         let added = self.added_bytes.entry(room).or_default();
         let stored = self.store.stored_bytes(room) + *added;
@@ -263,7 +296,7 @@ impl<'a> Draft<'a> {
     }
 
     fn make(&mut self, client: &str, name: &str, topic: &str, private: bool) -> Result<u64, Refusal> {
-        if self.rooms.count() + self.made.len() >= self.limits().rooms_max {
+        if self.rooms_count() >= self.limits().rooms_max {
             return Err(limit("rooms", self.limits().rooms_max));
         }
         let room = self.next_room;
@@ -425,7 +458,7 @@ impl<'a> Draft<'a> {
         Stored { seq, time_ms, kept_ms: self.kept_ms, client: client.clone(), id: id.map(Arc::from), body, kind }
     }
 
-    fn append(&mut self, room: u64, message: Stored) -> u64 {
+    pub(super) fn append(&mut self, room: u64, message: Stored) -> u64 {
         let seq = message.seq;
         self.lasts.insert(room, (seq, message.time_ms));
         self.ops.push(Op::Message { room, message });
@@ -495,7 +528,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The message that this client sent with this id, stored or in this commit.
-    fn find(&mut self, room: u64, client: &str, id: &str, key: &[u8]) -> Result<Option<Stored>, Refusal> {
+    pub(super) fn find(&mut self, room: u64, client: &str, id: &str, key: &[u8]) -> Result<Option<Stored>, Refusal> {
         if let Some(Op::Message { message, .. }) = self.ids.get(key).and_then(|place| self.ops.get(*place)) {
             return Ok(Some(message.clone()));
         }

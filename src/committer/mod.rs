@@ -6,6 +6,7 @@
 
 mod draft;
 mod groups;
+pub mod import;
 mod manage;
 mod queue;
 
@@ -24,7 +25,7 @@ use crate::rooms::Rooms;
 use crate::settings::Live;
 use crate::store::commit::Commit;
 use crate::store::{Store, Writer};
-use draft::Draft;
+use draft::{Draft, Drafted};
 pub use groups::no_group;
 use queue::{Aside, InFlight, Queue, Submission};
 
@@ -262,16 +263,29 @@ impl Worker {
             let replies = writes.into_iter().map(|write| draft.take(&author, write).unwrap_or_else(Reply::Error));
             answers.push((answer, replies.collect::<Vec<Reply>>(), in_flight));
         }
-        let (ops, next_room) = (std::mem::take(&mut draft.ops), draft.next_room);
-        let refused = draft.refused.take();
-        let commit = Arc::new(Commit { kept_ms: draft.kept_ms, ops });
+        let drafted = draft.end();
+        let failed = self.make_durable(drafted, answers.len() == 1);
+        for (answer, mut replies, in_flight) in answers {
+            if let Some(refusal) = &failed {
+                replies.fill(Reply::Error(refusal.clone()));
+            }
+            // The connection may be gone; what it sent stays.
+            let _ = answer.send(replies);
+            drop(in_flight);
+        }
+    }
+
+    /// Makes what was drafted durable, and publishes it; or says why not.
+    fn make_durable(&mut self, drafted: Drafted, is_one: bool) -> Option<Refusal> {
+        let Drafted { ops, next_room, kept_ms, refused } = drafted;
+        let commit = Arc::new(Commit { kept_ms, ops });
         let failed = match refused {
             Some(refusal) => Some(refusal),
             None if commit.ops.is_empty() => self.store.failure().get().map(|why| storage(&why)),
             None => {
                 let start = Instant::now();
                 let appended = self.writer.append(commit.clone());
-                let is_alone = answers.len() == 1 && start.elapsed() < QUICK;
+                let is_alone = is_one && start.elapsed() < QUICK;
                 self.alone = if is_alone { self.alone.saturating_add(1) } else { 0 };
                 appended.err().map(|error| storage(&error.to_string()))
             }
@@ -281,14 +295,7 @@ impl Worker {
             self.count(&commit);
             self.rooms.publish(&commit.ops);
         }
-        for (answer, mut replies, in_flight) in answers {
-            if let Some(refusal) = &failed {
-                replies.fill(Reply::Error(refusal.clone()));
-            }
-            // The connection may be gone; what it sent stays.
-            let _ = answer.send(replies);
-            drop(in_flight);
-        }
+        failed
     }
 
     fn count(&self, commit: &Commit) {

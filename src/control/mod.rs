@@ -30,6 +30,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::committer::Committer;
+use crate::export;
 use crate::hub::Hub;
 use crate::rooms::Rooms;
 use crate::store::Store;
@@ -59,6 +60,13 @@ pub enum Request {
     Backup {
         /// Rooms by number; one that is not named, from its beginning.
         after: HashMap<u64, u64>,
+    },
+    /// A room's messages, as lines.
+    Export(export::Asked),
+    /// Messages for a room, as lines, which follow.
+    Import {
+        /// Its name.
+        room: String,
     },
 }
 

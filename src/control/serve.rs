@@ -5,6 +5,7 @@ use std::io;
 use super::{Hello, Request, VERSION, Wire, Work, hello};
 use crate::backup::cut;
 use crate::error::Error;
+use crate::{export, import};
 
 /// Why a command's connection ends before the command does.
 #[derive(Debug)]
@@ -51,5 +52,7 @@ pub fn serve(wire: &mut Wire, work: &Work<'_>) -> io::Result<()> {
 fn carry_out(request: Request, wire: &mut Wire, work: &Work<'_>) -> Result<(), Ended> {
     match request {
         Request::Backup { after } => cut::produce(wire, work, &after),
+        Request::Export(asked) => export::produce(wire, work, &asked),
+        Request::Import { room } => import::take(wire, work, &room),
     }
 }

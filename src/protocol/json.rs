@@ -137,6 +137,23 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
 /// Appends a message: a part of an answer, or (without a tag) a push.
 pub fn encode_message(tag: &Tag, message: MessageRef<'_>, out: &mut Vec<u8>) {
     let mut object = Object::of("message", tag, out);
+    put_message(&mut object, message);
+    object.end();
+}
+
+/// Appends a message as it is exported: the same, with its id and what its client is shown as, where there is one.
+pub fn encode_exported(message: MessageRef<'_>, id: Option<&str>, nick: Option<&str>, out: &mut Vec<u8>) {
+    let mut object = Object::of("message", &Tag::None, out);
+    put_message(&mut object, message);
+    for (name, value) in [("id", id), ("nick", nick)] {
+        if let Some(value) = value {
+            object.put(name, value);
+        }
+    }
+    object.end();
+}
+
+fn put_message(object: &mut Object<'_>, message: MessageRef<'_>) {
     object.put("room", message.room);
     object.put("seq", &message.seq);
     object.time("time", message.time_ms);
@@ -151,7 +168,6 @@ pub fn encode_message(tag: &Tag, message: MessageRef<'_>, out: &mut Vec<u8>) {
         Ok(text) => object.put("text", text),
         Err(_) => object.put("base64", &STANDARD.encode(message.body)),
     }
-    object.end();
 }
 
 /// Appends a part of an answer, or (without a tag) something told unasked.

@@ -1,0 +1,214 @@
+//! Messages from elsewhere, with the clients and times that they have there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::draft::Draft;
+use super::{Committer, Worker, limit};
+use crate::limits::BODY_MAX_BYTES;
+use crate::protocol::{ErrorCode, Refusal};
+use crate::store::commit::Op;
+use crate::store::key;
+use crate::store::record::{Kind, RoomRecord, Stored};
+
+/// A message to import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// Its seq there, by which others are about it.
+    pub seq: Option<u64>,
+    /// When it was taken there; none: now.
+    pub time_ms: Option<u64>,
+    /// Who sent it.
+    pub client: Arc<str>,
+    /// By this it is known when it is imported again.
+    pub id: String,
+    /// What was sent.
+    pub body: Bytes,
+    /// Which message it is about, by the seq there.
+    pub about: About,
+}
+
+/// What an imported message has to do with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Nothing.
+    Nothing,
+    /// It answers it.
+    Reply(u64),
+    /// It takes it back.
+    Redaction(u64),
+}
+
+/// An import under way.
+#[derive(Debug, Default)]
+pub struct Import {
+    /// Where the messages go; made where it is missing, with no owner.
+    pub room: Arc<str>,
+    /// Messages stored.
+    pub stored: u64,
+    /// Those that were there already.
+    pub repeated: u64,
+    /// Redactions of what was not imported: they are left out.
+    pub left_out: u64,
+    seqs: Seqs,
+}
+
+/// Which seqs messages have got here: runs of them, by the first one's seq there: its seq here, and how many.
+#[derive(Debug, Default)]
+struct Seqs(BTreeMap<u64, (u64, u64)>);
+
+impl Seqs {
+    fn note(&mut self, there: u64, here: u64) {
+        if let Some((first, (first_here, count))) = self.0.range_mut(..=there).next_back()
+            && there - first == *count
+            && *first_here + *count == here
+        {
+            *count += 1;
+            return;
+        }
+        self.0.insert(there, (here, 1));
+    }
+
+    fn here(&self, there: u64) -> Option<u64> {
+        let (first, (here, count)) = self.0.range(..=there).next_back()?;
+        (there - first < *count).then(|| here + (there - first))
+    }
+}
+
+impl Import {
+    /// Into this room.
+    pub fn into(room: &str) -> Import {
+        Import { room: room.into(), ..Import::default() }
+    }
+}
+
+/// Why a part of an import was not stored, nothing of it: what is wrong with which message of it.
+#[derive(Debug)]
+pub struct Refused(pub usize, pub Refusal);
+
+impl Committer {
+    /// Imports messages, in one commit: they are durable when this returns. Blocks. None where the committer has ended.
+    ///
+    /// # Errors
+    /// None of them is stored; why.
+    pub fn import(&self, import: Import, messages: Vec<Imported>) -> Option<Result<Import, Refused>> {
+        self.aside(move |worker| worker.import(import, messages))
+    }
+}
+
+impl Worker {
+    fn import(&mut self, mut import: Import, messages: Vec<Imported>) -> Result<Import, Refused> {
+        let mut draft = Draft::new(self);
+        for (place, message) in messages.into_iter().enumerate() {
+            draft.import(&mut import, message).map_err(|refusal| Refused(place, refusal))?;
+        }
+        let drafted = draft.end();
+        match self.make_durable(drafted, false) {
+            Some(refusal) => Err(Refused(0, refusal)),
+            None => Ok(import),
+        }
+    }
+}
+
+impl Draft<'_> {
+    fn import(&mut self, import: &mut Import, message: Imported) -> Result<(), Refusal> {
+        let Imported { seq, time_ms, client, id, body, about } = message;
+        if body.len() > BODY_MAX_BYTES {
+            return Err(Refusal::new(ErrorCode::TooLong, format!("a message has at most {BODY_MAX_BYTES} bytes")));
+        }
+        let room = match self.room(&import.room) {
+            Some(room) => room,
+            None => self.make_for_import(&import.room)?,
+        };
+        let id_key = key::message_id(room, &client, &id);
+        let known = self.find(room, &client, &id, &id_key)?;
+        let here = match known {
+            Some(first) => {
+                import.repeated += 1;
+                first.seq
+            }
+            None => {
+                let kind = match about {
+                    About::Nothing => Kind::Plain,
+                    // What it answered is not here: it stands alone.
+                    About::Reply(there) => import.seqs.here(there).map_or(Kind::Plain, Kind::Reply),
+                    About::Redaction(there) => match import.seqs.here(there) {
+                        Some(here) => Kind::Redaction(here),
+                        None => {
+                            import.left_out += 1;
+                            return Ok(());
+                        }
+                    },
+                };
+                import.stored += 1;
+                self.ids.insert(id_key, self.ops.len());
+                self.store_imported(&import.room, room, time_ms, client, &id, body, kind)?
+            }
+        };
+        if let Some(there) = seq {
+            import.seqs.note(there, here);
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "it is a message, in parts")]
+    fn store_imported(
+        &mut self,
+        name: &str,
+        room: u64,
+        time_ms: Option<u64>,
+        client: Arc<str>,
+        id: &str,
+        body: Bytes,
+        kind: Kind,
+    ) -> Result<u64, Refusal> {
+        let (last_seq, last_ms) = self.last_message(room)?;
+        // A room's times never go back; and one from the future would hold up all that follow.
+        let time_ms = time_ms.unwrap_or(self.now_ms).min(self.now_ms).max(last_ms);
+        let (seq, kept_ms) = (last_seq + 1, self.kept_ms);
+        let message = Stored { seq, time_ms, kept_ms, client, id: Some(id.into()), body, kind };
+        let cap_bytes = self.record(room).cap_bytes;
+        if cap_bytes > 0 {
+            self.take_place(name, room, cap_bytes, &message)?;
+        }
+        let by = self.append(room, message);
+        if let Kind::Redaction(seq) = kind {
+            self.redacted.insert((room, seq), by);
+            self.ops.push(Op::Redact { room, seq, by });
+        }
+        Ok(by)
+    }
+
+    fn make_for_import(&mut self, name: &Arc<str>) -> Result<u64, Refusal> {
+        if self.rooms_count() >= self.limits().rooms_max {
+            return Err(limit("rooms", self.limits().rooms_max));
+        }
+        let room = self.next_room;
+        self.next_room += 1;
+        self.made.insert(name.clone(), room);
+        // As old as the first message that may come.
+        let record = RoomRecord { time_ms: 0, name: name.clone(), ..RoomRecord::default() };
+        self.records.insert(room, record.clone());
+        self.ops.push(Op::Room { room, record });
+        Ok(room)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seqs_are_found_by_those_that_they_had() {
+        let mut seqs = Seqs::default();
+        for (there, here) in [(5, 1), (6, 2), (7, 3), (9, 4), (10, 9), (3, 10)] {
+            seqs.note(there, here);
+        }
+        let found: Vec<Option<u64>> = (2..=11).map(|there| seqs.here(there)).collect();
+        let expected = [None, Some(10), None, Some(1), Some(2), Some(3), None, Some(4), Some(9), None];
+        assert_eq!(found, expected);
+        assert_eq!(seqs.0.len(), 4);
+    }
+}

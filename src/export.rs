@@ -1,0 +1,152 @@
+//! `dantok export`: a room's messages as text, for people or for programs.
+//!
+//! A line of JSON is what a client gets that has said `FORMAT json`, with the client's device, and with the message's `id` and the
+//! client's `nick`, where there is one. [`import`](crate::import) takes it again.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::control::{self, Ended, Request, Wire, Work};
+use crate::error::Error;
+use crate::hub::cutoff_ms;
+use crate::progress::Progress;
+use crate::protocol::text::escape_into;
+use crate::protocol::{Kind, MessageRef, json, line};
+use crate::rooms::Room;
+use crate::store::Page;
+use crate::store::messages::StoredRef;
+
+/// Bytes of lines that are sent together.
+const BLOCK_BYTES: usize = 256 * 1024;
+/// Messages that are read together.
+const PAGE_MESSAGES: usize = 4096;
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    /// A JSON object, with everything.
+    Jsonl,
+    /// Time, client and text, with what a terminal would take amiss escaped.
+    Text,
+}
+
+/// What is to be exported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The room's name.
+    pub room: String,
+    /// How.
+    pub format: Format,
+    /// What comes after this seq.
+    pub after: u64,
+    /// What was sent at this time or later, in milliseconds since 1970 UTC.
+    pub since_ms: u64,
+}
+
+/// Prints a room's messages, up to the last that is acknowledged now.
+///
+/// # Errors
+/// What went wrong, for whoever typed the command.
+pub fn run(config: &Config, asked: Asked) -> Result<(), Error> {
+    let path = Path::new("standard output");
+    let stdout = io::stdout();
+    // Whoever watches the lines needs no other sign of life.
+    let mut progress = (!stdout.is_terminal()).then(Progress::default);
+    let mut out = stdout.as_fd().try_clone_to_owned().map(File::from).map_err(Error::io("write to", path))?;
+    let mut connection = control::connect(&config.data_dir, &config.limits)?;
+    connection.ask(&Request::Export(asked))?;
+    let mut bytes = 0;
+    loop {
+        let frame = connection.receive()?;
+        if frame.kind == b'Z' {
+            return Ok(());
+        }
+        match out.write_all(&frame.bytes) {
+            // Nobody wants more of it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written.map_err(Error::io("write to", path))?,
+        }
+        bytes += frame.bytes.len();
+        if let Some(progress) = &mut progress {
+            progress.tell(|| format!("exporting: {bytes} bytes"));
+        }
+    }
+}
+
+/// The daemon's part: sends the lines, then the end.
+pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, asked: &Asked) -> Result<(), Ended> {
+    let Some(room) = work.rooms.get(&asked.room) else {
+        return Err(Error::Command(format!(
+            "there is no room {}",
+            crate::protocol::text::escape(asked.room.as_bytes())
+        ))
+        .into());
+    };
+    let (last, cutoff_ms) = (room.last_seq(), cutoff_ms(work.store, room.retention(work.retention)));
+    let mut page = Page {
+        room: room.id,
+        after: asked.after,
+        through: last,
+        cutoff_ms,
+        max_messages: PAGE_MESSAGES,
+        max_bytes: BLOCK_BYTES,
+    };
+    if asked.since_ms > 0 {
+        page.after = page.after.max(last_before(work, &page, asked.since_ms)?);
+    }
+    let mut out = Vec::new();
+    while page.after < last {
+        let messages = work.store.read(&page)?;
+        let Some(newest) = messages.last() else { break };
+        page.after = newest.seq;
+        messages.each(|message| put(work, &room, asked.format, message, &mut out));
+        if out.len() >= BLOCK_BYTES {
+            wire.send(b'D', &out)?;
+            out.clear();
+        }
+    }
+    wire.send(b'D', &out)?;
+    wire.send_json(b'Z', &())?;
+    Ok(())
+}
+
+/// The last seq of a message from before this time; 0 where there is none.
+fn last_before(work: &Work<'_>, page: &Page, time_ms: u64) -> Result<u64, Error> {
+    // A room's times never go back.
+    let (mut low, mut high) = (0, page.through);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        let message = work.store.message(page.room, middle, page.through, page.cutoff_ms)?;
+        // One that has expired is older than all that are stored.
+        if message.is_none_or(|message| message.time_ms < time_ms) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    Ok(low)
+}
+
+fn put(work: &Work<'_>, room: &Room, format: Format, message: StoredRef<'_>, out: &mut Vec<u8>) {
+    let StoredRef { seq, time_ms, client, id, body, kind, .. } = message;
+    if format == Format::Jsonl {
+        let nick = work.rooms.nick(client);
+        let message = MessageRef { room: &room.name, seq, time_ms, client, body, kind };
+        return json::encode_exported(message, id, nick.as_deref(), out);
+    }
+    out.extend_from_slice(line::time(time_ms).to_string().as_bytes());
+    for part in [" ", client, " "] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    match kind {
+        Kind::Plain | Kind::Reply(_) => escape_into(out, body),
+        Kind::Redaction(seq) => out.extend_from_slice(format!("(redacts {seq})").as_bytes()),
+        Kind::Redacted(_) => out.extend_from_slice(b"(redacted)"),
+    }
+    out.push(b'\n');
+}
