@@ -28,6 +28,9 @@ pub struct Config {
     /// What is said of TLS.
     #[cfg(feature = "tls")]
     pub tls: Tls,
+    /// Addresses to answer what watches over the daemon on.
+    #[cfg(feature = "metrics")]
+    pub metrics: Vec<String>,
     /// Whether anybody may be anybody from anywhere, where there are no tokens.
     pub open: bool,
     /// Where everything is stored.
@@ -61,6 +64,8 @@ impl Default for Config {
             listen: vec!["127.0.0.1:7420".to_owned()],
             #[cfg(feature = "tls")]
             tls: Tls::default(),
+            #[cfg(feature = "metrics")]
+            metrics: Vec::new(),
             open: false,
             data_dir: PathBuf::from("./dantok-data"),
             tokens: None,
@@ -247,6 +252,20 @@ pub const SETTINGS: &[Setting] = &[
         take: |config, values| duration(values).map(|value| config.limits.drain_timeout = value),
         show: |config| shown(config.limits.drain_timeout),
     },
+    #[cfg(feature = "metrics")]
+    Setting {
+        name: "metrics",
+        value: "ADDRESS",
+        heading: "Serving",
+        help: "Address to answer Prometheus on over HTTP, like 127.0.0.1:9420: /metrics, /healthz, /readyz; may be repeated, or none",
+        many: true,
+        switch: false,
+        take: |config, values| {
+            config.metrics = addresses(values);
+            Ok(())
+        },
+        show: |config| toml::Value::from(config.metrics.clone()).to_string(),
+    },
     #[cfg(feature = "tls")]
     tls::LISTEN,
     #[cfg(feature = "tls")]
@@ -354,7 +373,7 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// Settings that are in force from a start to the end; the others may change at a SIGHUP.
-pub const AT_START: &[&str] = &["listen", "listen-tls", "open", "data-dir", "tokens", "log-format"];
+pub const AT_START: &[&str] = &["listen", "listen-tls", "metrics", "open", "data-dir", "tokens", "log-format"];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

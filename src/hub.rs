@@ -1,14 +1,14 @@
 //! What every connection shares: the rooms, the store, the way to the committer, the settings and the figures.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::committer::Committer;
 use crate::error::Error;
+use crate::figures::Figures;
 use crate::limits::{PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
 use crate::person::People;
 use crate::pushed::Pushed;
@@ -16,6 +16,7 @@ use crate::rooms::{Room, Rooms};
 use crate::settings::Live;
 use crate::store::messages::Messages;
 use crate::store::{Page, Store};
+use crate::survey::{Survey, Surveyed};
 use crate::tokens::Tokens;
 
 /// See the module.
@@ -39,36 +40,8 @@ pub struct Hub {
     pub stopping: CancellationToken,
     /// What was pushed to one follower and may be to others.
     pub pushed: Pushed,
-}
-
-/// Counters since the start.
-#[derive(Debug)]
-pub struct Figures {
-    /// When that was.
-    pub started: Instant,
-    /// Commits, each with an fdatasync.
-    pub commits: AtomicU64,
-    /// Messages stored.
-    pub messages: AtomicU64,
-    /// Bytes of their bodies.
-    pub bytes: AtomicU64,
-    /// Messages handed to clients.
-    pub handed: AtomicU64,
-    /// Open connections.
-    pub connections: AtomicU64,
-}
-
-impl Default for Figures {
-    fn default() -> Self {
-        Figures {
-            started: Instant::now(),
-            commits: AtomicU64::new(0),
-            messages: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            handed: AtomicU64::new(0),
-            connections: AtomicU64::new(0),
-        }
-    }
+    /// How everything was a moment ago.
+    pub surveyed: Surveyed,
 }
 
 /// What was taken before this on the kept clock is past retention.
@@ -78,10 +51,7 @@ pub fn cutoff_ms(store: &Store, retention: Duration) -> u64 {
 
 /// A page that is being read.
 #[derive(Debug)]
-pub struct Reading {
-    from: From,
-    figures: Arc<Figures>,
-}
+pub struct Reading(From);
 
 #[derive(Debug)]
 enum From {
@@ -95,15 +65,7 @@ impl Reading {
     /// # Errors
     /// As [`Store::read`].
     pub async fn read(self) -> Result<Messages, Error> {
-        let figures = self.figures.clone();
-        let messages = self.page().await?;
-        figures.handed.fetch_add(messages.len() as u64, Ordering::Relaxed);
-        Ok(messages)
-    }
-
-    /// The page, for the daemon itself: it counts for nothing.
-    async fn page(self) -> Result<Messages, Error> {
-        match self.from {
+        match self.0 {
             From::Memory(messages) => Ok(messages),
             From::Disk(read) => read.await.map_err(|error| Error::Failed(format!("a read died: {error}")))?,
         }
@@ -125,7 +87,7 @@ impl Hub {
         // To read the oldest that is not past retention is to find out which are.
         while self.store.is_expiring(room.id, self.cutoff_ms(room)) && self.store.floor(room.id) < last {
             let floor = self.store.floor(room.id);
-            let oldest = self.begin_read(room, floor, last, 1).page().await?;
+            let oldest = self.begin_read(room, floor, last, 1).read().await?;
             if oldest.first().is_none_or(|oldest| oldest.seq == self.store.floor(room.id) + 1) {
                 break;
             }
@@ -142,7 +104,7 @@ impl Hub {
         let (mut low, mut high) = (floor, through.max(floor));
         while low < high {
             let middle = low + (high - low).div_ceil(2);
-            let message = self.begin_read(room, middle - 1, middle, 1).page().await?;
+            let message = self.begin_read(room, middle - 1, middle, 1).read().await?;
             // One that has expired meanwhile is older than any that is asked for.
             if message.first().is_none_or(|message| message.time_ms < time_ms) {
                 low = middle;
@@ -170,25 +132,49 @@ impl Hub {
                 From::Disk(tokio::task::spawn_blocking(move || store.read(&page)))
             }
         };
-        Reading { from, figures: self.figures.clone() }
+        Reading(from)
     }
 
-    /// STATS.
-    pub async fn stats(&self) -> Vec<(String, u64)> {
-        let store = self.store.clone();
-        let (unmoved, recent, disk) = tokio::task::spawn_blocking(move || store.figures()).await.unwrap_or_default();
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    /// How everything is; see [`Surveyed::get`]. Blocks.
+    pub fn survey(&self) -> Survey {
+        self.surveyed.get(self)
+    }
+
+    /// STATS. Blocks.
+    pub fn stats(&self) -> Vec<(String, u64)> {
+        let (figures, survey, store) = (&self.figures, self.survey(), self.store.figures());
+        let (queued, in_flight) = self.committer.waiting();
+        let seconds = |age: Option<Duration>| age.unwrap_or_default().as_secs();
         [
-            ("uptime", self.figures.started.elapsed().as_secs()),
-            ("connections", count(&self.figures.connections)),
-            ("rooms", self.rooms.count() as u64),
-            ("commits", count(&self.figures.commits)),
-            ("messages", count(&self.figures.messages)),
-            ("bytes", count(&self.figures.bytes)),
-            ("handed", count(&self.figures.handed)),
-            ("journal-memory", unmoved),
-            ("recent-memory", recent),
-            ("store-disk", disk),
+            ("uptime", figures.started.elapsed().as_secs()),
+            ("connections", figures.connections()),
+            ("rooms", survey.rooms),
+            ("commits", figures.commits.get()),
+            ("messages", figures.messages.get()),
+            ("bytes", figures.bytes.get()),
+            ("handed", figures.handed.get()),
+            ("journal-memory", store.unmoved_bytes),
+            ("recent-memory", store.recent_bytes),
+            ("store-disk", survey.disk_bytes),
+            ("handed-bytes", figures.handed_bytes.get()),
+            ("received", figures.received_bytes.get()),
+            ("sent", figures.sent_bytes.get()),
+            ("accepted", figures.accepted.get()),
+            ("turned-away", figures.turned_away().map(|(_, count)| count).sum()),
+            ("errors", figures.errors().map(|(_, count)| count).sum()),
+            ("memberships", survey.memberships),
+            ("followers", survey.followers),
+            ("lag", survey.lag),
+            ("stored", survey.stored_messages),
+            ("stored-bytes", survey.stored_bytes),
+            ("expired", store.expired_messages),
+            ("oldest", survey.oldest.as_secs()),
+            ("oldest-unread", seconds(survey.oldest_unread)),
+            ("oldest-undone", seconds(survey.oldest_undone)),
+            ("queued", queued),
+            ("in-flight", in_flight),
+            ("free-disk", store.free_bytes.unwrap_or(0)),
+            ("refuses-writes", u64::from(store.is_short_of_space || store.has_failed)),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec()

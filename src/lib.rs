@@ -20,7 +20,8 @@
 //! 8. [`retention`]: drops what is past its time.
 //! 9. [`tokens`]: who may be whom.
 //! 10. [`error`]: what an operator reads. [`config`], [`cli`]: what an operator sets. [`daemon`]: the process, its signals and its
-//!     service manager. [`liveness`]: whether it still does what it is for.
+//!     service manager. [`liveness`]: whether it still does what it is for. [`count`], [`figures`], [`survey`]: what has happened and how
+//!     everything is, and `metrics`, which shows it to what watches over the daemon.
 //! 11. [`client`]: the client library. [`doctor`]: whether a machine can keep the promises.
 //! 12. [`control`]: how commands reach a daemon that runs. [`backup`]: copies of everything, and back. [`export`], [`import`]: a
 //!     room's messages as text, and back.
@@ -37,14 +38,18 @@ pub mod committer;
 pub mod config;
 pub mod connection;
 pub mod control;
+pub mod count;
 pub mod daemon;
 pub mod doctor;
 pub mod error;
 pub mod export;
+pub mod figures;
 pub mod hub;
 pub mod import;
 pub mod limits;
 pub mod liveness;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod person;
 mod progress;
 pub mod protocol;
@@ -56,6 +61,7 @@ pub mod session;
 pub mod settings;
 mod socket;
 pub mod store;
+pub mod survey;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod tokens;

@@ -30,7 +30,7 @@ impl Liveness {
         if let Some(why) = failure() {
             return Err(why);
         }
-        let commits = hub.figures.commits.load(Ordering::Relaxed);
+        let commits = hub.figures.commits.get();
         if self.commits.swap(commits, Ordering::Relaxed) != commits {
             return Ok(());
         }

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     fn told(through: u64, messages: u64) -> Told {
-        Told { through, messages, oldest_kept_ms: 0, redactions: 0 }
+        Told { through, messages, bytes: 0, oldest_kept_ms: 0, redactions: 0 }
     }
 
     fn found(pushed: &Pushed, room: u64, framing: Framing, after: u64) -> Option<Bytes> {

@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +17,8 @@ use crate::committer::{self, Committer};
 use crate::connection::{self, Speaks};
 use crate::control;
 use crate::error::Error;
-use crate::hub::{Figures, Hub};
+use crate::figures::{Figures, TurnedAway};
+use crate::hub::Hub;
 use crate::limits::{Limits, TOKENS_CHECKED_EVERY};
 use crate::protocol::Refusal;
 use crate::retention;
@@ -106,6 +106,7 @@ impl Server {
             figures,
             stopping: Default::default(),
             pushed: Default::default(),
+            surveyed: Default::default(),
         });
         Ok(Server { hub, data_dir, committing })
     }
@@ -200,7 +201,10 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
                     Ok(place) => {
                         connections.spawn(connect(stream, speaks, place, hub.clone(), stopped.clone()));
                     }
-                    Err(refusal) => refuse(stream, speaks, refusal, &refusals),
+                    Err((why, refusal)) => {
+                        hub.figures.turn_away(why);
+                        refuse(stream, speaks, refusal, hub.figures.clone(), &refusals);
+                    }
                 },
                 Err(error) => {
                     // Out of descriptors or memory: the connections that are there go on, and may end.
@@ -248,16 +252,16 @@ fn admit(
     peer: SocketAddr,
     addresses: &Addresses,
     limits: &Limits,
-) -> Result<Option<Box<Place>>, Refusal> {
+) -> Result<Option<Box<Place>>, (TurnedAway, Refusal)> {
     if connections >= limits.connections_max {
-        return Err(committer::limit("connections", limits.connections_max));
+        return Err((TurnedAway::Connections, committer::limit("connections", limits.connections_max)));
     }
     match limits.connections_per_address_max {
         0 => Ok(None),
         max => addresses
             .admit(peer.ip(), max)
             .map(|place| Some(Box::new(place)))
-            .ok_or_else(|| committer::limit("connections from one address", max)),
+            .ok_or_else(|| (TurnedAway::Address, committer::limit("connections from one address", max))),
     }
 }
 
@@ -285,10 +289,9 @@ fn connect(
     let span = tracing::debug_span!("connection", peer);
     async move {
         prepare(&stream);
-        hub.figures.connections.fetch_add(1, Ordering::Relaxed);
-        let figures = hub.figures.clone();
+        let open = Open::begin(hub.figures.clone());
         let served = connection::serve(stream, speaks, hub, stop).await;
-        figures.connections.fetch_sub(1, Ordering::Relaxed);
+        drop(open);
         match served {
             Ok(()) => tracing::debug!("closed"),
             Err(error) => tracing::debug!(%error, "broken"),
@@ -298,11 +301,27 @@ fn connect(
     .instrument(span)
 }
 
-fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, refusals: &Arc<Semaphore>) {
+/// A connection, as it is counted: however it ends.
+struct Open(Arc<Figures>);
+
+impl Open {
+    fn begin(figures: Arc<Figures>) -> Open {
+        figures.accepted.add(1);
+        Open(figures)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.closed.add(1);
+    }
+}
+
+fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures: Arc<Figures>, refusals: &Arc<Semaphore>) {
     if let Ok(permit) = refusals.clone().try_acquire_owned() {
         tokio::spawn(async move {
             // A peer that does not take its refusal is no loss.
-            let _ = connection::refuse(stream, speaks, refusal).await;
+            let _ = connection::refuse(stream, speaks, refusal, figures).await;
             drop(permit);
         });
     }

@@ -219,6 +219,13 @@ fn help_stats_ping_and_quit() {
         })
         .collect();
     assert!(figures.contains(&("connections", 1)), "{stats}");
+    assert!(figures.contains(&("messages", 1)) && figures.contains(&("errors", 1)), "{stats}");
+    let doc = std::fs::read_to_string("protocol.md").unwrap();
+    let (_, doc) = doc.split_once("### STATS").unwrap();
+    for (name, _) in figures {
+        let row = |line: &&str| line.starts_with("| `") && line.contains(&format!("`{name}`"));
+        assert!(doc.lines().take(50).any(|line| row(&line)), "{name} has no row in protocol.md");
+    }
     lines.send("@q QUIT\nPING");
     assert_eq!(lines.rest(), "@q OK bye\n");
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use dantok::committer::{Author, Committer};
-use dantok::hub::Figures;
+use dantok::figures::Figures;
 use dantok::protocol::{Begin, Command, ErrorCode, Reply};
 use dantok::retention;
 use dantok::rooms::Rooms;

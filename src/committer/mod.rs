@@ -10,14 +10,13 @@ pub mod import;
 mod manage;
 mod queue;
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::hub::Figures;
+use crate::figures::Figures;
 use crate::limits::{IN_FLIGHT_MAX_BYTES, IN_FLIGHT_OF_ONE_MAX_BYTES};
 use crate::person::Person;
 use crate::protocol::{Command, ErrorCode, Refusal, Reply};
@@ -138,6 +137,12 @@ impl Committer {
         let of_all = self.0.bytes.clone().acquire_many_owned(bytes).await.ok()?;
         own.forget();
         Some(InFlight { person, bytes, _permit: of_all })
+    }
+
+    /// Requests that wait for a commit; and bytes of all that are not answered.
+    pub fn waiting(&self) -> (u64, u64) {
+        let requests = self.0.queue().requests() as u64;
+        (requests, IN_FLIGHT_MAX_BYTES.saturating_sub(self.0.bytes.available_permits()) as u64)
     }
 
     /// Does what the store wants done between commits. Blocks while one is made.
@@ -284,7 +289,9 @@ impl Worker {
             None if commit.ops.is_empty() => self.store.failure().get().map(|why| storage(&why)),
             None => {
                 let start = Instant::now();
+                self.figures.begin_commit(start);
                 let appended = self.writer.append(commit.clone());
+                self.figures.end_commit();
                 let is_alone = is_one && start.elapsed() < QUICK;
                 self.alone = if is_alone { self.alone.saturating_add(1) } else { 0 };
                 appended.err().map(|error| storage(&error.to_string()))
@@ -301,9 +308,10 @@ impl Worker {
     fn count(&self, commit: &Commit) {
         let bodies = commit.messages().map(|(_, message)| message.body.len() as u64);
         let (messages, bytes) = bodies.fold((0, 0), |(messages, bytes), body| (messages + 1, bytes + body));
-        self.figures.commits.fetch_add(1, Ordering::Relaxed);
-        self.figures.messages.fetch_add(messages, Ordering::Relaxed);
-        self.figures.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.figures.commits.add(1);
+        self.figures.commit_messages.note(messages);
+        self.figures.messages.add(messages);
+        self.figures.bytes.add(bytes);
     }
 }
 

@@ -66,6 +66,10 @@ impl Queue {
         self.submissions.len()
     }
 
+    pub(super) fn requests(&self) -> usize {
+        self.requests
+    }
+
     pub(super) fn push(&mut self, submission: Submission) {
         self.bytes += submission.in_flight.bytes as usize;
         self.requests += submission.writes.len();

@@ -24,11 +24,12 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::codec::Decoder;
 
 use crate::committer;
+use crate::figures::Figures;
 use crate::hub::Hub;
 use crate::limits::{BATCH_MAX_BYTES, PIPELINE_MAX_REQUESTS};
 use crate::person::Pace;
 use crate::protocol::frame::RequestDecoder;
-use crate::protocol::line::{self, LineDecoder};
+use crate::protocol::line::LineDecoder;
 use crate::protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag};
 use crate::session::{Action, Session};
 use crate::socket::{self, ReadHalf, WriteHalf};
@@ -145,17 +146,17 @@ struct Connection {
 pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch::Receiver<bool>) -> io::Result<()> {
     let settings = hub.settings.get();
     let deadline = Instant::now() + settings.limits.hello_timeout;
-    let begun = begin(stream, speaks, deadline, stop.clone());
-    let Some((framing, input, socket, mut write)) = begun.await? else { return Ok(()) };
+    let begun = begin(stream, speaks, deadline, stop.clone(), &hub.figures);
+    let Some((framing, input, socket, write)) = begun.await? else { return Ok(()) };
+    hub.figures.received_bytes.add(input.len() as u64);
     let body_max = settings.limits.body_max_bytes;
     let framing = match framing {
         Ok(framing) => framing,
         Err(refusal) => {
-            let mut bytes = Vec::new();
-            line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut bytes);
-            write.write_all(&bytes).await?;
-            write.flush().await?;
-            return linger(socket, write).await;
+            let mut output = Output::new(write, Framing::Lines, hub.figures.clone());
+            output.closing(refusal);
+            output.flush().await?;
+            return linger(socket, output.socket).await;
         }
     };
     let mut connection = Connection {
@@ -165,7 +166,7 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
             Framing::Lines | Framing::Json => Requests::Lines(LineDecoder::new(body_max)),
             Framing::Frames => Requests::Frames(RequestDecoder::new(body_max)),
         },
-        output: Output::new(write, framing),
+        output: Output::new(write, framing, hub.figures.clone()),
         session: Session::new(hub.clone()),
         pace: Pace::new(&settings.limits).map(Arc::new),
         patience: Patience::default(),
@@ -195,12 +196,13 @@ async fn begin(
     speaks: Speaks,
     deadline: Instant,
     mut stop: watch::Receiver<bool>,
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "nothing is refused here"))] figures: &Figures,
 ) -> io::Result<Option<Begun>> {
     match speaks {
         Speaks::Plain => {}
         // Boxed, as a handshake is large and soon over.
         #[cfg(feature = "tls")]
-        Speaks::Tls(tls) => return Box::pin(secure::begin(stream, tls, deadline, stop)).await,
+        Speaks::Tls(tls) => return Box::pin(secure::begin(stream, tls, deadline, stop, figures)).await,
     }
     let mut first = [0];
     let mut input = BytesMut::new();
@@ -223,7 +225,7 @@ async fn begin(
 ///
 /// # Errors
 /// What the socket says.
-pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal) -> io::Result<()> {
+pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures: Arc<Figures>) -> io::Result<()> {
     let (first, socket, write) = match speaks {
         Speaks::Plain => {
             let mut first = [b'\n'];
@@ -234,12 +236,12 @@ pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal) -> io::
             (first, socket, write)
         }
         #[cfg(feature = "tls")]
-        Speaks::Tls(tls) => match Box::pin(secure::first(stream, &tls)).await? {
+        Speaks::Tls(tls) => match Box::pin(secure::first(stream, &tls, &figures)).await? {
             Some(begun) => begun,
             None => return Ok(()),
         },
     };
-    let mut output = Output::new(write, framing(first).unwrap_or(Framing::Lines));
+    let mut output = Output::new(write, framing(first).unwrap_or(Framing::Lines), figures);
     output.closing(refusal);
     output.flush().await?;
     linger(socket, output.socket).await
@@ -305,7 +307,11 @@ impl Connection {
             tokio::select! {
                 biased;
                 replies = next_answer(&mut self.pending) => self.answer(replies),
-                read = read(&mut self.socket, &mut self.input), if can_read => self.ended = read? == 0,
+                read = read(&mut self.socket, &mut self.input), if can_read => {
+                    let read = read?;
+                    self.hub.figures.received_bytes.add(read as u64);
+                    self.ended = read == 0;
+                }
                 () = &mut changed => changed.set(waker.changed()),
                 () = passed(&mut too_late) => self.too_late(),
                 () = passed(self.patience.pause()) => self.patience.restore(),
@@ -481,6 +487,7 @@ impl Connection {
             if read == 0 {
                 break;
             }
+            self.hub.figures.received_bytes.add(read as u64);
             self.input.extend_from_slice(piece.get(..read).unwrap_or_default());
         }
         self.patience.restore();

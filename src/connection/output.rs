@@ -1,10 +1,12 @@
 //! What a connection writes: answers and pushes, encoded in its framing.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 
 use super::Framing;
+use crate::figures::Figures;
 use crate::limits::OUTPUT_HIGH_WATER_BYTES;
 use crate::protocol::frame::{self, ServerFrame};
 use crate::protocol::{ErrorCode, Item, MessageRef, Refusal, Reply, Tag};
@@ -21,11 +23,12 @@ pub(super) struct Output {
     pub(super) socket: WriteHalf,
     framing: Framing,
     bytes: Vec<u8>,
+    figures: Arc<Figures>,
 }
 
 impl Output {
-    pub(super) fn new(socket: WriteHalf, framing: Framing) -> Output {
-        Output { socket, framing, bytes: Vec::with_capacity(KEPT_BYTES) }
+    pub(super) fn new(socket: WriteHalf, framing: Framing, figures: Arc<Figures>) -> Output {
+        Output { socket, framing, bytes: Vec::with_capacity(KEPT_BYTES), figures }
     }
 
     /// Goes on in JSON, or in text.
@@ -40,6 +43,9 @@ impl Output {
     }
 
     pub(super) fn reply(&mut self, tag: &Tag, reply: Reply) {
+        if let Reply::Error(refusal) = &reply {
+            self.figures.refused(refusal.code);
+        }
         match self.framing {
             Framing::Lines => line::encode_reply(tag, &reply, &mut self.bytes),
             Framing::Json => json::encode_reply(tag, &reply, &mut self.bytes),
@@ -57,6 +63,7 @@ impl Output {
     }
 
     pub(super) fn closing(&mut self, refusal: Refusal) {
+        self.figures.refused(refusal.code);
         match self.framing {
             Framing::Lines => line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut self.bytes),
             Framing::Json => json::encode_reply(&Tag::None, &Reply::Error(refusal), &mut self.bytes),
@@ -84,6 +91,7 @@ impl Output {
         if !self.bytes.is_empty() {
             self.socket.write_all(&self.bytes).await?;
             self.socket.flush().await?;
+            self.figures.sent_bytes.add(self.bytes.len() as u64);
             self.bytes.clear();
         }
         Ok(())

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Begun, REFUSE, framing, linger, read};
+use crate::figures::Figures;
 use crate::protocol::line;
 use crate::protocol::{ErrorCode, Refusal, Reply, Tag};
 use crate::socket::{self, ReadHalf, WriteHalf};
@@ -24,10 +25,11 @@ pub(super) async fn begin(
     tls: Arc<tls::Server>,
     deadline: Instant,
     mut stop: watch::Receiver<bool>,
+    figures: &Figures,
 ) -> io::Result<Option<Begun>> {
     let met = tokio::select! {
         biased;
-        met = handshake(stream, &tls) => met?,
+        met = handshake(stream, &tls, figures) => met?,
         () = sleep_until(deadline) => {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake within the time for HELLO"));
         }
@@ -54,15 +56,23 @@ pub(super) async fn begin(
 }
 
 /// The same for a peer that is turned away, and has less time; a line feed where it waits for us.
-pub(super) async fn first(stream: TcpStream, tls: &tls::Server) -> io::Result<Option<(u8, ReadHalf, WriteHalf)>> {
-    let Some((mut socket, write)) = timeout(REFUSE, handshake(stream, tls)).await?? else { return Ok(None) };
+pub(super) async fn first(
+    stream: TcpStream,
+    tls: &tls::Server,
+    figures: &Figures,
+) -> io::Result<Option<(u8, ReadHalf, WriteHalf)>> {
+    let Some((mut socket, write)) = timeout(REFUSE, handshake(stream, tls, figures)).await?? else { return Ok(None) };
     let mut input = BytesMut::new();
     let _ = timeout(REFUSE, read(&mut socket, &mut input)).await;
     Ok(Some((input.first().copied().unwrap_or(b'\n'), socket, write)))
 }
 
 /// None where the peer closes before it has begun.
-async fn handshake(stream: TcpStream, tls: &tls::Server) -> io::Result<Option<(ReadHalf, WriteHalf)>> {
+async fn handshake(
+    stream: TcpStream,
+    tls: &tls::Server,
+    figures: &Figures,
+) -> io::Result<Option<(ReadHalf, WriteHalf)>> {
     let mut first = [0];
     if stream.peek(&mut first).await? == 0 {
         return Ok(None);
@@ -70,6 +80,7 @@ async fn handshake(stream: TcpStream, tls: &tls::Server) -> io::Result<Option<(R
     if first != [HANDSHAKE] {
         let (socket, mut write) = socket::plain(stream);
         let refusal = Refusal::new(ErrorCode::BadCommand, "this port speaks TLS only");
+        figures.refused(refusal.code);
         let mut bytes = Vec::new();
         line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut bytes);
         write.write_all(&bytes).await?;

@@ -16,6 +16,8 @@ use crate::connection::Speaks;
 use crate::error::Error;
 use crate::limits::{Limits, RETENTION_FLOOR};
 use crate::liveness::Liveness;
+#[cfg(feature = "metrics")]
+use crate::metrics;
 use crate::server::{self, Listener, Server};
 use crate::settings::Settings;
 use crate::tokens::Tokens;
@@ -62,12 +64,16 @@ fn run_logged(config: Config, listens: bool, passed: Passed, filter: log::Filter
         if !tokens.are_wanted() {
             tracing::info!("there are no tokens: whoever connects may be any client");
         }
+        #[cfg(feature = "metrics")]
+        let watched = listen_for_metrics(&config.metrics, passed.metrics).await?;
         let settings = Settings { retention: config.retention, limits: config.limits.clone() };
         let options = server::Options { data_dir: config.data_dir.clone(), tokens, settings };
         let server = tokio::select! {
             server = Server::open(options) => server?,
             () = notify::opening() => return Err("the service manager was told for ever that the store opens".into()),
         };
+        #[cfg(feature = "metrics")]
+        watched.begin(server.hub());
         notify::ready();
         let hub = Arc::downgrade(server.hub());
         tokio::spawn(notify::watch(hub.clone(), Liveness::new(server.hub())));
@@ -95,6 +101,25 @@ fn run_logged(config: Config, listens: bool, passed: Passed, filter: log::Filter
         runtime.shutdown_background();
     }
     served
+}
+
+/// Answers what watches over the daemon, from now on: the store may take a while to open. What it is shown tells of nobody, so that it may
+/// be at any address.
+#[cfg(feature = "metrics")]
+async fn listen_for_metrics(
+    addresses: &[String],
+    passed: Vec<std::net::TcpListener>,
+) -> Result<Arc<metrics::Watched>, Failed> {
+    let mut sockets = passed.into_iter().map(TcpListener::from_std).collect::<Result<Vec<_>, _>>()?;
+    for address in addresses {
+        sockets.push(bind(address, "--metrics").await?);
+    }
+    let watched = Arc::<metrics::Watched>::default();
+    for socket in sockets {
+        tracing::info!(address = %socket.local_addr()?, "metrics");
+        tokio::spawn(metrics::serve(socket, watched.clone()));
+    }
+    Ok(watched)
 }
 
 /// When the daemon stops, for whatever reason, the service manager is told how long that may take.

@@ -1,7 +1,6 @@
 //! What the daemon tells the service manager, by the protocol of sd_notify(3). Where nobody listens, nothing is told.
 
 use std::sync::Weak;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -72,9 +71,9 @@ pub(super) async fn watch(hub: Weak<Hub>, liveness: Liveness) {
         let (Ok(()), Some(hub)) = (proven, hub.upgrade()) else { return };
         let status = format!(
             "serving: {} connections, {} rooms, {} messages since the start",
-            hub.figures.connections.load(Ordering::Relaxed),
+            hub.figures.connections(),
             hub.rooms.count(),
-            hub.figures.messages.load(Ordering::Relaxed)
+            hub.figures.messages.get()
         );
         drop(hub);
         notify(&[NotifyState::Watchdog, NotifyState::Status(&status)]);

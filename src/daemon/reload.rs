@@ -74,7 +74,11 @@ impl Reload {
     /// Says what is not changed while the daemon runs, and leaves it as it was.
     fn keep_what_needs_a_start(
         &self,
-        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "only TLS is changed"))] mut config: Config,
+        #[cfg_attr(
+            not(any(feature = "metrics", feature = "tls")),
+            expect(unused_mut, reason = "no feature's is kept")
+        )]
+        mut config: Config,
     ) -> Config {
         for (name, from, to) in differences(&self.config, &config).filter(|(name, ..)| AT_START.contains(name)) {
             tracing::warn!("SIGHUP: {name} stays {from} until the daemon is started again; it is to be {to}");
@@ -82,6 +86,10 @@ impl Reload {
         #[cfg(feature = "tls")]
         {
             config.tls.listen = self.config.tls.listen.clone();
+        }
+        #[cfg(feature = "metrics")]
+        {
+            config.metrics = self.config.metrics.clone();
         }
         let Config { listen, open, data_dir, tokens, log_format, .. } = self.config.clone();
         Config { listen, open, data_dir, tokens, log_format, ..config }

@@ -13,6 +13,8 @@ pub struct Passed {
     pub plain: Vec<TcpListener>,
     /// For connections with it.
     pub tls: Vec<TcpListener>,
+    /// For what watches over the daemon.
+    pub metrics: Vec<TcpListener>,
 }
 
 /// Takes them, by `$LISTEN_FDS` and `$LISTEN_FDNAMES`; see sd_listen_fds(3). To be called once, before there are threads.
@@ -39,7 +41,9 @@ pub fn take() -> Result<Passed, String> {
             "plain" | "dantok" | "unknown" | "" => passed.plain.push(socket),
             "tls" if cfg!(feature = "tls") => passed.tls.push(socket),
             "tls" => return Err(of_socket("this dantok was built without TLS")),
-            _ => return Err(of_socket("FileDescriptorName= takes plain or tls")),
+            "metrics" if cfg!(feature = "metrics") => passed.metrics.push(socket),
+            "metrics" => return Err(of_socket("this dantok was built without metrics")),
+            _ => return Err(of_socket("FileDescriptorName= takes plain, tls or metrics")),
         }
     }
     Ok(passed)

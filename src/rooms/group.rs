@@ -66,6 +66,11 @@ impl Group {
         self.state().record.clone()
     }
 
+    /// The first message that is not done, where those up to `floor` are gone.
+    pub fn first_open(&self, floor: u64) -> u64 {
+        self.state().record.first_open(floor)
+    }
+
     /// Wakes who waits for something to take.
     pub(super) fn wake(&self) {
         self.changed.notify_waiters();

@@ -41,9 +41,16 @@ pub struct Room {
     members: RwLock<HashMap<Arc<str>, u64>>,
     access: RwLock<HashMap<Arc<str>, Access>>,
     groups: RwLock<HashMap<Arc<str>, Arc<Group>>>,
-    followers: Mutex<Vec<Weak<Waker>>>,
+    followers: Mutex<Vec<Follower>>,
     /// None where nobody ever listened.
     events: Mutex<Option<Box<Events>>>,
+}
+
+/// Who is woken when there is more, and up to which seq it was pushed what there is.
+#[derive(Debug)]
+struct Follower {
+    waker: Weak<Waker>,
+    reached: Arc<AtomicU64>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -155,6 +162,21 @@ impl Room {
         read(&self.members).get(client).copied()
     }
 
+    /// How many members there are.
+    pub fn member_count(&self) -> usize {
+        read(&self.members).len()
+    }
+
+    /// The cursor of the member that has acknowledged least; none where there is no member.
+    pub fn least_cursor(&self) -> Option<u64> {
+        read(&self.members).values().min().copied()
+    }
+
+    /// Shows up to which seq each follower was pushed what there is.
+    pub fn each_follower(&self, mut show: impl FnMut(u64)) {
+        lock(&self.followers).iter().for_each(|follower| show(follower.reached.load(Ordering::Relaxed)));
+    }
+
     /// The room as this client sees it in a list. `floor`: how far its messages are gone.
     pub fn info(&self, client: &str, floor: u64) -> RoomInfo {
         let record = self.record();
@@ -171,14 +193,14 @@ impl Room {
         }
     }
 
-    /// From now on, notes in `waker` that the room has new messages.
-    pub fn follow(&self, waker: &Arc<Waker>) {
-        lock(&self.followers).push(Arc::downgrade(waker));
+    /// From now on, notes in `waker` that the room has new messages. `reached` is kept at what they were pushed up to.
+    pub fn follow(&self, waker: &Arc<Waker>, reached: Arc<AtomicU64>) {
+        lock(&self.followers).push(Follower { waker: Arc::downgrade(waker), reached });
     }
 
     /// Ends a [`follow`](Room::follow).
     pub fn unfollow(&self, waker: &Arc<Waker>) {
-        lock(&self.followers).retain(|follower| !std::ptr::eq(follower.as_ptr(), Arc::as_ptr(waker)));
+        lock(&self.followers).retain(|follower| !std::ptr::eq(follower.waker.as_ptr(), Arc::as_ptr(waker)));
     }
 
     /// The events from this number on that are still kept, and the number of the next.
@@ -201,7 +223,7 @@ impl Room {
     fn wake_followers(&self) {
         read(&self.groups).values().for_each(|group| group.wake());
         lock(&self.followers).retain(|follower| {
-            let Some(waker) = follower.upgrade() else { return false };
+            let Some(waker) = follower.waker.upgrade() else { return false };
             waker.wake(|changed| changed.followed.insert(self.id));
             true
         });
@@ -262,6 +284,11 @@ impl Rooms {
     /// How many rooms there are.
     pub fn count(&self) -> usize {
         read(&self.by_id).len()
+    }
+
+    /// How many clients and devices are connected.
+    pub fn connected(&self) -> usize {
+        lock(&self.connected).len()
     }
 
     /// The highest number that a room has; 0 where there is none.

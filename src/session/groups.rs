@@ -95,7 +95,7 @@ impl Session {
                     Ok(messages) => messages,
                     Err(error) => return Ok(Reply::Error(unreadable(&room.name, &error))),
                 };
-                tell(room, after, *through, &messages, out);
+                self.count(tell(room, after, *through, &messages, out));
                 count += messages.len() as u64;
                 after = messages.last().map_or(*through, |newest| newest.seq);
                 if out.is_full() {

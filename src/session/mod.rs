@@ -10,6 +10,7 @@ use std::future::Future;
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::time::{Instant, sleep_until};
 
@@ -47,6 +48,8 @@ pub struct Told {
     pub through: u64,
     /// How many.
     pub messages: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
     /// When the oldest was taken, on the kept clock.
     pub oldest_kept_ms: u64,
     /// How many of the room's messages had been redacted before they were read.
@@ -80,7 +83,7 @@ struct Place {
     /// What the last READ handed over.
     read: Option<u64>,
     /// What a FOLLOW has reached.
-    followed: Option<(Arc<Room>, u64)>,
+    followed: Option<(Arc<Room>, Arc<AtomicU64>)>,
     /// The next event, where events are listened to.
     heard: Option<u64>,
 }
@@ -204,7 +207,11 @@ impl Session {
             Command::Groups { room } => return self.groups(&room, out).await,
             Command::Events { on } => Ok(self.want_events(on)),
             Command::Typing { room } => self.typing(&room),
-            Command::Stats => Ok(Reply::Stats(self.hub.stats().await)),
+            Command::Stats => {
+                let hub = self.hub.clone();
+                let stats = tokio::task::spawn_blocking(move || hub.stats()).await;
+                Ok(Reply::Stats(stats.unwrap_or_default()))
+            }
             Command::Help { verb } => help(verb.as_deref(), out),
             Command::Ping => Ok(Reply::Pong),
             Command::Quit => Ok(Reply::Bye),

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Out, Session, Told};
 use crate::clock::wall_ms;
@@ -88,7 +88,7 @@ impl Session {
             left = left.saturating_sub(messages.len() as u64);
             // While this page is encoded and written, the next is read.
             reading = (reached < through && left > 0).then(|| self.hub.begin_read(room, reached, through, left));
-            tell(room, before, through, &messages, out);
+            self.count(tell(room, before, through, &messages, out));
             if counts {
                 self.note_handed(room, before, reached);
             }
@@ -97,6 +97,12 @@ impl Session {
             }
         }
         Ok(Reply::End { room: room.name.clone(), handed: reached, oldest: self.hub.store.floor(room.id) + 1, last })
+    }
+
+    /// Counts messages that were handed over, and the bytes of their bodies.
+    pub(super) fn count(&self, (messages, bytes): (u64, u64)) {
+        self.hub.figures.handed.add(messages);
+        self.hub.figures.handed_bytes.add(bytes);
     }
 
     /// Notes that everything after `from` and up to `to` was handed over. What jumped ahead does not count: an ACK without
@@ -113,10 +119,11 @@ impl Session {
         let (room, cursor, _) = self.member(name)?;
         let place = self.places.entry(room.id).or_default();
         if let Some((_, reached)) = &place.followed {
-            return Ok(Reply::Following { after: *reached });
+            return Ok(Reply::Following { after: reached.load(Ordering::Relaxed) });
         }
-        place.followed = Some((room.clone(), cursor));
-        room.follow(&self.waker);
+        let reached = Arc::new(AtomicU64::new(cursor));
+        place.followed = Some((room.clone(), reached.clone()));
+        room.follow(&self.waker, reached);
         place.heard = self.events.then(|| self.hub.rooms.listen(&room, &self.waker));
         self.behind.insert(room.id);
         Ok(Reply::Following { after: cursor })
@@ -143,7 +150,7 @@ impl Session {
                 && told.redactions == room.redactions()
         };
         if let Some(told) = out.again(room.id, after, is_wanted) {
-            self.hub.figures.handed.fetch_add(told.messages, Ordering::Relaxed);
+            self.count((told.messages, told.bytes));
             return Ok(told.through);
         }
         let redactions = room.redactions();
@@ -156,17 +163,20 @@ impl Session {
         if is_shared {
             out.begin();
         }
-        tell(room, after, through, &messages, out);
+        let (count, bytes) = tell(room, after, through, &messages, out);
+        self.count((count, bytes));
         if is_shared {
             let (through, oldest_kept_ms) = (newest.seq, oldest.kept_ms);
-            out.end(room.id, Told { through, messages: messages.len() as u64, oldest_kept_ms, redactions });
+            out.end(room.id, Told { through, messages: count, bytes, oldest_kept_ms, redactions });
         }
         Ok(newest.seq)
     }
 
     /// Hands over a page of a followed room; false when there is no more.
     pub(super) async fn pump_room(&mut self, id: u64, out: &mut impl Out) -> bool {
-        let Some((room, from)) = self.places.get(&id).and_then(|place| place.followed.clone()) else { return false };
+        let followed = self.places.get(&id).and_then(|place| place.followed.clone());
+        let Some((room, shown)) = followed else { return false };
+        let from = shown.load(Ordering::Relaxed);
         // Before the look at the membership: what comes behind its end is for others.
         let through = room.last_seq();
         if self.known().ok().is_none_or(|client| room.cursor(client).is_none()) {
@@ -188,9 +198,7 @@ impl Session {
             }
         }
         self.note_handed(&room, from, reached);
-        if let Some(place) = self.places.get_mut(&id) {
-            place.followed = Some((room, reached));
-        }
+        shown.store(reached, Ordering::Relaxed);
         reached < through
     }
 
@@ -245,8 +253,8 @@ impl Session {
             // What was handed over before it counts for nothing any more, and a FOLLOW goes on from here.
             place.handed = *cursor;
             place.read = None;
-            if let Some((_, reached)) = &mut place.followed {
-                *reached = *cursor;
+            if let Some((_, reached)) = &place.followed {
+                reached.store(*cursor, Ordering::Relaxed);
                 self.behind.insert(room.id);
             }
         }
@@ -255,13 +263,16 @@ impl Session {
 }
 
 /// Puts a page: the gap before it, if there is one, and its messages. Where there are none, all up to `through` have expired.
-pub(super) fn tell(room: &Room, after: u64, through: u64, messages: &Messages, out: &mut impl Out) {
+/// Returns how many messages there are, and the bytes of their bodies.
+pub(super) fn tell(room: &Room, after: u64, through: u64, messages: &Messages, out: &mut impl Out) -> (u64, u64) {
+    let mut bytes = 0;
     let first = messages.first().map_or(through + 1, |message| message.seq);
     if first > after + 1 {
         let reason = GapReason::Expired;
         out.item(Item::Gap { room: room.name.clone(), from: after + 1, to: first - 1, reason });
     }
     messages.each(|message| {
+        bytes += message.body.len() as u64;
         out.message(MessageRef {
             room: &room.name,
             seq: message.seq,
@@ -271,6 +282,7 @@ pub(super) fn tell(room: &Room, after: u64, through: u64, messages: &Messages, o
             kind: message.kind,
         });
     });
+    (messages.len() as u64, bytes)
 }
 
 pub(super) fn unreadable(room: &str, error: &Error) -> Refusal {

@@ -34,6 +34,13 @@ impl GroupRecord {
         self.done.iter().map(|(first, last)| last - first + 1).sum()
     }
 
+    /// The first message that is not done, where those up to `floor` are gone.
+    pub fn first_open(&self, floor: u64) -> u64 {
+        let next = self.cursor.max(floor) + 1;
+        // Between two runs something is not done.
+        self.done.iter().find(|(first, last)| (*first..=*last).contains(&next)).map_or(next, |(_, last)| last + 1)
+    }
+
     /// Notes that a message is done, where those up to `floor` are gone. To do it again changes nothing.
     pub fn set_done(&mut self, seq: u64, floor: u64) {
         if !self.is_done(seq) {
@@ -120,6 +127,10 @@ mod tests {
                 }
                 let open = (1..).find(|seq| *seq > gone && !model.contains(seq)).unwrap();
                 prop_assert_eq!(record.cursor, open - 1);
+                for floor in gone..45 {
+                    let open = (floor + 1..).find(|seq| !record.is_done(*seq)).unwrap();
+                    prop_assert_eq!(record.first_open(floor), open, "{} {:?}", floor, record);
+                }
                 let again = GroupRecord::decode(&record.encode());
                 prop_assert_eq!(again.as_ref(), Some(&record));
                 let beyond = model.iter().filter(|seq| **seq > record.cursor).count();

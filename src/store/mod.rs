@@ -40,6 +40,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use crate::clock::KeptClock;
+use crate::count::{Counted, Counter, Histogram};
 use crate::error::Error;
 use crate::limits::JOURNAL_FILE_BYTES;
 use chunk::Parsed;
@@ -92,6 +93,10 @@ struct Inner {
     short_of_space: AtomicBool,
     /// The journal is to go on in another file, so that something can be erased from this one.
     wants_next_file: AtomicBool,
+    /// How long commits' syncs take.
+    syncs: Arc<Histogram>,
+    expired_messages: Counter,
+    expired_bytes: Counter,
 }
 
 impl Inner {
@@ -225,6 +230,9 @@ impl Store {
             failure,
             short_of_space: AtomicBool::new(false),
             wants_next_file: AtomicBool::new(false),
+            syncs: journal.syncs(),
+            expired_messages: Counter::default(),
+            expired_bytes: Counter::default(),
         });
         disk::watch_space(&inner);
         let mover = Mover::start(inner.clone(), journal.full(), before, recovered.last_commit)?;
@@ -442,10 +450,36 @@ impl Store {
         self.inner.short_of_space.load(Ordering::Relaxed)
     }
 
-    /// Figures: bytes of messages in memory that have not moved yet, and that have; the data directory's bytes on disk.
-    pub fn figures(&self) -> (u64, u64, u64) {
+    /// What the data directory takes on the disk, in bytes. Looks at each of its files.
+    pub fn disk_bytes(&self) -> u64 {
+        disk::bytes_in(&self.inner.dir, &|metadata| metadata.blocks() * 512)
+    }
+
+    /// How the store is.
+    pub fn figures(&self) -> Figures {
         let (unmoved, recent) = self.inner.tail.bytes();
-        (unmoved as u64, recent as u64, disk::bytes_in(&self.inner.dir, &|metadata| metadata.blocks() * 512))
+        Figures {
+            unmoved_bytes: unmoved as u64,
+            recent_bytes: recent as u64,
+            free_bytes: disk::free_bytes(&self.inner.dir).ok(),
+            is_short_of_space: self.is_short_of_space(),
+            has_failed: self.failure().get().is_some(),
+            syncs: self.inner.syncs.counted(),
+            expired_messages: self.inner.expired_messages.get(),
+            expired_bytes: self.inner.expired_bytes.get(),
+        }
+    }
+
+    /// When a stored message was taken, on the kept clock: where it is not in memory, when the oldest was of those that it was
+    /// [gathered](mod@mover) with. Does not read it. None where it is gone.
+    ///
+    /// # Errors
+    /// As [`read`](Store::read).
+    pub fn taken_ms(&self, room: u64, seq: u64) -> Result<Option<u64>, Error> {
+        match self.inner.tail.taken_ms(room, seq) {
+            Some(kept_ms) => Ok(Some(kept_ms)),
+            None => self.inner.tables.taken_ms(room, seq),
+        }
     }
 }
 
@@ -453,6 +487,27 @@ impl Store {
 fn files_in(journal_dir: &Path, segments: &Segments) -> Result<Vec<FileId>, Error> {
     let journal = journal::numbers(journal_dir)?.into_iter().map(FileId::Journal);
     Ok(journal.chain(segments.numbers()?.into_iter().map(FileId::Segment)).collect())
+}
+
+/// How the store is, for whoever watches over it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Bytes of messages in memory that are on disk in the journal, and not in sled yet.
+    pub unmoved_bytes: u64,
+    /// Bytes of messages in memory that are, kept for readers.
+    pub recent_bytes: u64,
+    /// What is free on the data directory's file system, for this process; none where the system does not say.
+    pub free_bytes: Option<u64>,
+    /// Whether the disk is so full that writes are refused.
+    pub is_short_of_space: bool,
+    /// Whether a write or a sync has failed, which is the end.
+    pub has_failed: bool,
+    /// How long commits' syncs took since the start, in nanoseconds.
+    pub syncs: Counted,
+    /// Messages that were dropped since the start because they were past retention.
+    pub expired_messages: u64,
+    /// Bytes that they took, as [`Store::stored_bytes`] counts.
+    pub expired_bytes: u64,
 }
 
 /// What to [read](Store::read).

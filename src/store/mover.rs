@@ -336,9 +336,11 @@ impl Worker {
             return Ok(()); // It is asked for again.
         }
         let tail = &self.inner.tail;
-        let gone = |seq, bytes| {
+        let gone = |seq, messages, bytes| {
             tail.raise_floor(room, seq, None);
             tail.freed(room, bytes);
+            self.inner.expired_messages.add(messages);
+            self.inner.expired_bytes.add(bytes);
         };
         let until = |kept_ms| tail.raise_floor(room, tail.floor(room), Some(kept_ms));
         match self.inner.tables.drop_before(room, cutoff_ms, EXPIRE_STEPS, gone) {

@@ -221,6 +221,14 @@ impl Tail {
         self.lock().ids.get(key).copied()
     }
 
+    /// When a message was taken, on the kept clock, where it is here.
+    pub fn taken_ms(&self, room: u64, seq: u64) -> Option<u64> {
+        let inner = self.lock();
+        let messages = &inner.rooms.get(&room)?.messages;
+        let place = usize::try_from(seq.checked_sub(messages.front()?.seq)?).ok()?;
+        messages.get(place).map(|message| message.kept_ms)
+    }
+
     /// How far the room's messages are gone.
     pub fn floor(&self, room: u64) -> u64 {
         self.lock().rooms.get(&room).map_or(0, |tail| tail.floor)

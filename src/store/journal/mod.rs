@@ -25,11 +25,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 pub use erase::{begins, erase};
 pub use recover::{Recovered, recover, settle};
 
 use super::segments::FileId;
+use crate::count::Histogram;
 use crate::error::Error;
 
 const FILE_MAGIC: [u8; 8] = *b"dantokJ1";
@@ -199,7 +201,18 @@ pub struct Journal {
     next_file: Option<JoinHandle<Result<File, Error>>>,
     full: Full,
     record: Vec<u8>,
+    syncs: Arc<Histogram>,
 }
+
+const US: u64 = 1_000;
+const MS: u64 = 1_000 * US;
+const S: u64 = 1_000 * MS;
+/// How long a sync takes, in nanoseconds, as buckets have it.
+#[rustfmt::skip]
+const SYNC_NS: &[u64] = &[
+    50 * US, 100 * US, 250 * US, 500 * US, MS, 2_500 * US, 5 * MS, 10 * MS, 25 * MS, 50 * MS, 100 * MS, 250 * MS, 500 * MS, S,
+    2_500 * MS, 5 * S, 10 * S,
+];
 
 impl Journal {
     /// Begins a journal behind what was recovered and is covered by the store, with a new file.
@@ -220,6 +233,7 @@ impl Journal {
             next_file: None,
             full: Full::default(),
             record: Vec::new(),
+            syncs: Arc::new(Histogram::new(SYNC_NS)),
         };
         journal.write_header(number)?;
         // Only now, when no start reads it any more: what a commit was never written into is not kept.
@@ -234,6 +248,11 @@ impl Journal {
     /// The files that wait to be freed.
     pub fn full(&self) -> Full {
         self.full.clone()
+    }
+
+    /// How long each commit's fdatasync took, in nanoseconds.
+    pub fn syncs(&self) -> Arc<Histogram> {
+        self.syncs.clone()
     }
 
     fn write_header(&mut self, number: u64) -> Result<(), Error> {
@@ -304,7 +323,9 @@ impl Journal {
         self.record.extend_from_slice(payload);
         self.record.resize(bytes, 0);
         self.file.write_all_at(&self.record, self.at).map_err(Error::io("write the journal", &self.path))?;
+        let start = Instant::now();
         self.sync()?;
+        self.syncs.note(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
         let spot = Spot { file: FileId::Journal(self.header.number), at: self.at + RECORD_HEADER_BYTES as u64 };
         self.at += bytes as u64;
         self.last_commit = commit;

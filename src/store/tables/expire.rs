@@ -19,7 +19,7 @@ pub enum Expired {
 
 impl Tables {
     /// Drops chunks whose newest message was taken before `cutoff_ms` on the kept clock, `steps` at the most.
-    /// `gone` is told of each seq up to which messages go, before they do, and how many bytes they took.
+    /// `gone` is told of each seq up to which messages go, before they do, how many they are and how many bytes they took.
     ///
     /// # Errors
     /// What sled or the system says; [`Error::Damaged`] where a chunk that must be looked into is not whole.
@@ -28,7 +28,7 @@ impl Tables {
         room: u64,
         cutoff_ms: u64,
         steps: usize,
-        gone: impl Fn(u64, u64),
+        gone: impl Fn(u64, u64, u64),
     ) -> Result<Expired, Error> {
         for _ in 0..steps {
             let Some((key, value)) = self.next_key(room, 0)? else { return Ok(Expired::Empty) };
@@ -48,7 +48,7 @@ impl Tables {
                     let Some(newest) = chunk.last() else { return Ok(Expired::Empty) };
                     if expired < chunk.len() {
                         if let Some(oldest) = expired.checked_sub(1).and_then(|place| chunk.get(place)) {
-                            gone(oldest.seq, 0);
+                            gone(oldest.seq, 0, 0);
                         }
                         return Ok(Expired::Until(newest.kept_ms));
                     }
@@ -58,8 +58,8 @@ impl Tables {
             // The floor first: it must not be found without it.
             let mut last = self.last().get(&room).copied().unwrap_or_default();
             // Not again, where a kill came between the floor and the messages.
-            let bytes = if newest_seq > last.floor { bytes } else { 0 };
-            gone(newest_seq, bytes);
+            let (messages, bytes) = if newest_seq > last.floor { (newest_seq + 1 - first, bytes) } else { (0, 0) };
+            gone(newest_seq, messages, bytes);
             last.bytes = last.bytes.saturating_sub(bytes);
             last.floor = last.floor.max(newest_seq);
             self.lasts.insert(key::room(room), last.encode()).map_err(self.failed("write the room"))?;

@@ -368,6 +368,19 @@ impl Tables {
         Parsed::of(bytes).filter(|_| chunk.last_seq >= seq)
     }
 
+    /// When the oldest message was taken, on the kept clock, of the chunk that holds `seq`.
+    ///
+    /// # Errors
+    /// As [`chunk_at`](Tables::chunk_at).
+    pub fn taken_ms(&self, room: u64, seq: u64) -> Result<Option<u64>, Error> {
+        let Some((key, value)) = self.find(room, seq)? else { return Ok(None) };
+        match chunk::place_of(&key, &value).flatten() {
+            Some((_, chunk)) => Ok((chunk.first_seq <= seq).then_some(chunk.oldest_kept_ms)),
+            // One of the first release does not say.
+            None => Ok(self.chunk_at(room, seq)?.and_then(|chunk| chunk.first().map(|oldest| oldest.kept_ms))),
+        }
+    }
+
     /// The record of the chunk that holds `seq`, or may, or else of the next one.
     fn find(&self, room: u64, seq: u64) -> Result<Option<(sled::IVec, sled::IVec)>, Error> {
         let before = self.messages.range(key::chunk(room, 0, 0)..=key::chunk(room, seq, u32::MAX)).next_back();
@@ -518,7 +531,7 @@ mod tests {
         tables.apply(&[commit(8..=9)]).unwrap();
         tables.count_references().unwrap();
         assert_eq!(chunks_of_room(&tables), [vec![1, 2, 3, 4, 5], vec![6, 7], vec![8, 9]]);
-        assert_eq!(tables.drop_before(1, 8, 9, |_, _| {}).unwrap(), Expired::Until(9));
+        assert_eq!(tables.drop_before(1, 8, 9, |_, _, _| {}).unwrap(), Expired::Until(9));
         assert_eq!(chunks_of_room(&tables), [vec![8, 9]]);
         assert_eq!(tables.messages.len(), 1);
     }
@@ -536,7 +549,7 @@ mod tests {
             tables.count_references().unwrap();
             assert!(tables.is_wanted(segment));
             let cutoff_ms = if dropped == Expired::Empty { 10 } else { 6 };
-            assert_eq!(tables.drop_before(1, cutoff_ms, 9, |_, _| {}).unwrap(), dropped);
+            assert_eq!(tables.drop_before(1, cutoff_ms, 9, |_, _, _| {}).unwrap(), dropped);
         }
         assert!(!tables.is_wanted(segment));
     }
@@ -549,7 +562,7 @@ mod tests {
         tables.apply(&[commit(1..=5)]).unwrap();
         tables.apply(&[commit(6..=9)]).unwrap();
         let gone = std::cell::Cell::new(0);
-        let drop_before = |cutoff_ms| tables.drop_before(1, cutoff_ms, 9, |seq, _| gone.set(seq)).unwrap();
+        let drop_before = |cutoff_ms| tables.drop_before(1, cutoff_ms, 9, |seq, _, _| gone.set(seq)).unwrap();
         assert_eq!(drop_before(5), Expired::Until(5));
         assert_eq!((gone.get(), chunks_of_room(&tables).len()), (4, 2));
         assert_eq!(drop_before(7), Expired::Until(9));

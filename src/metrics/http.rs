@@ -1,0 +1,98 @@
+//! The listener: few connections at once, a request each, and not for long.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::page::{self, CONTENT};
+use super::state::Watched;
+
+/// Connections at once; more wait in the kernel.
+const CONNECTIONS_MAX: usize = 8;
+/// How long a connection has to say what it wants …
+const REQUEST: Duration = Duration::from_secs(5);
+/// … and, all in all, to take its answer.
+const CONNECTION: Duration = Duration::from_secs(20);
+/// What a request's head may take.
+const HEAD_MAX_BYTES: usize = 8 * 1024;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// Answers whoever asks, for ever. What is not begun yet opens its store.
+pub async fn serve(listener: TcpListener, watched: Arc<Watched>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        // It is never closed.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let watched = watched.clone();
+                tokio::spawn(async move {
+                    if timeout(CONNECTION, connect(stream, watched)).await.is_err() {
+                        tracing::debug!("who asked for metrics did not take them");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection for metrics");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connect(stream: TcpStream, watched: Arc<Watched>) {
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST)
+        .max_buf_size(HEAD_MAX_BYTES)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service_fn(|request| answer(request, watched.clone())));
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "a request for metrics broke");
+    }
+}
+
+async fn answer(request: Request<Incoming>, watched: Arc<Watched>) -> Result<Response<String>, Infallible> {
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (status, body, content) = match request.uri().path() {
+        "/metrics" | "/healthz" | "/readyz" if !is_get => {
+            (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD".to_owned(), PLAIN)
+        }
+        "/metrics" => match page::page(watched).await {
+            Ok(page) => (StatusCode::OK, page, CONTENT),
+            Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, why, PLAIN),
+        },
+        "/healthz" => checked(watched.alive().await, "ok"),
+        "/readyz" => checked(watched.ready(), "ready"),
+        _ => (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz".to_owned(), PLAIN),
+    };
+    let body = if content == PLAIN { body + "\n" } else { body };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content));
+    headers.insert(CACHE_CONTROL, hyper::header::HeaderValue::from_static("no-store"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
+    }
+    Ok(response)
+}
+
+fn checked(found: Result<(), String>, good: &str) -> (StatusCode, String, &'static str) {
+    match found {
+        Ok(()) => (StatusCode::OK, good.to_owned(), PLAIN),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why, PLAIN),
+    }
+}

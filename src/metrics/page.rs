@@ -1,0 +1,359 @@
+//! The page of `/metrics`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{TEXT_FORMAT, TextEncoder};
+use tokio::runtime::RuntimeMetrics;
+
+use super::process;
+use super::state::Watched;
+use crate::count::Counted;
+use crate::hub::Hub;
+use crate::limits::FREE_SPACE_MIN_BYTES;
+use crate::store;
+use crate::survey::{BEHIND, Survey};
+
+/// What the page is.
+pub(super) const CONTENT: &str = TEXT_FORMAT;
+
+/// Nanoseconds in a second, and messages in a message.
+const NS: f64 = 1e9;
+const ONE: f64 = 1.0;
+
+/// The page, as it is made.
+#[derive(Default)]
+pub(super) struct Page(Vec<MetricFamily>);
+
+/// The page as it is sent.
+///
+/// # Errors
+/// What kept it from being made.
+pub(super) async fn page(watched: Arc<Watched>) -> Result<String, String> {
+    let runtime = tokio::runtime::Handle::current().metrics();
+    let made = tokio::task::spawn_blocking(move || {
+        let mut page = Page::default();
+        page.labelled(
+            MetricType::GAUGE,
+            "dantok_build_info",
+            "Always 1; its label says which version this is.",
+            "version",
+            [(env!("CARGO_PKG_VERSION"), 1.0)],
+        );
+        page.gauge(
+            "dantok_ready",
+            "1 while clients are served and what they send is taken, as /readyz says; otherwise 0.",
+            number(watched.ready().is_ok()),
+        );
+        process::add(&mut page);
+        of_runtime(&mut page, &runtime);
+        if let Some(hub) = watched.hub() {
+            let (survey, store) = (hub.survey(), hub.store.figures());
+            of_commits(&mut page, &hub, &store);
+            of_messages(&mut page, &hub, &survey, &store);
+            of_connections(&mut page, &hub, &survey);
+            of_readers(&mut page, &survey);
+            of_disk(&mut page, &survey, &store);
+        }
+        TextEncoder::new().encode_to_string(&page.0).map_err(|error| format!("can't write the page: {error}"))
+    });
+    made.await.map_err(|error| format!("the page died: {error}"))?
+}
+
+fn number(is: bool) -> f64 {
+    if is { 1.0 } else { 0.0 }
+}
+
+fn seconds(age: Option<Duration>) -> f64 {
+    age.unwrap_or_default().as_secs_f64()
+}
+
+impl Page {
+    fn family(&mut self, of: MetricType, name: &str, help: &str, metrics: Vec<Metric>) {
+        let mut family = MetricFamily::default();
+        family.set_field_type(of);
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_metric(metrics);
+        self.0.push(family);
+    }
+
+    /// What only grows.
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: f64) {
+        self.family(MetricType::COUNTER, name, help, vec![metric(MetricType::COUNTER, value)]);
+    }
+
+    /// What goes up and down.
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.family(MetricType::GAUGE, name, help, vec![metric(MetricType::GAUGE, value)]);
+    }
+
+    /// The same for each value of a label.
+    fn labelled<'a>(
+        &mut self,
+        of: MetricType,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'a str, f64)>,
+    ) {
+        let labelled = values.into_iter().map(|(named, value)| {
+            let mut pair = LabelPair::default();
+            pair.set_name(label.to_owned());
+            pair.set_value(named.to_owned());
+            let mut metric = metric(of, value);
+            metric.set_label(vec![pair]);
+            metric
+        });
+        self.family(of, name, help, labelled.collect());
+    }
+
+    /// How often something was how large, in so many of the counted to a unit.
+    fn histogram(&mut self, name: &str, help: &str, counted: &Counted, to_one: f64) {
+        let bucket = |(bound, count): &(u64, u64)| {
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(*bound as f64 / to_one);
+            bucket.set_cumulative_count(*count);
+            bucket
+        };
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(counted.buckets.iter().map(bucket).collect());
+        histogram.set_sample_count(counted.count);
+        histogram.set_sample_sum(counted.sum as f64 / to_one);
+        let mut metric = Metric::default();
+        metric.set_histogram(histogram);
+        self.family(MetricType::HISTOGRAM, name, help, vec![metric]);
+    }
+}
+
+fn metric(of: MetricType, value: f64) -> Metric {
+    let mut metric = Metric::default();
+    if of == MetricType::COUNTER {
+        let mut counter = Counter::default();
+        counter.set_value(value);
+        metric.set_counter(counter);
+    } else {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        metric.set_gauge(gauge);
+    }
+    metric
+}
+
+fn of_commits(page: &mut Page, hub: &Hub, store: &store::Figures) {
+    let (figures, (queued, in_flight)) = (&hub.figures, hub.committer.waiting());
+    page.counter(
+        "dantok_commits_total",
+        "Commits since the start: what had queued, made durable by one fdatasync.",
+        figures.commits.get() as f64,
+    );
+    page.histogram(
+        "dantok_commit_fdatasync_seconds",
+        "How long the fdatasync of a commit took. Every sender waits for one.",
+        &store.syncs,
+        NS,
+    );
+    page.histogram(
+        "dantok_commit_messages",
+        "Messages in a commit; 0 where it only changed cursors, memberships or rooms.",
+        &figures.commit_messages.counted(),
+        ONE,
+    );
+    page.gauge(
+        "dantok_commit_running_seconds",
+        "How long the commit that is under way takes so far; 0 while there is none. It grows while the disk hangs.",
+        seconds(figures.committing()),
+    );
+    page.gauge(
+        "dantok_commit_queue_requests",
+        "Requests that wait for their commit, without those that are in one.",
+        queued as f64,
+    );
+    page.gauge(
+        "dantok_commit_queue_bytes",
+        "Memory of all requests that are not answered yet, waiting or in a commit.",
+        in_flight as f64,
+    );
+    page.gauge(
+        "dantok_journal_memory_bytes",
+        "Memory of messages that are durable in the journal and have not moved into the store yet.",
+        store.unmoved_bytes as f64,
+    );
+    page.gauge(
+        "dantok_recent_memory_bytes",
+        "Memory of messages that have moved, kept for readers.",
+        store.recent_bytes as f64,
+    );
+}
+
+fn of_messages(page: &mut Page, hub: &Hub, survey: &Survey, store: &store::Figures) {
+    let figures = &hub.figures;
+    let counters = [
+        ("dantok_messages_stored_total", "Messages stored since the start.", &figures.messages),
+        (
+            "dantok_message_bytes_stored_total",
+            "Bytes of the bodies of messages stored since the start.",
+            &figures.bytes,
+        ),
+        (
+            "dantok_messages_handed_total",
+            "Messages handed to clients since the start, once for each client and each time.",
+            &figures.handed,
+        ),
+        (
+            "dantok_message_bytes_handed_total",
+            "Bytes of the bodies of messages handed to clients since the start.",
+            &figures.handed_bytes,
+        ),
+    ];
+    for (name, help, counter) in counters {
+        page.counter(name, help, counter.get() as f64);
+    }
+    page.counter(
+        "dantok_messages_expired_total",
+        "Messages dropped since the start because they were past retention.",
+        store.expired_messages as f64,
+    );
+    page.counter(
+        "dantok_message_bytes_expired_total",
+        "Bytes that those took in the store, before compression of any kind, with what belongs to each beside its body.",
+        store.expired_bytes as f64,
+    );
+    page.gauge(
+        "dantok_messages",
+        "Messages that are stored now. Those past retention count until they are dropped.",
+        survey.stored_messages as f64,
+    );
+    page.gauge(
+        "dantok_message_bytes",
+        "Bytes that those take in the store, with what belongs to each beside its body.",
+        survey.stored_bytes as f64,
+    );
+    page.gauge(
+        "dantok_oldest_message_age_seconds",
+        "Age of the oldest stored message; 0 where there is none. Far above the longest retention, nothing expires.",
+        survey.oldest.as_secs_f64(),
+    );
+    page.gauge(
+        "dantok_retention_seconds",
+        "How long a message is kept at least. Rooms may keep theirs longer.",
+        hub.settings.retention().as_secs_f64(),
+    );
+    page.gauge("dantok_rooms", "Rooms that there are.", survey.rooms as f64);
+    page.gauge(
+        "dantok_memberships",
+        "Members of rooms: a client, or a device of one, counts once for each of its rooms.",
+        survey.memberships as f64,
+    );
+}
+
+fn of_connections(page: &mut Page, hub: &Hub, survey: &Survey) {
+    let figures = &hub.figures;
+    page.gauge("dantok_connections", "Connections that are open.", figures.connections() as f64);
+    page.gauge(
+        "dantok_connections_max",
+        "Connections that may be open, as --max-connections says.",
+        hub.settings.get().limits.connections_max as f64,
+    );
+    page.gauge("dantok_clients", "Clients, and devices of clients, that are connected.", survey.clients as f64);
+    page.counter(
+        "dantok_connections_accepted_total",
+        "Connections that were let in since the start.",
+        figures.accepted.get() as f64,
+    );
+    page.labelled(
+        MetricType::COUNTER,
+        "dantok_connections_refused_total",
+        "Connections that were turned away since the start: there were as many as may be (connections), or as many from one address as it may have (address).",
+        "reason",
+        figures.turned_away().map(|(why, count)| (why, count as f64)),
+    );
+    page.counter(
+        "dantok_network_received_bytes_total",
+        "Bytes that came from clients since the start; with TLS, those inside it.",
+        figures.received_bytes.get() as f64,
+    );
+    page.counter(
+        "dantok_network_sent_bytes_total",
+        "Bytes that went to clients since the start; with TLS, those inside it.",
+        figures.sent_bytes.get() as f64,
+    );
+    page.labelled(
+        MetricType::COUNTER,
+        "dantok_errors_total",
+        "Errors that clients were answered with since the start, by their code: see protocol.md.",
+        "code",
+        figures.errors().map(|(code, count)| (code.as_str(), count as f64)),
+    );
+}
+
+fn of_readers(page: &mut Page, survey: &Survey) {
+    page.gauge(
+        "dantok_followers",
+        "FOLLOWs that are on: a connection counts once for each room that it follows.",
+        survey.followers as f64,
+    );
+    page.gauge(
+        "dantok_follower_lag_max_messages",
+        "Messages of a room that were not pushed yet to the follower that lacks most of them. It grows while one does not read.",
+        survey.lag as f64,
+    );
+    let behind = BEHIND.map(|messages| messages.to_string());
+    page.labelled(
+        MetricType::GAUGE,
+        "dantok_followers_behind",
+        "Followers to which more messages of a room than the label says were not pushed yet.",
+        "more_than",
+        behind.iter().map(String::as_str).zip(survey.followers_behind.map(|count| count as f64)),
+    );
+    page.labelled(
+        MetricType::GAUGE,
+        "dantok_oldest_unread_age_seconds",
+        "Age of the oldest stored message that some member of its room has not acknowledged (member), or some group has not done (group); 0 where there is none.",
+        "kind",
+        [("member", seconds(survey.oldest_unread)), ("group", seconds(survey.oldest_undone))],
+    );
+}
+
+fn of_disk(page: &mut Page, survey: &Survey, store: &store::Figures) {
+    page.gauge(
+        "dantok_disk_used_bytes",
+        "What the data directory takes on the disk: journal, segments, index and what is kept free for a restart.",
+        survey.disk_bytes as f64,
+    );
+    if let Some(free) = store.free_bytes {
+        page.gauge("dantok_disk_free_bytes", "What is free on the data directory's file system.", free as f64);
+    }
+    page.gauge("dantok_disk_free_min_bytes", "Free space under which writes are refused.", FREE_SPACE_MIN_BYTES as f64);
+    page.gauge(
+        "dantok_store_refuses_writes",
+        "1 while writes are refused because the disk is nearly full; otherwise 0.",
+        number(store.is_short_of_space),
+    );
+    page.gauge(
+        "dantok_store_failed",
+        "1 once a write or a sync has failed: nothing is acknowledged any more, and the daemon is about to end.",
+        number(store.has_failed),
+    );
+}
+
+fn of_runtime(page: &mut Page, runtime: &RuntimeMetrics) {
+    let busy = (0..runtime.num_workers()).map(|worker| runtime.worker_total_busy_duration(worker));
+    page.gauge("dantok_tokio_workers", "Threads that tasks run on.", runtime.num_workers() as f64);
+    page.gauge(
+        "dantok_tokio_tasks",
+        "Tasks that are alive: one for each connection, and some of the daemon's own.",
+        runtime.num_alive_tasks() as f64,
+    );
+    page.gauge(
+        "dantok_tokio_queued_tasks",
+        "Tasks in the queue that all workers share: it grows where they are all busy.",
+        runtime.global_queue_depth() as f64,
+    );
+    page.counter(
+        "dantok_tokio_busy_seconds_total",
+        "Time that workers were busy, of all of them together.",
+        busy.sum::<Duration>().as_secs_f64(),
+    );
+}

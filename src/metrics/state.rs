@@ -1,0 +1,64 @@
+//! Whether the daemon is alive, and whether it is ready.
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::hub::Hub;
+use crate::liveness::Liveness;
+
+/// How long a proof of life may take.
+const PROVEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// A daemon that is watched: until it [begins](Watched::begin), it opens its store. It is not kept from ending.
+#[derive(Debug, Default)]
+pub struct Watched(OnceLock<(Weak<Hub>, Liveness)>);
+
+impl Watched {
+    /// The store is open.
+    pub fn begin(&self, hub: &Arc<Hub>) {
+        // Once is enough.
+        let _ = self.0.set((Arc::downgrade(hub), Liveness::new(hub)));
+    }
+
+    /// What is served, while it is.
+    pub(super) fn hub(&self) -> Option<Arc<Hub>> {
+        self.0.get()?.0.upgrade()
+    }
+
+    /// Whether what is sent gets to the disk.
+    ///
+    /// # Errors
+    /// Why not, in a sentence.
+    pub(super) async fn alive(&self) -> Result<(), String> {
+        // Who opens its store, or closes it, is about that.
+        let Some((hub, liveness)) = self.0.get().filter(|(hub, _)| hub.strong_count() > 0) else { return Ok(()) };
+        match timeout(PROVEN_WITHIN, liveness.proven()).await {
+            Ok(Err(why)) if hub.strong_count() > 0 => Err(format!("nothing is written any more: {why}")),
+            Ok(_) => Ok(()),
+            Err(_) => Err(format!("no commit has come to an end for {} s", PROVEN_WITHIN.as_secs())),
+        }
+    }
+
+    /// Whether clients are served, and what they send is taken.
+    ///
+    /// # Errors
+    /// Why not, in a sentence.
+    pub(super) fn ready(&self) -> Result<(), String> {
+        let Some(hub) = self.hub() else {
+            let why = if self.0.get().is_some() { "the daemon is stopping" } else { "the store is opening" };
+            return Err(why.to_owned());
+        };
+        if let Some(why) = hub.store.failure().get() {
+            return Err(format!("the store has failed: {why}"));
+        }
+        if hub.stopping.is_cancelled() {
+            return Err("the daemon is stopping".to_owned());
+        }
+        if hub.store.is_short_of_space() {
+            return Err("the disk is nearly full: writes are refused until there is room".to_owned());
+        }
+        Ok(())
+    }
+}

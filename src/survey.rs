@@ -1,0 +1,124 @@
+//! How the rooms, their readers and the store are at a moment: for STATS, and for what watches over the daemon. It takes a look at
+//! every room, so it is taken anew only where that costs little.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::hub::Hub;
+
+/// A survey is shown again for so many times the time that it took: however often it is asked for, it costs a fiftieth of one core.
+const SHOWN_FOR: u32 = 50;
+
+/// Followers to which more messages than so many of a room were not pushed yet are counted by themselves.
+pub const BEHIND: [u64; 4] = [0, 100, 1_000, 10_000];
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Rooms.
+    pub rooms: u64,
+    /// Members of rooms, each as often as it is one.
+    pub memberships: u64,
+    /// Clients and devices that are connected.
+    pub clients: u64,
+    /// Messages stored and not expired.
+    pub stored_messages: u64,
+    /// Bytes that they take, as [`Store::stored_bytes`](crate::store::Store::stored_bytes) counts.
+    pub stored_bytes: u64,
+    /// FOLLOWs: a connection counts as often as it follows a room.
+    pub followers: u64,
+    /// Of these, those to which more messages than this were not pushed yet; for each of [`BEHIND`].
+    pub followers_behind: [u64; BEHIND.len()],
+    /// Messages of a room that were not pushed yet to the follower that has most of them.
+    pub lag: u64,
+    /// The age of the oldest stored message.
+    pub oldest: Duration,
+    /// The age of the oldest that some member has not acknowledged; none where there is none.
+    pub oldest_unread: Option<Duration>,
+    /// The age of the oldest that some group has not done; none where there is none.
+    pub oldest_undone: Option<Duration>,
+    /// What the data directory takes on the disk.
+    pub disk_bytes: u64,
+}
+
+/// The last survey.
+#[derive(Debug, Default)]
+pub struct Surveyed(Mutex<Option<(Instant, Survey)>>);
+
+impl Surveyed {
+    /// A survey that is as new as its price allows. Blocks.
+    pub fn get(&self, hub: &Hub) -> Survey {
+        // What panicked has left the one before.
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = Instant::now();
+        if let Some((until, survey)) = &*last
+            && start < *until
+        {
+            return survey.clone();
+        }
+        let survey = Survey::take(hub);
+        let now = Instant::now();
+        *last = Some((now + (now - start) * SHOWN_FOR, survey.clone()));
+        survey
+    }
+}
+
+/// The oldest of some messages: when it was taken, on the kept clock.
+#[derive(Debug, Default)]
+struct Oldest(Option<u64>);
+
+impl Oldest {
+    /// Looks at a message that may be gone by now.
+    fn note(&mut self, hub: &Hub, room: u64, seq: u64) {
+        let taken = hub.store.taken_ms(room, seq).unwrap_or_else(|error: Error| {
+            tracing::debug!(room, seq, %error, "can't tell a message's age");
+            None
+        });
+        self.0 = self.0.into_iter().chain(taken).min();
+    }
+
+    fn age(&self, hub: &Hub) -> Option<Duration> {
+        self.0.map(|taken_ms| Duration::from_millis(hub.store.clock().now_ms().saturating_sub(taken_ms)))
+    }
+}
+
+impl Survey {
+    fn take(hub: &Hub) -> Survey {
+        let mut survey =
+            Survey { clients: hub.rooms.connected() as u64, disk_bytes: hub.store.disk_bytes(), ..Survey::default() };
+        let (mut stored, mut unread, mut undone) = (Oldest::default(), Oldest::default(), Oldest::default());
+        for room in hub.rooms.all() {
+            survey.rooms += 1;
+            survey.memberships += room.member_count() as u64;
+            let (floor, last) = (hub.store.floor(room.id), room.last_seq());
+            room.each_follower(|reached| {
+                let lag = last.saturating_sub(floor.max(reached));
+                survey.followers += 1;
+                survey.lag = survey.lag.max(lag);
+                for (count, behind) in survey.followers_behind.iter_mut().zip(BEHIND) {
+                    *count += u64::from(lag > behind);
+                }
+            });
+            if floor >= last {
+                continue;
+            }
+            survey.stored_messages += last - floor;
+            survey.stored_bytes += hub.store.stored_bytes(room.id);
+            stored.note(hub, room.id, floor + 1);
+            if let Some(cursor) = room.least_cursor().filter(|cursor| *cursor < last) {
+                unread.note(hub, room.id, floor.max(cursor) + 1);
+            }
+            for (_, group) in room.groups() {
+                let open = group.first_open(floor);
+                if open <= last {
+                    undone.note(hub, room.id, open);
+                }
+            }
+        }
+        survey.oldest = stored.age(hub).unwrap_or_default();
+        survey.oldest_unread = unread.age(hub);
+        survey.oldest_undone = undone.age(hub);
+        survey
+    }
+}
