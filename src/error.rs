@@ -48,7 +48,7 @@ pub enum Error {
     #[error("{0}")]
     Command(String),
     /// The data directory is of a version that this build does not know.
-    #[error("{}: the data directory has format {found:?}; this dantok knows format {known}: use the version that wrote it", path.display())]
+    #[error("{}: the data directory has format {found:?}; this dantok knows up to {known}: use the version that wrote it, or go back to what it kept in before-format-{found}, if that is there", path.display())]
     Format {
         /// The file that says so.
         path: PathBuf,

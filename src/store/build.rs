@@ -16,7 +16,7 @@ use super::journal::{Spot, sync_dir};
 use super::record::{Last, Stored};
 use super::segments::{FileId, Segments};
 use super::tables::{Journaled, Tables};
-use super::{RoomState, State, disk, syscalls};
+use super::{RoomState, State, disk, migrate, syscalls};
 use crate::clock::Reading;
 use crate::error::Error;
 use crate::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES};
@@ -217,7 +217,7 @@ impl Builder {
         for part in ["journal", "segments"] {
             sync_dir(&self.dir.join(part))?;
         }
-        disk::write_format(&self.dir)?;
+        migrate::write_format(&self.dir, migrate::FORMAT)?;
         Ok(lasts)
     }
 }

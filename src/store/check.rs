@@ -15,7 +15,7 @@ use super::group::{self, GroupRecord};
 use super::record::{self, Access, Last, RoomRecord, Stored};
 use super::segments::{Place, Segments};
 use super::tables::{Tables, Tree};
-use super::{chunk, disk, journal, key};
+use super::{chunk, disk, journal, key, migrate};
 use crate::error::Error;
 use crate::limits::FREE_SPACE_MIN_BYTES;
 
@@ -88,10 +88,14 @@ pub fn check(dir: &Path, scratch: &Path, progress: &mut dyn FnMut(Progress)) -> 
     // Nothing is made where nothing is: a mistyped name must not look sound.
     disk::expect_data_dir(dir)?;
     let _lock = disk::lock(dir)?;
-    disk::check_format(dir)?;
+    let format = migrate::format_of(dir)?;
     let copy = Copy::of(&dir.join("sled"), scratch)?;
     let mut check = Check { dir, copy: &copy.0, progress, records: 0, report: Report::default() };
     check.run();
+    if let Some(format) = format.filter(|format| *format < migrate::FORMAT) {
+        let (path, newest) = (dir.display(), migrate::FORMAT);
+        check.report.remarks.push(format!("{path}: of format {format}; a start takes it to {newest}"));
+    }
     Ok(check.report)
 }
 

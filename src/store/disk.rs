@@ -10,11 +10,6 @@ use super::journal::sync_dir;
 use crate::error::Error;
 use crate::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES, MOVE_SPACE_MIN_BYTES};
 
-/// The format that this build writes. To change it: say here what a start must do with the one before.
-///
-/// 1 had the messages themselves in sled, and one by one in commits. Both are read; nothing is rewritten.
-const FORMAT: u32 = 2;
-
 /// Makes the data directory where it is missing, and those above it; and their names durable. A start that was killed may have
 /// made some of them, so that the one above is synced each time.
 pub(super) fn create_dir(dir: &Path) -> Result<(), Error> {
@@ -121,27 +116,6 @@ fn rewrite(dir: &Path) -> Result<(), Error> {
         }
         file.sync_all().map_err(Error::io("sync", &path))?;
     }
-    sync_dir(dir)
-}
-
-/// Whether the data directory says that it is of this build's format; an error where it is of one that this build does not read.
-pub(super) fn check_format(dir: &Path) -> Result<bool, Error> {
-    let path = dir.join("FORMAT");
-    match std::fs::read_to_string(&path) {
-        Ok(found) if found.trim() == FORMAT.to_string() => Ok(true),
-        // An empty one is what a power cut left of its writing.
-        Ok(found) if ["", "1"].contains(&found.trim()) => Ok(false),
-        Ok(found) => Err(Error::Format { path, found, known: FORMAT }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Error::io("read", &path)(error)),
-    }
-}
-
-/// Has the data directory say that it is of this build's format.
-pub(super) fn write_format(dir: &Path) -> Result<(), Error> {
-    let path = dir.join("FORMAT");
-    std::fs::write(&path, format!("{FORMAT}\n")).map_err(Error::io("write", &path))?;
-    File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("sync", &path))?;
     sync_dir(dir)
 }
 

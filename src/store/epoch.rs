@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -62,6 +63,11 @@ fn make(dir: &Path) -> Result<Arc<str>, Error> {
     let epoch = format!("{random:016x}");
     let written = File::create(&new).and_then(|mut file| {
         file.write_all(format!("{epoch}\n").as_bytes())?;
+        // Who renews it may be another than the daemon, to whom the directory belongs.
+        let (made, of_dir) = (file.metadata()?, std::fs::metadata(dir)?);
+        if rustix::process::geteuid().is_root() && made.uid() != of_dir.uid() {
+            std::os::unix::fs::fchown(&file, Some(of_dir.uid()), Some(of_dir.gid()))?;
+        }
         file.sync_all()
     });
     written.map_err(Error::io("write", &new))?;

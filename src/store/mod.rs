@@ -23,6 +23,7 @@ pub mod group;
 pub mod journal;
 pub mod key;
 pub mod messages;
+mod migrate;
 mod mover;
 pub mod record;
 pub mod segments;
@@ -147,7 +148,7 @@ impl Store {
     /// Opens the data directory, making it where it is missing; recovers what a crash left, durably, before it returns.
     ///
     /// # Errors
-    /// Another daemon has the directory; it was written by a newer version; something in it is [damaged](Error::Damaged);
+    /// Another daemon has the directory; it is of a newer format, or there is no room to take it to this one; something in it is [damaged](Error::Damaged);
     /// what the system or sled says. A read, write or sync that fails in sled's own hands [ends the process](mod@syscalls).
     pub fn open(dir: &Path, options: &Options) -> Result<(Arc<Store>, Writer, State), Error> {
         disk::create_dir(dir)?;
@@ -157,13 +158,16 @@ impl Store {
         }
         let lock = disk::lock(dir)?;
         let [journal_dir, segments_dir, sled_dir] = ["journal", "segments", "sled"].map(|name| dir.join(name));
-        if !disk::check_format(dir)? {
-            disk::write_format(dir)?;
-        }
+        // Before anything is changed.
+        migrate::format_of(dir)?;
         disk::drop_ballast(dir)?;
-        disk::make_good(&lock, dir, &[&journal_dir, &segments_dir, &sled_dir])?;
+        let kept = migrate::all_kept(dir);
+        let of_store = [&journal_dir, &segments_dir, &sled_dir].into_iter().chain(&kept).map(PathBuf::as_path);
+        disk::make_good(&lock, dir, &of_store.collect::<Vec<_>>())?;
+        migrate::prepare(dir)?;
         // Until it is open: a start that fails, or is killed, may have left what can be read and is not on the disk.
         disk::note_failure(&lock);
+        migrate::run(dir)?;
         let _opening = syscalls::Opening::begin();
         if !sled_dir.exists() {
             Tables::create(&sled_dir)?;

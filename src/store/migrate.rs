@@ -1,0 +1,370 @@
+//! The data directory's format, and the way from each to the next.
+//!
+//! `FORMAT` says it. A version opens what is of its own format or older, and refuses what is newer. What is older is taken to its
+//! own step by step, before anything else is opened:
+//!
+//! 1. `MIGRATING` is made, so that a start that is cut off is known by the next.
+//! 2. What the steps change is copied into `before-format-N/`, which becomes a data directory of the old format: its own `FORMAT` is
+//!    written last, and says that it is whole. It is never changed by a daemon again; the operator removes it.
+//! 3. Each step is run, and `FORMAT` is written behind it, in one rename. Then `MIGRATING` goes.
+//!
+//! Each of these is durable before the next begins. So whatever cuts it off leaves a data directory of the old format with nothing
+//! in it changed, or one of the new.
+//!
+//! To change what is stored:
+//!
+//! - Where a version before would read what is written now as it was meant, or would leave it alone, the format stays.
+//! - Otherwise, add one to [`FORMAT`] and a [`Step`] to [`STEPS`]. A step writes what is new beside what is old, under names that
+//!   the old format has not, so that it can be cut off and run again; what is old goes when the store is opened. `changes` is what
+//!   a version before would not read any more once the daemon has run, even if the step itself leaves it alone.
+//! - See that [`check`](super::check) looks at what is of the formats before as well, without changing it.
+//! - At a release, keep a data directory of it: `tests/data/README.md` says how. A test opens all of them.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use super::disk;
+use super::journal::sync_dir;
+use crate::error::Error;
+use crate::limits::FREE_SPACE_MIN_BYTES;
+
+/// The format that this build writes.
+pub(super) const FORMAT: u32 = 2;
+
+/// From one format to the next.
+struct Step {
+    /// What becomes of what is stored.
+    what: &'static str,
+    /// The parts of the data directory that a version before can't read afterwards.
+    changes: &'static [&'static str],
+    /// Does it. An error leaves it to the next start.
+    run: fn(&Path) -> Result<(), Error>,
+}
+
+/// The first is from format 1 to 2.
+const STEPS: [Step; FORMAT as usize - 1] = [Step {
+    what: "messages stand in the journal and in segments from here on; those that are in sled stay there until they expire",
+    changes: &["journal", "segments", "sled"],
+    // Both are read, record by record.
+    run: |_| Ok(()),
+}];
+
+const MARKER: &str = "MIGRATING";
+
+/// Where what was there before a format is kept.
+fn kept(dir: &Path, format: u32) -> PathBuf {
+    dir.join(format!("before-format-{format}"))
+}
+
+/// Every one of those that there is.
+pub(super) fn all_kept(dir: &Path) -> Vec<PathBuf> {
+    (2..=FORMAT).map(|format| kept(dir, format)).filter(|kept| kept.join("FORMAT").exists()).collect()
+}
+
+/// The format of a data directory; none where nothing is stored yet.
+///
+/// # Errors
+/// It is newer than this build's, or no number; what the system says.
+pub(super) fn format_of(dir: &Path) -> Result<Option<u32>, Error> {
+    let path = dir.join("FORMAT");
+    let found = match std::fs::read_to_string(&path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Error::io("read", &path)(error)),
+    };
+    match found.trim() {
+        // An empty one is what a power cut left where format 1 or 2 was to be written.
+        "" => Ok(dir.join("sled").exists().then_some(1)),
+        text => match text.parse() {
+            Ok(format @ 1..=FORMAT) => Ok(Some(format)),
+            _ => Err(Error::Format { path, found: text.to_owned(), known: FORMAT }),
+        },
+    }
+}
+
+/// Where the data directory is of an older format: keeps what is there. Changes nothing else.
+///
+/// # Errors
+/// It is of a newer format; there is no room for the copy; there is one already; what the system says.
+pub(super) fn prepare(dir: &Path) -> Result<(), Error> {
+    keep_for(dir, format_of(dir)?, &STEPS)
+}
+
+/// Takes the data directory to this build's format, when what is there is [kept](prepare).
+///
+/// # Errors
+/// As [`prepare`].
+pub(super) fn run(dir: &Path) -> Result<(), Error> {
+    take(dir, format_of(dir)?, &STEPS)?;
+    for kept in all_kept(dir) {
+        let bytes = disk::bytes_in(&kept, &|metadata| metadata.len());
+        tracing::info!(path = %kept.display(), bytes, "what was there before an upgrade is still kept; remove it when you do not want to go back");
+    }
+    Ok(())
+}
+
+/// The format that these steps lead to.
+fn newest(steps: &[Step]) -> u32 {
+    u32::try_from(steps.len() + 1).unwrap_or(u32::MAX)
+}
+
+/// Those that are still to be run.
+fn todo(found: Option<u32>, steps: &[Step]) -> &[Step] {
+    found.and_then(|found| steps.get(found.saturating_sub(1) as usize..)).unwrap_or_default()
+}
+
+fn keep_for(dir: &Path, found: Option<u32>, steps: &[Step]) -> Result<(), Error> {
+    let todo = todo(found, steps);
+    if todo.is_empty() {
+        return Ok(());
+    }
+    let (marker, kept) = (dir.join(MARKER), kept(dir, newest(steps)));
+    if !marker.exists() {
+        if std::fs::read_dir(&kept).is_ok_and(|mut entries| entries.next().is_some()) {
+            let why = "it is of an upgrade before; remove it, or move it away";
+            return Err(Error::io("keep what is there", &kept)(io::Error::new(ErrorKind::AlreadyExists, why)));
+        }
+        act("write", &marker, || File::create(&marker)?.sync_all())?;
+        act("sync", dir, || File::open(dir)?.sync_all())?;
+    }
+    if kept.join("FORMAT").exists() { Ok(()) } else { keep(dir, &kept, found.unwrap_or(1), todo) }
+}
+
+fn take(dir: &Path, found: Option<u32>, steps: &[Step]) -> Result<(), Error> {
+    let (newest, marker) = (newest(steps), dir.join(MARKER));
+    let Some(found) = found else { return write_format(dir, newest) };
+    for (step, to) in todo(Some(found), steps).iter().zip(found + 1..) {
+        tracing::warn!(path = %dir.display(), from = to - 1, to, "upgrading the data directory: {}", step.what);
+        (step.run)(dir)?;
+        write_format(dir, to)?;
+    }
+    if marker.exists() {
+        act("remove", &marker, || std::fs::remove_file(&marker))?;
+        sync_dir(dir)?;
+        tracing::warn!(
+            path = %dir.display(), format = newest,
+            "the data directory is upgraded. {0} has what was there before; to go back, stop the daemon and run the version before with --data-dir {0}, which has nothing that is sent from here on. Remove it when you are content",
+            kept(dir, newest).display()
+        );
+    }
+    Ok(())
+}
+
+/// Copies what the steps change into a data directory of its own, durably.
+fn keep(dir: &Path, kept: &Path, format: u32, steps: &[Step]) -> Result<(), Error> {
+    let mut parts: Vec<&str> = steps.iter().flat_map(|step| step.changes).copied().collect();
+    parts.sort_unstable();
+    parts.dedup();
+    parts.retain(|part| dir.join(part).exists());
+    // What a start that was cut off has left, but not the directory itself: it may be a link to another disk.
+    if !kept.exists() {
+        act("create the directory", kept, || std::fs::create_dir(kept))?;
+    }
+    for entry in list(kept)? {
+        act("remove", &entry, || {
+            if entry.is_dir() { std::fs::remove_dir_all(&entry) } else { std::fs::remove_file(&entry) }
+        })?;
+    }
+    let needed: u64 = parts.iter().map(|part| disk::bytes_in(&dir.join(part), &|metadata| metadata.len())).sum();
+    let free = disk::free_bytes(kept).unwrap_or(u64::MAX);
+    let missing = (needed + FREE_SPACE_MIN_BYTES).saturating_sub(free);
+    if missing > 0 {
+        let why = format!(
+            "before the upgrade {needed} bytes are copied, {FREE_SPACE_MIN_BYTES} are to stay free, and {free} are: {missing} are missing. Make room, or make this a symbolic link to an empty directory on a disk that has it. Nothing was changed; the version before still opens the data directory"
+        );
+        return Err(Error::io("keep what is there", kept)(io::Error::new(ErrorKind::StorageFull, why)));
+    }
+    tracing::warn!(path = %kept.display(), bytes = needed, "keeping what is there before the data directory is upgraded");
+    for part in parts {
+        copy_dir(&dir.join(part), &kept.join(part))?;
+    }
+    act("sync", kept, || File::open(kept)?.sync_all())?;
+    write_format(kept, format)?;
+    act("sync", dir, || File::open(dir)?.sync_all())
+}
+
+/// Copies a directory durably. No links: files of the store are written to in place.
+fn copy_dir(from: &Path, to: &Path) -> Result<(), Error> {
+    act("create the directory", to, || std::fs::create_dir(to))?;
+    for path in list(from)? {
+        let Some(name) = path.file_name() else { continue };
+        let to = to.join(name);
+        if path.is_dir() {
+            copy_dir(&path, &to)?;
+        } else {
+            // Where the file system can share the blocks of two files, this takes no space.
+            act("copy", &path, || std::fs::copy(&path, &to))?;
+            act("sync", &to, || File::open(&to)?.sync_all())?;
+        }
+    }
+    act("sync", to, || File::open(to)?.sync_all())
+}
+
+fn list(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = std::fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    entries.map_err(Error::io("list the directory", dir))
+}
+
+/// Has a data directory say that it is of a format: durably, and in one piece.
+pub(super) fn write_format(dir: &Path, format: u32) -> Result<(), Error> {
+    let (path, new) = (dir.join("FORMAT"), dir.join("FORMAT.new"));
+    act("write", &new, || {
+        let mut file = File::create(&new)?;
+        file.write_all(format!("{format}\n").as_bytes())?;
+        file.sync_all()
+    })?;
+    act("write", &path, || std::fs::rename(&new, &path))?;
+    act("sync", dir, || File::open(dir)?.sync_all())
+}
+
+/// Does something to the disk. Between any two of these a start may be cut off.
+fn act<T>(what: &'static str, path: &Path, act: impl FnOnce() -> io::Result<T>) -> Result<T, Error> {
+    #[cfg(test)]
+    tests::cut(path)?;
+    act().map_err(Error::io(what, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        /// So many things are done before a start is cut off.
+        static LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
+    }
+
+    pub(super) fn cut(path: &Path) -> Result<(), Error> {
+        match LEFT.get() {
+            0 => Err(Error::Failed(format!("cut off before {}", path.display()))),
+            left => {
+                LEFT.set(left - 1);
+                Ok(())
+            }
+        }
+    }
+
+    /// Turns around what stands in the one part, as the next format has it in another.
+    fn turn(from: &Path, to: &Path) -> Result<(), Error> {
+        let text: String = std::fs::read_to_string(from).unwrap().chars().rev().collect();
+        // In two pieces, so that one can be cut off in the middle of it.
+        act("write", to, || std::fs::write(to, &text[..2]))?;
+        act("write", to, || std::fs::write(to, &text))
+    }
+
+    const TWO: [Step; 2] = [
+        Step { what: "", changes: &["sled", "nowhere"], run: |dir| turn(&dir.join("sled/db"), &dir.join("sled/db2")) },
+        Step { what: "", changes: &["sled", "journal"], run: |dir| turn(&dir.join("sled/db2"), &dir.join("sled/db3")) },
+    ];
+
+    fn upgrade(dir: &Path, found: Option<u32>, steps: &[Step]) -> Result<(), Error> {
+        keep_for(dir, found, steps)?;
+        take(dir, found, steps)
+    }
+
+    fn old(dir: &Path) {
+        for (part, text) in [("sled/db", "abc"), ("journal/1", "xyz"), ("segments/1", "left alone"), ("EPOCH", "e")] {
+            std::fs::create_dir_all(dir.join(part).parent().unwrap()).unwrap();
+            std::fs::write(dir.join(part), text).unwrap();
+        }
+        std::fs::write(dir.join("FORMAT"), "1\n").unwrap();
+    }
+
+    fn text(path: PathBuf) -> String {
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    fn is_old(dir: &Path) -> bool {
+        text(dir.join("FORMAT")) == "1\n" && text(dir.join("sled/db")) == "abc" && text(dir.join("journal/1")) == "xyz"
+    }
+
+    #[test]
+    fn wherever_it_is_cut_off_it_is_old_or_new_and_the_next_start_ends_it() {
+        let mut cuts = 0;
+        loop {
+            let dir = tempfile::tempdir().unwrap();
+            let dir = dir.path();
+            old(dir);
+            LEFT.set(cuts);
+            let cut = upgrade(dir, Some(1), &TWO);
+            LEFT.set(u32::MAX);
+            let format: u32 = text(dir.join("FORMAT")).trim().parse().unwrap();
+            // What the old version reads is as it was, up to the end of the first step; and so is what the copy has, once it says so.
+            assert!(text(dir.join("sled/db")) == "abc" && text(dir.join("journal/1")) == "xyz", "{cuts}");
+            assert_eq!(text(dir.join("segments/1")), "left alone");
+            let kept = dir.join("before-format-3");
+            assert!(format == 1 || is_old(&kept), "{cuts}: {format}");
+            assert!(!kept.join("FORMAT").exists() || is_old(&kept), "{cuts}");
+            // Cut off again, all over.
+            for again in (0..cuts.min(12)).rev().step_by(3) {
+                LEFT.set(again);
+                let found: u32 = text(dir.join("FORMAT")).trim().parse().unwrap();
+                let _ = upgrade(dir, Some(found), &TWO);
+                LEFT.set(u32::MAX);
+            }
+            let found: u32 = text(dir.join("FORMAT")).trim().parse().unwrap();
+            upgrade(dir, Some(found), &TWO).unwrap();
+            assert_eq!(text(dir.join("FORMAT")), "3\n", "{cuts}");
+            assert_eq!((&*text(dir.join("sled/db2")), &*text(dir.join("sled/db3"))), ("cba", "abc"), "{cuts}");
+            assert!(is_old(&kept) && !dir.join(MARKER).exists(), "{cuts}");
+            assert!(!kept.join("segments").exists() && !kept.join("EPOCH").exists());
+            // Done is done.
+            LEFT.set(0);
+            upgrade(dir, Some(3), &TWO).unwrap();
+            LEFT.set(u32::MAX);
+            match cut {
+                Ok(()) => break,
+                Err(error) => assert!(error.to_string().contains("cut off before"), "{error}"),
+            }
+            cuts += 1;
+        }
+        assert!(cuts > 20, "{cuts}");
+    }
+
+    #[test]
+    fn a_copy_of_an_upgrade_before_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        old(dir);
+        upgrade(dir, Some(1), &TWO).unwrap();
+        // Somebody went back, in the same place.
+        old(dir);
+        std::fs::write(dir.join("sled/db"), "abcd").unwrap();
+        let error = upgrade(dir, Some(1), &TWO).unwrap_err().to_string();
+        assert!(error.contains("before-format-3") && error.contains("remove it, or move it away"), "{error}");
+        assert_eq!(text(dir.join("before-format-3/sled/db")), "abc");
+        std::fs::rename(dir.join("before-format-3"), dir.join("elsewhere")).unwrap();
+        upgrade(dir, Some(1), &TWO).unwrap();
+        assert_eq!(text(dir.join("before-format-3/sled/db")), "abcd");
+    }
+
+    #[test]
+    fn the_copy_may_be_on_another_disk() {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        old(dir.path());
+        std::os::unix::fs::symlink(disk.path(), dir.path().join("before-format-3")).unwrap();
+        upgrade(dir.path(), Some(1), &TWO).unwrap();
+        assert!(is_old(disk.path()));
+    }
+
+    #[test]
+    fn a_format_is_read_and_one_that_is_newer_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        assert_eq!(format_of(dir).unwrap(), None);
+        std::fs::write(dir.join("FORMAT"), "").unwrap();
+        assert_eq!(format_of(dir).unwrap(), None);
+        std::fs::create_dir(dir.join("sled")).unwrap();
+        assert_eq!(format_of(dir).unwrap(), Some(1));
+        for format in 1..=FORMAT {
+            write_format(dir, format).unwrap();
+            assert_eq!(format_of(dir).unwrap(), Some(format));
+        }
+        for newer in ["3", "0", "x", "-1"] {
+            std::fs::write(dir.join("FORMAT"), newer).unwrap();
+            let error = format_of(dir).unwrap_err().to_string();
+            assert!(error.contains("use the version that wrote it"), "{error}");
+        }
+    }
+}
