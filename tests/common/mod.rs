@@ -266,8 +266,13 @@ pub fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
+/// The daemon's program; another version's, where a fixture is made.
+pub fn binary() -> String {
+    std::env::var("DANTOK_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_dantok").to_owned())
+}
+
 fn command(dir: &Path, listen: &str, flags: &[String]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
+    let mut command = Command::new(binary());
     command.arg("--listen").arg(listen).arg("--data-dir").arg(dir.join("data")).args(flags);
     // What the developer has set for a daemon of his own is no business of the tests.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DANTOK_") || name == "STATE_DIRECTORY") {
