@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,13 +36,17 @@ pub struct Head {
 /// Makes the cut, and sends everything up to it: a [`Head`], then items, then the end. `after`: of these rooms only what follows.
 pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, after: &HashMap<u64, u64>) -> Result<(), Ended> {
     let (rooms, store) = (work.rooms.clone(), work.store.clone());
-    let cut = work.committer.between_commits(move || (rooms.snapshot(), wall_ms(), store.clock().now_ms()));
-    let Some((state, time_ms, kept_ms)) = cut else {
+    let cut = work.committer.between_commits(move || {
+        let begun = Instant::now();
+        (rooms.snapshot(), wall_ms(), store.clock().now_ms(), begun.elapsed())
+    });
+    let Some((state, time_ms, kept_ms, held_up)) = cut else {
         return Err(Error::Command("the daemon has stopped taking writes; its log says why".to_owned()).into());
     };
     let tokens = tokens(work.dir)?;
     let messages = state.rooms.iter().map(|room| room.last.seq.saturating_sub(begins(work, room, after))).sum();
     let rooms = state.rooms.len() as u64;
+    tracing::info!(rooms, messages, is_full = after.is_empty(), commits_held_up = ?held_up, "a backup begins");
     wire.send_json(b'H', &Head { time_ms, kept_ms, rooms, messages, tokens: tokens.is_some() })?;
     let mut out = Vec::new();
     let mut send = |out: &mut Vec<u8>, least: usize| -> Result<(), Ended> {
@@ -55,6 +60,7 @@ pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, after: &HashMap<u64, u64
     produce_messages(work, &state, after, &mut out, &mut send)?;
     send(&mut out, 0)?;
     wire.send_json(b'Z', &())?;
+    tracing::info!("the backup's end was sent");
     Ok(())
 }
 
