@@ -452,7 +452,14 @@ fn what_a_restore_has_left_that_was_killed_is_no_store() {
         assert!(told.contains("a restore into this directory was cut off"), "{args:?}: {told}");
     }
     run(&data, &["restore", text(dir.path())]);
-    assert_eq!(seen(&Daemon::start_in(place, &[])), seen(&daemon));
+    let mut copy = Daemon::start_in(place, &[]);
+    assert_eq!(seen(&copy), seen(&daemon));
+    // Nothing of a store that a daemon has had is ever cleared away.
+    assert!(copy.terminate().success());
+    std::fs::create_dir(data.join("restoring")).unwrap();
+    assert!(fail(&data, &["restore", text(dir.path())]).contains("not empty"));
+    std::fs::remove_dir(data.join("restoring")).unwrap();
+    assert!(run(&data, &["check"]).contains("is sound"));
 }
 
 #[test]
@@ -572,4 +579,22 @@ fn nothing_of_a_backup_goes_to_a_terminal() {
     let output = Command::new("script").args(["-qec", &backup, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("nothing for a terminal"), "{}", said(&output));
+}
+
+#[test]
+fn a_daemon_of_another_version_is_told_apart() {
+    use std::io::{Read, Write};
+    let dir = tempfile::tempdir().unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(dir.path().join("control.sock")).unwrap();
+    let other = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let hello = br#"{"control":999,"dantok":"9.9.9","epoch":"0"}"#;
+        stream.write_all(&[&[b'H'][..], &(hello.len() as u32).to_le_bytes(), hello].concat()).unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    });
+    let backups = dir.path().join("backups");
+    let told = fail(dir.path(), &["backup", text(&backups)]);
+    assert!(told.contains("the daemon is dantok 9.9.9 (control protocol 999)"), "{told}");
+    other.join().unwrap();
+    assert!(fail(dir.path(), &["backup", text(dir.path())]).contains("this is the data directory"));
 }

@@ -113,6 +113,12 @@ fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error
         }
         _ => {}
     }
+    if let (Ok(to), Ok(data)) = (dir.canonicalize(), config.data_dir.canonicalize())
+        && to == data
+    {
+        let what = "this is the data directory; a backup that goes with it is of no use";
+        return Err(Error::Command(format!("{}: {what}", dir.display())));
+    }
     let lock = File::open(dir).map_err(Error::io("open the directory", dir))?;
     match lock.try_lock() {
         Ok(()) => {}

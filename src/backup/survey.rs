@@ -186,3 +186,87 @@ impl Survey {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::file::Writer;
+    use crate::store::record::{Last, RoomRecord};
+
+    fn room(seq: u64) -> RoomState {
+        let record = RoomRecord { name: "lobby".into(), ..RoomRecord::default() };
+        let (members, access, groups) = Default::default();
+        RoomState { id: 7, record, last: Last { seq, time_ms: seq, ..Last::default() }, members, access, groups }
+    }
+
+    fn message(seq: u64, kind: Kind) -> Stored {
+        let body = if kind == Kind::Plain { Bytes::from_static(b"text") } else { Bytes::new() };
+        Stored { seq, time_ms: seq, kept_ms: seq, client: "alice".into(), id: None, body, kind }
+    }
+
+    /// A backup of a room: its last seq, runs of messages, how far they are gone.
+    fn backup(base: Option<[u8; 32]>, last: u64, runs: &[&[Stored]], floor: u64) -> Vec<u8> {
+        let mut items = Vec::new();
+        let state = State { rooms: vec![room(last)], ..State::default() };
+        item::put_state(&mut items, &state, None, |_| Ok::<(), ()>(())).unwrap();
+        runs.iter().for_each(|run| item::put_messages(&mut items, 7, run));
+        item::put_floor(&mut items, 7, floor);
+        let mut writer = Writer::begin(Vec::new(), &Header { base, ..Header::default() }).unwrap();
+        writer.block(&items).unwrap();
+        writer.finish(runs.iter().map(|run| run.len() as u64).sum()).unwrap().2
+    }
+
+    fn read(backups: &[&[u8]]) -> Result<Survey, Error> {
+        let readers = backups.iter().map(|bytes| Reader::begin(*bytes, Path::new("x.backup")));
+        survey(readers, &mut |_, _| {})
+    }
+
+    fn plain(seqs: std::ops::RangeInclusive<u64>) -> Vec<Stored> {
+        seqs.map(|seq| message(seq, Kind::Plain)).collect()
+    }
+
+    fn hash(bytes: &[u8]) -> Option<[u8; 32]> {
+        bytes.last_chunk().copied()
+    }
+
+    #[test]
+    fn what_expired_while_a_backup_was_made_is_gone_and_nothing_else_may_be_missing() {
+        let (early, late) = (plain(1..=3), plain(6..=9));
+        let survey = read(&[&backup(None, 9, &[&early, &late], 5)]).unwrap();
+        assert_eq!((survey.messages, survey.floor(7)), (4, 5));
+        let restored = |seq| survey.restored(&survey.state.rooms[0], message(seq, Kind::Plain)).is_some();
+        assert!(!restored(3) && restored(6) && restored(9) && !restored(10));
+        for (last, runs, floor) in
+            [(9, vec![&early[..], &late], 4), (10, vec![&late], 5), (9, vec![], 8), (9, vec![&late, &late], 5)]
+        {
+            let error = read(&[&backup(None, last, &runs, floor)]).unwrap_err().to_string();
+            assert!(error.starts_with("x.backup: no sound backup: room lobby: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_chain_is_what_goes_on_from_each_other() {
+        let full = backup(None, 3, &[&plain(1..=3)], 0);
+        let next = backup(hash(&full), 5, &[&[message(4, Kind::Redaction(2)), message(5, Kind::Plain)]], 1);
+        let survey = read(&[&full, &next]).unwrap();
+        assert_eq!((survey.messages, survey.lasts()[&7]), (4, 5));
+        let restored = |seq| survey.restored(&survey.state.rooms[0], message(seq, Kind::Plain));
+        assert_eq!(restored(1), None);
+        assert_eq!(restored(2), Some(message(2, Kind::Redacted(4))));
+        assert_eq!(restored(3), Some(message(3, Kind::Plain)));
+        let other = backup(None, 3, &[&plain(1..=3)], 1);
+        for chain in [&[&next[..]][..], &[&other, &next], &[&full, &full], &[&next, &full]] {
+            let error = read(chain).unwrap_err().to_string();
+            assert!(error.contains("does not go on from the backup before it"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_was_redacted_behind_the_cut_is_redacted_by_itself() {
+        let survey =
+            read(&[&backup(None, 2, &[&[message(1, Kind::Redacted(2)), message(2, Kind::Redacted(3))]], 0)]).unwrap();
+        let restored =
+            |seq, by| survey.restored(&survey.state.rooms[0], message(seq, Kind::Redacted(by))).unwrap().kind;
+        assert_eq!((restored(1, 2), restored(2, 3)), (Kind::Redacted(2), Kind::Redacted(2)));
+    }
+}

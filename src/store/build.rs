@@ -44,10 +44,12 @@ impl Site {
     pub fn take(dir: &Path) -> Result<Site, Error> {
         let is_made = !dir.exists();
         let is_unfinished = dir.join(disk::RESTORING_DIR).exists();
-        if !is_made && !is_unfinished {
+        if !is_made {
+            // What a daemon makes besides is in none that a restore has left.
+            let parts = if is_unfinished { &PARTS[..] } else { &[] };
             for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
                 let name = entry.map_err(Error::io("list the directory", dir))?.file_name();
-                if !NOTHING.iter().any(|nothing| name == *nothing) {
+                if !NOTHING.iter().chain(parts).any(|nothing| name == *nothing) {
                     return Err(Error::NotEmpty { path: dir.to_owned(), found: name.to_string_lossy().into_owned() });
                 }
             }
