@@ -85,7 +85,8 @@ fn page(command: Command, date: &str, sections: &[Section], also: &[String]) -> 
         let _ = man.render_subcommands_section(&mut out);
     }
     let _ = end.to_writer(&mut out);
-    (format!("{name}.1"), String::from_utf8_lossy(&out).into_owned())
+    // An empty line is no matter of breaks: mandoc warns of it.
+    (format!("{name}.1"), String::from_utf8_lossy(&out).replace(".br\n\n.br\n", ".sp\n"))
 }
 
 /// Paragraphs; lines that are indented stay as they are.
