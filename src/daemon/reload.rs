@@ -1,6 +1,6 @@
 //! SIGHUP: reads the configuration again, and the files that it names.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 
 use tokio::signal::unix::Signal;
 
@@ -21,7 +21,7 @@ pub(super) struct Reload {
     pub(super) hub: Weak<Hub>,
     pub(super) filter: Filter,
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<Arc<crate::tls::Server>>,
+    pub(super) tls: Option<std::sync::Arc<crate::tls::Server>>,
 }
 
 impl Reload {
