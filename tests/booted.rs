@@ -5,6 +5,8 @@
 mod common;
 #[path = "common/restarts.rs"]
 mod restarts;
+#[path = "common/stall.rs"]
+mod stall;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,6 +14,7 @@ use std::process::{Command, Stdio};
 
 use common::{Lines, connect, has_tool, wait_until};
 use restarts::under_restarts;
+use stall::Stall;
 
 const RESTARTS: usize = 200;
 /// Set where systemd was booted for these tests.
@@ -191,19 +194,13 @@ fn the_watchdog_ends_a_daemon_that_hangs() {
     let pid = service.pid();
     systemctl("kill --signal=STOP dantok.service");
     service.wait_for_another(pid);
-    // Or only what waits for the disk, while the rest goes on: strace holds up each fdatasync, and, like a disk, also a SIGKILL.
+    // Or only what waits for the disk, while the rest goes on. A stall holds up a SIGKILL, too, as a disk does.
     let pid = service.pid();
-    let mut strace = Command::new("strace")
-        .args(["-f", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=600000000", "-o", "/dev/null"])
-        .args(["-p", &pid.to_string()])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let stall = Stall::of(pid);
     let log = || run("journalctl --no-pager --unit=dantok.service --boot").1;
     wait_until("the watchdog ends it", || log().matches("Watchdog timeout").count() == 2);
     // As long as it is there no other one gets the data directory; they try again.
-    let _ = strace.kill();
-    strace.wait().unwrap();
+    drop(stall);
     wait_until("another daemon is ready", || service.pid() != pid && show("ActiveState") == "active");
     let log = log();
     assert!(log.contains("no commit has come to an end"), "{log}");
