@@ -303,6 +303,44 @@ fn tokens_and_certificates_come_as_credentials() {
 
 #[test]
 #[ignore = "under_a_booted_systemd runs it"]
+fn root_issues_tokens_and_makes_backups_while_it_runs() {
+    let Some(service) = Service::install("") else { return };
+    let mut lines = service.lines("alice");
+    lines.ask("JOIN lobby");
+    lines.expect("SEND lobby kept", "OK 1");
+    let (has_worked, said) = run("dantok backup --data-dir /var/lib/dantok /var/tmp/backup");
+    assert!(has_worked, "{said}");
+    let (has_worked, token) = run("dantok token --data-dir /var/lib/dantok issue alice 2>/dev/null");
+    assert!(has_worked, "{token}");
+    let hello = |hello: &str| Lines::connect(Service::PLAIN.into()).ask(hello).remove(0);
+    wait_until("the token is asked for", || hello("HELLO alice").starts_with("ERR denied"));
+    assert!(hello(format!("HELLO alice {token}").trim_end()).starts_with("OK "));
+    systemctl("restart dantok.service");
+    assert!(hello("HELLO alice").starts_with("ERR denied"));
+    // Back to where there was no token yet: as root, who owns then what the service is to have.
+    systemctl("stop dantok.socket dantok.service");
+    std::fs::remove_dir_all("/var/lib/private/dantok").unwrap();
+    let (has_worked, said) = run("dantok restore /var/tmp/backup --data-dir /var/lib/private/dantok");
+    assert!(has_worked, "{said}");
+    systemctl("start dantok.socket dantok.service");
+    let fetched = service.lines("alice").ask("FETCH lobby after=0");
+    assert!(fetched[0].ends_with(" alice kept"), "{fetched:?}");
+}
+
+#[test]
+#[ignore = "under_a_booted_systemd runs it"]
+fn figures_have_a_socket_of_their_own() {
+    let Some(_service) = Service::install("") else { return };
+    systemctl("enable dantok-metrics.socket");
+    systemctl("restart dantok-metrics.socket dantok.service");
+    let (_, said) = run(r"printf 'GET /readyz HTTP/1.0\r\n\r\n' | nc -N 127.0.0.1 9420");
+    assert!(said.contains(" 200 ") && said.ends_with("ready\n"), "{said}");
+    let (_, said) = run(r"printf 'GET /metrics HTTP/1.0\r\n\r\n' | nc -N 127.0.0.1 9420");
+    assert!(said.contains("\ndantok_"), "{said}");
+}
+
+#[test]
+#[ignore = "under_a_booted_systemd runs it"]
 fn the_socket_can_be_moved() {
     let Some(_service) = Service::install("") else { return };
     write(
