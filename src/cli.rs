@@ -119,6 +119,7 @@ pub fn command() -> Command {
                         .value_name("FORMAT")
                         .value_parser(["jsonl", "text"])
                         .default_value("jsonl")
+                        .hide_possible_values(true)
                         .help("jsonl: an object a line, with everything; text: time, client and text, for people"),
                 )
                 .arg(
