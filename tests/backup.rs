@@ -419,7 +419,7 @@ fn what_is_not_as_it_was_written_is_refused_by_name() {
 }
 
 #[test]
-fn a_data_directory_that_has_something_in_it_is_left_alone() {
+fn a_data_directory_that_has_something_in_it_is_clear() {
     let daemon = furnished();
     let dir = tempfile::tempdir().unwrap();
     run(&daemon.data_dir(), &["backup", text(dir.path())]);
@@ -464,7 +464,7 @@ fn what_a_restore_has_left_that_was_killed_is_no_store() {
 
 #[test]
 fn a_backup_that_does_not_come_to_its_end_leaves_nothing_that_looks_like_one() {
-    let daemon = Daemon::start();
+    let mut daemon = Daemon::start();
     let mut filler = daemon.lines("filler");
     filler.ask("JOIN lobby");
     // What does not compress well.
@@ -514,10 +514,31 @@ fn a_backup_that_does_not_come_to_its_end_leaves_nothing_that_looks_like_one() {
         }
     }
     assert_eq!(killed, 3, "no kill came in time");
-    // The next one clears away what is left. It fails when the daemon is stopped meanwhile, as one that was killed does not count.
+    // The next one clears away what is left.
     run(&daemon.data_dir(), &["backup", text(dir.path())]);
     let left = files(dir.path());
     assert!(left.len() == 1 && text(&left[0]).ends_with("-full.backup"), "{left:?}");
+    // The daemon is killed, at whatever moment.
+    for _ in 0..50 {
+        clear(dir.path());
+        let child = dantok(&daemon.data_dir(), &["backup", text(dir.path())]).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("it writes", || !files(dir.path()).is_empty());
+        daemon.kill();
+        let output = child.wait_with_output().unwrap();
+        daemon.start_again();
+        if !output.status.success() {
+            assert!(said(&output).contains("control.sock"), "{}", said(&output));
+            assert!(files(dir.path()).is_empty(), "{:?}", files(dir.path()));
+            return;
+        }
+        run(&daemon.data_dir(), &["restore", "--dry-run", text(dir.path())]);
+    }
+    panic!("no kill came in time");
+}
+
+/// Removes what is in a directory.
+fn clear(dir: &Path) {
+    files(dir).iter().for_each(|file| std::fs::remove_file(file).unwrap());
 }
 
 #[test]
