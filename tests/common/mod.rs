@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: the real daemon, a client for each framing, and tools that may be missing.
 #![allow(dead_code)] // Each test uses a part of it.
 
+pub mod backups;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
