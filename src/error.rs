@@ -48,7 +48,7 @@ pub enum Error {
     #[error("{0}")]
     Command(String),
     /// The data directory is of a version that this build does not know.
-    #[error("{}: the data directory has format {found:?}; this dantok knows up to {known}: use the version that wrote it, or go back to what it kept in before-format-{found}, if that is there", path.display())]
+    #[error("{path}: the data directory has format {found:?}; this dantok knows up to {known}: use the version that wrote it, or go back to what it kept in before-format-{0}, if that is there", found.escape_debug(), path = path.display())]
     Format {
         /// The file that says so.
         path: PathBuf,

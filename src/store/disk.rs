@@ -73,24 +73,24 @@ pub(super) fn note_failure(lock: &File) {
     }
 }
 
-/// After a failure: writes every file of the store again, as it is read, and syncs it.
+/// After a failure: writes every file of the store again, as it is read, and syncs it. Returns whether there was one.
 ///
 /// After an fsync that failed, Linux takes the pages that it could not write for clean: they are read as if they were on the
 /// disk, and no later fsync writes them. A store that went on from them would have holes after a power cut.
-pub(super) fn make_good(lock: &File, dir: &Path, dirs: &[&Path]) -> Result<(), Error> {
+pub(super) fn make_good(lock: &File, dir: &Path, dirs: &[&Path]) -> Result<bool, Error> {
     let mut noted = [0; FAILED.len()];
     match lock.read_exact_at(&mut noted, 0) {
         Ok(()) if noted == FAILED => {}
-        Ok(()) => return Ok(()),
+        Ok(()) => return Ok(false),
         // A new one is empty.
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
         Err(error) => return Err(Error::io("read the lock file in", dir)(error)),
     }
     for dir in dirs.iter().filter(|dir| dir.exists()) {
         tracing::warn!(path = %dir.display(), "the daemon failed, or was killed while it started: writing everything again");
         rewrite(dir)?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Takes the note back.

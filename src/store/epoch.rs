@@ -56,11 +56,21 @@ pub(super) fn open(dir: &Path) -> Result<Arc<str>, Error> {
     }
 }
 
+/// After a failure: writes it again, lest only memory has it.
+pub(super) fn write_again(dir: &Path) -> Result<(), Error> {
+    read(dir)?.map_or(Ok(()), |epoch| write(dir, &epoch))
+}
+
 fn make(dir: &Path) -> Result<Arc<str>, Error> {
+    let no_number = |error| Error::io("make a random number for", &dir.join(FILE))(std::io::Error::other(error));
+    let epoch = format!("{:016x}", getrandom::u64().map_err(no_number)?);
+    write(dir, &epoch)?;
+    Ok(epoch.into())
+}
+
+/// Durably, and in one piece.
+fn write(dir: &Path, epoch: &str) -> Result<(), Error> {
     let (path, new) = (dir.join(FILE), dir.join("EPOCH.new"));
-    let random =
-        getrandom::u64().map_err(|error| Error::io("make a random number for", &path)(std::io::Error::other(error)))?;
-    let epoch = format!("{random:016x}");
     let written = File::create(&new).and_then(|mut file| {
         file.write_all(format!("{epoch}\n").as_bytes())?;
         // Who renews it may be another than the daemon, to whom the directory belongs.
@@ -72,8 +82,7 @@ fn make(dir: &Path) -> Result<Arc<str>, Error> {
     });
     written.map_err(Error::io("write", &new))?;
     std::fs::rename(&new, &path).map_err(Error::io("write", &path))?;
-    sync_dir(dir)?;
-    Ok(epoch.into())
+    sync_dir(dir)
 }
 
 #[cfg(test)]

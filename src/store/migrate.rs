@@ -104,6 +104,17 @@ pub(super) fn run(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// After a failure: has the data directory say again what it says, lest only memory has it.
+///
+/// # Errors
+/// As [`prepare`].
+pub(super) fn write_again(dir: &Path) -> Result<(), Error> {
+    match format_of(dir)? {
+        Some(format) if dir.join("FORMAT").exists() => write_format(dir, format),
+        _ => Ok(()),
+    }
+}
+
 /// The format that these steps lead to.
 fn newest(steps: &[Step]) -> u32 {
     u32::try_from(steps.len() + 1).unwrap_or(u32::MAX)

@@ -163,7 +163,10 @@ impl Store {
         disk::drop_ballast(dir)?;
         let kept = migrate::all_kept(dir);
         let of_store = [&journal_dir, &segments_dir, &sled_dir].into_iter().chain(&kept).map(PathBuf::as_path);
-        disk::make_good(&lock, dir, &of_store.collect::<Vec<_>>())?;
+        if disk::make_good(&lock, dir, &of_store.collect::<Vec<_>>())? {
+            migrate::write_again(dir)?;
+            epoch::write_again(dir)?;
+        }
         migrate::prepare(dir)?;
         // Until it is open: a start that fails, or is killed, may have left what can be read and is not on the disk.
         disk::note_failure(&lock);

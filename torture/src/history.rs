@@ -48,6 +48,7 @@ struct Inner {
     seen: HashMap<String, BTreeMap<u64, Seen>>,
     cursors: HashMap<(String, String), Cursor>,
     created: HashMap<String, String>,
+    epoch: Option<String>,
     violations: Vec<String>,
     figures: Figures,
 }
@@ -255,6 +256,15 @@ impl History {
         self.lock().created.insert(room.to_owned(), topic.to_owned());
     }
 
+    /// What HELLO says of the epoch: no fault changes it.
+    pub fn epoch_is(&self, epoch: &str) {
+        let mut inner = self.lock();
+        let before = inner.epoch.get_or_insert_with(|| epoch.to_owned()).clone();
+        if before != epoch {
+            inner.violation(format!("the epoch was {before}, and is {epoch}"));
+        }
+    }
+
     /// The rooms that the daemon lists, with their topics: those that were made must be among them.
     pub fn listed(&self, rooms: &HashMap<String, String>) {
         let mut inner = self.lock();
@@ -381,6 +391,16 @@ mod tests {
         history.cursor_is("a", "r", 2);
         history.cursor_is("a", "r", 3);
         assert_eq!(history.violations(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn another_epoch_is_found() {
+        let history = history();
+        history.epoch_is("one");
+        history.epoch_is("one");
+        assert_eq!(history.violations(), Vec::<String>::new());
+        history.epoch_is("two");
+        history.lock().only("the epoch was one, and is two");
     }
 
     #[test]

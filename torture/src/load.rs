@@ -290,7 +290,12 @@ pub fn ok(answer: &str) -> Option<(u64, bool)> {
 
 /// A number that stands behind a name and `=` in an answer.
 pub fn field(answer: &str, name: &str) -> Option<u64> {
-    answer.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+    word(answer, name)?.parse().ok()
+}
+
+/// The same where it is any word.
+pub fn word<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    answer.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
 }
 
 fn join(wire: &mut Wire, name: &str, room: &str, history: &History) -> io::Result<u64> {

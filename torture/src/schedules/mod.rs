@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::daemon::{Daemon, NotUp, Recipe};
 use crate::history::History;
-use crate::load::{ROOMS, field};
+use crate::load::{ROOMS, field, word};
 use crate::wire::{Item, Wire};
 pub use need::{Missing, Need};
 
@@ -184,6 +184,8 @@ fn audit(history: &History, address: SocketAddr, fresh: Option<&str>) -> io::Res
         history.violation(wrong);
     }
     let mut wire = Wire::hello(address, "audit")?;
+    let hello = wire.ask("HELLO audit")?;
+    history.epoch_is(word(&hello, "epoch").ok_or_else(|| io::Error::other(hello.clone()))?);
     history.listed(&rooms(&mut wire)?);
     for room in ROOMS {
         let last = last_seq(&mut wire, room)?;
