@@ -80,7 +80,7 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         let name = entry.file_name();
         if entry.path().is_dir() {
             copy(&entry.path(), &to.join(name))?;
-        } else if name != "ballast" {
+        } else if name != "ballast" && entry.file_type()?.is_file() {
             std::fs::copy(entry.path(), to.join(name))?;
         }
     }
