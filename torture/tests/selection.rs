@@ -63,6 +63,11 @@ fn rest() {
 }
 
 #[test]
+fn upgrade() {
+    sound("upgrade", 1, 1, 6);
+}
+
+#[test]
 fn clock() {
     sound("clock", 1, 2, 4);
 }

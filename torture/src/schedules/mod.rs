@@ -9,6 +9,7 @@ mod need;
 mod network;
 mod power;
 mod rest;
+mod upgrade;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, IsTerminal};
@@ -47,6 +48,7 @@ pub const SCHEDULES: &[Schedule] = &[
     errors::START,
     full::SCHEDULE,
     rest::SCHEDULE,
+    upgrade::SCHEDULE,
     clock::SCHEDULE,
     clock::REBOOT,
     network::SCHEDULE,

@@ -1,0 +1,170 @@
+//! Power cuts while a data directory is taken from format 1 to what the daemon writes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::power::mounted;
+use super::{Need, Run, Schedule};
+use crate::daemon::{NotUp, Recipe};
+use crate::disk::Mount;
+use crate::wire::Wire;
+
+pub(super) const SCHEDULE: Schedule = Schedule {
+    name: "upgrade",
+    about: "Power cuts while a data directory of format 1 is taken to the daemon's own",
+    needs: &[Need::Fuse],
+    cycles: 10,
+    run,
+};
+
+/// What a daemon of format 1 has left, and what it had answered.
+const OLD: &[u8] = include_bytes!("../../../tests/data/format-1-unreleased.tar.gz");
+const ANSWERS: &str = include_str!("../../../tests/data/format-1-unreleased.answers");
+/// What of that is in the same words still.
+const SAME: [&str; 2] = ["FETCH ", "JOIN "];
+/// Of what the disk does while it is upgraded; most of it is the copy.
+const OPERATIONS: u64 = 600;
+/// From here on it gets interesting: the copy is about to say that it is whole.
+const NEARLY_DONE: &str = "before-format-2/FORMAT.new";
+
+fn run(run: &mut Run) {
+    for n in 0..run.cycles {
+        if let Err(error) = cycle(run) {
+            run.history.violation(format!("upgrade {n}: {error}"));
+        }
+        let _ = std::fs::remove_dir_all(run.dir.join("disk"));
+        if !run.is_sound() {
+            break;
+        }
+    }
+}
+
+fn cycle(run: &mut Run) -> io::Result<()> {
+    let Some((mount, mut recipe)) = mounted(run, 1 << 40) else { return Ok(()) };
+    // They are older than any retention.
+    recipe.flags.extend(["--retention", "3650days"].map(str::to_owned));
+    let data = recipe.data_dir.clone();
+    let archive = flate2::read::GzDecoder::new(OLD);
+    tar::Archive::new(archive).unpack(mount.path())?;
+    sync(mount.path())?;
+    let before = files(&data)?;
+    // Once, or again while it goes on from there.
+    for _ in 0..run.random.u8(1..=3) {
+        cut(run, &mount, &recipe);
+        judge(run, &data, &before)?;
+    }
+    mount.set_slow(Duration::ZERO);
+    let Some((daemon, address)) = run.must_start(&recipe, "a power cut in an upgrade") else { return Ok(()) };
+    let wrong = ask(address)?;
+    if let Some(wrong) = wrong {
+        run.history.violation(format!("behind an upgrade that a power cut had cut off: {wrong}"));
+    }
+    if files(&data.join("before-format-2"))? != before {
+        run.history.violation("not all is kept of what was there before an upgrade");
+    }
+    run.must_end(daemon);
+    run.must_check(&recipe);
+    Ok(())
+}
+
+/// Starts a daemon, and takes the power from it.
+fn cut(run: &mut Run, mount: &Mount, recipe: &Recipe) {
+    mount.set_slow(Duration::from_micros([500, 4000][run.random.usize(..2)]));
+    let late = run.random.u8(..3) > 0;
+    let after = run.random.u64(1..=if late { 25 } else { OPERATIONS });
+    if !late {
+        mount.disk(|disk| disk.cut_after(after));
+    }
+    let mut daemon = recipe.spawn();
+    let start = Instant::now();
+    while late && start.elapsed() < Duration::from_secs(10) {
+        let is_new = || std::fs::read_to_string(recipe.data_dir.join("FORMAT")).is_ok_and(|format| format != "1\n");
+        if recipe.data_dir.join(NEARLY_DONE).exists() || is_new() {
+            mount.disk(|disk| disk.cut_after(after));
+            break;
+        }
+    }
+    match daemon.wait_up(|| mount.disk(|disk| disk.is_cut())) {
+        Err(NotUp::GivenUp) => run.count("power cuts in an upgrade"),
+        Ok(_) => run.count("power cuts right behind an upgrade"),
+        Err(NotUp::Hangs(log)) => run.history.violation(format!("the daemon hangs while it upgrades\n{log}")),
+        Err(NotUp::Ended(status, log)) => run.history.violation(format!("the upgrade ends with {status}\n{log}")),
+    }
+    mount.disk(|disk| disk.cut_after(0));
+    daemon.kill();
+    mount.release();
+    daemon.kill_and_wait();
+    let left = mount.power_on();
+    run.count(&format!("power cuts that left {left}"));
+}
+
+/// It is what the old version left, or new, with what the old one left beside it.
+fn judge(run: &mut Run, data: &Path, before: &BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
+    let (format, kept) = (std::fs::read_to_string(data.join("FORMAT"))?, data.join("before-format-2"));
+    match &*format {
+        "1\n" => {
+            let now = files(data)?;
+            if let Some((path, _)) = before.iter().find(|(path, bytes)| now.get(*path) != Some(bytes)) {
+                run.history.violation(format!("{} is not as the old version left it", path.display()));
+            }
+            run.count("left as the old version had it");
+        }
+        "2\n" => run.count("left upgraded"),
+        other => run.history.violation(format!("the format is {other:?}")),
+    }
+    if (format != "1\n" || kept.join("FORMAT").exists()) && files(&kept)? != *before {
+        run.history.violation("not all is kept of what was there before an upgrade");
+    }
+    Ok(())
+}
+
+/// What the daemon answers otherwise than the old one did.
+fn ask(address: std::net::SocketAddr) -> io::Result<Option<String>> {
+    let mut lines = ANSWERS.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some((client, question)) = line.split_once(": ").filter(|_| !line.starts_with(' ')) else { continue };
+        if !SAME.iter().any(|verb| question.starts_with(verb)) {
+            continue;
+        }
+        let mut wire = Wire::hello(address, client)?;
+        wire.send(format!("{question}\n").as_bytes())?;
+        while let Some(expected) = lines.next_if(|line| line.starts_with(' ')) {
+            let (answer, expected) = (wire.line()?, expected.trim_start());
+            // Of an error the sentence may be another.
+            let same = answer == expected || expected.starts_with("ERR ") && answer.starts_with(expected);
+            if !same {
+                return Ok(Some(format!("{client} asked {question}, and was told {answer} and not {expected}")));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The files below a directory, and what is in them.
+fn files(dir: &Path) -> io::Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut left = vec![dir.to_owned()];
+    while let Some(at) = left.pop() {
+        for entry in std::fs::read_dir(&at)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                left.push(entry.path());
+            } else if entry.file_type()?.is_file() {
+                let path = entry.path();
+                found.insert(path.strip_prefix(dir).unwrap_or(&path).to_owned(), std::fs::read(&path)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Makes everything below a directory, and that itself, durable.
+fn sync(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() { sync(&path)? } else { std::fs::File::open(&path)?.sync_all()? }
+    }
+    std::fs::File::open(dir)?.sync_all()
+}
