@@ -64,7 +64,7 @@ fn rest() {
 
 #[test]
 fn upgrade() {
-    sound("upgrade", 1, 1, 6);
+    sound("upgrade", 1, 1, 2);
 }
 
 #[test]
