@@ -168,7 +168,11 @@ fn quoted(text: &str) -> String {
 }
 
 fn shown(duration: Duration) -> String {
-    quoted(&humantime::format_duration(duration).to_string())
+    const DAY: Duration = Duration::from_secs(86_400);
+    // Months and years are of no whole days to humantime: 365 days would be "11months 30days 3h 50m 24s".
+    let days = duration.as_secs() / DAY.as_secs();
+    let in_days = u32::try_from(days).is_ok_and(|days| days > 1 && DAY * days == duration);
+    quoted(&if in_days { format!("{days}days") } else { humantime::format_duration(duration).to_string() })
 }
 
 /// Every setting, in the order of the help.
@@ -525,6 +529,13 @@ mod tests {
         let resolved = resolved(&[], None, None).unwrap();
         assert_eq!(resolved.config, Config::default());
         assert!(resolved.sources.iter().all(|source| *source == Source::Default));
+    }
+
+    #[test]
+    fn days_are_shown_as_days() {
+        for (duration, text) in [("365days", "365days"), ("24h", "1day"), ("36h", "1day 12h"), ("90s", "1m 30s")] {
+            assert_eq!(shown(humantime::parse_duration(duration).unwrap()), format!("\"{text}\""));
+        }
     }
 
     #[test]
