@@ -67,3 +67,11 @@ static:
 # Sees that it needs none, and loses nothing.
 static-test:
     packaging/static/test
+
+# Checks licences, sources and known advisories of dependencies.
+deny:
+    cargo deny --locked --workspace check
+
+# Checks all that is handed out: the crate, the Debian package, the static program, and what they are built from.
+packages:
+    .ci/packages
