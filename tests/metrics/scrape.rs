@@ -1,4 +1,5 @@
 //! What watches over a daemon, as little of it as a test needs: HTTP, and the text that Prometheus reads.
+#![allow(dead_code)] // Each test uses a part of it.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
