@@ -15,7 +15,11 @@ pub struct Watched {
 
 impl Watched {
     pub fn start(flags: &[&str]) -> Watched {
-        let daemon = Daemon::start_with(&[&["--metrics", "127.0.0.1:0"], flags].concat());
+        Watched::start_in(tempfile::tempdir().unwrap(), flags)
+    }
+
+    pub fn start_in(dir: tempfile::TempDir, flags: &[&str]) -> Watched {
+        let daemon = Daemon::start_in(dir, &[&["--metrics", "127.0.0.1:0"], flags].concat());
         let address = listening(&daemon.log()).expect("an address for metrics in the log");
         Watched { daemon, address }
     }
