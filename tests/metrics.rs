@@ -314,9 +314,10 @@ fn health_is_told_before_the_store_is_open_and_while_the_daemon_stops() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     std::fs::create_dir(&data).unwrap();
-    // What the start reads first, and nobody writes yet.
-    let format = data.join("FORMAT");
-    assert!(Command::new("mkfifo").arg(&format).status().unwrap().success());
+    // What the start reads once, and nobody writes yet.
+    std::fs::write(data.join("FORMAT"), "2\n").unwrap();
+    let epoch = data.join("EPOCH");
+    assert!(Command::new("mkfifo").arg(&epoch).status().unwrap().success());
     let log = dir.path().join("log");
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_dantok"))
         .args(["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--drain-timeout", "60s", "--data-dir"])
@@ -339,7 +340,7 @@ fn health_is_told_before_the_store_is_open_and_while_the_daemon_stops() {
     assert_eq!(opening["dantok_ready"], 0.0);
     assert!(opening["process_resident_memory_bytes"] > 0.0 && !opening.contains_key("dantok_rooms"));
 
-    std::fs::write(&format, "2\n").unwrap();
+    std::fs::write(&epoch, "0123456789abcdef\n").unwrap();
     wait_until("the daemon is ready", || get(address, "/readyz").status == 200);
     assert_eq!(get(address, "/readyz").body, "ready\n");
     assert_eq!(figures(&get(address, "/metrics").body)["dantok_ready"], 1.0);
