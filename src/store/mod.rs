@@ -478,7 +478,7 @@ impl Store {
     }
 
     /// When a stored message was taken, on the kept clock: where it is not in memory, when the oldest was of those that it was
-    /// [gathered](mod@mover) with. Does not read it. None where it is gone.
+    /// gathered with on its way into the store. Does not read it. None where it is gone.
     ///
     /// # Errors
     /// As [`read`](Store::read).
