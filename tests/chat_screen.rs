@@ -276,7 +276,7 @@ fn a_text_is_on_disk_before_it_is_sent() {
     wait_until("its end", || terminal.screen().is_empty());
     let text = std::fs::read_to_string(trace).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    let kept = lines.iter().position(|line| line.contains(r#"{\"id\":"#)).expect("no write to the outbox");
+    let kept = lines.iter().position(|line| line.contains(r#",\"id\":"#)).expect("no write to the outbox");
     let id = &lines[kept][lines[kept].find("o-").expect("an id")..][..20];
     let sent = lines.iter().rposition(|line| line.contains(id) && !line.contains(r#"{\""#)).expect("not sent");
     let synced = |line: &&str| line.contains("fdatasync") && line.ends_with("= 0");
