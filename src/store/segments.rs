@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{IoSliceMut, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -62,6 +62,11 @@ pub struct Segments {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics between two changes that belong together.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a file has a name still.
+fn is_there(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
 }
 
 /// Overwrites a part of a file with zeros.
@@ -233,14 +238,22 @@ impl Segments {
         }
         let path = self.path(id);
         let file = Arc::new(File::open(&path).map_err(Error::io("open", &path))?);
+        self.hold(id, &file);
+        Ok(file)
+    }
+
+    /// Holds an open file for those who read it next.
+    fn hold(&self, id: FileId, file: &Arc<File>) {
         let mut open = lock(&self.open);
         if open.len() >= OPEN_FILES_MAX
             && let Some(any) = open.keys().next().copied()
         {
             open.remove(&any);
         }
-        open.insert(id, file.clone());
-        Ok(file)
+        // One that is removed meanwhile must not be held: its room on the disk would be free only when nobody has it open.
+        if is_there(file) {
+            open.insert(id, file.clone());
+        }
     }
 
     /// Removes a file of which nothing is wanted any more. Where it comes back, a start removes it again.
@@ -248,20 +261,36 @@ impl Segments {
     /// # Errors
     /// What the system says, with the file's name.
     pub fn remove(&self, file: FileId) -> Result<(), Error> {
-        lock(&self.open).remove(&file);
         let path = self.path(file);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("remove the file", &path)(error))
+                return Err(Error::io("remove the file", &path)(error));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        // Behind it: who opens a file looks at whether it is there, before he has it held.
+        lock(&self.open).remove(&file);
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_removed_while_it_is_opened_is_not_held() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("segments")).unwrap();
+        let segments = Segments::of(dir.path());
+        let (id, _) = segments.append(&[7; 100]).unwrap();
+        let opened = Arc::new(File::open(segments.path(id)).unwrap());
+        segments.hold(id, &opened);
+        assert_eq!(lock(&segments.open).len(), 1);
+        segments.remove(id).unwrap();
+        segments.hold(id, &opened);
+        assert!(lock(&segments.open).is_empty());
+    }
 
     #[test]
     fn what_is_wanted_is_kept_also_where_the_file_was_cut_short() {
