@@ -60,7 +60,7 @@ pub const CHUNK_MAX_BYTES: usize = 64 * 1024;
 /// A chunk of a commit that stays where it is in the journal: a smaller one is gathered with others of its room, so that a room is
 /// not read message by message.
 pub const CHUNK_IN_PLACE_MIN_BYTES: u32 = 8 * 1024;
-/// A segment, past which another is begun. It goes when all in it has expired: what is too old on the disk is less than that.
+/// A segment, past which another is begun. It goes when nothing in it is wanted any more; what little is left moves into another.
 pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 /// Segments and journal files that are held open to be read.
 pub const OPEN_FILES_MAX: usize = 128;

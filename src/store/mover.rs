@@ -2,7 +2,8 @@
 //!
 //! One thread, the only one that writes to sled and segments once the daemon serves. It gathers commits for a while, so that a room's
 //! messages share a chunk; makes sled durable now and then; and only then removes files of the journal that it covers. It also
-//! drops what has expired, in steps between which commits move on, and the files that nothing is wanted of any more.
+//! drops what has expired, in steps between which commits move on, and the files that nothing is wanted of any more; and moves what is left
+//! in files of which little is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
@@ -36,6 +37,12 @@ const ERASURES_PER_TURN: usize = 4096;
 const FILES_PER_TURN: usize = 4;
 /// How often the journal is asked to go on in another file, so that something can be erased from the one before.
 const NEXT_FILE_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked for files of which little is wanted: what is left of one at two looks in a row moves out of it …
+const SPARSE_LOOK_EVERY: Duration = CHECKPOINT_EVERY;
+/// … which takes no more than one part in so many of the time: it goes through the whole index …
+const SPARSE_PART: u32 = 50;
+/// … and moves so much at a time, so that commits get their turn.
+const SPARSE_BYTES: u64 = 4 * 1024 * 1024;
 /// Jobs that may wait; a full queue makes the committer wait.
 const QUEUE: usize = 4096;
 
@@ -80,6 +87,7 @@ impl Mover {
             earlier: Some(earlier),
             is_erasing: false,
             next_file_asked: None,
+            sparse: Sparse { seen: BTreeSet::new(), unreadable: BTreeSet::new(), next_look: Instant::now() },
         };
         let thread = std::thread::Builder::new().name("mover".to_owned()).spawn(move || worker.run(&queue));
         let thread = thread.map_err(Error::io("start a thread for", &path))?;
@@ -149,6 +157,16 @@ struct Worker {
     is_erasing: bool,
     /// When the journal was last asked to go on in another file.
     next_file_asked: Option<Instant>,
+    sparse: Sparse,
+}
+
+/// Files of which little is wanted.
+struct Sparse {
+    /// Those that were so at the last look.
+    seen: BTreeSet<FileId>,
+    /// Those in which something can't be read.
+    unreadable: BTreeSet<FileId>,
+    next_look: Instant,
 }
 
 impl Worker {
@@ -254,7 +272,53 @@ impl Worker {
             self.files.push(file);
         }
         self.remove_unwanted()?;
-        self.erase()
+        self.erase()?;
+        self.compact()
+    }
+
+    /// Moves what is left out of files of which little is wanted, so that they go behind the next checkpoint.
+    fn compact(&mut self) -> Result<(), Error> {
+        let began = Instant::now();
+        if began < self.sparse.next_look {
+            return Ok(());
+        }
+        self.sparse.next_look = began + SPARSE_LOOK_EVERY;
+        // First what was redacted is overwritten, where it stands.
+        let erasures = self.inner.tables.erasures(ERASURES_PER_TURN)?;
+        if erasures.len() >= ERASURES_PER_TURN {
+            return Ok(());
+        }
+        let begins = if erasures.is_empty() { Vec::new() } else { self.journal_begins()? };
+        let mut passed_over = self.sparse.unreadable.clone();
+        for erasure in &erasures {
+            passed_over.extend(erasure.stood.map(|(place, _)| place.file));
+            passed_over.extend(written_at(&begins, erasure.kept_ms).into_iter().map(FileId::Journal));
+        }
+        let tables = &self.inner.tables;
+        let files = self.files.iter().filter(|file| !passed_over.contains(file));
+        let sparse: BTreeMap<FileId, u64> =
+            files.filter_map(|file| Some((*file, tables.sparse_bytes(*file)?))).collect();
+        let (mut bytes, mut chosen) = (0, BTreeSet::new());
+        for (file, wanted) in sparse.iter().filter(|(file, _)| self.sparse.seen.contains(file)) {
+            if bytes < SPARSE_BYTES {
+                bytes += wanted;
+                chosen.insert(*file);
+            }
+        }
+        if !chosen.is_empty() {
+            let unreadable = tables.compact(&chosen)?;
+            for file in &unreadable {
+                let path = tables.segments().path(*file);
+                tracing::error!("{}: something can't be read; what else is in it is kept with it", path.display());
+            }
+            tracing::debug!(files = chosen.len(), bytes, "moved out of files of which little is wanted");
+            self.sparse.unreadable.extend(unreadable);
+            self.sparse.next_look = Instant::now() + (began.elapsed() * SPARSE_PART).max(SPARSE_LOOK_EVERY);
+        }
+        // There is to be another look, and a checkpoint.
+        self.dirty |= !sparse.is_empty();
+        self.sparse.seen = sparse.into_keys().collect();
+        Ok(())
     }
 
     /// Overwrites what was redacted, wherever it stands in files that nothing is written into any more: some of it, so that commits

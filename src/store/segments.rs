@@ -3,7 +3,8 @@
 //! A chunk that a commit has written in one piece, and that is worth it, stays where it is [in the journal](mod@super::journal). Others
 //! are gathered by room and written once more, into segments: `segments/<number>.segment`, 16 hex digits. Both are the
 //! [same bytes](super::chunk::encode), with their own checksum; sled [has the index](mod@super::tables). A chunk is durable
-//! before the index knows of it, and the index forgets it, durably, before its file goes.
+//! before the index knows of it, and the index forgets it, durably, before its file goes. What is left in a file of which little is wanted
+//! [is written once more](mod@super::tables).
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};

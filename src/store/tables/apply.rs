@@ -232,7 +232,7 @@ impl Tables {
         for (file, chunk) in chunks {
             let key = key::chunk(chunk.room, chunk.first_seq, 0);
             batch.insert(&key, &chunk::encode_place(*file, chunk)).map_err(self.failed("write messages"))?;
-            *self.references().entry(*file).or_default() += 1;
+            self.references().entry(*file).or_default().add(chunk.bytes);
         }
         batch.apply().map_err(self.failed("write messages"))
     }

@@ -131,7 +131,7 @@ impl Tables {
             }
             larger = self.replace(room, first, parsed.stored_bytes(), &messages)?;
             if let Some((place, _)) = stood {
-                self.let_go(place.file);
+                self.let_go(&place);
             }
         }
         Ok((last, larger))

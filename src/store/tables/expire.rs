@@ -4,7 +4,6 @@ use super::Tables;
 use crate::error::Error;
 use crate::store::chunk::{self, Parsed};
 use crate::store::key;
-use crate::store::segments::FileId;
 
 /// What one step of expiry did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,20 +74,10 @@ impl Tables {
             }
             self.messages.apply_batch(batch).map_err(self.failed("drop messages"))?;
             if let Some((place, _)) = place {
-                self.let_go(place.file);
+                self.let_go(&place);
             }
         }
         Ok(Expired::More)
-    }
-
-    pub(super) fn let_go(&self, file: FileId) {
-        let mut references = self.references();
-        if let Some(count) = references.get_mut(&file) {
-            *count -= 1;
-            if *count == 0 {
-                references.remove(&file);
-            }
-        }
     }
 
     fn drop_ids(&self, room: u64, chunk: &Parsed) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 
 mod apply;
 mod build;
+mod compact;
 mod erase;
 mod expire;
 
@@ -22,7 +23,7 @@ use super::chunk::{self, Parsed};
 use super::group::{self, GroupRecord};
 use super::journal::sync_dir;
 use super::record::{self, Access, Last, RoomRecord};
-use super::segments::{FileId, Segments};
+use super::segments::{FileId, Place, Segments};
 use super::{RoomState, State, key, syscalls};
 use crate::clock::Reading;
 use crate::error::Error;
@@ -51,8 +52,22 @@ pub struct Tables {
     last: Mutex<HashMap<u64, Last>>,
     /// Where the tree `messages` leads.
     segments: Segments,
-    /// How many chunks of a file it leads to.
-    references: Mutex<HashMap<FileId, u64>>,
+    /// Which chunks of a file it leads to.
+    references: Mutex<HashMap<FileId, Wanted>>,
+}
+
+/// What is wanted of a file.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    chunks: u64,
+    bytes: u64,
+}
+
+impl Wanted {
+    fn add(&mut self, bytes: u32) {
+        self.chunks += 1;
+        self.bytes += u64::from(bytes);
+    }
 }
 
 /// A tree, to look at [each](Tables::each) of its records.
@@ -160,8 +175,20 @@ impl Tables {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn references(&self) -> MutexGuard<'_, HashMap<FileId, u64>> {
+    fn references(&self) -> MutexGuard<'_, HashMap<FileId, Wanted>> {
         self.references.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the index leads to this no more.
+    fn let_go(&self, place: &Place) {
+        let mut references = self.references();
+        if let Some(wanted) = references.get_mut(&place.file) {
+            wanted.chunks -= 1;
+            wanted.bytes -= u64::from(place.bytes);
+            if wanted.chunks == 0 {
+                references.remove(&place.file);
+            }
+        }
     }
 
     /// The files that messages stand in.
@@ -174,12 +201,12 @@ impl Tables {
     /// # Errors
     /// What sled says; [`Error::Damaged`] for a record that is not one.
     pub fn count_references(&self) -> Result<(), Error> {
-        let mut counted: HashMap<FileId, u64> = HashMap::new();
+        let mut counted: HashMap<FileId, Wanted> = HashMap::new();
         for entry in &self.messages {
             let (key, value) = entry.map_err(self.failed("read where messages stand"))?;
             let place = chunk::place_of(&key, &value).ok_or_else(|| self.damaged("where messages stand"))?;
             if let Some((place, _)) = place {
-                *counted.entry(place.file).or_default() += 1;
+                counted.entry(place.file).or_default().add(place.bytes);
             }
         }
         *self.references() = counted;
