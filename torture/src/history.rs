@@ -113,7 +113,7 @@ impl Inner {
     /// Notes that a reader was shown a message, and judges it.
     fn saw(&mut self, reader: &str, message: &Message) {
         self.figures.read += 1;
-        let Message { room, seq, time, client, body } = message;
+        let Message { room, seq, time, client, body, .. } = message;
         let at = format!("{reader} was shown {room} {seq}");
         let Some(number) = number_of(body).filter(|&number| number < self.sent.len()) else {
             return self.violation(format!("{at}, which nobody sent: {:.60?}", String::from_utf8_lossy(body)));
@@ -300,6 +300,11 @@ impl History {
         self.lock().violation(what.into());
     }
 
+    /// Counts what somebody else keeps the history of.
+    pub fn count(&self, figures: Figures) {
+        self.lock().figures += figures;
+    }
+
     /// What happened so far.
     pub fn figures(&self) -> Figures {
         self.lock().figures
@@ -360,7 +365,14 @@ mod tests {
     fn shown(history: &History, number: usize, seq: u64) -> Item {
         let sent = history.sent(number);
         let time = format!("2026-11-21T00:00:00.{seq:03}Z");
-        Item::Message(Message { room: sent.room, seq, time, client: sent.client, body: sent.body })
+        Item::Message(Message {
+            room: sent.room,
+            seq,
+            time,
+            about: String::new(),
+            client: sent.client,
+            body: sent.body,
+        })
     }
 
     /// Three messages in one room; the first two answered OK 1 and 2.

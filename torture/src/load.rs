@@ -57,7 +57,7 @@ impl Shape {
 
 /// What the threads are told.
 #[derive(Debug, Default)]
-struct Control {
+pub struct Control {
     stop: AtomicBool,
     /// Where the daemon is, while the load may use it.
     address: Mutex<Option<SocketAddr>>,
@@ -66,7 +66,7 @@ struct Control {
 }
 
 /// What a thread does.
-type Work = Box<dyn FnOnce(&Control, &History, fastrand::Rng) + Send>;
+pub type Work = Box<dyn FnOnce(&Control, &History, fastrand::Rng) + Send>;
 
 /// The running threads.
 #[derive(Debug)]
@@ -80,12 +80,13 @@ impl Control {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn goes_on(&self) -> bool {
+    /// Whether the load may go on with the daemon.
+    pub fn goes_on(&self) -> bool {
         !self.stop.load(Ordering::Relaxed) && self.address().is_some()
     }
 
     /// Runs `work` on the daemon's address, again and again, while there is one.
-    fn while_up(&self, mut work: impl FnMut(SocketAddr) -> io::Result<()>) {
+    pub fn while_up(&self, mut work: impl FnMut(SocketAddr) -> io::Result<()>) {
         while !self.stop.load(Ordering::Relaxed) {
             self.busy.fetch_add(1, Ordering::SeqCst);
             if let Some(address) = self.address() {
@@ -101,13 +102,8 @@ impl Control {
 impl Load {
     /// Starts the threads; they wait until they are [told](Load::resume) where the daemon is.
     pub fn start(history: &Arc<History>, shape: &Shape, random: &mut fastrand::Rng) -> Load {
-        let control = Arc::new(Control::default());
-        let mut threads = Vec::new();
-        let mut spawn = |name: String, work: Work| {
-            let (control, history, random) = (control.clone(), history.clone(), random.fork());
-            let thread = std::thread::Builder::new().name(name).spawn(move || work(&control, &history, random));
-            threads.push(thread.expect("a thread can be started"));
-        };
+        let mut works: Vec<(String, Work)> = Vec::new();
+        let mut spawn = |name: String, work: Work| works.push((name, work));
         for n in 0..shape.senders {
             let shape = shape.clone();
             let name = format!("sender{n}");
@@ -143,6 +139,18 @@ impl Load {
                 control.while_up(|address| history.amends().work(address, &mut random, || control.goes_on()));
             }),
         );
+        Load::of(works, history, random)
+    }
+
+    /// The same for other threads: their names, and what they do.
+    pub fn of(works: Vec<(String, Work)>, history: &Arc<History>, random: &mut fastrand::Rng) -> Load {
+        let control = Arc::new(Control::default());
+        let begin = |(name, work): (String, Work)| {
+            let (control, history, random) = (control.clone(), history.clone(), random.fork());
+            let thread = std::thread::Builder::new().name(name).spawn(move || work(&control, &history, random));
+            thread.expect("a thread can be started")
+        };
+        let threads = works.into_iter().map(begin).collect();
         Load { control, threads }
     }
 

@@ -15,6 +15,7 @@ mod history;
 mod load;
 mod proxy;
 mod schedules;
+mod soak;
 mod text;
 mod wire;
 
@@ -55,6 +56,14 @@ struct Args {
     /// Keep the files of runs that failed
     #[arg(long)]
     keep: bool,
+    #[command(flatten)]
+    soak: soak::Options,
+}
+
+impl Args {
+    fn cycles(&self, schedule: &Schedule) -> u64 {
+        self.cycles.or_else(|| self.soak.cycles()).unwrap_or(schedule.cycles)
+    }
 }
 
 fn main() -> ExitCode {
@@ -79,7 +88,7 @@ fn main() -> ExitCode {
     let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     let mut sound = true;
     for schedule in chosen {
-        let cycles = args.cycles.unwrap_or(schedule.cycles);
+        let cycles = args.cycles(schedule);
         match schedule.needs.iter().find_map(|need| need.missing(cycles)) {
             None => {}
             Some(Missing::Permission(what)) => {
@@ -115,7 +124,7 @@ fn build() -> PathBuf {
 
 fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
     let first = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
-    let cycles = args.cycles.unwrap_or(schedule.cycles);
+    let cycles = args.cycles(schedule);
     let start = Instant::now();
     let mut tried: BTreeMap<String, u64> = BTreeMap::new();
     let mut figures = Figures::default();
@@ -127,6 +136,7 @@ fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
         };
         let mut dir = dir.unwrap_or_else(|error| panic!("can't make a directory: {error}"));
         let mut run = Run::new(format!("{} seed {seed}", schedule.name), seed, cycles, program, dir.path());
+        run.soak = args.soak.clone();
         let run_start = Instant::now();
         run.progress();
         // A run that can't go on is one that failed, and the next one goes on.
@@ -149,14 +159,15 @@ fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
             of_run.acked,
             of_run.read,
         );
-        for figure in &run.figures {
-            println!("  {figure}");
+        for what in violations.iter().chain(&run.figures) {
+            println!("  {what}");
         }
         if !violations.is_empty() {
-            for violation in &violations {
-                println!("  {violation}");
-            }
-            println!("  to repeat it: dantok-torture {} --seed {seed} --cycles {cycles}", schedule.name);
+            println!(
+                "  to repeat it: dantok-torture {} --seed {seed} --cycles {cycles}{}",
+                schedule.name,
+                args.soak.repeated()
+            );
             failed.push(seed);
             if args.keep {
                 dir.disable_cleanup(true);

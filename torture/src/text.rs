@@ -33,10 +33,15 @@ fn lines() -> &'static [String] {
     })
 }
 
+/// A random line.
+pub fn line(random: &mut fastrand::Rng) -> &'static [u8] {
+    let lines = lines();
+    lines[random.usize(..lines.len())].as_bytes()
+}
+
 /// A random content.
 pub fn content(bodies: Bodies, random: &mut fastrand::Rng) -> Vec<u8> {
-    let lines = lines();
-    let line = lines[random.usize(..lines.len())].as_bytes();
+    let line = line(random);
     match bodies {
         Bodies::Lines => line.to_vec(),
         Bodies::Large => repeated(line, random.usize(16 * 1024..60 * 1024)),
@@ -49,6 +54,7 @@ pub fn content(bodies: Bodies, random: &mut fastrand::Rng) -> Vec<u8> {
     }
 }
 
-fn repeated(line: &[u8], bytes: usize) -> Vec<u8> {
+/// A line again and again, so many bytes of it.
+pub fn repeated(line: &[u8], bytes: usize) -> Vec<u8> {
     line.iter().copied().chain([b' ']).cycle().take(bytes).collect()
 }

@@ -2,7 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// Longer than any answer takes while the daemon runs; a client that waits longer has been forgotten.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -11,10 +15,33 @@ const TICK: Duration = Duration::from_millis(50);
 /// A connection.
 #[derive(Debug)]
 pub struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     input: Vec<u8>,
     /// Where the next line begins in `input`.
     at: usize,
+}
+
+/// A socket, or TLS on one.
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(piece),
+            Stream::Tls(stream) => stream.read(piece),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Plain(stream) => stream.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
 }
 
 /// What a wait for a line ended with.
@@ -29,10 +56,21 @@ pub enum Got {
 impl Wire {
     /// Connects; says nothing.
     pub fn connect(address: SocketAddr) -> io::Result<Wire> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(TICK))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Wire { stream: Stream::Plain(socket(address)?), input: Vec::new(), at: 0 })
+    }
+
+    /// The same, with TLS.
+    pub fn connect_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Wire> {
+        let name = ServerName::IpAddress(address.ip().into());
+        let mut tls = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+        let mut socket = socket(address)?;
+        // Its writes read as well until hands are shaken.
+        socket.set_read_timeout(Some(PATIENCE))?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket)?;
+        }
+        socket.set_read_timeout(Some(TICK))?;
+        let stream = Stream::Tls(Box::new(StreamOwned::new(tls, socket)));
         Ok(Wire { stream, input: Vec::new(), at: 0 })
     }
 
@@ -45,7 +83,10 @@ impl Wire {
 
     /// The socket.
     pub fn stream(&self) -> &TcpStream {
-        &self.stream
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => &stream.sock,
+        }
     }
 
     /// Sends bytes as they are.
@@ -55,12 +96,28 @@ impl Wire {
 
     /// Waits for a line for a while.
     pub fn line_within(&mut self, most: Duration) -> io::Result<Got> {
+        let line = self.piece_within(most, |input| input.iter().position(|&byte| byte == b'\n').map(|end| end + 1))?;
+        let line = line.map(|line| String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line)).into_owned());
+        Ok(line.map_or(Got::Nothing, Got::Line))
+    }
+
+    /// Waits for a frame for a while; it comes without its length.
+    pub fn frame_within(&mut self, most: Duration) -> io::Result<Option<Vec<u8>>> {
+        let whole = |input: &[u8]| {
+            let length = u32::from_be_bytes(*input.first_chunk()?) as usize + 4;
+            (input.len() >= length).then_some(length)
+        };
+        Ok(self.piece_within(most, whole)?.map(|frame| frame[4..].to_vec()))
+    }
+
+    /// Waits for input that begins with something whole, which `whole` tells the length of, and takes that.
+    fn piece_within(&mut self, most: Duration, whole: impl Fn(&[u8]) -> Option<usize>) -> io::Result<Option<Vec<u8>>> {
         let start = Instant::now();
         loop {
-            if let Some(length) = self.input[self.at..].iter().position(|&byte| byte == b'\n') {
-                let line = String::from_utf8_lossy(&self.input[self.at..self.at + length]).into_owned();
-                self.at += length + 1;
-                return Ok(Got::Line(line));
+            if let Some(length) = whole(&self.input[self.at..]) {
+                let piece = self.input[self.at..self.at + length].to_vec();
+                self.at += length;
+                return Ok(Some(piece));
             }
             if self.at > 0 {
                 self.input.drain(..self.at);
@@ -72,7 +129,7 @@ impl Wire {
                 Ok(read) => self.input.extend_from_slice(&piece[..read]),
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     if start.elapsed() >= most {
-                        return Ok(Got::Nothing);
+                        return Ok(None);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -109,6 +166,14 @@ impl Wire {
     }
 }
 
+fn socket(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TICK))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
 /// A line that hands something over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
@@ -134,6 +199,8 @@ pub struct Message {
     pub seq: u64,
     /// When, as text that sorts.
     pub time: String,
+    /// What it is about, like `reply=7`; empty where it is about nothing.
+    pub about: String,
     /// From whom.
     pub client: String,
     /// Its bytes.
@@ -149,9 +216,14 @@ impl Item {
         let number: u64 = words.next()?.parse().ok()?;
         match verb {
             "MSG" => {
-                let (time, client) = (words.next()?.to_owned(), words.next()?.to_owned());
-                let body = unescape(words.next().unwrap_or_default());
-                Some(Item::Message(Message { room, seq: number, time, client, body }))
+                let (time, next) = (words.next()?.to_owned(), words.next()?);
+                // No client's name has a `=`.
+                let (about, rest) = match next.contains('=') {
+                    true => (next, words.next()?.split_once(' ')?),
+                    false => ("", (next, words.next().unwrap_or_default())),
+                };
+                let (client, body) = (rest.0.to_owned(), unescape(rest.1));
+                Some(Item::Message(Message { room, seq: number, time, about: about.to_owned(), client, body }))
             }
             "GAP" => Some(Item::Gap { room, from: number, to: words.next()?.parse().ok()? }),
             _ => None,
@@ -196,6 +268,9 @@ mod tests {
         let Some(Item::Message(message)) = Item::parse(line) else { panic!() };
         assert_eq!((message.seq, message.client.as_str()), (7, "a/b"));
         assert_eq!(message.body, b"x\n\x80\\y z");
+        let line = "MSG r 8 2026-11-21T00:30:00.000Z reply=7 a x y";
+        let Some(Item::Message(message)) = Item::parse(line) else { panic!() };
+        assert_eq!((message.about.as_str(), message.client.as_str(), &message.body[..]), ("reply=7", "a", &b"x y"[..]));
         let gap = Item::Gap { room: "r".to_owned(), from: 1, to: 4 };
         assert_eq!(Item::parse("GAP r 1 4 expired"), Some(gap));
         assert_eq!(Item::parse("END r 1 1 1"), None);

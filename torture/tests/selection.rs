@@ -11,8 +11,14 @@ static ONE: Mutex<()> = Mutex::new(());
 
 #[track_caller]
 fn sound(schedule: &str, seed: u64, runs: u64, cycles: u64) {
+    sound_with(&[], schedule, seed, runs, cycles);
+}
+
+#[track_caller]
+fn sound_with(more: &[&str], schedule: &str, seed: u64, runs: u64, cycles: u64) {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new(env!("CARGO_BIN_EXE_dantok-torture"));
+    command.args(more);
     for (name, value) in [("--seed", seed), ("--runs", runs), ("--cycles", cycles)] {
         command.args([name, &value.to_string()]);
     }
@@ -105,4 +111,14 @@ fn slow() {
 #[test]
 fn rooms() {
     sound("rooms", 1, 1, 10_000);
+}
+
+#[test]
+fn soak() {
+    sound_with(&["--retention", "2", "--loose"], "soak", 1, 1, 20);
+}
+
+#[test]
+fn soak_restarts() {
+    sound_with(&["--retention", "2", "--loose"], "soak-restarts", 1, 1, 8);
 }

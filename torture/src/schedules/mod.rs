@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::daemon::{Daemon, NotUp, Recipe};
 use crate::history::History;
 use crate::load::{ROOMS, field, word};
+use crate::soak;
 use crate::wire::{Item, Wire};
 pub use need::{Missing, Need};
 
@@ -57,6 +58,8 @@ pub const SCHEDULES: &[Schedule] = &[
     abuse::LENGTHS,
     abuse::SLOW,
     abuse::ROOMS,
+    soak::STEADY,
+    soak::RESTARTS,
 ];
 
 /// One run of one schedule, with one seed.
@@ -78,6 +81,8 @@ pub struct Run {
     pub tried: BTreeMap<String, u64>,
     /// What was measured.
     pub figures: Vec<String>,
+    /// What is said of soaks.
+    pub soak: soak::Options,
     audits: u64,
 }
 
@@ -93,16 +98,17 @@ impl Run {
             history: Arc::default(),
             tried: BTreeMap::new(),
             figures: Vec::new(),
+            soak: soak::Options::default(),
             audits: 0,
         }
     }
 
-    fn recipe(&self) -> Recipe {
+    pub fn recipe(&self) -> Recipe {
         Recipe::new(&self.program, &self.dir)
     }
 
     /// Counts something that was tried.
-    fn count(&mut self, what: &str) {
+    pub fn count(&mut self, what: &str) {
         *self.tried.entry(what.to_owned()).or_default() += 1;
         self.progress();
     }
@@ -126,12 +132,12 @@ impl Run {
     }
 
     /// Whether nothing was violated so far.
-    fn is_sound(&self) -> bool {
+    pub fn is_sound(&self) -> bool {
         self.history.violations().is_empty()
     }
 
     /// Starts a daemon that must come up; notes it as a violation where it does not.
-    fn must_start(&self, recipe: &Recipe, after: &str) -> Option<(Daemon, SocketAddr)> {
+    pub fn must_start(&self, recipe: &Recipe, after: &str) -> Option<(Daemon, SocketAddr)> {
         match recipe.start() {
             Ok(up) => Some(up),
             Err(NotUp::GivenUp) => None,
@@ -147,7 +153,7 @@ impl Run {
     }
 
     /// Ends a daemon with SIGTERM; it must end well.
-    fn must_end(&self, mut daemon: Daemon) {
+    pub fn must_end(&self, mut daemon: Daemon) {
         match daemon.terminate() {
             Some(status) if status.success() => {}
             Some(status) => {
@@ -172,7 +178,7 @@ impl Run {
     }
 
     /// `dantok check` on a directory that no daemon has: it must find nothing.
-    fn must_check(&mut self, recipe: &Recipe) {
+    pub fn must_check(&mut self, recipe: &Recipe) {
         self.count("offline checks");
         let (status, said) = recipe.run("check");
         if !status.success() {
