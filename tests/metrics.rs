@@ -575,6 +575,20 @@ fn who_asks_and_says_no_more_is_not_waited_for() {
 }
 
 #[test]
+fn who_says_at_once_that_there_is_no_more_is_answered() {
+    let watched = Watched::start(&[]);
+    // As `nc -N` does. The answer of this one waits for the disk.
+    for _ in 0..20 {
+        let mut stream = connect(watched.address);
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains(" 200 ") && answer.ends_with("ok\n"), "{answer:?}");
+    }
+}
+
+#[test]
 fn without_the_option_nothing_listens() {
     let daemon = common::Daemon::start();
     assert_eq!(listening(&daemon.log()), None);

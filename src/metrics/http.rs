@@ -58,6 +58,7 @@ async fn connect(stream: TcpStream, watched: Arc<Watched>) {
         .header_read_timeout(REQUEST)
         .max_buf_size(HEAD_MAX_BYTES)
         .keep_alive(false)
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service_fn(|request| answer(request, watched.clone())));
     if let Err(error) = served.await {
         tracing::debug!(%error, "a request for metrics broke");
