@@ -43,19 +43,14 @@ impl Site {
     /// It is not empty; a daemon has it; what the system says.
     pub fn take(dir: &Path) -> Result<Site, Error> {
         let is_made = !dir.exists();
-        let is_unfinished = dir.join(disk::RESTORING_DIR).exists();
         if !is_made {
-            // What a daemon makes besides is in none that a restore has left.
-            let parts = if is_unfinished { &PARTS[..] } else { &[] };
-            for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
-                let name = entry.map_err(Error::io("list the directory", dir))?.file_name();
-                if !NOTHING.iter().chain(parts).any(|nothing| name == *nothing) {
-                    return Err(Error::NotEmpty { path: dir.to_owned(), found: name.to_string_lossy().into_owned() });
-                }
-            }
+            // Nothing is put into what is somebody else's, not even a lock file.
+            expect_empty(dir)?;
         }
         disk::create_dir(dir)?;
         let lock = disk::lock(dir)?;
+        // Again: until just now a daemon, or another restore, may have had it.
+        let is_unfinished = expect_empty(dir)?;
         let site = Site { dir: dir.to_owned(), is_made, is_done: false, _lock: lock };
         if is_unfinished {
             site.clear()?;
@@ -141,6 +136,20 @@ impl Drop for Site {
 /// What a restore makes in a data directory, in the order in which it is put there.
 const PARTS: [&str; 5] = ["tokens.toml", "segments", "journal", "sled", "FORMAT"];
 
+/// Refuses a directory that has something in it; returns whether that is what a restore has left that was cut off.
+fn expect_empty(dir: &Path) -> Result<bool, Error> {
+    let is_unfinished = dir.join(disk::RESTORING_DIR).exists();
+    // What a daemon makes besides is in none that a restore has left.
+    let parts = if is_unfinished { &PARTS[..] } else { &[] };
+    for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
+        let name = entry.map_err(Error::io("list the directory", dir))?.file_name();
+        if !NOTHING.iter().chain(parts).any(|nothing| name == *nothing) {
+            return Err(Error::NotEmpty { path: dir.to_owned(), found: name.to_string_lossy().into_owned() });
+        }
+    }
+    Ok(is_unfinished)
+}
+
 /// Who restores may be another than the daemon, to whom the directory belongs.
 fn give_to_owner_of(dir: &Path, made: &Path) -> Result<(), Error> {
     let of_dir = std::fs::metadata(dir).map_err(Error::io("look at", dir))?;
@@ -221,5 +230,36 @@ impl Builder {
         }
         migrate::write_format(&self.dir, migrate::FORMAT)?;
         Ok(lasts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn a_store_that_was_made_a_moment_ago_is_left_alone() {
+        for _ in 0..300 {
+            let dir = tempfile::tempdir().unwrap();
+            let both = Barrier::new(2);
+            let taken = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    both.wait();
+                    // A daemon, or another restore, that has the directory for no longer than that.
+                    if let Ok(_lock) = disk::lock(dir.path())
+                        && !dir.path().join(disk::RESTORING_DIR).exists()
+                    {
+                        std::fs::write(dir.path().join("FORMAT"), "2\n").unwrap();
+                    }
+                });
+                both.wait();
+                Site::take(dir.path())
+            });
+            // It may have come first, or last, but not both at once.
+            let is_store = dir.path().join("FORMAT").exists();
+            drop(taken.inspect(|_| assert!(!is_store, "a store was taken for nothing")));
+            assert_eq!(dir.path().join("FORMAT").exists(), is_store);
+        }
     }
 }

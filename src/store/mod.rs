@@ -153,10 +153,12 @@ impl Store {
     pub fn open(dir: &Path, options: &Options) -> Result<(Arc<Store>, Writer, State), Error> {
         disk::create_dir(dir)?;
         disk::expect_finished(dir)?;
+        let lock = disk::lock(dir)?;
+        // Again: until just now a restore may have had it.
+        disk::expect_finished(dir)?;
         for made in ["journal", "segments"].map(|name| dir.join(name)) {
             std::fs::create_dir_all(&made).map_err(Error::io("create the directory", &made))?;
         }
-        let lock = disk::lock(dir)?;
         let [journal_dir, segments_dir, sled_dir] = ["journal", "segments", "sled"].map(|name| dir.join(name));
         // Before anything is changed.
         migrate::format_of(dir)?;
