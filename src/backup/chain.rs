@@ -1,5 +1,6 @@
 //! The backups in a directory, and which of them belong together.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -108,6 +109,20 @@ pub fn newest_sound(
     Ok(None)
 }
 
+/// The newest backup. A store's kept clock never goes back, whatever the wall clock has done; which of two stores came later, only
+/// the wall clock says.
+fn newest(found: &[Found]) -> Option<&Found> {
+    let mut of_stores: HashMap<&str, &Found> = HashMap::new();
+    let age = |found: &Found| (found.header.kept_ms, found.header.time_ms);
+    for backup in found {
+        let newest = of_stores.entry(&backup.header.epoch).or_insert(backup);
+        if age(backup) > age(newest) {
+            *newest = backup;
+        }
+    }
+    of_stores.into_values().max_by_key(|found| found.header.time_ms)
+}
+
 /// What a restore is made from: a file, or the newest backup in a directory; with what it goes on from, the full one first.
 ///
 /// # Errors
@@ -126,8 +141,30 @@ pub fn from(path: &Path) -> Result<Vec<PathBuf>, Error> {
     if let Some(error) = broken.into_iter().next() {
         return Err(Error::Command(format!("{error}. Move it away, or name the file that is to be restored")));
     }
-    let Some(tip) = found.iter().max_by_key(|found| (found.header.time_ms, found.header.kept_ms)) else {
+    let Some(tip) = newest(&found) else {
         return Err(Error::Command(format!("{}: there is no file {PREFIX}…{SUFFIX} in it", path.display())));
     };
     of(tip, &found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backup(epoch: &str, time_ms: u64, kept_ms: u64) -> Found {
+        let header = Header { epoch: epoch.to_owned(), time_ms, kept_ms, ..Header::default() };
+        Found { path: PathBuf::from(format!("{epoch}{time_ms}")), header, hash: Hash::default() }
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_wrong_once_makes_no_backup_the_newest_of_its_store() {
+        // While `b` was made the wall clock was ahead by far.
+        let (a, b, c) = (backup("one", 10, 1), backup("one", 9_000, 2), backup("one", 30, 3));
+        assert_eq!(newest(&[a.clone(), b.clone(), c.clone()]), Some(&c));
+        assert_eq!(newest(&[b.clone(), a]), Some(&b));
+        // A restored store counts on from what it was restored from.
+        let restored = backup("two", 40, 2);
+        assert_eq!(newest(&[c, restored.clone(), b]), Some(&restored));
+        assert_eq!(newest(&[]), None);
+    }
 }
