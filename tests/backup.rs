@@ -303,3 +303,21 @@ fn tokens_go_with_the_data_directory_that_they_lie_in() {
     let mut lines = Lines::connect(copy.address());
     assert!(lines.ask(&format!("HELLO alice {token}"))[0].starts_with("OK "));
 }
+
+#[test]
+fn what_was_set_back_does_not_go_on_from_a_backup_of_before() {
+    let mut daemon = furnished();
+    let (data, dir) = (daemon.data_dir(), tempfile::tempdir().unwrap());
+    assert!(daemon.terminate().success());
+    let copy = dir.path().join("copy");
+    assert!(std::process::Command::new("cp").arg("-a").args([&data, &copy]).status().unwrap().success());
+    daemon.start_again();
+    daemon.lines("alice/phone").expect("SEND lobby five", "OK 5");
+    let backups = dir.path().join("backups");
+    run(&data, &["backup", text(&backups)]);
+    let told = fail(&copy, &["backup", "--incremental", text(&backups)]);
+    assert!(told.contains("was set back") && told.contains("epoch --renew"), "{told}");
+    assert_eq!(files(&backups).len(), 1);
+    run(&copy, &["epoch", "--renew"]);
+    assert!(run(&copy, &["backup", "--incremental", text(&backups)]).contains("this is a full one"));
+}

@@ -43,6 +43,7 @@ pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, after: &HashMap<u64, u64
     let Some((state, time_ms, kept_ms, held_up)) = cut else {
         return Err(Error::Command("the daemon has stopped taking writes; its log says why".to_owned()).into());
     };
+    expect_to_go_on(work, &state, after)?;
     let tokens = tokens(work.dir)?;
     let messages = state.rooms.iter().map(|room| room.last.seq.saturating_sub(begins(work, room, after))).sum();
     let rooms = state.rooms.len() as u64;
@@ -62,6 +63,19 @@ pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, after: &HashMap<u64, u64
     wire.send_json(b'Z', &())?;
     tracing::info!("the backup's end was sent");
     Ok(())
+}
+
+/// Refuses to go on from a backup that has more than the store: then it is of a store that went on elsewhere, or was set back.
+fn expect_to_go_on(work: &Work<'_>, state: &State, after: &HashMap<u64, u64>) -> Result<(), Error> {
+    let lasts: HashMap<u64, u64> = state.rooms.iter().map(|room| (room.id, room.last.seq)).collect();
+    if after.iter().all(|(room, seq)| lasts.get(room).is_some_and(|last| last >= seq)) {
+        return Ok(());
+    }
+    Err(Error::Command(format!(
+        "{0}: the newest backup has messages that are not here: the data directory was set back to what it was before. Stop the \
+         daemon, say `dantok epoch --renew --data-dir {0}`, start it, and make a full backup",
+        work.dir.display()
+    )))
 }
 
 /// The seq behind which a room's messages are wanted, and stored.
