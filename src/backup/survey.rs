@@ -1,7 +1,7 @@
 //! A look through all of a chain of backups: whether they are sound and belong together, and what a restore has to know before it
 //! writes the first message.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,9 @@ use bytes::Bytes;
 use super::file::{End, Header, Reader};
 use super::item::{self, Item};
 use crate::error::Error;
-use crate::store::record::{Kind, Stored};
+use crate::limits::BODY_MAX_BYTES;
+use crate::protocol::name::{check_client, check_group, check_room};
+use crate::store::record::{Kind, Last, RoomRecord, Stored};
 use crate::store::{RoomState, State};
 
 /// What a chain holds; of what is small, what its newest backup says.
@@ -35,7 +37,13 @@ pub struct Survey {
     pub plain_bytes: u64,
     /// Seqs that the files hold, by room: first and last of each run.
     runs: HashMap<u64, Vec<(u64, u64)>>,
+    /// The numbers and names that the file's rooms have.
+    ids: HashSet<u64>,
+    names: HashSet<Arc<str>>,
 }
+
+/// No room's number and no seq comes so far; what is more would leave no next one.
+const NUMBER_MAX: u64 = u64::MAX / 2;
 
 /// Reads backups, a full one and what goes on from it in order, to the end of each. `tell` hears how many messages were read.
 ///
@@ -102,6 +110,7 @@ impl Survey {
         // Each says all of this anew.
         let mut rooms: BTreeMap<u64, RoomState> = BTreeMap::new();
         (self.state, self.tokens) = Default::default();
+        (self.ids, self.names) = Default::default();
         let mut messages = 0;
         while let Some(block) = reader.block()? {
             self.plain_bytes += block.len() as u64;
@@ -124,18 +133,31 @@ impl Survey {
     fn take(&mut self, item: Item, rooms: &mut BTreeMap<u64, RoomState>) -> Result<(), String> {
         match item {
             Item::Room { room: id, last, record } => {
+                self.name(id, &last, &record)?;
                 let (members, access, groups) = Default::default();
                 rooms.insert(id, RoomState { id, record, last, members, access, groups });
             }
             Item::Member { room, client, cursor } => {
                 let room = named(rooms, room)?;
+                check_client(&client).map_err(|refusal| refusal.text)?;
                 if cursor > room.last.seq {
                     return Err(format!("{client}'s cursor in {} is past its last seq", room.record.name));
                 }
                 room.members.insert(client, cursor);
             }
             Item::Access { room, client, access } => drop(named(rooms, room)?.access.insert(client, access)),
-            Item::Group { room, group, record } => drop(named(rooms, room)?.groups.insert(group, record)),
+            Item::Group { room, group, record } => {
+                let room = named(rooms, room)?;
+                check_group(&group).map_err(|refusal| refusal.text)?;
+                let done = record.done.last().map_or(0, |(_, last)| *last);
+                if record.cursor.max(done) > room.last.seq {
+                    return Err(format!(
+                        "what the group {group} in {} has done is past its last seq",
+                        room.record.name
+                    ));
+                }
+                room.groups.insert(group, record);
+            }
             Item::Nick { client, nick } => drop(self.state.nicks.insert(client, nick)),
             Item::Tokens(tokens) => self.tokens = Some(tokens),
             Item::Floor { room, seq } => {
@@ -146,6 +168,18 @@ impl Survey {
                 let name = named(rooms, room)?.record.name.clone();
                 self.note(room, &name, &messages)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Takes a room, of whose name and number there is no other.
+    fn name(&mut self, id: u64, last: &Last, record: &RoomRecord) -> Result<(), String> {
+        check_room(&record.name).map_err(|refusal| refusal.text)?;
+        if id > NUMBER_MAX || last.seq > NUMBER_MAX {
+            return Err(format!("room {}: {id} is no room's number, or {} no seq", record.name, last.seq));
+        }
+        if !self.ids.insert(id) || !self.names.insert(record.name.clone()) {
+            return Err(format!("room {}, number {id}, is in it twice", record.name));
         }
         Ok(())
     }
@@ -161,6 +195,9 @@ impl Survey {
             _ => runs.push((first.seq, last.seq)),
         }
         for message in messages {
+            if message.body.len() > BODY_MAX_BYTES || check_client(&message.client).is_err() {
+                return Err(format!("room {name}: message {} is none that dantok takes", message.seq));
+            }
             if let Kind::Redaction(seq) = message.kind {
                 self.redacted.entry(room).or_default().insert(seq, message.seq);
             }
@@ -191,7 +228,7 @@ impl Survey {
 mod tests {
     use super::*;
     use crate::backup::file::Writer;
-    use crate::store::record::{Last, RoomRecord};
+    use crate::store::group::GroupRecord;
 
     fn room(seq: u64) -> RoomState {
         let record = RoomRecord { name: "lobby".into(), ..RoomRecord::default() };
@@ -268,5 +305,31 @@ mod tests {
         let restored =
             |seq, by| survey.restored(&survey.state.rooms[0], message(seq, Kind::Redacted(by))).unwrap().kind;
         assert_eq!((restored(1, 2), restored(2, 3)), (Kind::Redacted(2), Kind::Redacted(2)));
+    }
+
+    #[test]
+    fn rooms_and_groups_that_no_store_has_are_refused() {
+        let refused = |change: &dyn Fn(&mut Vec<RoomState>)| {
+            let mut rooms = vec![room(0)];
+            change(&mut rooms);
+            let mut items = Vec::new();
+            let state = State { rooms, ..State::default() };
+            item::put_state(&mut items, &state, None, |_| Ok::<(), ()>(())).unwrap();
+            state.rooms.iter().for_each(|room| item::put_floor(&mut items, room.id, room.last.seq));
+            let mut writer = Writer::begin(Vec::new(), &Header::default()).unwrap();
+            writer.block(&items).unwrap();
+            read(&[&writer.finish(0).unwrap().2]).is_err()
+        };
+        let group = |cursor, done: &[(u64, u64)]| GroupRecord { cursor, timeout_ms: 1, done: done.to_vec() };
+        assert!(!refused(&|_| {}));
+        assert!(!refused(&|rooms| rooms[0].last.seq = 9));
+        assert!(refused(&|rooms| rooms[0].last.seq = u64::MAX));
+        assert!(refused(&|rooms| rooms[0].id = u64::MAX));
+        assert!(refused(&|rooms| rooms.push(room(0))), "the same again");
+        assert!(refused(&|rooms| rooms.push(RoomState { id: 8, ..room(0) })), "another of the same name");
+        assert!(refused(&|rooms| rooms[0].record.name = "two\nlines".into()));
+        assert!(refused(&|rooms| rooms[0].members = [("=w".into(), 0)].into()), "what groups stand under");
+        assert!(refused(&|rooms| drop(rooms[0].groups.insert("w".into(), group(u64::MAX, &[])))));
+        assert!(refused(&|rooms| drop(rooms[0].groups.insert("w".into(), group(0, &[(2, u64::MAX)])))));
     }
 }
