@@ -10,7 +10,7 @@
 //!
 //! Each message gets an id, made of its room, seq, time, client and id there; where it has no seq, of its text and of how many
 //! before it say the same. So a file that is imported again, also after it was cut off, adds only what is new in it, as long as what
-//! the room has got of it is kept.
+//! the room has got of it is kept. A line that has the id of what was imported, and another text, is refused.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -60,7 +60,7 @@ pub struct Figures {
     pub stored: u64,
     /// Those that were there already.
     pub repeated: u64,
-    /// Redactions of what was not imported.
+    /// Redactions of what was not imported, or is one.
     pub left_out: u64,
 }
 
@@ -131,6 +131,7 @@ fn next_batch(input: &mut dyn BufRead, first: u64) -> Result<(u64, Vec<u8>), Bat
 
 /// The daemon's part: takes batches of lines, until the connection ends.
 pub(crate) fn take(wire: &mut Wire, work: &Work<'_>, room: &str) -> Result<(), Ended> {
+    check_room(room).map_err(|refusal| Error::Command(refusal.text))?;
     let mut import = Import::into(room);
     // Lines without a seq may say the same: so each is counted.
     let mut alike: HashMap<String, u64> = HashMap::new();

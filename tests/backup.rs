@@ -305,6 +305,28 @@ fn tokens_go_with_the_data_directory_that_they_lie_in() {
 }
 
 #[test]
+fn what_was_redacted_stays_it_whatever_is_imported() {
+    let daemon = Daemon::start();
+    let (data, dir) = (daemon.data_dir(), tempfile::tempdir().unwrap());
+    let lines = dir.path().join("lines");
+    let import = |body: &str| {
+        std::fs::write(&lines, body).unwrap();
+        run(&data, &["import", "lobby", text(&lines)])
+    };
+    let said = "{\"client\":\"a\",\"seq\":1,\"text\":\"a secret\"}\n";
+    import(said);
+    let backups = dir.path().join("backups");
+    run(&data, &["backup", text(&backups)]);
+    let redacted = format!("{said}{{\"client\":\"a\",\"seq\":2,\"redacts\":1}}\n");
+    let told = import(&format!("{redacted}{{\"client\":\"a\",\"seq\":3,\"redacts\":2}}\n"));
+    assert!(told.contains("imported: 1, were there already: 1, left out: 1"), "{told}");
+    run(&data, &["backup", "--incremental", text(&backups)]);
+    let expected = history(&daemon, "lobby");
+    assert!(expected[0].contains("redacted=2"), "{expected:?}");
+    assert_eq!(history(&restored(&backups), "lobby"), expected);
+}
+
+#[test]
 fn what_was_set_back_does_not_go_on_from_a_backup_of_before() {
     let mut daemon = furnished();
     let (data, dir) = (daemon.data_dir(), tempfile::tempdir().unwrap());

@@ -203,3 +203,18 @@ fn an_import_that_was_cut_off_goes_on_when_it_is_repeated() {
     assert!(texts.zip(1..).all(|(line, n)| line["seq"] == n && line["text"].as_str() == Some(&*n.to_string())));
     assert_eq!(exported.lines().count(), 20_000);
 }
+
+#[test]
+fn what_only_looks_the_same_is_not_passed_over() {
+    let daemon = Daemon::start();
+    let data = daemon.data_dir();
+    // Two channels of something else, each with its own seqs, without a `room`.
+    let one = "{\"client\":\"a\",\"seq\":1,\"text\":\"of one\"}\n";
+    let other = one.replace("of one", "of the other");
+    assert!(run(&data, &["import", "both"], one).contains("imported: 1,"));
+    let told = fail(&data, &["import", "both"], &other);
+    assert!(told.contains("line 1: ") && told.contains("another text"), "{told}");
+    let named = other.replace("{", "{\"room\":\"other\",");
+    assert!(run(&data, &["import", "both"], &named).contains("imported: 1,"));
+    assert_eq!(fetched(&daemon, "both").len(), 2);
+}

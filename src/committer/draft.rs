@@ -488,7 +488,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Who sent a message, and what it is; none where it is not stored.
-    fn what_is(&self, room: u64, seq: u64) -> Result<Option<(Arc<str>, Kind)>, Refusal> {
+    pub(super) fn what_is(&self, room: u64, seq: u64) -> Result<Option<(Arc<str>, Kind)>, Refusal> {
         let found = self.ops.iter().find_map(|op| match op {
             Op::Message { room: of, message } if *of == room && message.seq == seq => Some(message.clone()),
             _ => None,

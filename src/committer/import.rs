@@ -50,7 +50,7 @@ pub struct Import {
     pub stored: u64,
     /// Those that were there already.
     pub repeated: u64,
-    /// Redactions of what was not imported: they are left out.
+    /// Redactions of what was not imported, or is one: they are left out.
     pub left_out: u64,
     seqs: Seqs,
 }
@@ -126,6 +126,16 @@ impl Draft<'_> {
         let known = self.find(room, &client, &id, &id_key)?;
         let here = match known {
             Some(first) => {
+                let is_text = |body: &Bytes| !body.is_empty();
+                // One that was redacted here or there has no text to be compared.
+                if is_text(&first.body) && is_text(&body) && first.body != body {
+                    let text = format!(
+                        "it has the seq, time, client and id of what was imported as {}, and another text; with a `room` of its \
+                         own it is another message",
+                        first.seq
+                    );
+                    return Err(Refusal::new(ErrorCode::IdReused, text));
+                }
                 import.repeated += 1;
                 first.seq
             }
@@ -134,7 +144,7 @@ impl Draft<'_> {
                     About::Nothing => Kind::Plain,
                     // What it answered is not here: it stands alone.
                     About::Reply(there) => import.seqs.here(there).map_or(Kind::Plain, Kind::Reply),
-                    About::Redaction(there) => match import.seqs.here(there) {
+                    About::Redaction(there) => match self.to_redact(room, import.seqs.here(there))? {
                         Some(here) => Kind::Redaction(here),
                         None => {
                             import.left_out += 1;
@@ -151,6 +161,13 @@ impl Draft<'_> {
             import.seqs.note(there, here);
         }
         Ok(())
+    }
+
+    /// The message that is taken back, where it is here, and is none that says so of another: what was redacted must stay it.
+    fn to_redact(&self, room: u64, here: Option<u64>) -> Result<Option<u64>, Refusal> {
+        let Some(here) = here else { return Ok(None) };
+        let is_redaction = matches!(self.what_is(room, here)?, Some((_, Kind::Redaction(_))));
+        Ok((!is_redaction).then_some(here))
     }
 
     #[expect(clippy::too_many_arguments, reason = "it is a message, in parts")]
