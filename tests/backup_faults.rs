@@ -4,7 +4,9 @@
 
 mod common;
 
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -191,7 +193,7 @@ fn a_daemon_that_stops_ends_a_backup_as_no_backup() {
     let mut daemon = furnished();
     let dir = tempfile::tempdir().unwrap();
     // It is at the control socket, and asks for nothing.
-    let idle = std::os::unix::net::UnixStream::connect(daemon.data_dir().join("control.sock")).unwrap();
+    let idle = UnixStream::connect(daemon.data_dir().join("control.sock")).unwrap();
     assert!(daemon.terminate().success(), "whoever waits there does not hold it up");
     drop(idle);
     assert!(run(&daemon.data_dir(), &["backup", text(dir.path())]).contains("rooms: 2"));
@@ -211,7 +213,7 @@ fn nothing_of_a_backup_goes_to_a_terminal() {
 
 #[test]
 fn a_daemon_of_another_version_is_told_apart() {
-    use std::io::{Read, Write};
+    use std::io::Write;
     let dir = tempfile::tempdir().unwrap();
     let listener = std::os::unix::net::UnixListener::bind(dir.path().join("control.sock")).unwrap();
     let other = std::thread::spawn(move || {
@@ -225,4 +227,22 @@ fn a_daemon_of_another_version_is_told_apart() {
     assert!(told.contains("the daemon is dantok 9.9.9 (control protocol 999)"), "{told}");
     other.join().unwrap();
     assert!(fail(dir.path(), &["backup", text(dir.path())]).contains("this is the data directory"));
+}
+
+#[test]
+fn one_command_more_than_a_daemon_does_at_once_is_told() {
+    let daemon = furnished();
+    let data = daemon.data_dir();
+    let busy: Vec<UnixStream> = (0..8)
+        .map(|_| {
+            let mut stream = UnixStream::connect(data.join("control.sock")).unwrap();
+            // It is served.
+            stream.read_exact(&mut [0]).unwrap();
+            stream
+        })
+        .collect();
+    let told = fail(&data, &["export", "lobby"]);
+    assert!(told.contains("8 commands"), "{told}");
+    drop(busy);
+    wait_until("there is room again", || dantok(&data, &["export", "lobby"]).output().unwrap().status.success());
 }

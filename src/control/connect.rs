@@ -120,6 +120,10 @@ impl Connection {
         let hello: Hello = match wire.receive() {
             Ok(Some(Frame { kind: b'H', bytes })) => serde_json::from_slice(&bytes)
                 .map_err(|_| Error::Command(format!("{}: this is no dantok", socket.display())))?,
+            Ok(Some(Frame { kind: b'E', bytes })) => {
+                let what = String::from_utf8_lossy(&bytes);
+                return Err(Error::Command(format!("{}: {what}", socket.display())));
+            }
             Ok(_) => return Err(Error::Command(format!("{}: the daemon does not answer", socket.display()))),
             Err(error) => return Err(Error::io("hear the daemon by its control socket", &socket)(error)),
         };

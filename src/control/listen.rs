@@ -18,7 +18,7 @@ use crate::hub::Hub;
 
 /// The socket's name in the data directory.
 pub const SOCKET_FILE: &str = "control.sock";
-/// Commands at once; further ones wait.
+/// Commands at once; further ones are told so.
 const AT_ONCE: usize = 8;
 /// The longest path that a socket's address takes.
 const PATH_MAX_BYTES: usize = 100;
@@ -82,7 +82,8 @@ pub async fn listen(hub: Arc<Hub>, dir: PathBuf) {
     loop {
         tokio::select! {
             () = hub.stopping.cancelled() => break,
-            accepted = listener.accept(), if served.len() < AT_ONCE => match accepted {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if served.len() >= AT_ONCE => turn_away(stream.into_std()),
                 Ok((stream, _)) => drop(served.spawn(attend(stream.into_std(), hub.clone(), dir.clone()))),
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a command's connection");
@@ -93,6 +94,15 @@ pub async fn listen(hub: Arc<Hub>, dir: PathBuf) {
         }
     }
     while served.join_next().await.is_some() {}
+}
+
+/// One that waited would not say for what.
+fn turn_away(stream: io::Result<std::os::unix::net::UnixStream>) {
+    let what = format!("the daemon has {AT_ONCE} commands to do already; repeat this when one of them has ended");
+    // So little has room in the socket, and need not be waited for.
+    if let Err(error) = stream.and_then(|stream| Wire::over(stream).send(b'E', what.as_bytes())) {
+        tracing::debug!(%error, "can't turn a command away");
+    }
 }
 
 /// Serves one command, in a thread that may block.
