@@ -293,9 +293,18 @@ impl Client {
     }
 
     async fn begin(&self, command: Command) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
+        self.begin_in(self.epoch(), command).await
+    }
+
+    /// Asks for something; what it names of seqs is of this epoch.
+    async fn begin_in(
+        &self,
+        epoch: Arc<str>,
+        command: Command,
+    ) -> Result<oneshot::Receiver<Result<Answer, Error>>, Error> {
         let (answer, receiver) = oneshot::channel();
         self.requests
-            .send(link::Request { command, epoch: self.epoch(), asked: Instant::now(), answer })
+            .send(link::Request { command, epoch, asked: Instant::now(), answer })
             .await
             .map_err(|_| Error::Closed)?;
         Ok(receiver)

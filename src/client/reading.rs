@@ -30,9 +30,11 @@ impl Client {
     /// As every call; see [`Error`].
     pub async fn ack(&self, room: &str, seq: Option<u64>) -> Result<u64, Error> {
         // The daemon forgets with each connection what it handed over, so it is always told.
-        let epoch = self.epoch();
-        let seq = seq.unwrap_or_else(|| self.handed(room));
-        match self.ask(Command::Ack { room: room.to_owned(), seq: Some(seq) }).await?.1 {
+        // At one moment: another task may adopt an epoch meanwhile, in which what was handed over is something else.
+        let (epoch, handed) =
+            self.memory(|memory| (memory.epoch.clone(), memory.handed.get(room).copied().unwrap_or(0)));
+        let ack = Command::Ack { room: room.to_owned(), seq: Some(seq.unwrap_or(handed)) };
+        match self.begin_in(epoch.clone(), ack).await?.await.unwrap_or(Err(Error::Closed))?.1 {
             Reply::Acked { cursor } => {
                 self.note(&epoch, room, cursor);
                 Ok(cursor)
