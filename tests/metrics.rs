@@ -9,7 +9,7 @@ mod scrape;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::{DEADLINE, Lines, connect, has_tool, inject, wait_until};
@@ -309,6 +309,16 @@ fn the_disk_and_the_process_are_seen() {
     assert!(figures["dantok_tokio_workers"] >= 1.0 && figures["dantok_tokio_tasks"] >= 1.0);
 }
 
+/// A process that a test has started; killed when it is dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn health_is_told_before_the_store_is_open_and_while_the_daemon_stops() {
     let dir = tempfile::tempdir().unwrap();
@@ -323,8 +333,10 @@ fn health_is_told_before_the_store_is_open_and_while_the_daemon_stops() {
         .args(["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--drain-timeout", "60s", "--data-dir"])
         .arg(&data)
         .stdin(Stdio::null())
+        .stdout(Stdio::null())
         .stderr(std::fs::File::create(&log).unwrap())
         .spawn()
+        .map(Killed)
         .unwrap();
     let said = || std::fs::read_to_string(&log).unwrap();
     let mut address = None;
@@ -362,7 +374,7 @@ fn health_is_told_before_the_store_is_open_and_while_the_daemon_stops() {
         std::thread::sleep(Duration::from_millis(300));
         before > 1e6 && sent(&get(address, "/metrics").body) == before
     });
-    let pid = rustix::process::Pid::from_child(&daemon);
+    let pid = rustix::process::Pid::from_child(&daemon.0);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     wait_until("it stops", || get(address, "/readyz").status == 503);
     assert_eq!(get(address, "/readyz").body, "the daemon is stopping\n");
@@ -372,7 +384,7 @@ fn health_is_told_before_the_store_is_open_and_while_the_daemon_stops() {
     drop(slow);
     let mut status = None;
     wait_until("it ends", || {
-        status = daemon.try_wait().unwrap();
+        status = daemon.0.try_wait().unwrap();
         status.is_some()
     });
     assert!(status.unwrap().success(), "{}", said());
@@ -523,14 +535,13 @@ os.execv(sys.argv[1], sys.argv[1:])";
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
+        .map(Killed)
         .unwrap();
-    let mut ports = BufReader::new(daemon.stdout.take().unwrap()).lines();
+    let mut ports = BufReader::new(daemon.0.stdout.take().unwrap()).lines();
     let mut address = || std::net::SocketAddr::from(([127, 0, 0, 1], ports.next().unwrap().unwrap().parse().unwrap()));
     let (metrics, plain) = (address(), address());
     assert_eq!(Lines::connect(plain).ask("PING"), ["OK pong"]);
     assert_eq!(get(metrics, "/readyz").body, "ready\n");
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
 }
 
 #[test]

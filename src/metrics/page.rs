@@ -46,7 +46,7 @@ pub(super) async fn page(watched: Arc<Watched>) -> Result<String, String> {
             "1 while clients are served and what they send is taken, as /readyz says; otherwise 0.",
             number(watched.ready().is_ok()),
         );
-        process::add(&mut page);
+        process::add(&mut page, watched.started);
         of_runtime(&mut page, &runtime);
         if let Some(hub) = watched.hub() {
             let (survey, store) = (hub.survey(), hub.store.figures());

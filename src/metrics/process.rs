@@ -1,5 +1,7 @@
 //! What the system knows of this process, under the names that all programs have for it.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use rustix::process::{Resource, getrlimit};
 
 use super::page::Page;
@@ -11,14 +13,10 @@ fn field(stat: &str, place: usize) -> f64 {
 }
 
 /// Adds it.
-pub(super) fn add(page: &mut Page) {
+pub(super) fn add(page: &mut Page, started: SystemTime) {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let ticks = rustix::param::clock_ticks_per_second() as f64;
     let page_bytes = rustix::param::page_size() as f64;
-    // In ticks after the machine's own start.
-    let booted = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let booted = booted.lines().find_map(|line| line.strip_prefix("btime ")?.parse::<f64>().ok()).unwrap_or(0.0);
-    let started = booted + field(&stat, 19) / ticks;
     // The one that is read here is not counted.
     let fds = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1));
     let fds_max = getrlimit(Resource::Nofile).current;
@@ -43,7 +41,7 @@ pub(super) fn add(page: &mut Page) {
     page.gauge(
         "process_start_time_seconds",
         "When the process began, in seconds since 1970 UTC: it changes at each restart.",
-        started,
+        started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
     );
 }
 

@@ -1,7 +1,7 @@
 //! Whether the daemon is alive, and whether it is ready.
 
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::timeout;
 
@@ -12,19 +12,29 @@ use crate::liveness::Liveness;
 const PROVEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// A daemon that is watched: until it [begins](Watched::begin), it opens its store. It is not kept from ending.
-#[derive(Debug, Default)]
-pub struct Watched(OnceLock<(Weak<Hub>, Liveness)>);
+#[derive(Debug)]
+pub struct Watched {
+    /// Kept, and not worked out anew: it must differ only from one start to the next.
+    pub(super) started: SystemTime,
+    opened: OnceLock<(Weak<Hub>, Liveness)>,
+}
+
+impl Default for Watched {
+    fn default() -> Watched {
+        Watched { started: SystemTime::now(), opened: OnceLock::new() }
+    }
+}
 
 impl Watched {
     /// The store is open.
     pub fn begin(&self, hub: &Arc<Hub>) {
         // Once is enough.
-        let _ = self.0.set((Arc::downgrade(hub), Liveness::new(hub)));
+        let _ = self.opened.set((Arc::downgrade(hub), Liveness::new(hub)));
     }
 
     /// What is served, while it is.
     pub(super) fn hub(&self) -> Option<Arc<Hub>> {
-        self.0.get()?.0.upgrade()
+        self.opened.get()?.0.upgrade()
     }
 
     /// Whether what is sent gets to the disk.
@@ -33,7 +43,7 @@ impl Watched {
     /// Why not, in a sentence.
     pub(super) async fn alive(&self) -> Result<(), String> {
         // Who opens its store, or closes it, is about that.
-        let Some((hub, liveness)) = self.0.get().filter(|(hub, _)| hub.strong_count() > 0) else { return Ok(()) };
+        let Some((hub, liveness)) = self.opened.get().filter(|(hub, _)| hub.strong_count() > 0) else { return Ok(()) };
         match timeout(PROVEN_WITHIN, liveness.proven()).await {
             Ok(Err(why)) if hub.strong_count() > 0 => Err(format!("nothing is written any more: {why}")),
             Ok(_) => Ok(()),
@@ -47,7 +57,7 @@ impl Watched {
     /// Why not, in a sentence.
     pub(super) fn ready(&self) -> Result<(), String> {
         let Some(hub) = self.hub() else {
-            let why = if self.0.get().is_some() { "the daemon is stopping" } else { "the store is opening" };
+            let why = if self.opened.get().is_some() { "the daemon is stopping" } else { "the store is opening" };
             return Err(why.to_owned());
         };
         if let Some(why) = hub.store.failure().get() {

@@ -67,6 +67,8 @@ pub fn inject(daemon: &Daemon, fault: &str) -> Option<Child> {
         strace.wait().unwrap();
         return None;
     }
+    // It says of each thread that comes; with nobody to say it to, it would end.
+    std::thread::spawn(move || lines.for_each(drop));
     Some(strace)
 }
 
