@@ -43,6 +43,8 @@ pub struct Sample {
     pub sends_ms: Vec<f64>,
     /// How long FETCHes took, in milliseconds.
     pub fetches_ms: Vec<f64>,
+    /// How long a plain file takes, in milliseconds; see [`floor`](super::floor).
+    pub floor_ms: Vec<f64>,
 }
 
 /// What the data directory takes, in bytes.
@@ -125,6 +127,7 @@ impl Gauge {
             journal_memory_bytes: stat("journal-memory")?,
             sends_ms: Vec::new(),
             fetches_ms: Vec::new(),
+            floor_ms: Vec::new(),
         })
     }
 }
@@ -153,7 +156,7 @@ pub fn by_window(samples: &[Sample], window: usize, part: f64, of: fn(&Sample) -
 pub fn csv(samples: &[Sample]) -> String {
     let mut out =
         "second,rss,anon,disk,journal,segments,sled,stored,fds,threads,tasks,connections,recent,journal-memory,\
-                   sends,send-p50-ms,send-p99-ms,fetches,fetch-p50-ms,fetch-p99-ms\n"
+                   sends,send-p50-ms,send-p99-ms,fetches,fetch-p50-ms,fetch-p99-ms,floors,floor-p50-ms,floor-p99-ms\n"
             .to_owned();
     for sample in samples {
         let Disk { all, journal, segments, sled } = sample.disk;
@@ -161,7 +164,7 @@ pub fn csv(samples: &[Sample]) -> String {
         let (recent, unmoved) = (sample.recent_bytes, sample.journal_memory_bytes);
         let _ = write!(out, "{at_s:.1},{rss_bytes},{anon_bytes},{all},{journal},{segments},{sled},{stored_bytes},");
         let _ = write!(out, "{fds},{threads},{tasks},{connections},{recent},{unmoved}");
-        for times in [&sample.sends_ms, &sample.fetches_ms] {
+        for times in [&sample.sends_ms, &sample.fetches_ms, &sample.floor_ms] {
             let mut times = times.clone();
             let mut at = |part| quantile(&mut times, part);
             let (p50, p99) = (at(0.5), at(0.99));

@@ -5,6 +5,7 @@
 //! last third may not be above the second by more than the bounds below.
 
 mod crowd;
+mod floor;
 mod frames;
 mod gauge;
 mod guests;
@@ -28,6 +29,7 @@ use crate::load::Load;
 use crate::schedules::{Run, Schedule};
 use crate::wire::Wire;
 use crowd::{Times, World};
+use floor::Floor;
 use gauge::{Gauge, MIB, Sample};
 use ledger::Ledger;
 use level::{Bound, Level};
@@ -119,8 +121,6 @@ fn soak(run: &mut Run, restart_every: Option<u64>) {
     let mut recipe = run.recipe();
     let tls = certify(&mut recipe, &run.dir);
     recipe.flags.extend(["--allow-short-retention".to_owned(), format!("--retention={}s", run.soak.retention)]);
-    // Connections that say nothing are to come and go as well.
-    recipe.flags.push("--hello-timeout=2s".to_owned());
     let world = Arc::new(World {
         ledger: Ledger::new(retention, &run.history),
         history: run.history.clone(),
@@ -164,6 +164,7 @@ impl Soak<'_> {
         let Some((mut daemon, mut address, mut gauge)) = self.start("nothing") else { return };
         let load = Load::of(self.world.works(), &self.run.history, &mut self.run.random);
         load.resume(address);
+        let floor = Floor::start(&self.run.dir).expect("a socket and a file");
         self.began = Instant::now();
         let mut next = self.began;
         for window in 1..=self.run.cycles {
@@ -171,7 +172,7 @@ impl Soak<'_> {
             while Instant::now() < until && self.run.is_sound() {
                 next += Duration::from_secs(1);
                 std::thread::sleep(next.saturating_duration_since(Instant::now()));
-                self.sample(&daemon, &mut gauge);
+                self.sample(&daemon, &mut gauge, &floor);
             }
             self.run.count("windows of retention");
             if !self.run.is_sound() {
@@ -208,11 +209,12 @@ impl Soak<'_> {
         self.run.must_check(&recipe);
     }
 
-    fn sample(&mut self, daemon: &Daemon, gauge: &mut Gauge) {
+    fn sample(&mut self, daemon: &Daemon, gauge: &mut Gauge, floor: &Floor) {
         match gauge.sample(daemon.pid(), &self.recipe.data_dir, self.began.elapsed()) {
             Ok(sample) => {
                 let (sends_ms, fetches_ms) = (self.world.sends.take(), self.world.fetches.take());
-                self.samples.push(Sample { sends_ms, fetches_ms, ..sample });
+                let floor_ms = floor.times.take();
+                self.samples.push(Sample { sends_ms, fetches_ms, floor_ms, ..sample });
             }
             Err(error) => {
                 self.run.history.violation(format!("the daemon can't be measured: {error}\n{}", daemon.log()))
@@ -268,7 +270,10 @@ fn levels(samples: &[Sample], options: &Options, is_restarted: bool) -> Vec<Leve
     let on_disk = |times, more| if options.loose { bound(1.25, 3.0 * more) } else { bound(times, more) };
     // A process that has just been started takes less than it will.
     let steady = |times, more| on_disk(times, more).filter(|_| !is_restarted);
-    let timed = bound(1.5, 1.0).filter(|_| !options.loose && !is_restarted);
+    let sends = times(0.99, |sample| &sample.sends_ms);
+    let floor = times(0.99, |sample| &sample.floor_ms);
+    let to_floor: Vec<f64> = sends.iter().zip(&floor).map(|(sends, floor)| sends / floor.max(0.01)).collect();
+    let timed = bound(1.5, 0.5).filter(|_| !options.loose && !is_restarted);
     vec![
         Level::of("memory", "MiB", &each(|sample| sample.rss_bytes as f64 / MIB), steady(1.05, 2.0)),
         // Files come in steps of 16 MiB, sled's in 8.
@@ -284,7 +289,10 @@ fn levels(samples: &[Sample], options: &Options, is_restarted: bool) -> Vec<Leve
         Level::of("connections", "", &each(|sample| sample.connections as f64), None),
         Level::of("SENDs a second", "", &each(|sample| sample.sends_ms.len() as f64), None),
         Level::of("half of the SENDs within", "ms", &times(0.5, |sample| &sample.sends_ms), None),
-        Level::of("99 in 100 SENDs within", "ms", &times(0.99, |sample| &sample.sends_ms), timed),
+        Level::of("99 in 100 SENDs within", "ms", &sends, None),
+        Level::of("99 in 100 syncs of a plain file beside it within", "ms", &floor, None),
+        // What other programs take from both is not the daemon's.
+        Level::of("the former to the latter", "", &to_floor, timed),
         Level::of("99 in 100 FETCHes within", "ms", &times(0.99, |sample| &sample.fetches_ms), None),
     ]
 }

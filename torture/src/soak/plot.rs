@@ -27,7 +27,7 @@ type Line = (&'static str, RGBColor, Vec<f64>);
 /// The file can't be written.
 pub fn draw(path: &Path, samples: &[Sample], window_s: u64) -> Result<(), Box<dyn Error>> {
     let each = |of: fn(&Sample) -> f64| thinned(&samples.iter().map(of).collect::<Vec<f64>>());
-    let of_windows = |part| by_window(samples, window_s as usize, part, |sample| &sample.sends_ms);
+    let of_windows = |part, of| by_window(samples, window_s as usize, part, of);
     let windows = samples.last().map_or(1.0, |last| last.at_s / window_s as f64);
     let panels: [(&str, Vec<Line>); 4] = [
         (
@@ -56,7 +56,11 @@ pub fn draw(path: &Path, samples: &[Sample], window_s: u64) -> Result<(), Box<dy
         ),
         (
             "SEND until it is answered OK, ms, by windows",
-            vec![("99 in 100 within", BLUE, of_windows(0.99)), ("half within", GREY, of_windows(0.5))],
+            vec![
+                ("99 in 100 within", BLUE, of_windows(0.99, |sample| &sample.sends_ms)),
+                ("half within", GREEN, of_windows(0.5, |sample| &sample.sends_ms)),
+                ("99 in 100 of a plain file beside it", GREY, of_windows(0.99, |sample| &sample.floor_ms)),
+            ],
         ),
     ];
     let root = SVGBackend::new(path, (WIDTH, PANEL * panels.len() as u32 + 24)).into_drawing_area();
