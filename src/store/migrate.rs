@@ -3,7 +3,8 @@
 //! `FORMAT` says it. A version opens what is of its own format or older, and refuses what is newer. What is older is taken to its
 //! own step by step, before anything else is opened:
 //!
-//! 1. `MIGRATING` is made, so that a start that is cut off is known by the next.
+//! 1. `MIGRATING` is made, so that a start that is cut off is known by the next. Where there is no room for the copy, or something in its
+//!    place, nothing is done at all.
 //! 2. What the steps change is copied into `before-format-N/`, which becomes a data directory of the old format: its own `FORMAT` is
 //!    written last, and says that it is whole. It is never changed by a daemon again; the operator removes it.
 //! 3. Each step is run, and `FORMAT` is written behind it, in one rename. Then `MIGRATING` goes.
@@ -51,6 +52,10 @@ const STEPS: [Step; FORMAT as usize - 1] = [Step {
 }];
 
 const MARKER: &str = "MIGRATING";
+/// In the copy until it is whole: what else is there then is ours, and may be removed.
+const COPYING: &str = "COPYING";
+/// What is in a directory that is a file system of its own.
+const OF_FILE_SYSTEM: &str = "lost+found";
 
 /// Where what was there before a format is kept.
 fn kept(dir: &Path, format: u32) -> PathBuf {
@@ -131,15 +136,46 @@ fn keep_for(dir: &Path, found: Option<u32>, steps: &[Step]) -> Result<(), Error>
         return Ok(());
     }
     let (marker, kept) = (dir.join(MARKER), kept(dir, newest(steps)));
+    let parts = parts(dir, todo);
     if !marker.exists() {
-        if std::fs::read_dir(&kept).is_ok_and(|mut entries| entries.next().is_some()) {
-            let why = "it is of an upgrade before; remove it, or move it away";
-            return Err(Error::io("keep what is there", &kept)(io::Error::new(ErrorKind::AlreadyExists, why)));
-        }
+        expect_empty(&kept)?;
+        expect_room(dir, &kept, &parts)?;
         act("write", &marker, || File::create(&marker)?.sync_all())?;
         act("sync", dir, || File::open(dir)?.sync_all())?;
     }
-    if kept.join("FORMAT").exists() { Ok(()) } else { keep(dir, &kept, found.unwrap_or(1), todo) }
+    if kept.join("FORMAT").exists() { copied(&kept) } else { keep(dir, &kept, found.unwrap_or(1), &parts) }
+}
+
+/// What the steps change, and is there.
+fn parts(dir: &Path, steps: &[Step]) -> Vec<&'static str> {
+    let mut parts: Vec<&str> = steps.iter().flat_map(|step| step.changes).copied().collect();
+    parts.sort_unstable();
+    parts.dedup();
+    parts.retain(|part| dir.join(part).exists());
+    parts
+}
+
+/// Refuses a place for the copy that has something in it. It may be missing.
+fn expect_empty(kept: &Path) -> Result<(), Error> {
+    if !kept.exists() || list(kept)?.iter().all(|entry| entry.ends_with(OF_FILE_SYSTEM)) {
+        return Ok(());
+    }
+    let why = "something is in it, maybe of an upgrade before; remove it, or move it away";
+    Err(Error::io("keep what is there", kept)(io::Error::new(ErrorKind::AlreadyExists, why)))
+}
+
+/// Refuses a place for the copy that has no room for it. Where it is missing, it will be in the data directory.
+fn expect_room(dir: &Path, kept: &Path, parts: &[&str]) -> Result<(), Error> {
+    let needed: u64 = parts.iter().map(|part| disk::bytes_in(&dir.join(part), &|metadata| metadata.len())).sum();
+    let free = disk::free_bytes(if kept.exists() { kept } else { dir }).unwrap_or(u64::MAX);
+    let missing = (needed + FREE_SPACE_MIN_BYTES).saturating_sub(free);
+    if missing == 0 {
+        return Ok(());
+    }
+    let why = format!(
+        "before the upgrade {needed} bytes are copied, {FREE_SPACE_MIN_BYTES} are to stay free, and {free} are: {missing} are missing. Make room, or make this a symbolic link to an empty directory on a disk that has it. Nothing was changed; the version before still opens the data directory"
+    );
+    Err(Error::io("keep what is there", kept)(io::Error::new(ErrorKind::StorageFull, why)))
 }
 
 fn take(dir: &Path, found: Option<u32>, steps: &[Step]) -> Result<(), Error> {
@@ -162,37 +198,39 @@ fn take(dir: &Path, found: Option<u32>, steps: &[Step]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Copies what the steps change into a data directory of its own, durably.
-fn keep(dir: &Path, kept: &Path, format: u32, steps: &[Step]) -> Result<(), Error> {
-    let mut parts: Vec<&str> = steps.iter().flat_map(|step| step.changes).copied().collect();
-    parts.sort_unstable();
-    parts.dedup();
-    parts.retain(|part| dir.join(part).exists());
-    // What a start that was cut off has left, but not the directory itself: it may be a link to another disk.
+/// Copies these parts into a data directory of its own, durably.
+fn keep(dir: &Path, kept: &Path, format: u32, parts: &[&str]) -> Result<(), Error> {
+    // Not the directory itself goes away below: it may be a link to another disk.
     if !kept.exists() {
         act("create the directory", kept, || std::fs::create_dir(kept))?;
     }
-    for entry in list(kept)? {
-        act("remove", &entry, || {
-            if entry.is_dir() { std::fs::remove_dir_all(&entry) } else { std::fs::remove_file(&entry) }
+    let copying = kept.join(COPYING);
+    if !copying.exists() {
+        expect_empty(kept)?;
+        act("write", &copying, || File::create(&copying)?.sync_all())?;
+        act("sync", kept, || File::open(kept)?.sync_all())?;
+    }
+    // What a start that was cut off has left.
+    for entry in list(kept)?.iter().filter(|entry| !entry.ends_with(COPYING) && !entry.ends_with(OF_FILE_SYSTEM)) {
+        act("remove", entry, || {
+            if entry.is_dir() { std::fs::remove_dir_all(entry) } else { std::fs::remove_file(entry) }
         })?;
     }
-    let needed: u64 = parts.iter().map(|part| disk::bytes_in(&dir.join(part), &|metadata| metadata.len())).sum();
-    let free = disk::free_bytes(kept).unwrap_or(u64::MAX);
-    let missing = (needed + FREE_SPACE_MIN_BYTES).saturating_sub(free);
-    if missing > 0 {
-        let why = format!(
-            "before the upgrade {needed} bytes are copied, {FREE_SPACE_MIN_BYTES} are to stay free, and {free} are: {missing} are missing. Make room, or make this a symbolic link to an empty directory on a disk that has it. Nothing was changed; the version before still opens the data directory"
-        );
-        return Err(Error::io("keep what is there", kept)(io::Error::new(ErrorKind::StorageFull, why)));
-    }
-    tracing::warn!(path = %kept.display(), bytes = needed, "keeping what is there before the data directory is upgraded");
+    expect_room(dir, kept, parts)?;
+    tracing::warn!(path = %kept.display(), "keeping what is there before the data directory is upgraded");
     for part in parts {
         copy_dir(&dir.join(part), &kept.join(part))?;
     }
     act("sync", kept, || File::open(kept)?.sync_all())?;
     write_format(kept, format)?;
+    copied(kept)?;
     act("sync", dir, || File::open(dir)?.sync_all())
+}
+
+/// The copy is whole, and says so.
+fn copied(kept: &Path) -> Result<(), Error> {
+    let copying = kept.join(COPYING);
+    if copying.exists() { act("remove", &copying, || std::fs::remove_file(&copying)) } else { Ok(()) }
 }
 
 /// Copies a directory durably. No links: files of the store are written to in place.
@@ -319,7 +357,7 @@ mod tests {
             assert_eq!(text(dir.join("FORMAT")), "3\n", "{cuts}");
             assert_eq!((&*text(dir.join("sled/db2")), &*text(dir.join("sled/db3"))), ("cba", "abc"), "{cuts}");
             assert!(is_old(&kept) && !dir.join(MARKER).exists(), "{cuts}");
-            assert!(!kept.join("segments").exists() && !kept.join("EPOCH").exists());
+            assert!(["segments", "EPOCH", COPYING].iter().all(|name| !kept.join(name).exists()));
             // Done is done.
             LEFT.set(0);
             upgrade(dir, Some(3), &TWO).unwrap();
@@ -348,6 +386,28 @@ mod tests {
         std::fs::rename(dir.join("before-format-3"), dir.join("elsewhere")).unwrap();
         upgrade(dir, Some(1), &TWO).unwrap();
         assert_eq!(text(dir.join("before-format-3/sled/db")), "abcd");
+    }
+
+    #[test]
+    fn nothing_that_is_no_copy_is_removed_for_one() {
+        for is_begun in [true, false] {
+            let (dir, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            old(dir.path());
+            std::fs::write(disk.path().join("photos"), "").unwrap();
+            std::os::unix::fs::symlink(disk.path(), dir.path().join("before-format-3")).unwrap();
+            if is_begun {
+                std::fs::write(dir.path().join(MARKER), "").unwrap();
+            }
+            let error = upgrade(dir.path(), Some(1), &TWO).unwrap_err().to_string();
+            assert!(error.contains("before-format-3") && error.contains("remove it, or move it away"), "{error}");
+            assert!(disk.path().join("photos").exists() && is_old(dir.path()));
+            assert_eq!(dir.path().join(MARKER).exists(), is_begun);
+            // What a new file system has is nothing.
+            std::fs::remove_file(disk.path().join("photos")).unwrap();
+            std::fs::create_dir(disk.path().join("lost+found")).unwrap();
+            upgrade(dir.path(), Some(1), &TWO).unwrap();
+            assert!(is_old(disk.path()) && disk.path().join("lost+found").exists());
+        }
     }
 
     #[test]
