@@ -230,7 +230,11 @@ fn keep(dir: &Path, kept: &Path, format: u32, parts: &[&str]) -> Result<(), Erro
 /// The copy is whole, and says so.
 fn copied(kept: &Path) -> Result<(), Error> {
     let copying = kept.join(COPYING);
-    if copying.exists() { act("remove", &copying, || std::fs::remove_file(&copying)) } else { Ok(()) }
+    if !copying.exists() {
+        return Ok(());
+    }
+    act("remove", &copying, || std::fs::remove_file(&copying))?;
+    act("sync", kept, || File::open(kept)?.sync_all())
 }
 
 /// Copies a directory durably. No links: files of the store are written to in place.
