@@ -112,6 +112,22 @@ fn config_shows_every_value_with_its_source() {
     assert_eq!(bare(text(&output.stdout)), bare(shown));
 }
 
+#[test]
+fn sigterm_ends_a_daemon_whose_store_takes_long_to_open() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    // Nobody writes to it, so that reading it never ends.
+    let format = dir.path().join("data/FORMAT");
+    rustix::fs::mknodat(rustix::fs::CWD, &format, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    let mut daemon = Daemon::start_opening(dir);
+    daemon.signal("HUP");
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(daemon.log().contains("stopped while the store opened"), "{}", daemon.log());
+    std::fs::remove_file(format).unwrap();
+    daemon.start_again();
+}
+
 /// Pipelines all of it, stops the daemon at once, and checks that every command was answered.
 fn stop_under(daemon: &mut Daemon, commands: &str, expected: &[String]) {
     let mut lines = daemon.lines("a");

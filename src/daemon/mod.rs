@@ -55,8 +55,9 @@ fn run_logged(config: Config, listens: bool, passed: Passed, filter: log::Filter
     }
     let tokens = Arc::new(Tokens::open(&config.tokens_path())?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(async {
-        let (shutdown, hangup) = (shutdown()?, signal(SignalKind::hangup())?);
+    // Whether the store was closed.
+    let served: Result<bool, Failed> = runtime.block_on(async {
+        let (mut shutdown, hangup) = (Box::pin(shutdown()?), signal(SignalKind::hangup())?);
         let mut opened = Opened { by_anybody: tokens.are_wanted() || config.open, ..Opened::default() };
         #[cfg(feature = "tls")]
         opened.listen_tls(&config, passed.tls).await?;
@@ -71,6 +72,10 @@ fn run_logged(config: Config, listens: bool, passed: Passed, filter: log::Filter
         let server = tokio::select! {
             server = Server::open(options) => server?,
             () = notify::opening() => return Err("the service manager was told for ever that the store opens".into()),
+            () = &mut shutdown => {
+                tracing::info!("stopped while the store opened, which the next start does anew");
+                return Ok(false);
+            }
         };
         #[cfg(feature = "metrics")]
         watched.begin(server.hub());
@@ -94,13 +99,13 @@ fn run_logged(config: Config, listens: bool, passed: Passed, filter: log::Filter
         };
         tokio::spawn(reload.run(hangup));
         server.serve(listeners, shutdown).await?;
-        Ok(())
+        Ok(true)
     });
-    if served.is_err() {
-        // What hangs in a store that failed does not hold up the end.
+    if !matches!(served, Ok(true)) {
+        // What hangs in a store that failed, or that opens yet, does not hold up the end.
         runtime.shutdown_background();
     }
-    served
+    served.map(drop)
 }
 
 /// Answers what watches over the daemon, from now on: the store may take a while to open. What it is shown tells of nobody, so that it may

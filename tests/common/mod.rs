@@ -99,6 +99,17 @@ impl Daemon {
 
     /// The same with environment variables.
     pub fn start_as(dir: tempfile::TempDir, flags: &[&str], env: &[(&str, &str)]) -> Daemon {
+        let daemon = Daemon::listening(dir, flags, env);
+        daemon.wait_ready();
+        daemon
+    }
+
+    /// One that listens already, but may take for ever to open its store.
+    pub fn start_opening(dir: tempfile::TempDir) -> Daemon {
+        Daemon::listening(dir, &[], &[])
+    }
+
+    fn listening(dir: tempfile::TempDir, flags: &[&str], env: &[(&str, &str)]) -> Daemon {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let env: Vec<(String, String)> = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let mut child = spawn(dir.path(), "127.0.0.1:0", &flags, &env);
@@ -109,9 +120,7 @@ impl Daemon {
             address = listening(&std::fs::read_to_string(&log).unwrap());
             address.is_some()
         });
-        let daemon = Daemon { child, address: address.unwrap(), flags, env, dir };
-        daemon.wait_ready();
-        daemon
+        Daemon { child, address: address.unwrap(), flags, env, dir }
     }
 
     /// Where it listens; the same after a restart.
