@@ -213,13 +213,13 @@ impl Ledger {
         let text = contents.map_err(|error| Error::io(what, &self.path)(std::io::Error::other(error)))?;
         let new = self.path.with_extension("new");
         let dir = directory(&self.path);
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)
-            .map_err(Error::io(what, &new))?;
+        // One that was cut off has left it; or else whoever the directory belongs to has laid a link there, to have root write elsewhere.
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(what, &new)(error)),
+            _ => {}
+        }
+        let mut file =
+            File::options().write(true).create_new(true).mode(0o600).open(&new).map_err(Error::io(what, &new))?;
         // Whoever issues tokens, the daemon is to read them: the file is its directory's owner's.
         if let Ok(of_dir) = dir.metadata() {
             let _ = std::os::unix::fs::fchown(&file, Some(of_dir.uid()), Some(of_dir.gid()));
@@ -418,6 +418,21 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains(token.strip_prefix(PREFIX).unwrap()) && text.contains("alice"), "{text}");
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_was_left_is_replaced_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, mut ledger) = ledger(dir.path());
+        let (new, elsewhere) = (dir.path().join("tokens.new"), dir.path().join("elsewhere"));
+        std::fs::write(&new, "a half").unwrap();
+        ledger.issue("alice", Role::Member, None).unwrap();
+        std::fs::write(&elsewhere, "not ours").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &new).unwrap();
+        ledger.issue("bob", Role::Member, None).unwrap();
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "not ours");
+        assert_eq!(read(&path).unwrap().unwrap().1.len(), 2);
+        assert!(!path.is_symlink() && !new.exists());
     }
 
     #[test]
