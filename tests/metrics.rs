@@ -600,6 +600,20 @@ fn who_says_at_once_that_there_is_no_more_is_answered() {
 }
 
 #[test]
+fn many_who_say_nothing_do_not_keep_out_who_asks() {
+    let watched = Watched::start(&[]);
+    // They are closed after a while; where that comes first, it is tried again.
+    wait_until("somebody is answered while they are there", || {
+        let silent: Vec<_> = (0..40).map(|_| connect(watched.address)).collect();
+        assert_eq!(get(watched.address, "/readyz").status, 200);
+        silent.iter().all(|stream| {
+            stream.set_nonblocking(true).unwrap();
+            matches!(stream.peek(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+        })
+    });
+}
+
+#[test]
 fn without_the_option_nothing_listens() {
     let daemon = common::Daemon::start();
     assert_eq!(listening(&daemon.log()), None);

@@ -1,4 +1,4 @@
-//! The listener: few connections at once, a request each, and not for long.
+//! The listener: so many connections at once, a request each, and not for long.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,10 +17,12 @@ use tokio::time::timeout;
 use super::page::{self, CONTENT};
 use super::state::Watched;
 
-/// Connections at once; more wait in the kernel.
-const CONNECTIONS_MAX: usize = 8;
+/// Connections at once; more wait in the kernel. Many that say nothing are not to keep out the one that asks; but descriptors are few.
+const CONNECTIONS_MAX: usize = 64;
+/// Pages that are made at once: each takes a thread, and looks at files.
+const PAGES_MAX: usize = 8;
 /// How long a connection has to say what it wants …
-const REQUEST: Duration = Duration::from_secs(5);
+const REQUEST: Duration = Duration::from_secs(2);
 /// … and, all in all, to take its answer.
 const CONNECTION: Duration = Duration::from_secs(20);
 /// What a request's head may take.
@@ -30,15 +32,15 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Answers whoever asks, for ever. What is not begun yet opens its store.
 pub async fn serve(listener: TcpListener, watched: Arc<Watched>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (places, pages) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Arc::new(Semaphore::new(PAGES_MAX)));
     loop {
         // It is never closed.
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let watched = watched.clone();
+                let (watched, pages) = (watched.clone(), pages.clone());
                 tokio::spawn(async move {
-                    if timeout(CONNECTION, connect(stream, watched)).await.is_err() {
+                    if timeout(CONNECTION, connect(stream, watched, pages)).await.is_err() {
                         tracing::debug!("who asked for metrics did not take them");
                     }
                     drop(place);
@@ -52,29 +54,37 @@ pub async fn serve(listener: TcpListener, watched: Arc<Watched>) {
     }
 }
 
-async fn connect(stream: TcpStream, watched: Arc<Watched>) {
+async fn connect(stream: TcpStream, watched: Arc<Watched>, pages: Arc<Semaphore>) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST)
         .max_buf_size(HEAD_MAX_BYTES)
         .keep_alive(false)
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), service_fn(|request| answer(request, watched.clone())));
+        .serve_connection(TokioIo::new(stream), service_fn(|request| answer(request, watched.clone(), pages.clone())));
     if let Err(error) = served.await {
         tracing::debug!(%error, "a request for metrics broke");
     }
 }
 
-async fn answer(request: Request<Incoming>, watched: Arc<Watched>) -> Result<Response<String>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    watched: Arc<Watched>,
+    pages: Arc<Semaphore>,
+) -> Result<Response<String>, Infallible> {
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, body, content) = match request.uri().path() {
         "/metrics" | "/healthz" | "/readyz" if !is_get => {
             (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD".to_owned(), PLAIN)
         }
-        "/metrics" => match page::page(watched).await {
-            Ok(page) => (StatusCode::OK, page, CONTENT),
-            Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, why, PLAIN),
-        },
+        "/metrics" => {
+            // It is never closed.
+            let _turn = pages.acquire().await;
+            match page::page(watched).await {
+                Ok(page) => (StatusCode::OK, page, CONTENT),
+                Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, why, PLAIN),
+            }
+        }
         "/healthz" => checked(watched.alive().await, "ok"),
         "/readyz" => checked(watched.ready(), "ready"),
         _ => (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz".to_owned(), PLAIN),
