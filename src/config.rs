@@ -121,6 +121,11 @@ impl Setting {
     }
 }
 
+/// What can be added to any time, and to any other duration.
+const DURATION_MAX: Duration = Duration::from_secs(36_500 * 86_400);
+/// More than there ever is of anything; can be added to.
+const COUNT_MAX: usize = 1_000_000_000;
+
 fn one(values: &[String]) -> Result<&str, String> {
     match values {
         [value] => Ok(value),
@@ -134,7 +139,9 @@ fn addresses(values: &[String]) -> Vec<String> {
 }
 
 fn duration(values: &[String]) -> Result<Duration, String> {
-    humantime::parse_duration(one(values)?).map_err(|_| "takes a duration, like 90s, 24h or 7days".to_owned())
+    let parsed = humantime::parse_duration(one(values)?);
+    let duration = parsed.map_err(|_| "takes a duration, like 90s, 24h or 7days".to_owned())?;
+    if duration <= DURATION_MAX { Ok(duration) } else { Err("takes a duration up to 36500days".to_owned()) }
 }
 
 fn some_duration(values: &[String]) -> Result<Duration, String> {
@@ -144,8 +151,8 @@ fn some_duration(values: &[String]) -> Result<Duration, String> {
 
 fn count(values: &[String]) -> Result<usize, String> {
     match one(values)?.parse() {
-        Ok(count) if count > 0 => Ok(count),
-        _ => Err("takes a whole number above 0".to_owned()),
+        Ok(count @ 1..=COUNT_MAX) => Ok(count),
+        _ => Err("takes a whole number above 0, up to 1000000000".to_owned()),
     }
 }
 
@@ -608,6 +615,13 @@ mod tests {
             (&[], Some("max-room = 5"), "dantok.toml: max-room: no such setting"),
             (&[], Some("max-rooms ="), "dantok.toml"),
             (&["--retention", "soon"], None, "--retention takes a duration"),
+            (&["--drain-timeout", "18446744073709551615s"], None, "--drain-timeout takes a duration up to 36500days"),
+            (&["--hello-timeout", "36501days"], None, "--hello-timeout takes a duration up to 36500days"),
+            (
+                &["--max-connections", "18446744073709551615"],
+                None,
+                "--max-connections takes a whole number above 0, up to",
+            ),
         ] {
             let error = resolved(args, file, None).unwrap_err();
             assert!(error.contains(named), "{error}");
