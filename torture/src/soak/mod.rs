@@ -67,7 +67,7 @@ pub struct Options {
     /// Of soaks: judge no times, and the rest with wider bounds; for short ones, and machines that have other things to do
     #[arg(long)]
     pub loose: bool,
-    /// Of soaks: write what was measured into this directory, as <schedule>.csv and <schedule>.svg
+    /// Of soaks: write what was measured into this directory, as `<schedule>.csv` and `<schedule>.svg`
     #[arg(long)]
     pub write: Option<PathBuf>,
 }
