@@ -343,6 +343,23 @@ fn a_client_certificate_is_asked_for() {
     assert!(ping(&files, &daemon, Some("mallory"), &TLS13));
 }
 
+#[test]
+fn a_client_certificate_stays_asked_for_where_nothing_else_keeps_strangers_out() {
+    let files = Files::new();
+    let config = files.path("dantok.toml");
+    std::fs::write(&config, format!("tls-client-ca = {:?}", files.path("ca.pem"))).unwrap();
+    let config_flag = ["--config", config.to_str().unwrap()];
+    let daemon = files.daemon(&[&config_flag[..], &["--listen-tls", "0.0.0.0:0"]].concat());
+    std::fs::write(&config, "").unwrap();
+    daemon.signal("HUP");
+    wait_until("it was refused", || daemon.log().contains("SIGHUP: without tls-client-ca"));
+    assert!(!daemon.log().contains("TLS was read again"));
+    // Tokens keep them out as well.
+    daemon.token(&["issue", "alice"]);
+    daemon.signal("HUP");
+    wait_until("it was read", || daemon.log().contains("TLS was read again"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_library_shows_its_certificate() {
     let files = Files::new();

@@ -87,6 +87,8 @@ fn run_logged(config: Config, listens: bool, passed: Passed, filter: log::Filter
             listeners,
             #[cfg(feature = "tls")]
             tls,
+            #[cfg(feature = "tls")]
+            wants_client_ca,
             ..
         } = opened;
         let reload = Reload {
@@ -96,6 +98,8 @@ fn run_logged(config: Config, listens: bool, passed: Passed, filter: log::Filter
             filter,
             #[cfg(feature = "tls")]
             tls,
+            #[cfg(feature = "tls")]
+            wants_client_ca,
         };
         tokio::spawn(reload.run(hangup));
         server.serve(listeners, shutdown).await?;
@@ -144,6 +148,9 @@ struct Opened {
     listeners: Vec<Listener>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<crate::tls::Server>>,
+    /// Whether nothing but the certificate that clients must show keeps strangers out.
+    #[cfg(feature = "tls")]
+    wants_client_ca: bool,
 }
 
 impl Opened {
@@ -174,6 +181,9 @@ impl Opened {
             self.take(bind(address, "--listen-tls").await?, Speaks::Tls(tls.clone()), false, by_anybody)?;
         }
         self.tls = Some(tls);
+        let is_reached =
+            |listener: &Listener| listener.socket.local_addr().map_or(true, |address| !address.ip().is_loopback());
+        self.wants_client_ca = !self.by_anybody && self.listeners.iter().any(is_reached);
         Ok(())
     }
 

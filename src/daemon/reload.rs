@@ -22,6 +22,9 @@ pub(super) struct Reload {
     pub(super) filter: Filter,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<std::sync::Arc<crate::tls::Server>>,
+    /// Whether nothing but `--tls-client-ca` kept strangers out at the start.
+    #[cfg(feature = "tls")]
+    pub(super) wants_client_ca: bool,
 }
 
 impl Reload {
@@ -38,6 +41,12 @@ impl Reload {
     fn reload(&mut self) {
         let (config, Some(hub)) = ((self.again)(), self.hub.upgrade()) else { return };
         let config = match config {
+            #[cfg(feature = "tls")]
+            Ok(Resolved { config, .. }) if self.lets_strangers_in(&config, &hub) => {
+                return tracing::error!(
+                    "SIGHUP: without tls-client-ca, and without tokens, whoever connects could be any client; all goes on as it was"
+                );
+            }
             Ok(Resolved { config, .. }) => self.keep_what_needs_a_start(config),
             Err(error) => return tracing::error!("SIGHUP: {error}; all goes on as it was"),
         };
@@ -93,6 +102,14 @@ impl Reload {
         }
         let Config { listen, open, data_dir, tokens, log_format, .. } = self.config.clone();
         Config { listen, open, data_dir, tokens, log_format, ..config }
+    }
+
+    /// A start would refuse it.
+    #[cfg(feature = "tls")]
+    fn lets_strangers_in(&self, config: &Config, hub: &Hub) -> bool {
+        // There may be some by now.
+        hub.tokens.refresh();
+        self.wants_client_ca && config.tls.client_ca.is_none() && !hub.tokens.are_wanted()
     }
 
     #[cfg(feature = "tls")]
