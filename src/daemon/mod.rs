@@ -63,7 +63,8 @@ fn run_logged(config: Config, listens: bool, passed: Passed, filter: log::Filter
         opened.listen_tls(&config, passed.tls).await?;
         opened.listen(if listens { &config.listen } else { &[] }, passed.plain).await?;
         if !tokens.are_wanted() {
-            tracing::info!("there are no tokens: whoever connects may be any client");
+            let file = config.tokens_path();
+            tracing::info!("there are no tokens in {}: whoever connects may be any client", file.display());
         }
         #[cfg(feature = "metrics")]
         let watched = listen_for_metrics(&config.metrics, passed.metrics).await?;
