@@ -8,6 +8,7 @@ use super::log::Filter;
 use super::notify;
 use crate::config::{AT_START, Config, ConfigError, Resolved, SETTINGS};
 use crate::hub::Hub;
+use crate::limits::Limits;
 use crate::settings::Settings;
 
 /// Brings the configuration together once more.
@@ -62,17 +63,15 @@ impl Reload {
         {
             tracing::error!("SIGHUP: log can't be changed: {error}");
         }
-        let Config { retention, limits, .. } = config.clone();
-        super::expect_connections(&limits);
-        let before = hub.settings.get();
-        // To be limited anew is to have all that may be asked for once more.
-        let of_people = |limits: &crate::limits::Limits| {
-            (limits.requests_per_second, limits.bytes_per_second, limits.body_max_bytes)
-        };
-        if of_people(&before.limits) != of_people(&limits) {
-            hub.people.pace(&limits);
+        super::expect_connections(&config.limits);
+        let of_people = |limits: &Limits| (limits.requests_per_second, limits.bytes_per_second, limits.body_max_bytes);
+        let before = of_people(&hub.settings.get().limits);
+        hub.settings.set(Settings { retention: config.retention, limits: config.limits.clone() });
+        // Afterwards, so that whoever connects meanwhile goes by them too. To be limited anew is to have all that may be
+        // asked for once more.
+        if before != of_people(&config.limits) {
+            hub.people.pace(&config.limits);
         }
-        hub.settings.set(Settings { retention, limits });
         hub.tokens.refresh();
         #[cfg(feature = "tls")]
         self.reload_tls(&config);
