@@ -1,10 +1,14 @@
 //! What is written beside the program says all that the program can do, and those who read it can.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../../tests/common/tool.rs"]
+mod tool;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dantok::config::{Config, Environment, SETTINGS, resolve};
+use tool::has_tool;
 
 struct Written(tempfile::TempDir);
 
@@ -37,17 +41,6 @@ fn read(page: &Path) -> String {
     let output = man.output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}: {output:?}", page.display());
     String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Whether a program is there; where it is missing a part is skipped, but not in CI.
-fn has_tool(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
-    if !found {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{name} is missing, and this is CI");
-        eprintln!("SKIPPED: {name} is not installed");
-    }
-    found
 }
 
 /// Every command by its words, the program itself first.

@@ -3,6 +3,8 @@
 
 pub mod backups;
 
+mod tool;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use dantok::protocol::frame::{ClientCodec, RequestFrame, ServerFrame, encode_request};
 use dantok::protocol::{Command as Request, Item, Refusal, Reply};
 use tokio_util::codec::Decoder;
+pub use tool::has_tool;
 
 /// Longer than anything here takes on a busy machine; a test that hangs fails by it.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -24,17 +27,6 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// Whether a program that a test needs is there; where it is missing the test is skipped, but not in CI.
-pub fn has_tool(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
-    if !found {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{name} is missing, and this is CI");
-        eprintln!("SKIPPED: {name} is not installed");
-    }
-    found
 }
 
 /// Has the system calls of a daemon fail or wait from now on, as strace's `inject=` says; none where strace can't.
