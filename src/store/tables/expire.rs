@@ -61,8 +61,7 @@ impl Tables {
             gone(newest_seq, messages, bytes);
             last.bytes = last.bytes.saturating_sub(bytes);
             last.floor = last.floor.max(newest_seq);
-            self.lasts.insert(key::room(room), last.encode()).map_err(self.failed("write the room"))?;
-            self.last().insert(room, last);
+            self.write_last(room, last)?;
             // Before their messages: a kill between the two leaves what is dropped again, and no ids that nothing leads to.
             if let Some(whole) = whole {
                 self.drop_ids(room, &whole)?;

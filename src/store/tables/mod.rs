@@ -175,6 +175,12 @@ impl Tables {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn write_last(&self, room: u64, last: Last) -> Result<(), Error> {
+        self.lasts.insert(key::room(room), last.encode()).map_err(self.failed("write the room"))?;
+        self.last().insert(room, last);
+        Ok(())
+    }
+
     fn references(&self) -> MutexGuard<'_, HashMap<FileId, Wanted>> {
         self.references.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -535,6 +541,28 @@ mod tests {
         tables.replay(&[commit(4..=6), commit(7..=9)]).unwrap();
         assert_eq!(chunks_of_room(&tables), [vec![1, 2, 3, 4, 5], vec![6, 7, 8, 9]]);
         assert_eq!(tables.messages.len(), 2, "a leftover chunk");
+    }
+
+    #[test]
+    fn a_replay_counts_what_a_kill_left_of_a_redaction() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("sled")).unwrap();
+        let tables = opened(dir.path());
+        let redact = |seq| {
+            let commit = Arc::new(Commit { kept_ms: 1, ops: vec![Op::Redact { room: 1, seq, by: 5 }] });
+            Journaled { commit, ..self::commit(1..=5) }
+        };
+        tables.apply(&[commit(1..=5)]).unwrap();
+        let before = tables.lasts.get(key::room(1)).unwrap().unwrap();
+        tables.apply(&[redact(2)]).unwrap();
+        let redacted = tables.last()[&1];
+        assert_ne!(before, redacted.encode(), "a redaction changes what is stored");
+        // The kill came after the message and before the room's record.
+        tables.lasts.insert(key::room(1), before).unwrap();
+        tables.load_lasts().unwrap();
+        tables.replay(&[commit(1..=5), redact(2)]).unwrap();
+        assert_eq!(tables.last()[&1], redacted);
+        assert_eq!(tables.lasts.get(key::room(1)).unwrap().unwrap(), redacted.encode());
     }
 
     #[test]
