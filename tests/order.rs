@@ -189,3 +189,36 @@ fn what_was_sent_before_the_end_is_carried_out_however_much_it_is() {
         assert_eq!(counts, [MESSAGES; 60]);
     });
 }
+
+#[test]
+fn without_a_bound_everything_is_handed_over_up_to_what_the_end_says() {
+    let daemon = Daemon::start();
+    let ends = AtomicBool::new(false);
+    let mut wrong = Vec::new();
+    std::thread::scope(|scope| {
+        for sender in 0..2 {
+            let (mut lines, ends) = (daemon.lines(&format!("sender-{sender}")), &ends);
+            scope.spawn(move || {
+                lines.ask("JOIN r");
+                while !ends.load(Ordering::Relaxed) {
+                    assert!(lines.ask("SEND r x")[0].starts_with("OK "));
+                }
+            });
+        }
+        let mut reader = daemon.lines("reader");
+        reader.ask("JOIN r");
+        for _ in 0..1000 {
+            let joined = reader.ask("JOIN r").remove(0);
+            let last: u64 = joined.rsplit_once("last=").unwrap().1.parse().unwrap();
+            for command in [format!("FETCH r after={last}"), "HISTORY r max=1".to_owned()] {
+                let end = reader.ask(&command).pop().unwrap();
+                let numbers: Vec<&str> = end.split(' ').collect();
+                if numbers[2] != numbers[4] {
+                    wrong.push(format!("{command}: {end}"));
+                }
+            }
+        }
+        ends.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(wrong, Vec::<String>::new());
+}

@@ -12,6 +12,20 @@ use crate::protocol::{Command, ErrorCode, GapReason, Item, MessageRef, Refusal, 
 use crate::rooms::Room;
 use crate::store::messages::Messages;
 
+/// What of a room is to be handed over.
+struct Part {
+    /// What comes after this seq.
+    after: u64,
+    /// And not after this one.
+    through: u64,
+    /// At most so many messages.
+    max: Option<u64>,
+    /// The room's last seq when the answer began.
+    last: u64,
+    /// Whether it may be acknowledged without its seq.
+    counts: bool,
+}
+
 impl Session {
     pub(super) async fn fetch(
         &mut self,
@@ -24,12 +38,13 @@ impl Session {
             Ok(member) => member,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
-        let after = after.unwrap_or(cursor);
+        // The cursor may have moved since, on another connection.
+        let after = after.unwrap_or_else(|| cursor.min(last));
         if after > last {
             let text = format!("{after} is past the room's last seq, {last}");
             return Ok(Reply::Error(Refusal::new(ErrorCode::BadArgument, text)));
         }
-        self.hand_over(&room, after, last, max.unwrap_or(u64::MAX), true, out).await
+        self.hand_over(&room, Part { after, through: last, max, last, counts: true }, out).await
     }
 
     pub(super) async fn read(&mut self, name: &str, max: Option<u64>, out: &mut impl Out) -> io::Result<Reply> {
@@ -46,25 +61,18 @@ impl Session {
             Ok((_, cursor, last)) => (cursor, last),
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
-        let reply = self.hand_over(&room, cursor, last, max.unwrap_or(u64::MAX), true, out).await?;
+        let part = Part { after: cursor.min(last), through: last, max, last, counts: true };
+        let reply = self.hand_over(&room, part, out).await?;
         if let Reply::End { handed, .. } = &reply {
             self.places.entry(room.id).or_default().read = Some(*handed);
         }
         Ok(reply)
     }
 
-    /// Hands over what comes after `after` and up to `through`, page by page. What `counts` may be acknowledged without its seq.
-    async fn hand_over(
-        &mut self,
-        room: &Arc<Room>,
-        after: u64,
-        through: u64,
-        max: u64,
-        counts: bool,
-        out: &mut impl Out,
-    ) -> io::Result<Reply> {
-        let last = room.last_seq().max(through);
-        let (mut reached, mut left) = (after, max);
+    /// Hands it over page by page.
+    async fn hand_over(&mut self, room: &Arc<Room>, part: Part, out: &mut impl Out) -> io::Result<Reply> {
+        let Part { after, through, max, last, counts } = part;
+        let (mut reached, mut left) = (after, max.unwrap_or(u64::MAX));
         let mut reading = (reached < through && left > 0).then(|| self.hub.begin_read(room, reached, through, left));
         let mut redactions = room.redactions();
         while let Some(page) = reading.take() {
@@ -216,9 +224,8 @@ impl Session {
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
         let through = last.min(before.map_or(u64::MAX, |before| before.saturating_sub(1)));
-        let max = max.unwrap_or(u64::MAX);
         let after = match (self.hub.floor(&room).await, since) {
-            (Ok(floor), None) => Ok(floor.max(through.saturating_sub(max))),
+            (Ok(floor), None) => Ok(floor.max(through.saturating_sub(max.unwrap_or(u64::MAX)))),
             (Ok(floor), Some(since)) => {
                 let since_ms = match since {
                     Since::At(ms) => ms,
@@ -229,7 +236,10 @@ impl Session {
             (Err(error), _) => Err(error),
         };
         match after {
-            Ok(after) => self.hand_over(&room, after.min(through), through, max, false, out).await,
+            Ok(after) => {
+                let part = Part { after: after.min(through), through, max, last, counts: false };
+                self.hand_over(&room, part, out).await
+            }
             Err(error) => Ok(Reply::Error(unreadable(&room.name, &error))),
         }
     }
