@@ -122,3 +122,8 @@ fn soak() {
 fn soak_restarts() {
     sound_with(&["--retention", "2", "--loose"], "soak-restarts", 1, 1, 8);
 }
+
+#[test]
+fn soak_power() {
+    sound_with(&["--retention", "2"], "soak-power", 1, 1, 2);
+}

@@ -23,6 +23,7 @@ use crate::load::{ROOMS, field, word};
 use crate::soak;
 use crate::wire::{Item, Wire};
 pub use need::{Missing, Need};
+pub use power::mounted;
 
 /// A schedule.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ pub const SCHEDULES: &[Schedule] = &[
     abuse::ROOMS,
     soak::STEADY,
     soak::RESTARTS,
+    soak::POWER,
 ];
 
 /// One run of one schedule, with one seed.

@@ -83,7 +83,7 @@ fn run(run: &mut Run) {
 }
 
 /// A disk of so many bytes, mounted, and how to start a daemon on it.
-pub(super) fn mounted(run: &mut Run, capacity: u64) -> Option<(Mount, Recipe)> {
+pub fn mounted(run: &mut Run, capacity: u64) -> Option<(Mount, Recipe)> {
     let at = run.dir.join("disk");
     let disk = Disk::new(run.random.u64(..), capacity);
     let made = std::fs::create_dir(&at).and_then(|()| Mount::new(disk, &at, run.random.u64(..)));

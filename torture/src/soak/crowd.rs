@@ -15,6 +15,7 @@ use rustls::ClientConfig;
 
 use super::ledger::Ledger;
 use super::{guests, readers, senders};
+use crate::daemon::Daemon;
 use crate::history::History;
 use crate::load::{Control, Work};
 use crate::wire::Wire;
@@ -115,6 +116,12 @@ impl World {
         }
         expect(&mut boss, &format!("RETAIN {CAPPED} cap={CAP_BYTES}B"))?;
         Ok(())
+    }
+
+    /// Takes where TLS is spoken out of the log of a daemon that is up.
+    pub fn find_tls(&self, daemon: &Daemon) {
+        let address = super::logged(daemon, "listening for TLS address=");
+        *self.tls_address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
     /// A connection with TLS.

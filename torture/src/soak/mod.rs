@@ -12,13 +12,14 @@ mod guests;
 mod ledger;
 mod level;
 mod plot;
+mod power;
 mod readers;
 mod senders;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
@@ -33,6 +34,7 @@ use floor::Floor;
 use gauge::{Gauge, MIB, Sample};
 use ledger::Ledger;
 use level::{Bound, Level};
+pub use power::POWER;
 
 /// Without a restart: everything is to level off.
 pub const STEADY: Schedule = Schedule {
@@ -116,16 +118,16 @@ struct Soak<'a> {
     began: Instant,
 }
 
-fn soak(run: &mut Run, restart_every: Option<u64>) {
+/// Has the daemon keep messages for seconds, and makes those who use it.
+fn world(run: &Run, recipe: &mut Recipe, breaks: bool) -> Arc<World> {
     let retention = Duration::from_secs(run.soak.retention);
-    let mut recipe = run.recipe();
-    let tls = certify(&mut recipe, &run.dir);
+    let tls = certify(recipe, &run.dir);
     recipe.flags.extend(["--allow-short-retention".to_owned(), format!("--retention={}s", run.soak.retention)]);
-    let world = Arc::new(World {
+    Arc::new(World {
         ledger: Ledger::new(retention, &run.history),
         history: run.history.clone(),
         retention,
-        breaks: restart_every.is_some(),
+        breaks,
         tls,
         tls_address: Mutex::default(),
         sends: Times::default(),
@@ -133,17 +135,31 @@ fn soak(run: &mut Run, restart_every: Option<u64>) {
         visits: AtomicU64::default(),
         taken: AtomicU64::default(),
         done: Mutex::default(),
-    });
+    })
+}
+
+/// Looks through the rooms that are looked through, while nobody sends.
+fn audit(world: &World, address: SocketAddr) -> std::io::Result<()> {
+    let mut wire = Wire::hello(address, "auditor0")?;
+    for room in crowd::audited() {
+        crowd::expect(&mut wire, &format!("JOIN {room}"))?;
+        readers::audit(world, &mut wire, "auditor0", &room)?;
+    }
+    Ok(())
+}
+
+fn soak(run: &mut Run, restart_every: Option<u64>) {
+    let mut recipe = run.recipe();
+    let world = world(run, &mut recipe, restart_every.is_some());
     let mut soak = Soak { run, recipe, world, samples: Vec::new(), began: Instant::now() };
-    soak.work(retention, restart_every);
+    soak.work(restart_every);
     soak.judge(restart_every.is_some());
 }
 
 impl Soak<'_> {
     fn start(&mut self, after: &str) -> Option<(Daemon, SocketAddr, Gauge)> {
         let (daemon, address) = self.run.must_start(&self.recipe, after)?;
-        let tls = logged(&daemon, "listening for TLS address=");
-        *self.world.tls_address.lock().unwrap_or_else(PoisonError::into_inner) = tls;
+        self.world.find_tls(&daemon);
         let gauge =
             logged(&daemon, "metrics address=").ok_or("it says nothing of --metrics".to_owned()).and_then(|metrics| {
                 if self.samples.is_empty() {
@@ -160,7 +176,8 @@ impl Soak<'_> {
         }
     }
 
-    fn work(&mut self, retention: Duration, restart_every: Option<u64>) {
+    fn work(&mut self, restart_every: Option<u64>) {
+        let retention = self.world.retention;
         let Some((mut daemon, mut address, mut gauge)) = self.start("nothing") else { return };
         let load = Load::of(self.world.works(), &self.run.history, &mut self.run.random);
         load.resume(address);
@@ -200,7 +217,7 @@ impl Soak<'_> {
             }
         }
         load.pause();
-        if let Err(error) = self.audit(address) {
+        if let Err(error) = audit(&self.world, address) {
             self.run.history.violation(format!("the audit at the end: {error}"));
         }
         self.run.must_end(daemon);
@@ -220,15 +237,6 @@ impl Soak<'_> {
                 self.run.history.violation(format!("the daemon can't be measured: {error}\n{}", daemon.log()))
             }
         }
-    }
-
-    fn audit(&self, address: SocketAddr) -> std::io::Result<()> {
-        let mut wire = Wire::hello(address, "auditor0")?;
-        for room in crowd::audited() {
-            crowd::expect(&mut wire, &format!("JOIN {room}"))?;
-            readers::audit(&self.world, &mut wire, "auditor0", &room)?;
-        }
-        Ok(())
     }
 
     /// Says what was measured, and that it is a violation if something has grown.

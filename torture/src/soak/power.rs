@@ -1,0 +1,95 @@
+//! Power cuts around the moving of what is kept for longer out of files of which the rest has expired.
+
+use std::time::{Duration, Instant};
+
+use super::{audit, world};
+use crate::daemon::Daemon;
+use crate::load::Load;
+use crate::schedules::{Need, Run, Schedule, mounted};
+
+/// With power cuts.
+pub const POWER: Schedule = Schedule {
+    name: "soak-power",
+    about: "Power cuts around the moving of what some rooms keep for longer than others",
+    needs: &[Need::Fuse],
+    cycles: 10,
+    run,
+};
+
+/// What the daemon logs when it has moved something.
+const MOVED: &str = "moved out of files";
+/// The longest that is waited for that: it looks every ten seconds, and moves what it sees twice.
+const MOVES_WITHIN: Duration = Duration::from_secs(40);
+/// The longest that the load goes on if the cut's operation does not come.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+fn run(run: &mut Run) {
+    let Some((mount, mut recipe)) = mounted(run, 1 << 40) else { return };
+    recipe.flags.extend(["--log", "info,dantok::store::mover=debug"].map(str::to_owned));
+    let world = world(run, &mut recipe, true);
+    let mut load = None;
+    for cycle in 0..run.cycles {
+        let Some((mut daemon, address)) = run.must_start(&recipe, "a power cut") else { break };
+        world.find_tls(&daemon);
+        let load = match &load {
+            Some(load) => {
+                if let Err(error) = audit(&world, address) {
+                    run.history.violation(format!("an audit ended with: {error}"));
+                }
+                load
+            }
+            None => {
+                if let Err(error) = world.prepare(address) {
+                    run.history.violation(format!("the rooms can't be made: {error}"));
+                }
+                load.insert(Load::of(world.works(), &run.history, &mut run.random))
+            }
+        };
+        if !run.is_sound() {
+            break;
+        }
+        load.resume(address);
+        // Mostly close behind a move: what it has written, and what then goes, is not durable for a while.
+        let waits = match run.random.u8(..4) {
+            // There is nothing to be moved but in the files that are written to.
+            _ if cycle == 0 => world.retention * 2,
+            0 => MOVES_WITHIN.mul_f64(run.random.f64()),
+            _ => MOVES_WITHIN,
+        };
+        let has_moved = wait_moved(&daemon, waits);
+        let soon = 1 << run.random.u8(..10);
+        mount.disk(|disk| disk.cut_after(run.random.u64(1..=soon)));
+        mount.wait_cut(PATIENCE);
+        run.count(if has_moved { "power cuts behind a move" } else { "power cuts before any move" });
+        mount.disk(|disk| disk.cut_after(0));
+        daemon.kill();
+        mount.release();
+        daemon.kill_and_wait();
+        load.pause();
+        let left = mount.power_on();
+        run.count(&format!("power cuts that left {left}"));
+    }
+    if run.is_sound()
+        && let Some((daemon, address)) = run.must_start(&recipe, "a power cut")
+    {
+        if let Err(error) = audit(&world, address) {
+            run.history.violation(format!("the audit at the end: {error}"));
+        }
+        run.must_end(daemon);
+        run.must_check(&recipe);
+    }
+    if let Some(load) = load {
+        load.stop(&run.history);
+    }
+}
+
+fn wait_moved(daemon: &Daemon, most: Duration) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < most {
+        if daemon.log().contains(MOVED) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    false
+}
