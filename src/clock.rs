@@ -28,11 +28,24 @@ pub(crate) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
+/// What CLOCK_BOOTTIME is counted in: a boot, and by how much a time namespace (time_namespaces(7)) has moved that in it. Empty where the
+/// system does not say.
+fn timeline() -> String {
+    let boot_id = boot_id();
+    // Kernels before 5.6 have none.
+    let offsets = std::fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+    let moved = offsets.lines().find_map(|line| line.strip_prefix("boottime")).map(str::trim);
+    match moved.filter(|moved| moved.split_whitespace().any(|number| number != "0")) {
+        Some(moved) if !boot_id.is_empty() => format!("{boot_id} {moved}"),
+        _ => boot_id,
+    }
+}
+
 /// A reading of the kept clock that a later start can go on from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// The boot in which it was taken.
-    pub boot_id: String,
+    /// The boot in which it was taken, and how far a time namespace moves CLOCK_BOOTTIME in it.
+    pub timeline: String,
     /// CLOCK_BOOTTIME then, in milliseconds.
     pub boottime_ms: u64,
     /// The kept clock then, in milliseconds.
@@ -42,7 +55,7 @@ pub struct Reading {
 /// The kept clock.
 #[derive(Clone, Debug)]
 pub struct KeptClock {
-    boot_id: String,
+    timeline: String,
     /// Kept time when CLOCK_BOOTTIME was `base_boottime_ms`.
     base_kept_ms: u64,
     base_boottime_ms: u64,
@@ -51,15 +64,15 @@ pub struct KeptClock {
 impl KeptClock {
     /// Goes on from the last reading and from the kept time of the last commit, whichever is later.
     pub fn resume(last: &Reading, last_commit_ms: u64) -> Self {
-        Self::resume_at(last, last_commit_ms, boot_id(), boottime_ms())
+        Self::resume_at(last, last_commit_ms, timeline(), boottime_ms())
     }
 
-    fn resume_at(last: &Reading, last_commit_ms: u64, boot_id: String, boottime_ms: u64) -> Self {
+    fn resume_at(last: &Reading, last_commit_ms: u64, timeline: String, boottime_ms: u64) -> Self {
         // In another boot, which may be another machine's, or an unknown one, nothing is known to have passed.
-        let is_same = !boot_id.is_empty() && boot_id == last.boot_id;
+        let is_same = !timeline.is_empty() && timeline == last.timeline;
         let passed = if is_same { boottime_ms.saturating_sub(last.boottime_ms) } else { 0 };
         let resumed = last.kept_ms.saturating_add(passed).max(last_commit_ms);
-        KeptClock { boot_id, base_kept_ms: resumed, base_boottime_ms: boottime_ms }
+        KeptClock { timeline, base_kept_ms: resumed, base_boottime_ms: boottime_ms }
     }
 
     /// The kept time now, in milliseconds; never goes back.
@@ -74,7 +87,7 @@ impl KeptClock {
     /// A reading to go on from after a restart.
     pub fn reading(&self) -> Reading {
         let boottime_ms = boottime_ms();
-        Reading { boot_id: self.boot_id.clone(), boottime_ms, kept_ms: self.at(boottime_ms) }
+        Reading { timeline: self.timeline.clone(), boottime_ms, kept_ms: self.at(boottime_ms) }
     }
 }
 
@@ -82,8 +95,8 @@ impl KeptClock {
 mod tests {
     use super::*;
 
-    fn reading(boot_id: &str, boottime_ms: u64, kept_ms: u64) -> Reading {
-        Reading { boot_id: boot_id.to_owned(), boottime_ms, kept_ms }
+    fn reading(timeline: &str, boottime_ms: u64, kept_ms: u64) -> Reading {
+        Reading { timeline: timeline.to_owned(), boottime_ms, kept_ms }
     }
 
     #[test]

@@ -203,7 +203,7 @@ fn a_restored_store_is_another_one_whose_clock_goes_on() {
     {
         let tables = Tables::open(&data.join("sled"), Segments::of(&data)).unwrap();
         let (covered, reading) = tables.checkpointed().unwrap();
-        assert_eq!((covered, reading.kept_ms, reading.boot_id.as_str()), (0, header.kept_ms, ""));
+        assert_eq!((covered, reading.kept_ms, reading.timeline.as_str()), (0, header.kept_ms, ""));
     }
     let epoch = |data: &std::path::Path| std::fs::read_to_string(data.join("EPOCH")).unwrap();
     assert_eq!(epoch(&daemon.data_dir()).trim(), header.epoch);

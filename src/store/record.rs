@@ -36,7 +36,7 @@
 //! group    2 | cursor u64 | timeout_ms u64 | runs u32 | (first u64 | last u64) …; under "=" and its name, where a member's cursor is
 //! id       1 | seq u64
 //! nick     1 | nick
-//! reading  1 | covered u64 | boottime_ms u64 | kept_ms u64 | boot_id
+//! reading  1 | covered u64 | boottime_ms u64 | kept_ms u64 | timeline
 //! ```
 
 use std::sync::Arc;
@@ -329,7 +329,7 @@ pub fn encode_reading(covered: u64, reading: &Reading) -> Vec<u8> {
     out.put_u64_le(covered);
     out.put_u64_le(reading.boottime_ms);
     out.put_u64_le(reading.kept_ms);
-    put_text(&mut out, &reading.boot_id);
+    put_text(&mut out, &reading.timeline);
     out
 }
 
@@ -337,7 +337,7 @@ pub fn encode_reading(covered: u64, reading: &Reading) -> Vec<u8> {
 pub fn decode_reading(bytes: &[u8]) -> Option<(u64, Reading)> {
     let mut reader = Reader::versioned(bytes)?;
     let covered = reader.u64()?;
-    let reading = Reading { boottime_ms: reader.u64()?, kept_ms: reader.u64()?, boot_id: reader.str()?.to_owned() };
+    let reading = Reading { boottime_ms: reader.u64()?, kept_ms: reader.u64()?, timeline: reader.str()?.to_owned() };
     reader.end((covered, reading))
 }
 
@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(Access::decode(&Access::Banned.encode()), Some(Access::Banned));
         assert_eq!(decode_seq(&encode_seq(77)), Some(77));
         assert_eq!(decode_nick(&encode_nick("Al")).as_deref(), Some("Al"));
-        let reading = Reading { boot_id: "b".into(), boottime_ms: 1, kept_ms: 2 };
+        let reading = Reading { timeline: "b".into(), boottime_ms: 1, kept_ms: 2 };
         assert_eq!(decode_reading(&encode_reading(3, &reading)), Some((3, reading)));
     }
 }

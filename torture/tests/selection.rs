@@ -80,7 +80,7 @@ fn clock() {
 
 #[test]
 fn reboot() {
-    sound("reboot", 1, 1, 4);
+    sound("reboot", 4, 1, 6);
 }
 
 #[test]

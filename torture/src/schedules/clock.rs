@@ -18,7 +18,7 @@ pub(super) const SCHEDULE: Schedule = Schedule {
 
 pub(super) const REBOOT: Schedule = Schedule {
     name: "reboot",
-    about: "The machine starts anew: another boot id, a small uptime, a wall clock that is anywhere",
+    about: "The machine starts anew: another boot id or time namespace, another uptime, a wall clock that is anywhere",
     needs: &[Need::Faketime, Need::Namespaces],
     cycles: 6,
     run: reboot,
@@ -121,14 +121,19 @@ fn reboot(run: &mut Run) {
     for _ in 0..run.cycles {
         let step = STEPS[run.random.usize(..STEPS.len())];
         set(&setting, step);
-        match boot(run) {
-            Ok(wrapper) => recipe.wrapper = wrapper,
-            Err(error) => {
-                run.history.violation(format!("can't make a boot: {error}"));
-                break;
+        if run.random.bool() {
+            recipe.wrapper = namespace(run);
+            run.count("time namespaces of the same boot that are days ahead");
+        } else {
+            match boot(run) {
+                Ok(wrapper) => recipe.wrapper = wrapper,
+                Err(error) => {
+                    run.history.violation(format!("can't make a boot: {error}"));
+                    break;
+                }
             }
+            run.count(&format!("boots with the clock at {step}"));
         }
-        run.count(&format!("boots with the clock at {step}"));
         let Some((mut daemon, address)) = run.must_start(&recipe, "a reboot") else { break };
         run.audit(address);
         load.resume(address);
@@ -173,6 +178,12 @@ fn boot(run: &mut Run) -> std::io::Result<Vec<String>> {
     let words =
         ["unshare", "--time", "--boottime", &offset, "--mount", "sh", "-c", within, &boot_id.display().to_string()];
     Ok(words.map(str::to_owned).to_vec())
+}
+
+/// What runs a program where the machine seems to have been up for days more.
+fn namespace(run: &mut Run) -> Vec<String> {
+    let ahead = run.random.u64(2 * 86_400..20 * 86_400).to_string();
+    ["unshare", "--time", "--boottime", &ahead].map(str::to_owned).to_vec()
 }
 
 fn set(setting: &Path, step: &str) {
