@@ -215,3 +215,27 @@ fn large_messages_are_erased_from_no_file_that_a_start_reads() {
         assert!(alice.ask("FETCH other")[0].ends_with(&body));
     }
 }
+
+#[test]
+fn a_redaction_is_not_passed_over_where_its_text_can_come_back() {
+    let mut daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.expect("JOIN lobby", "OK cursor=0 last=0");
+    alice.expect("SEND lobby my password is hunter2", "OK 1");
+    // Into a segment.
+    assert!(daemon.terminate().success());
+    daemon.start_again();
+    daemon.lines("alice").expect("REDACT lobby 1", "OK 2");
+    daemon.kill();
+    let segment = daemon.data_dir().join("segments/0000000000000001.segment");
+    let aside = daemon.data_dir().join("aside");
+    std::fs::rename(&segment, &aside).unwrap();
+    // What nobody can open, not even root.
+    std::os::unix::fs::symlink(segment.file_name().unwrap(), &segment).unwrap();
+    let said = common::backups::fail(&daemon.data_dir(), &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(said.contains(&segment.display().to_string()), "{said}");
+    std::fs::rename(&aside, &segment).unwrap();
+    daemon.start_again();
+    let shown = fetched(&mut daemon.lines("alice"));
+    assert_eq!(shown, ["MSG lobby 1 redacted=2 alice ", "MSG lobby 2 redacts=1 alice "]);
+}

@@ -5,6 +5,7 @@
 //! the journal. What is still to be overwritten is noted in a tree of its own, before the index changes: a crash forgets none.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
 use bytes::BufMut;
 
@@ -70,7 +71,7 @@ impl Erasure {
 
 impl Tables {
     /// Carries out what ops redact; returns by how many bytes it has made rooms larger. A read that fails is an error, so that it is
-    /// tried again by the next start; where it fails there too (`is_again`), the messages can't be shown either.
+    /// tried again by the next start. That (`is_again`) passes over what is not there any more, and so can't be shown either.
     pub(super) fn redact<'a>(
         &self,
         ops: impl Iterator<Item = &'a Op>,
@@ -254,11 +255,13 @@ impl Tables {
     }
 }
 
-/// Whether an error says that messages can't be read, and can't be shown therefore: they are damaged, or could not be read again.
+/// Whether an error says that messages are damaged, or not there any more. What can't be opened today may be tomorrow, with its text.
 fn is_of_these_messages(error: &Error, is_again: bool) -> bool {
     match error {
         Error::Damaged { .. } => true,
-        Error::Io { what, .. } => is_again && matches!(*what, "open" | "read messages from"),
+        Error::Io { what: "open" | "read messages from", source, .. } => {
+            is_again && matches!(source.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof)
+        }
         _ => false,
     }
 }
