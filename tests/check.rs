@@ -170,3 +170,27 @@ fn ids_that_the_next_start_takes_from_the_journal_are_not_missed() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("the id m1 of seq 1 is not known"), "{said}");
 }
+
+#[test]
+fn a_segment_in_the_place_of_another_is_damage_and_nothing_else_is_shown() {
+    let mut daemon = Daemon::start();
+    for text in ["one", "two"] {
+        let mut alice = daemon.lines("alice");
+        alice.ask("JOIN lobby");
+        alice.ask(&format!("SEND lobby {text}"));
+        // Each run has a segment of its own.
+        assert!(daemon.terminate().success());
+        daemon.start_again();
+    }
+    assert!(daemon.terminate().success());
+    let segments = daemon.data_dir().join("segments");
+    let segment = |number: u64| segments.join(format!("{number:016}.segment"));
+    std::fs::copy(segment(1), segment(2)).unwrap();
+    daemon.start_again();
+    let answer = daemon.lines("alice").ask("FETCH lobby");
+    assert!(answer[0].ends_with(" alice one") && answer[1].starts_with("ERR storage "), "{answer:?}");
+    daemon.terminate();
+    let (status, said) = check(&daemon.data_dir());
+    assert_eq!(status, Some(1));
+    assert!(said.contains("room lobby: messages are missing from seq 2 to 2"), "{said}");
+}

@@ -321,7 +321,7 @@ impl Store {
                 Err(error) => return Err(error),
             };
             let (Some(oldest), Some(newest)) = (chunk.first(), chunk.last()) else { break };
-            if !messages.is_empty() && oldest.seq > next {
+            if newest.seq < next || !messages.is_empty() && oldest.seq > next {
                 break; // A gap inside a page: the next page begins with it, and says what it is.
             }
             let (newest_seq, skip) = (newest.seq, next.saturating_sub(oldest.seq));
