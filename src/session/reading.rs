@@ -73,8 +73,9 @@ impl Session {
     async fn hand_over(&mut self, room: &Arc<Room>, part: Part, out: &mut impl Out) -> io::Result<Reply> {
         let Part { after, through, max, last, counts } = part;
         let (mut reached, mut left) = (after, max.unwrap_or(u64::MAX));
-        let mut reading = (reached < through && left > 0).then(|| self.hub.begin_read(room, reached, through, left));
+        // Before the read: what is redacted behind it is seen to be.
         let mut redactions = room.redactions();
+        let mut reading = (reached < through && left > 0).then(|| self.hub.begin_read(room, reached, through, left));
         while let Some(page) = reading.take() {
             let read = page.read().await;
             // What was read ahead, while the peer took its time, may show what is redacted since, or be for others by now.
