@@ -127,11 +127,7 @@ fn must_have_failed(run: &Run, daemon: &mut Daemon) {
 /// Ends a daemon that may have ended: by a power cut, which takes what a failed sync did not write; or by SIGKILL.
 fn end(run: &mut Run, mount: &Mount, mut daemon: Daemon) {
     if run.random.bool() {
-        mount.disk(|disk| disk.cut_after(0));
-        daemon.kill();
-        mount.release();
-        daemon.kill_and_wait();
-        mount.power_on();
+        run.cut_power(mount, daemon);
         run.count("power cuts behind it");
     } else {
         daemon.kill_and_wait();

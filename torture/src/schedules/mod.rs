@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::daemon::{Daemon, NotUp, Recipe};
+use crate::disk::Mount;
 use crate::history::History;
 use crate::load::{ROOMS, field, word};
 use crate::soak;
@@ -163,6 +164,17 @@ impl Run {
             }
             None => self.history.violation("the daemon does not end at SIGTERM"),
         }
+    }
+
+    /// Takes the power from a disk, where it is not gone yet, and so ends the daemon on it, in the middle of whatever it does; and gives it
+    /// back.
+    pub fn cut_power(&mut self, mount: &Mount, mut daemon: Daemon) {
+        mount.disk(|disk| disk.cut_after(0));
+        daemon.kill();
+        mount.release();
+        daemon.kill_and_wait();
+        let left = mount.power_on();
+        self.count(&format!("power cuts that left {left}"));
     }
 
     /// Looks at everything, while nobody sends.

@@ -56,13 +56,8 @@ fn run(run: &mut Run) {
                 run.history.violation(format!("the daemon does not start after a power cut: {status}\n{log}"));
             }
         }
-        mount.disk(|disk| disk.cut_after(0));
-        daemon.kill();
-        mount.release();
-        daemon.kill_and_wait();
+        run.cut_power(&mount, daemon);
         load.pause();
-        let left = mount.power_on();
-        run.count(&format!("power cuts that left {left}"));
         if !run.is_sound() {
             break;
         }

@@ -92,12 +92,7 @@ fn cut(run: &mut Run, mount: &Mount, recipe: &Recipe) {
         Err(NotUp::Hangs(log)) => run.history.violation(format!("the daemon hangs while it upgrades\n{log}")),
         Err(NotUp::Ended(status, log)) => run.history.violation(format!("the upgrade ends with {status}\n{log}")),
     }
-    mount.disk(|disk| disk.cut_after(0));
-    daemon.kill();
-    mount.release();
-    daemon.kill_and_wait();
-    let left = mount.power_on();
-    run.count(&format!("power cuts that left {left}"));
+    run.cut_power(mount, daemon);
 }
 
 /// It is what the old version left, or new, with what the old one left beside it.

@@ -29,7 +29,7 @@ fn run(run: &mut Run) {
     let world = world(run, &mut recipe, true);
     let mut load = None;
     for cycle in 0..run.cycles {
-        let Some((mut daemon, address)) = run.must_start(&recipe, "a power cut") else { break };
+        let Some((daemon, address)) = run.must_start(&recipe, "a power cut") else { break };
         world.find_tls(&daemon);
         let load = match &load {
             Some(load) => {
@@ -61,13 +61,8 @@ fn run(run: &mut Run) {
         mount.disk(|disk| disk.cut_after(run.random.u64(1..=soon)));
         mount.wait_cut(PATIENCE);
         run.count(if has_moved { "power cuts behind a move" } else { "power cuts before any move" });
-        mount.disk(|disk| disk.cut_after(0));
-        daemon.kill();
-        mount.release();
-        daemon.kill_and_wait();
+        run.cut_power(&mount, daemon);
         load.pause();
-        let left = mount.power_on();
-        run.count(&format!("power cuts that left {left}"));
     }
     if run.is_sound()
         && let Some((daemon, address)) = run.must_start(&recipe, "a power cut")
