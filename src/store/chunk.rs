@@ -187,6 +187,11 @@ fn read_kind(bytes: &[u8]) -> Option<Kind> {
 const SHARED_CLIENTS: usize = 8;
 
 impl Parsed {
+    /// As [`of`](Parsed::of), of the chunk that the index says begins with this seq; none where another stands there.
+    pub fn beginning_with(first_seq: u64, bytes: Bytes) -> Option<Parsed> {
+        Parsed::of(bytes).filter(|chunk| chunk.first().is_some_and(|oldest| oldest.seq == first_seq))
+    }
+
     /// Looks through a chunk; none where it is not one or its checksum fails.
     pub fn of(bytes: Bytes) -> Option<Parsed> {
         let mut reader = Reader(&bytes);

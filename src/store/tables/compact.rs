@@ -35,9 +35,7 @@ impl Tables {
             let (key, value) = entry.map_err(self.failed("read where messages stand"))?;
             let place = chunk::place_of(&key, &value).ok_or_else(|| self.damaged("where messages stand"))?;
             let Some((place, chunk)) = place.filter(|(place, _)| files.contains(&place.file)) else { continue };
-            let is_whole = |read: &bytes::Bytes| {
-                Parsed::of(read.clone()).and_then(|parsed| Some(parsed.first()?.seq)) == Some(chunk.first_seq)
-            };
+            let is_whole = |read: &bytes::Bytes| Parsed::beginning_with(chunk.first_seq, read.clone()).is_some();
             match self.segments.read(&place).ok().filter(is_whole) {
                 Some(read) => found.push((place, chunk, read)),
                 None => drop(unreadable.insert(place.file)),

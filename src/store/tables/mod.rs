@@ -400,9 +400,8 @@ impl Tables {
     pub fn cached_chunk_at(&self, room: u64, seq: u64) -> Option<Parsed> {
         let (key, value) = self.find(room, seq).ok()??;
         let (place, chunk) = chunk::place_of(&key, &value)??;
-        let messages = Parsed::of(self.segments.read_cached(&place).ok()??)?;
-        let is_it = messages.first()?.seq == chunk.first_seq && messages.last()?.seq == chunk.last_seq;
-        (is_it && chunk.last_seq >= seq).then_some(messages)
+        let messages = Parsed::beginning_with(chunk.first_seq, self.segments.read_cached(&place).ok()??)?;
+        (messages.last()?.seq == chunk.last_seq && chunk.last_seq >= seq).then_some(messages)
     }
 
     /// When the oldest message was taken, on the kept clock, of the chunk that holds `seq`.
@@ -451,8 +450,7 @@ impl Tables {
                 bytes.into()
             }
         };
-        let chunk = Parsed::of(bytes).filter(|chunk| chunk.first().is_some_and(|oldest| oldest.seq == first));
-        chunk.ok_or_else(|| {
+        Parsed::beginning_with(first, bytes).ok_or_else(|| {
             let what = format!("the messages of room {room} from seq {first} on fail their checksum");
             match &place {
                 Some(place) => Error::damaged(&self.segments.path(place.file), format!("{what}, at byte {}", place.at)),

@@ -5,9 +5,13 @@ use crate::store::commit::{Commit, Op};
 use crate::store::journal::Spot;
 use crate::store::record::{Kind, Stored};
 
-fn opened(dir: &Path) -> Tables {
-    std::fs::create_dir(dir.join("segments")).unwrap();
-    Tables::open(&dir.join("sled"), Segments::of(dir)).unwrap()
+fn opened() -> (tempfile::TempDir, Tables) {
+    let dir = tempfile::tempdir().unwrap();
+    for part in ["sled", "segments"] {
+        std::fs::create_dir(dir.path().join(part)).unwrap();
+    }
+    let tables = Tables::open(&dir.path().join("sled"), Segments::of(dir.path())).unwrap();
+    (dir, tables)
 }
 
 fn commit(seqs: std::ops::RangeInclusive<u64>) -> Journaled {
@@ -39,9 +43,7 @@ fn chunks_of_room(tables: &Tables) -> Vec<Vec<u64>> {
 
 #[test]
 fn a_replay_drops_what_a_kill_left_of_a_batch() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("sled")).unwrap();
-    let tables = opened(dir.path());
+    let (_dir, tables) = opened();
     tables.apply(&[commit(1..=5)]).unwrap();
     let before = tables.lasts.get(key::room(1)).unwrap().unwrap();
     tables.apply(&[commit(6..=7)]).unwrap();
@@ -61,9 +63,7 @@ fn redact(seq: u64) -> Journaled {
 
 #[test]
 fn a_redaction_in_a_file_of_which_a_start_knows_only_a_part() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("sled")).unwrap();
-    let tables = opened(dir.path());
+    let (_dir, tables) = opened();
     tables.apply(&[commit(1..=5)]).unwrap();
     for wanted in tables.references().values_mut() {
         *wanted = Wanted { chunks: 1, bytes: 1 };
@@ -75,9 +75,7 @@ fn a_redaction_in_a_file_of_which_a_start_knows_only_a_part() {
 
 #[test]
 fn a_replay_counts_what_a_kill_left_of_a_redaction() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("sled")).unwrap();
-    let tables = opened(dir.path());
+    let (_dir, tables) = opened();
     tables.apply(&[commit(1..=5)]).unwrap();
     let before = tables.lasts.get(key::room(1)).unwrap().unwrap();
     tables.apply(&[redact(2)]).unwrap();
@@ -93,9 +91,7 @@ fn a_replay_counts_what_a_kill_left_of_a_redaction() {
 
 #[test]
 fn chunks_of_the_first_release_are_read_and_expire() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("sled")).unwrap();
-    let tables = opened(dir.path());
+    let (_dir, tables) = opened();
     // Two chunks in the tree itself, the first of them in parts.
     for (first, last) in [(1, 5), (6, 7)] {
         let journaled = commit(first..=last);
@@ -119,9 +115,7 @@ fn chunks_of_the_first_release_are_read_and_expire() {
 
 #[test]
 fn a_file_is_wanted_as_long_as_a_chunk_in_it_is_stored() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("sled")).unwrap();
-    let tables = opened(dir.path());
+    let (_dir, tables) = opened();
     tables.apply(&[commit(1..=5)]).unwrap();
     tables.apply(&[commit(6..=9)]).unwrap();
     let segment = FileId::Segment(1);
@@ -137,9 +131,7 @@ fn a_file_is_wanted_as_long_as_a_chunk_in_it_is_stored() {
 
 #[test]
 fn only_whole_chunks_go_and_only_when_all_of_them_is_old() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("sled")).unwrap();
-    let tables = opened(dir.path());
+    let (_dir, tables) = opened();
     tables.apply(&[commit(1..=5)]).unwrap();
     tables.apply(&[commit(6..=9)]).unwrap();
     let gone = std::cell::Cell::new(0);
