@@ -323,7 +323,8 @@ impl Session {
             return Err(no_room(name));
         }
         let cursor = room.cursor(self.known()?).ok_or_else(|| not_joined(name))?;
-        Ok((room, cursor, last))
+        // It may have moved past that since, on another connection.
+        Ok((room, cursor, last.max(cursor)))
     }
 
     async fn write(&self, write: Command) -> Reply {

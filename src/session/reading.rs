@@ -38,8 +38,7 @@ impl Session {
             Ok(member) => member,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
-        // The cursor may have moved since, on another connection.
-        let after = after.unwrap_or_else(|| cursor.min(last));
+        let after = after.unwrap_or(cursor);
         if after > last {
             let text = format!("{after} is past the room's last seq, {last}");
             return Ok(Reply::Error(Refusal::new(ErrorCode::BadArgument, text)));
@@ -61,7 +60,7 @@ impl Session {
             Ok((_, cursor, last)) => (cursor, last),
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
-        let part = Part { after: cursor.min(last), through: last, max, last, counts: true };
+        let part = Part { after: cursor, through: last, max, last, counts: true };
         let reply = self.hand_over(&room, part, out).await?;
         if let Reply::End { handed, .. } = &reply {
             self.places.entry(room.id).or_default().read = Some(*handed);
