@@ -139,13 +139,18 @@ fn world(run: &Run, recipe: &mut Recipe, breaks: bool) -> Arc<World> {
 }
 
 /// Looks through the rooms that are looked through, while nobody sends.
-fn audit(world: &World, address: SocketAddr) -> std::io::Result<()> {
-    let mut wire = Wire::hello(address, "auditor0")?;
-    for room in crowd::audited() {
-        crowd::expect(&mut wire, &format!("JOIN {room}"))?;
-        readers::audit(world, &mut wire, "auditor0", &room)?;
+fn audit(world: &World, address: SocketAddr) {
+    let look = || -> std::io::Result<()> {
+        let mut wire = Wire::hello(address, "auditor0")?;
+        for room in crowd::audited() {
+            crowd::expect(&mut wire, &format!("JOIN {room}"))?;
+            readers::audit(world, &mut wire, "auditor0", &room)?;
+        }
+        Ok(())
+    };
+    if let Err(error) = look() {
+        world.history.violation(format!("an audit ended with: {error}"));
     }
-    Ok(())
 }
 
 fn soak(run: &mut Run, restart_every: Option<u64>) {
@@ -217,9 +222,7 @@ impl Soak<'_> {
             }
         }
         load.pause();
-        if let Err(error) = audit(&self.world, address) {
-            self.run.history.violation(format!("the audit at the end: {error}"));
-        }
+        audit(&self.world, address);
         self.run.must_end(daemon);
         load.stop(&self.run.history);
         let recipe = self.recipe.clone();
