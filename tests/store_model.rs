@@ -89,12 +89,38 @@ impl Daemon {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Send { room: usize, client: usize, id: Option<u8>, sizes: Vec<usize> },
-    Retry { room: usize, nth: usize },
-    Redact { room: usize, nth: usize },
-    Ack { room: usize, client: usize, seq: u64 },
-    Join { room: usize, client: usize },
-    Leave { room: usize, client: usize },
+    Send {
+        room: usize,
+        client: usize,
+        id: Option<u8>,
+        sizes: Vec<usize>,
+    },
+    Retry {
+        room: usize,
+        nth: usize,
+    },
+    /// The id of a message that has expired, for another.
+    Reuse {
+        room: usize,
+        nth: usize,
+    },
+    Redact {
+        room: usize,
+        nth: usize,
+    },
+    Ack {
+        room: usize,
+        client: usize,
+        seq: u64,
+    },
+    Join {
+        room: usize,
+        client: usize,
+    },
+    Leave {
+        room: usize,
+        client: usize,
+    },
     Mark,
     Expire,
     Settle,
@@ -109,6 +135,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (room.clone(), client.clone(), proptest::option::of(any::<u8>()), proptest::collection::vec(size, 1..20))
             .prop_map(|(room, client, id, sizes)| Step::Send { room, client, id, sizes }),
         3 => (room.clone(), 0..1000usize).prop_map(|(room, nth)| Step::Retry { room, nth }),
+        3 => (room.clone(), 0..1000usize).prop_map(|(room, nth)| Step::Reuse { room, nth }),
         3 => (room.clone(), 0..1000usize).prop_map(|(room, nth)| Step::Redact { room, nth }),
         4 => (room.clone(), client.clone(), 0..60u64).prop_map(|(room, client, seq)| Step::Ack { room, client, seq }),
         3 => (room.clone(), client.clone()).prop_map(|(room, client)| Step::Join { room, client }),
@@ -225,7 +252,10 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
             Step::Retry { room, nth } => {
                 let room = ROOMS[room];
                 let Some(messages) = model.rooms.get(room).filter(|messages| !messages.is_empty()) else { continue };
-                let nth = nth % messages.len();
+                let sent = &messages[nth % messages.len()];
+                // The last one that has this id.
+                let nth =
+                    messages.iter().rposition(|other| (other.client, &other.id) == (sent.client, &sent.id)).unwrap();
                 let seq = nth as u64 + 1;
                 let sent = messages[nth].clone();
                 let member = model.cursors.contains_key(&(room, sent.client));
@@ -249,6 +279,30 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                     _ => assert!(matches!(&replies[1], Reply::Error(refusal) if refusal.code == ErrorCode::IdReused)),
                 }
                 assert_eq!(replies[2], Reply::Sent { seq, dup: true });
+            }
+            Step::Reuse { room, nth } => {
+                let room = ROOMS[room];
+                let floor = model.floors.get(room).copied().unwrap_or(0);
+                let Some(messages) = model.rooms.get_mut(room).filter(|messages| !messages.is_empty()) else {
+                    continue;
+                };
+                let nth = nth % messages.len();
+                let Sent { client, id, .. } = messages[nth].clone();
+                let is_free = messages.iter().rposition(|other| (other.client, &other.id) == (client, &id));
+                if id.is_none()
+                    || !model.cursors.contains_key(&(room, client))
+                    || is_free.is_none_or(|last| last as u64 + 1 > floor)
+                {
+                    continue;
+                }
+                serial += 1;
+                let body = Bytes::from(format!("again {serial}"));
+                let send = Command::Send { room: room.to_owned(), id: id.clone(), body: body.clone(), reply: None };
+                let seq = messages.len() as u64 + 1;
+                let replies = daemon.write(client, vec![send.clone(), send]);
+                assert_eq!(replies, [false, true].map(|dup| Reply::Sent { seq, dup }));
+                let kept_before_ms = daemon.store.clock().now_ms() + 1;
+                messages.push(Sent { client, id, body, kind: Kind::Plain, kept_before_ms });
             }
             Step::Redact { room, nth } => {
                 let room = ROOMS[room];

@@ -141,15 +141,17 @@ impl Tail {
         }
     }
 
-    /// Notes that sled has these now.
+    /// Notes that sled has these now. Forgets what belongs to them, and not what a newer commit has put in its place.
     pub fn moved(&self, ops: &[Op]) {
         let mut guard = self.lock();
         let inner = &mut *guard;
         for op in ops {
-            if let Op::Redact { room, seq, .. } = op
+            if let Op::Redact { room, seq, by } = op
                 && let Some(redacted) = inner.redacted.get_mut(room)
             {
-                redacted.remove(seq);
+                if redacted.get(seq) == Some(by) {
+                    redacted.remove(seq);
+                }
                 if redacted.is_empty() {
                     inner.redacted.remove(room);
                 }
@@ -166,7 +168,11 @@ impl Tail {
                 _ => inner.moved.push_back((*room, message.seq, bytes)),
             }
             if let Some(id) = &message.id {
-                inner.ids.remove(&key::message_id(*room, &message.client, id));
+                let key = key::message_id(*room, &message.client, id);
+                // The first message with it may have expired on its way, and another have it since.
+                if inner.ids.get(&key) == Some(&message.seq) {
+                    inner.ids.remove(&key);
+                }
             }
         }
         while inner.moved_bytes > RECENT_MAX_BYTES {
@@ -266,5 +272,59 @@ impl Tail {
     pub fn bytes(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.unmoved_bytes, inner.moved_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::protocol::Kind;
+
+    const ROOM: u64 = 1;
+
+    fn message(seq: u64, id: &str) -> Op {
+        let (client, id) = ("alice".into(), Some(Arc::from(id)));
+        let body = Bytes::from_static(b"hi");
+        Op::Message {
+            room: ROOM,
+            message: Stored { seq, time_ms: 1, kept_ms: seq, client, id, body, kind: Kind::Plain },
+        }
+    }
+
+    fn found(tail: &Tail, id: &str) -> Option<u64> {
+        tail.find_id(&key::message_id(ROOM, "alice", id))
+    }
+
+    #[test]
+    fn what_moves_takes_only_its_own_ids_along() {
+        let tail = Tail::default();
+        // The first has expired before the third is sent, and before either is moved.
+        let commits = [vec![message(1, "x"), message(2, "y")], vec![message(3, "x")], vec![message(4, "z")]];
+        for commit in &commits {
+            tail.add(commit);
+        }
+        tail.moved(&commits[0]);
+        assert_eq!([found(&tail, "x"), found(&tail, "y"), found(&tail, "z")], [Some(3), None, Some(4)]);
+        tail.moved(&commits[1]);
+        tail.moved(&commits[2]);
+        assert_eq!([found(&tail, "x"), found(&tail, "z")], [None, None]);
+    }
+
+    #[test]
+    fn what_moves_takes_only_its_own_redactions_along() {
+        let tail = Tail::default();
+        let redact = |seq, by| vec![Op::Redact { room: ROOM, seq, by }];
+        for commit in [redact(1, 3), redact(2, 4), redact(1, 5)] {
+            tail.add(&commit);
+        }
+        tail.moved(&redact(1, 3));
+        assert_eq!(tail.redacted(ROOM), BTreeMap::from([(1, 5), (2, 4)]));
+        tail.moved(&redact(2, 4));
+        tail.moved(&redact(1, 5));
+        assert!(tail.redacted(ROOM).is_empty() && tail.lock().redacted.is_empty());
     }
 }
