@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::SETTINGS;
+use crate::units;
 
 const ABOUT: &str = "Durable group chat over raw TCP: what is answered OK is on disk.";
 
@@ -43,12 +44,12 @@ from the import. What was imported before is known, and not stored again.";
 
 /// A point in time, in milliseconds since 1970 UTC.
 fn since(text: &str) -> Result<u64, String> {
-    let time = match humantime::parse_duration(text) {
-        Ok(ago) => SystemTime::now().checked_sub(ago),
+    let time = match units::duration(text) {
+        // Before 1970 there is nothing.
+        Ok(ago) => Some(SystemTime::now().checked_sub(ago).unwrap_or(UNIX_EPOCH)),
         Err(_) => humantime::parse_rfc3339_weak(text).ok(),
     };
-    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let since = since.and_then(|since| u64::try_from(since.as_millis()).ok());
+    let since = time.map(|time| time.duration_since(UNIX_EPOCH).map_or(0, units::ms));
     since.ok_or_else(|| "takes a time like 2026-11-21T00:30:00Z, or how long ago, like 1h".to_owned())
 }
 
@@ -168,7 +169,7 @@ pub fn command() -> Command {
                             Arg::new("expires")
                                 .long("expires")
                                 .value_name("TIME")
-                                .value_parser(|text: &str| humantime::parse_duration(text))
+                                .value_parser(units::duration)
                                 .help("How long it is good for, like 90d; for ever without it"),
                         )
                         .arg(

@@ -15,6 +15,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use crate::limits::{BODY_MAX_BYTES, Limits, RETENTION_FLOOR};
+use crate::units;
 
 pub use environment::Environment;
 #[cfg(feature = "tls")]
@@ -121,8 +122,6 @@ impl Setting {
     }
 }
 
-/// What can be added to any time, and to any other duration.
-const DURATION_MAX: Duration = Duration::from_secs(36_500 * 86_400);
 /// More than there ever is of anything; can be added to.
 const COUNT_MAX: usize = 1_000_000_000;
 
@@ -139,9 +138,7 @@ fn addresses(values: &[String]) -> Vec<String> {
 }
 
 fn duration(values: &[String]) -> Result<Duration, String> {
-    let parsed = humantime::parse_duration(one(values)?);
-    let duration = parsed.map_err(|_| "takes a duration, like 90s, 24h or 7days".to_owned())?;
-    if duration <= DURATION_MAX { Ok(duration) } else { Err("takes a duration up to 36500days".to_owned()) }
+    units::duration(one(values)?).map_err(|wrong| wrong.to_string())
 }
 
 fn some_duration(values: &[String]) -> Result<Duration, String> {
@@ -165,7 +162,7 @@ fn switch(values: &[String]) -> Result<bool, String> {
 }
 
 fn body(values: &[String]) -> Result<usize, String> {
-    let parsed = one(values)?.parse::<bytesize::ByteSize>().ok().and_then(|size| usize::try_from(size.as_u64()).ok());
+    let parsed = units::size(one(values)?).ok().and_then(|size| usize::try_from(size).ok());
     let in_range = parsed.filter(|bytes| (1..=BODY_MAX_BYTES).contains(bytes));
     in_range.ok_or_else(|| "takes a size from 1 to 1MiB, like 64KiB or 65536".to_owned())
 }
@@ -175,11 +172,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn shown(duration: Duration) -> String {
-    const DAY: Duration = Duration::from_secs(86_400);
-    // Months and years are of no whole days to humantime: 365 days would be "11months 30days 3h 50m 24s".
-    let days = duration.as_secs() / DAY.as_secs();
-    let in_days = u32::try_from(days).is_ok_and(|days| days > 1 && DAY * days == duration);
-    quoted(&if in_days { format!("{days}days") } else { humantime::format_duration(duration).to_string() })
+    quoted(&units::in_words(duration).to_string())
 }
 
 /// Every setting, in the order of the help.
@@ -467,7 +460,7 @@ pub fn resolve(matches: &ArgMatches, file: Option<&Path>, environment: &Environm
         return Err(ConfigError(format!(
             "{source}: {} is under 24h, for which messages are promised to be kept; \
              --allow-short-retention gives the promise up",
-            humantime::format_duration(config.retention)
+            units::in_words(config.retention)
         )));
     }
     #[cfg(feature = "tls")]
@@ -536,13 +529,6 @@ mod tests {
         let resolved = resolved(&[], None, None).unwrap();
         assert_eq!(resolved.config, Config::default());
         assert!(resolved.sources.iter().all(|source| *source == Source::Default));
-    }
-
-    #[test]
-    fn days_are_shown_as_days() {
-        for (duration, text) in [("365days", "365days"), ("24h", "1day"), ("36h", "1day 12h"), ("90s", "1m 30s")] {
-            assert_eq!(shown(humantime::parse_duration(duration).unwrap()), format!("\"{text}\""));
-        }
     }
 
     #[test]

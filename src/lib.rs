@@ -8,7 +8,7 @@
 //!
 //! The modules, in reading order:
 //!
-//! 1. [`protocol`]: what may be asked and answered, and its two framings. Pure.
+//! 1. [`protocol`]: what may be asked and answered, and its two framings. Pure. [`units`]: durations and sizes as people write them.
 //! 2. [`limits`]: every bound, with its reason. [`settings`]: what of them, and else, may change while the daemon runs.
 //! 3. [`server`]: accepts and stops connections. [`connection`]: a socket, its buffers and deadlines. `socket`: what a plain one
 //!    and one inside TLS have in common. `tls`: certificates and keys.
@@ -65,3 +65,4 @@ pub mod survey;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod tokens;
+pub mod units;

@@ -10,7 +10,7 @@ use dantok::daemon::sockets::{self, Passed};
 use dantok::protocol::name::check_client;
 use dantok::store::check::Progress;
 use dantok::tokens::{Ledger, Role};
-use dantok::{backup, cli, daemon, doctor, export, import, store};
+use dantok::{backup, cli, daemon, doctor, export, import, store, units};
 
 /// What is wrong is the command line's.
 const USAGE: u8 = 2;
@@ -214,8 +214,8 @@ fn revoke(matches: &ArgMatches, path: &Path) -> Result<(), Box<dyn std::error::E
 fn list(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let ledger = Ledger::open(path)?;
     for token in ledger.tokens() {
-        let issued = humantime::format_rfc3339_seconds(token.issued);
-        let ends = token.expires.map_or("never".to_owned(), |end| humantime::format_rfc3339_seconds(end).to_string());
+        let issued = units::time(token.issued);
+        let ends = token.expires.map_or("never".to_owned(), |end| units::time(end).to_string());
         let role = if token.role == Role::Admin { "admin" } else { "member" };
         let over = if token.has_expired() { " (over)" } else { "" };
         println!("{}  {role:6}  issued {issued}  ends {ends}{over}  {}", token.id, token.client);

@@ -76,7 +76,7 @@ mod rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_rfc3339_seconds(*time))
+        serializer.collect_str(&crate::units::time(*time))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
@@ -187,7 +187,8 @@ impl Ledger {
             role,
             sha256: hash(&token),
             issued,
-            expires: lasts.and_then(|lasts| issued.checked_add(lasts)),
+            // One that would end after all time ends now, rather than never.
+            expires: lasts.map(|lasts| issued.checked_add(lasts).unwrap_or(issued)),
         });
         self.write()?;
         Ok(token)

@@ -6,7 +6,7 @@ mod common;
 use std::time::{Duration, SystemTime};
 
 use common::{Daemon, Frames, Lines};
-use dantok::protocol::{Command, ErrorCode, Reply};
+use dantok::protocol::{Begin, Command, ErrorCode, Keep, Reply, Seek, Since};
 
 /// The lines with the times of MSG and ROOM lines as `TIME`, once it is known that they are about now.
 fn timeless(lines: Vec<String>) -> Vec<String> {
@@ -317,4 +317,85 @@ fn what_is_no_client_is_told_so_and_closed() {
     let mut frames = Frames::connect(daemon.address());
     let (_, reply) = frames.ask(Command::Rooms);
     assert!(matches!(reply, Reply::Error(refusal) if refusal.code == ErrorCode::HelloFirst));
+}
+
+/// Durations and sizes on which a parser could trip: each is answered, and so is what came before and what comes behind.
+#[test]
+fn no_duration_or_size_ends_a_connection() {
+    let daemon = Daemon::start();
+    let texts = [
+        "18446744073709551615s1000000000ns",
+        "18446744073709551615s",
+        "18446744073709551615y",
+        "18446744073709551616s",
+        "99999999999999999999999999999999999999999999999999d",
+        "584942417355y",
+        "36501d",
+        "0.1ns",
+        "-1s",
+        "1e400s",
+        "inf",
+        "16EiB",
+        "18446744073709551616",
+        "99999999999999999999999999999999999999999999EiB",
+        "µ",
+        "5",
+        "",
+    ];
+    let commands = texts.iter().flat_map(|text| {
+        [
+            format!("RETAIN g {text}x"),
+            format!("RETAIN g {text}"),
+            format!("RETAIN g cap={text}"),
+            format!("RETAIN g 30d cap={text}"),
+            format!("HISTORY g since={text}"),
+            format!("HISTORY g since={text}Z"),
+            format!("GROUP g workers timeout={text}"),
+            format!("TAKE g workers wait={text}"),
+            format!("TAKE g workers {text} wait=1s"),
+        ]
+    });
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN g");
+    for command in commands {
+        // What a stranger says is parsed as well.
+        for lines in [&mut Lines::connect(daemon.address()), &mut alice] {
+            lines.send_bytes(format!("@1 PING\n@2 {command}\n").as_bytes());
+            assert_eq!(lines.answer(), ["@1 OK pong"], "{command}");
+            assert!(lines.answer().last().is_some_and(|end| end.starts_with("@2 ")), "{command}");
+        }
+        alice.expect("PING", "OK pong");
+    }
+    assert!(!daemon.log().contains("a bug"), "{}", daemon.log());
+}
+
+/// The same numbers where nothing parses them.
+#[test]
+fn no_number_in_a_frame_ends_a_connection() {
+    let daemon = Daemon::start();
+    let mut frames = daemon.frames("alice");
+    frames.ask(Command::Join { room: "g".into(), from: Begin::Start });
+    frames.ask(Command::Group { room: "g".into(), group: "w".into(), from: Begin::Start, timeout_ms: None });
+    for most in [u64::MAX, u64::MAX / 1000 + 1, i64::MAX as u64] {
+        let (room, group) = (|| "g".to_owned(), || "w".to_owned());
+        for command in [
+            Command::Retain { room: room(), keep: Some(Keep { secs: most, cap_bytes: most }) },
+            Command::Retain { room: room(), keep: Some(Keep { secs: 0, cap_bytes: most }) },
+            Command::History { room: room(), before: Some(most), since: Some(Since::Ago(most)), max: Some(most) },
+            Command::History { room: room(), before: None, since: Some(Since::At(most)), max: None },
+            Command::Group { room: room(), group: "v".into(), from: Begin::Now, timeout_ms: Some(most) },
+            Command::Take { room: room(), group: group(), max: Some(most), wait_ms: most },
+            Command::Take { room: room(), group: group(), max: None, wait_ms: most },
+            Command::Done { room: room(), group: group(), seq: most },
+            Command::Fetch { room: room(), after: Some(most), max: Some(most) },
+            Command::Read { room: room(), max: Some(most) },
+            Command::Ack { room: room(), seq: Some(most) },
+            Command::Seek { room: room(), to: Seek::To(most) },
+            Command::Redact { room: room(), seq: most },
+        ] {
+            frames.ask(command);
+            assert!(matches!(frames.ask(Command::Ping).1, Reply::Pong));
+        }
+    }
+    assert!(!daemon.log().contains("a bug"), "{}", daemon.log());
 }

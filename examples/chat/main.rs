@@ -41,6 +41,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use dantok::client::{Client, Options, Tls};
 use dantok::protocol::name;
 use dantok::protocol::text::escape;
+use dantok::units;
 
 /// What may fail for many reasons, all of which are printed.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -94,8 +95,8 @@ fn command() -> clap::Command {
 #[derive(Clone, Copy)]
 struct RetryFor(Option<Duration>);
 
-fn retry_for(text: &str) -> Result<RetryFor, humantime::DurationError> {
-    Ok(RetryFor(if text == "forever" { None } else { Some(humantime::parse_duration(text)?) }))
+fn retry_for(text: &str) -> Result<RetryFor, units::Wrong> {
+    Ok(RetryFor(if text == "forever" { None } else { Some(units::duration(text)?) }))
 }
 
 #[tokio::main]

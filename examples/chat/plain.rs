@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read, Write};
-use std::time::{Duration, UNIX_EPOCH};
 
 use dantok::client::{Client, Error, Follow, Receipt};
 use dantok::protocol::text::{escape, is_unsafe};
 use dantok::protocol::{Item, Kind, Message};
+use dantok::units;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
@@ -93,10 +93,7 @@ fn print(lines: impl Iterator<Item = String>) -> io::Result<()> {
 }
 
 fn time(message: &Message) -> String {
-    UNIX_EPOCH
-        .checked_add(Duration::from_millis(message.time_ms))
-        .map(|time| humantime::format_rfc3339_millis(time).to_string())
-        .unwrap_or_default()
+    units::time_ms(message.time_ms).to_string()
 }
 
 /// Which other message one is about, and how, as the daemon's own JSON has it.

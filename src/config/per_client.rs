@@ -1,6 +1,7 @@
 //! The settings that keep one client from taking what is others'.
 
 use super::{Setting, one};
+use crate::units;
 
 const HEADING: &str = "Limits";
 
@@ -44,9 +45,9 @@ pub(super) const BYTES: Setting = Setting {
     many: false,
     switch: false,
     take: |config, values| {
-        let parsed = one(values)?.parse::<bytesize::ByteSize>().ok().filter(|size| size.as_u64() <= BYTES_MAX);
+        let parsed = units::size(one(values)?).ok().filter(|bytes| *bytes <= BYTES_MAX);
         let parsed = parsed.ok_or_else(|| "takes a size up to 1TiB, like 1MiB or 1048576; 0 means no limit".to_owned());
-        parsed.map(|size| config.limits.bytes_per_second = size.as_u64())
+        parsed.map(|bytes| config.limits.bytes_per_second = bytes)
     },
     show: |config| config.limits.bytes_per_second.to_string(),
 };

@@ -33,6 +33,7 @@ use crate::protocol::line::LineDecoder;
 use crate::protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag};
 use crate::session::{Action, Session};
 use crate::socket::{self, ReadHalf, WriteHalf};
+use crate::units;
 use output::{Items, Output};
 use patience::Patience;
 
@@ -145,7 +146,7 @@ struct Connection {
 /// What the socket says; of no concern to anybody but a debugging log.
 pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch::Receiver<bool>) -> io::Result<()> {
     let settings = hub.settings.get();
-    let deadline = Instant::now() + settings.limits.hello_timeout;
+    let deadline = Instant::from_std(units::after(std::time::Instant::now(), settings.limits.hello_timeout));
     let begun = begin(stream, speaks, deadline, stop.clone(), &hub.figures);
     let Some((framing, input, socket, write)) = begun.await? else { return Ok(()) };
     hub.figures.received_bytes.add(input.len() as u64);

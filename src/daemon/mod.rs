@@ -49,7 +49,7 @@ fn run_logged(config: Config, listens: bool, passed: Passed, filter: log::Filter
     expect_connections(&config.limits);
     if config.retention < RETENTION_FLOOR {
         tracing::warn!(
-            retention = %humantime::format_duration(config.retention),
+            retention = %crate::units::in_words(config.retention),
             "messages are dropped sooner than 24h after their receipt, as --allow-short-retention asks"
         );
     }

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use crate::clock::wall_ms;
 use crate::limits::GROUP_WINDOW;
 use crate::store::group::GroupRecord;
+use crate::units;
 
 /// A message that somebody has taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +95,8 @@ impl Group {
         }
         state.leases.retain(|seq, _| *seq > floor);
         let now = Instant::now();
-        let until = now + Duration::from_millis(state.record.timeout_ms);
+        // What is stored is bounded where it is asked for.
+        let until = units::after(now, Duration::from_millis(state.record.timeout_ms));
         for (seq, lease) in state.leases.iter_mut().filter(|(_, lease)| lease.until <= now).take(max) {
             let deliveries = lease.deliveries + 1;
             *lease = Lease { client: client.clone(), since_ms: wall_ms(), deliveries, until };

@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 use std::io::Write as _;
-use std::time::{Duration, SystemTime};
 
 use crate::protocol::text::{escape, escape_into};
 use crate::protocol::{Event, GapReason, Item, Keep, Kind, MessageRef, Refusal, Reply, Tag};
+use crate::units::{self, TIME_LAST_MS};
 
 pub(super) fn push_tag(out: &mut Vec<u8>, tag: &Tag) {
     match tag {
@@ -24,12 +24,9 @@ pub(super) fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-/// humantime ends with the year 9999; past it (a broken clock), that is shown.
-const TIME_LAST_MS: u64 = 253_402_300_799_999;
-
 /// A time as the line protocol has it: RFC 3339, milliseconds, UTC.
 pub fn time(time_ms: u64) -> impl std::fmt::Display {
-    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + Duration::from_millis(time_ms.min(TIME_LAST_MS)))
+    units::time_ms(time_ms)
 }
 
 /// A span of time as the line protocol has it: seconds, with what is left of the milliseconds.

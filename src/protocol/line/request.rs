@@ -1,6 +1,6 @@
 //! A request as a line: its verbs, and how each is read and written.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -8,6 +8,7 @@ use super::answer::{push, push_tag, time};
 use crate::limits::TAG_MAX_BYTES;
 use crate::protocol::text::is_unsafe;
 use crate::protocol::{Begin, Command, ErrorCode, Keep, Refusal, Seek, Since, Tag, VERSION};
+use crate::units;
 
 /// Every verb: its usage, and what it is for.
 pub const VERBS: &[(&str, &str, &str)] = &[
@@ -249,10 +250,10 @@ fn keep(words: &mut Words<'_>) -> Option<Option<Keep>> {
         let set: &mut Keep = keep.get_or_insert(Keep { secs: 0, cap_bytes: 0 });
         match word.strip_prefix("cap=") {
             Some("none") => {}
-            Some(size) => set.cap_bytes = size.parse::<bytesize::ByteSize>().ok()?.as_u64().max(1),
+            Some(size) => set.cap_bytes = units::size(size).ok()?.max(1),
             None if place > 0 => return None,
             None if word == "default" => {}
-            None => set.secs = humantime::parse_duration(word).ok()?.as_secs().max(1),
+            None => set.secs = units::duration(word).ok()?.as_secs().max(1),
         }
     }
     Some(keep)
@@ -287,7 +288,7 @@ fn take(words: &mut Words<'_>) -> Option<Command> {
 
 /// A time like `30s`, in milliseconds.
 fn parse_ms(text: &str) -> Option<u64> {
-    u64::try_from(humantime::parse_duration(text).ok()?.as_millis()).ok()
+    units::duration(text).ok().map(units::ms)
 }
 
 fn on_or_off(word: &str) -> Option<bool> {
@@ -330,13 +331,12 @@ fn history(words: &mut Words<'_>) -> Option<Command> {
 
 /// A time as `MSG` shows it, or how long ago: `90m`.
 fn parse_since(text: &str) -> Option<Since> {
-    let ms = |duration: Duration| u64::try_from(duration.as_millis()).ok();
     if let Some(ago) = parse_ms(text) {
         return Some(Since::Ago(ago));
     }
     let at = humantime::parse_rfc3339(text).ok()?;
     // Before 1970 there is nothing.
-    Some(Since::At(at.duration_since(SystemTime::UNIX_EPOCH).ok().and_then(ms).unwrap_or(0)))
+    Some(Since::At(at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, units::ms)))
 }
 
 /// Appends a request, for scripts in Rust and for tests: what it appends decodes to the same request.
