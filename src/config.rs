@@ -309,6 +309,7 @@ pub const SETTINGS: &[Setting] = &[
         take: |config, values| count(values).map(|value| config.limits.rooms_max = value),
         show: |config| config.limits.rooms_max.to_string(),
     },
+    per_client::ROOMS,
     Setting {
         name: "max-joined-rooms",
         value: "N",

@@ -86,8 +86,12 @@ pub const PAGE_MAX_MESSAGES: usize = 1024;
 pub const PAGE_MAX_BYTES: usize = 128 * 1024;
 /// Pages that are kept as they were pushed, for other followers: a page is a few times [`PAGE_MAX_BYTES`] at the most.
 pub const PUSHED_MAX_PAGES: usize = 32;
-/// Persons that are invited to one room, or banned from it.
-pub const ACCESS_MAX: usize = 10_000;
+/// Persons that are invited to one room. Each member may invite …
+pub const INVITED_MAX: usize = 10_000;
+/// … so that its owner, or an admin, may invite so many more: whatever members do, they can.
+pub const INVITED_BY_OWNER_MAX: usize = INVITED_MAX + 1000;
+/// Persons that are banned from one room: no invitation takes their place.
+pub const BANNED_MAX: usize = 10_000;
 /// Groups that one room may have.
 pub const GROUPS_MAX: usize = 100;
 /// Messages beyond a group's cursor that may be taken or done: bounds its record, when the first of them is never done.
@@ -136,6 +140,8 @@ pub struct Limits {
     pub connections_per_address_max: usize,
     /// Rooms that may exist.
     pub rooms_max: usize,
+    /// Rooms that one person may own, who is no admin; 0: no limit of its own.
+    pub rooms_of_person_max: usize,
     /// Rooms that one client (or device) may be a member of.
     pub joined_rooms_max: usize,
     /// Longest time that a RETAIN may keep a room's messages.
@@ -157,6 +163,7 @@ impl Default for Limits {
             connections_max: 16_384,
             connections_per_address_max: 0,
             rooms_max: 100_000,
+            rooms_of_person_max: 1000,
             joined_rooms_max: 10_000,
             room_retention_max: Duration::from_secs(365 * 24 * 3600),
             requests_per_second: 0,

@@ -149,7 +149,7 @@ fn a_connection_starts_a_daemon_that_is_shut_in() {
     assert_eq!(show("ActiveState"), "inactive");
     let (_, said) = run(r"printf 'HELLO alice\nJOIN lobby\nSEND lobby hello\nFETCH lobby\n' | nc -N 127.0.0.1 7420");
     let said: Vec<&str> = said.lines().collect();
-    assert_eq!(said[1..3], ["OK cursor=0 last=0", "OK 1"], "{said:?}");
+    assert_eq!(said[1..3], ["OK cursor=0 last=0 created number=1", "OK 1"], "{said:?}");
     assert!(said[3].starts_with("MSG lobby 1 ") && said[4] == "END lobby 1 1 1", "{said:?}");
     // Type=notify: it is not active before READY.
     wait_until("the daemon is ready", || show("ActiveState") == "active");

@@ -241,7 +241,13 @@ fn reply() -> impl Strategy<Value = Reply> {
             admin: version % 2 == 0,
             epoch: format!("{:016x}", numbers[0]).into(),
         })),
-        any::<[u64; 2]>().prop_map(|[cursor, last]| Reply::Joined { cursor, last }),
+        (any::<[u64; 3]>(), any::<bool>()).prop_map(|([cursor, last, number], created)| Reply::Joined {
+            cursor,
+            last,
+            number,
+            created
+        }),
+        any::<u64>().prop_map(|number| Reply::Created { number }),
         (any::<u64>(), any::<bool>()).prop_map(|(seq, dup)| Reply::Sent { seq, dup }),
         (name(), any::<[u64; 3]>()).prop_map(|(room, [handed, oldest, last])| Reply::End {
             room: room.into(),
@@ -250,7 +256,7 @@ fn reply() -> impl Strategy<Value = Reply> {
             last
         }),
         any::<u64>().prop_map(|cursor| Reply::Acked { cursor }),
-        any::<u64>().prop_map(|after| Reply::Following { after }),
+        any::<[u64; 2]>().prop_map(|[after, number]| Reply::Following { after, number }),
         any::<u64>().prop_map(Reply::Count),
         vec((name(), any::<u64>()), 0..4).prop_map(Reply::Stats),
         refusal().prop_map(Reply::Error),

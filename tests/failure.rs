@@ -96,7 +96,7 @@ fn an_error_while_it_opens_the_store_leaves_the_store_as_it_was() {
     }
     assert_eq!(ended, 3);
     daemon.start_again();
-    assert_eq!(daemon.lines("alice").ask("JOIN lobby"), ["OK cursor=0 last=20"]);
+    daemon.lines("alice").expect("JOIN lobby", "OK cursor=0 last=20");
     assert_eq!(daemon.lines("alice").ask("FETCH lobby").len(), 21);
     assert!(daemon.log().contains("writing everything again"), "{}", daemon.log());
 }

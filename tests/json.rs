@@ -39,7 +39,10 @@ fn every_answer_and_every_push_is_an_object() {
         (&welcome["tag"], &welcome["client"], &welcome["admin"]),
         (&json!("1"), &json!("alice/desk"), &json!(false))
     );
-    assert_eq!(ask(&mut alice, "JOIN lobby"), json!({"type": "ok", "cursor": 0, "last": 0}));
+    assert_eq!(
+        ask(&mut alice, "JOIN lobby"),
+        json!({"type": "ok", "cursor": 0, "last": 0, "created": true, "number": 1})
+    );
     assert_eq!(ask(&mut alice, "SEND id=x lobby 안녕 \"하세요\""), json!({"type": "ok", "seq": 1, "dup": false}));
     alice.send_bytes(b"SENDB reply=1 lobby 3\n\x00\xff\n\n");
     assert_eq!(next(&mut alice), json!({"type": "ok", "seq": 2, "dup": false}));
@@ -88,7 +91,7 @@ fn every_answer_and_every_push_is_an_object() {
     assert_eq!(next(&mut alice), json!({"type": "ok", "count": 1}));
     assert!(ask(&mut alice, "STATS")["commits"].as_u64().unwrap() > 0);
     // Pushes.
-    assert_eq!(ask(&mut alice, "FOLLOW lobby"), json!({"type": "ok", "after": 3}));
+    assert_eq!(ask(&mut alice, "FOLLOW lobby"), json!({"type": "ok", "after": 3, "number": 1}));
     assert_eq!(ask(&mut alice, "EVENTS on"), json!({"type": "ok"}));
     let mut bob = daemon.lines("bob");
     bob.expect("JOIN lobby from=now", "OK cursor=3 last=3");

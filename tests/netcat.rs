@@ -76,7 +76,7 @@ fn a_pipe_gets_every_answer_and_half_a_command_stores_nothing() {
     let daemon = Daemon::start();
     let answers = piped(&daemon, b"HELLO me\nJOIN r\nSEND r one\r\n@2 SEND r two\nFETCH r\nSEND r hal");
     let lines: Vec<&str> = answers.lines().collect();
-    assert_eq!(lines[1..4], ["OK cursor=0 last=0", "OK 1", "@2 OK 2"]);
+    assert_eq!(lines[1..4], ["OK cursor=0 last=0 created number=1", "OK 1", "@2 OK 2"]);
     assert!(lines[4].starts_with("MSG r 1 ") && lines[4].ends_with(" me one"), "{answers}");
     assert!(lines[5].starts_with("MSG r 2 ") && lines[5].ends_with(" me two"), "{answers}");
     assert_eq!(lines[6..], ["END r 2 1 2"]);
@@ -102,7 +102,7 @@ fn a_session_by_hand_survives_the_daemon() {
     let mut person = Person::new(&daemon);
     person.types("HELLO 앨리스");
     assert!(person.sees().starts_with("OK dantok/"));
-    person.asks("JOIN 단톡방", "OK cursor=0 last=0");
+    person.asks("JOIN 단톡방", "OK cursor=0 last=0 created number=1");
     person.asks("SEND 단톡방 안녕하세요", "OK 1");
     person.asks("SEND id=2 단톡방 또 봐요 👋", "OK 2");
     person.types("FETCH 단톡방");

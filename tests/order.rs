@@ -85,7 +85,7 @@ fn follow_lines(address: SocketAddr, name: &str, start: &Barrier) -> Vec<(u64, S
 
 fn follow_frames(mut frames: Frames, start: &Barrier) -> Vec<(u64, String)> {
     frames.ask(Command::join("r"));
-    assert_eq!(frames.ask(Command::Follow { room: "r".to_owned() }).1, Reply::Following { after: 0 });
+    assert_eq!(frames.ask(Command::Follow { room: "r".to_owned() }).1, Reply::Following { after: 0, number: 1 });
     start.wait();
     (0..TOTAL).map(|_| message(frames.push())).collect()
 }

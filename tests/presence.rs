@@ -27,7 +27,7 @@ fn event(lines: &mut Lines) -> String {
 fn listener(daemon: &Daemon) -> Lines {
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
-    assert_eq!(alice.ask("FOLLOW lobby"), ["OK after=0"]);
+    alice.expect("FOLLOW lobby", "OK after=0");
     alice.expect("EVENTS on", "OK");
     alice
 }
@@ -94,7 +94,7 @@ fn events_are_for_those_who_follow_and_none_is_of_their_own() {
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
     let mut bob = daemon.lines("bob");
     bob.expect("JOIN lobby", "OK cursor=0 last=0");
-    assert_eq!(alice.ask("FOLLOW lobby"), ["OK after=0"]);
+    alice.expect("FOLLOW lobby", "OK after=0");
     alice.expect("TYPING lobby", "OK");
     alice.expect("NICK Al", "OK");
     bob.expect("TYPING lobby", "OK");

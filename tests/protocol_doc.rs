@@ -118,7 +118,9 @@ fn every_limit_has_its_row() {
         ("a line, or a frame from a client", format!("the body's limit and {} bytes", limits::ENVELOPE_BYTES)),
         ("a frame from the daemon", format!("{} bytes", limits::FRAME_CEILING_BYTES - 1)),
         ("commands of one connection that wait for their commit", limits::PIPELINE_MAX_REQUESTS.to_string()),
-        ("persons who are invited to a room, or banned from it", limits::ACCESS_MAX.to_string()),
+        ("persons who are invited to a room by its members", limits::INVITED_MAX.to_string()),
+        ("persons who are invited to a room", limits::INVITED_BY_OWNER_MAX.to_string()),
+        ("persons who are banned from a room", limits::BANNED_MAX.to_string()),
         ("groups in a room", limits::GROUPS_MAX.to_string()),
         ("messages of a group that are taken or done beyond its cursor", limits::GROUP_WINDOW.to_string()),
         ("messages in a TAKE", limits::TAKE_MAX.to_string()),
@@ -129,6 +131,7 @@ fn every_limit_has_its_row() {
             none(defaults.connections_per_address_max as u64),
         ),
         ("rooms", defaults.rooms_max.to_string()),
+        ("rooms of one person who is no admin", none(defaults.rooms_of_person_max as u64)),
         ("rooms that a client (or a device) is a member of", defaults.joined_rooms_max.to_string()),
         (
             "how long a room may be told to keep its messages",

@@ -77,7 +77,7 @@ fn who_is_banned_stays_out_until_the_ban_ends() {
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
     bob.expect("JOIN lobby", "OK cursor=0 last=0");
-    assert_eq!(bob.ask("FOLLOW lobby"), ["OK after=0"]);
+    bob.expect("FOLLOW lobby", "OK after=0");
     alice.expect("BAN lobby bob", "OK");
     assert_eq!(bob.line().as_deref(), Some("GONE lobby"));
     bob.expect("SEND lobby still here?", "ERR not-joined JOIN lobby first");
@@ -252,7 +252,7 @@ fn seek_moves_the_cursor_wherever_its_client_says() {
     alice.expect("SEEK lobby start", "OK 0");
     daemon.start_again();
     let mut alice = daemon.lines("alice");
-    assert_eq!(alice.ask("FOLLOW lobby"), ["OK after=0"]);
+    alice.expect("FOLLOW lobby", "OK after=0");
     for seq in 1..=5 {
         assert!(alice.line().unwrap().ends_with(&format!(" alice {seq}")));
     }
@@ -350,7 +350,7 @@ fn who_is_kicked_is_handed_nothing_more_however_slowly_he_reads() {
         lines.expect("JOIN secret", "OK cursor=0 last=0");
     }
     bob.expect("EVENTS on", "OK");
-    assert_eq!(bob.ask("FOLLOW secret"), ["OK after=0"]);
+    bob.expect("FOLLOW secret", "OK after=0");
     bob.expect("UNFOLLOW secret", "OK");
     // More than the sockets hold.
     let body = "x".repeat(60_000);
@@ -377,7 +377,7 @@ fn a_follower_who_is_kicked_hears_of_that_and_of_nothing_behind_it() {
         lines.expect("JOIN lobby", "OK cursor=0 last=0");
     }
     bob.expect("EVENTS on", "OK");
-    assert_eq!(bob.ask("FOLLOW lobby"), ["OK after=0"]);
+    bob.expect("FOLLOW lobby", "OK after=0");
     // All in one commit, so that he finds it all at once.
     alice.send_bytes(b"KICK lobby bob\nNICK secret\nSEND lobby and now without him\n");
     for answer in ["OK", "OK", "OK 1"] {
@@ -387,20 +387,44 @@ fn a_follower_who_is_kicked_hears_of_that_and_of_nothing_behind_it() {
     bob.expect("PING", "OK pong");
 }
 
+/// Says the same of so many persons, and that each is answered OK.
+fn of_many(lines: &mut Lines, verb: &str, persons: std::ops::Range<usize>) {
+    let said: String = persons.clone().map(|n| format!("{verb} lobby p{n}\n")).collect();
+    lines.send_bytes(said.as_bytes());
+    for n in persons {
+        assert_eq!(lines.line().as_deref(), Some("OK"), "{verb} of {n}");
+    }
+}
+
 #[test]
-fn invitations_are_bounded() {
-    use dantok::limits::ACCESS_MAX;
-    let daemon = Daemon::start();
+fn no_member_uses_up_what_the_owner_needs() {
+    use dantok::limits::{BANNED_MAX, INVITED_BY_OWNER_MAX, INVITED_MAX};
+    let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
+    let mut mallory = daemon.lines("mallory");
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
-    for n in 0..ACCESS_MAX {
-        alice.send(&format!("INVITE lobby p{n}"));
-    }
-    for _ in 0..ACCESS_MAX {
-        assert_eq!(alice.line().as_deref(), Some("OK"));
-    }
-    assert!(alice.ask("BAN lobby one-more")[0].starts_with("ERR limit at most 10000 persons"));
-    alice.expect("BAN lobby p7", "OK");
+    mallory.expect("JOIN lobby", "OK cursor=0 last=0");
+    of_many(&mut mallory, "INVITE", 0..INVITED_MAX);
+    let full = "ERR limit at most 10000 persons who are invited to one room by its members";
+    mallory.expect("INVITE lobby one-more", full);
+    mallory.expect("INVITE lobby p7", "OK");
+    // The owner bans and invites all the same, and after a start too.
+    alice.expect("BAN lobby stranger", "OK");
+    alice.expect("INVITE lobby friend", "OK");
+    daemon.kill();
+    daemon.start_again();
+    let (mut alice, mut mallory) = (daemon.lines("alice"), daemon.lines("mallory"));
+    mallory.expect("INVITE lobby one-more", full);
+    of_many(&mut alice, "INVITE", INVITED_MAX..INVITED_BY_OWNER_MAX - 1);
+    alice.expect("INVITE lobby one-more", "ERR limit at most 11000 persons who are invited to one room");
+    // Who is banned is invited no more, and the other way round: each change makes room.
+    of_many(&mut alice, "BAN", 0..BANNED_MAX - 1);
+    let full = "ERR limit at most 10000 persons who are banned from one room; UNBAN or KICK takes one away";
+    alice.expect("BAN lobby mallory", full);
+    mallory.expect("INVITE lobby one-more", "OK");
     alice.expect("UNBAN lobby p7", "OK");
-    alice.expect("BAN lobby one-more", "OK");
+    alice.expect("BAN lobby mallory", "OK");
+    alice.expect("BAN lobby p7", full);
+    alice.expect("INVITE lobby p8", "OK");
+    alice.expect("BAN lobby p7", "OK");
 }

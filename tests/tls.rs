@@ -540,5 +540,8 @@ fn openssl_is_client_enough() {
     input.write_all(b"HELLO alice\nJOIN lobby\nSEND lobby hi\nQUIT\n").unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.starts_with("OK dantok/") && said.ends_with("OK cursor=0 last=0\nOK 1\nOK bye\n"), "{said}");
+    assert!(
+        said.starts_with("OK dantok/") && said.ends_with("OK cursor=0 last=0 created number=1\nOK 1\nOK bye\n"),
+        "{said}"
+    );
 }

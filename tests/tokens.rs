@@ -42,7 +42,7 @@ fn revoking_a_token_closes_its_connections_and_no_others() {
     let mut alice = daemon.lines(&format!("alice {first}"));
     let mut desk = daemon.lines(&format!("alice/desk {second}"));
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
-    assert_eq!(alice.ask("FOLLOW lobby"), ["OK after=0"]);
+    alice.expect("FOLLOW lobby", "OK after=0");
     let mut root = Lines::connect(daemon.address());
     assert!(root.ask(&format!("HELLO root {admin}"))[0].ends_with(" role=admin"));
     let list = daemon.token(&["list"]);

@@ -65,7 +65,7 @@ impl Feed {
 
     /// A feed of one room, which each connection joins.
     pub(super) fn of_room(options: Options, epoch: Arc<str>, room: String) -> Feed {
-        Feed::start(options, epoch, false, BTreeMap::from([(room, Place { join: true, reached: None, live: false })]))
+        Feed::start(options, epoch, false, BTreeMap::from([(room, Place { join: true, ..Place::default() })]))
     }
 
     fn start(options: Options, epoch: Arc<str>, watch: bool, places: BTreeMap<String, Place>) -> Feed {
@@ -130,9 +130,12 @@ enum Order {
 }
 
 /// How far a followed room is told.
+#[derive(Default)]
 struct Place {
-    /// Each connection joins first.
+    /// The first connection joins first. A later one does not: what was deleted meanwhile would be made anew.
     join: bool,
+    /// The room's number, once it was followed: another one of the same name is not what `reached` is of.
+    number: Option<u64>,
     /// The last seq that was yielded, or the one where the first FOLLOW began.
     reached: Option<u64>,
     /// Pushes of this connection go on behind `reached` without a hole.
@@ -209,7 +212,7 @@ impl Task {
         self.places.values_mut().for_each(|place| place.live = false);
         if conn.welcome.epoch != self.epoch {
             self.epoch = conn.welcome.epoch.clone();
-            self.places.values_mut().for_each(|place| place.reached = None);
+            self.places.values_mut().for_each(|place| (place.reached, place.number) = (None, None));
             self.tell(News::Restored(self.epoch.clone())).await?;
         }
         self.tell(News::Connected(conn.welcome.clone())).await?;
@@ -242,7 +245,7 @@ impl Task {
             Order::Follow { room, after } => {
                 // A seq of another epoch says nothing; its reader has been told, or will be.
                 let after = after.filter(|(epoch, _)| *epoch == self.epoch).map(|(_, after)| after);
-                self.places.insert(room.clone(), Place { join: false, reached: after, live: false });
+                self.places.insert(room.clone(), Place { reached: after, ..Place::default() });
                 self.resume(conn, &room).await
             }
             Order::Unfollow { room } => match self.places.remove(&room) {
@@ -265,10 +268,23 @@ impl Task {
 
     async fn try_resume(&mut self, conn: &mut Conn, room: &str) -> Result<(), End> {
         let name = || room.to_owned();
-        if self.places.get(room).is_some_and(|place| place.join) {
+        if self.places.get(room).is_some_and(|place| place.join && place.number.is_none()) {
             self.ask(conn, Command::join(room)).await?;
         }
         loop {
+            let Reply::Following { after, number } = self.ask(conn, Command::Follow { room: name() }).await? else {
+                return Err(End::Failed(Error::Unexpected));
+            };
+            let Some(place) = self.places.get_mut(room) else { return Ok(()) };
+            if *place.number.get_or_insert(number) != number {
+                self.ask(conn, Command::Unfollow { room: name() }).await?;
+                return self.hand_on(Item::Gone { room: room.into() }, false).await;
+            }
+            if after <= *place.reached.get_or_insert(after) {
+                place.live = true;
+                return Ok(());
+            }
+            self.ask(conn, Command::Unfollow { room: name() }).await?;
             // The cursor may have passed what was yielded here, moved by another connection of the same client; FOLLOW
             // alone would skip what is between.
             while let Some(reached) = self.places.get(room).and_then(|place| place.reached) {
@@ -278,16 +294,6 @@ impl Task {
                     _ => break,
                 }
             }
-            let Reply::Following { after } = self.ask(conn, Command::Follow { room: name() }).await? else {
-                return Err(End::Failed(Error::Unexpected));
-            };
-            let Some(place) = self.places.get_mut(room) else { return Ok(()) };
-            if after <= *place.reached.get_or_insert(after) {
-                place.live = true;
-                return Ok(());
-            }
-            // It moved on just now: once more, with nothing pushed ahead of what is still to be fetched.
-            self.ask(conn, Command::Unfollow { room: name() }).await?;
         }
     }
 

@@ -16,7 +16,14 @@ impl Client {
     /// `room-exists` where there is one, which after a broken connection may be the one that this call made; otherwise as
     /// every call: [`Error::Refused`], [`Error::Unreachable`], [`Error::Closed`], [`Error::Unexpected`].
     pub async fn create(&self, room: &str, topic: &str) -> Result<(), Error> {
-        self.ask_done(Command::Create { room: room.to_owned(), topic: topic.to_owned(), private: false }).await
+        self.make(room, topic, false).await
+    }
+
+    async fn make(&self, room: &str, topic: &str, private: bool) -> Result<(), Error> {
+        match self.ask(Command::Create { room: room.to_owned(), topic: topic.to_owned(), private }).await?.1 {
+            Reply::Created { .. } => Ok(()),
+            _ => Err(Error::Unexpected),
+        }
     }
 
     /// Makes a room that only those see who are invited. Its maker is no member before a [`join`](Client::join).
@@ -24,7 +31,7 @@ impl Client {
     /// # Errors
     /// As [`create`](Client::create): after a `room-exists`, do not take the room that is there for this one.
     pub async fn create_private(&self, room: &str, topic: &str) -> Result<(), Error> {
-        self.ask_done(Command::Create { room: room.to_owned(), topic: topic.to_owned(), private: true }).await
+        self.make(room, topic, true).await
     }
 
     /// Joins a room for good; makes it if it is missing. The first time the cursor is at 0: everything that is stored is
@@ -49,9 +56,9 @@ impl Client {
     async fn join_from(&self, room: &str, from: Begin) -> Result<Joined, Error> {
         let epoch = self.epoch();
         match self.ask(Command::Join { room: room.to_owned(), from }).await?.1 {
-            Reply::Joined { cursor, last } => {
+            Reply::Joined { cursor, last, number, created } => {
                 self.note(&epoch, room, cursor);
-                Ok(Joined { cursor, last })
+                Ok(Joined { cursor, last, number, created })
             }
             _ => Err(Error::Unexpected),
         }

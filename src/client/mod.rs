@@ -178,6 +178,11 @@ pub struct Joined {
     pub cursor: u64,
     /// The room's last seq.
     pub last: u64,
+    /// The room's number, which no other has, or will have: not even one of the same name, once this is deleted. Like a seq it is
+    /// [of an epoch](crate::protocol::Welcome::epoch).
+    pub number: u64,
+    /// Whether the room was made by this.
+    pub created: bool,
 }
 
 /// What is in force about the keeping of a room, and what it holds.

@@ -11,7 +11,7 @@ use super::{Author, Worker, ended, limit, no_room, not_joined, storage};
 use crate::clock::wall_ms;
 use crate::error::Error;
 use crate::hub::cutoff_ms;
-use crate::limits::{ACCESS_MAX, Limits};
+use crate::limits::{BANNED_MAX, INVITED_BY_OWNER_MAX, INVITED_MAX, Limits};
 use crate::protocol::name::person;
 use crate::protocol::{Begin, Command, ErrorCode, Refusal, Reply, Seek};
 use crate::rooms::Rooms;
@@ -35,6 +35,10 @@ pub(super) struct Draft<'a> {
     pub(super) records: HashMap<u64, RoomRecord>,
     /// What changes of what persons may.
     accesses: HashMap<(u64, Arc<str>), Option<Access>>,
+    /// How many more are invited to a room, or banned from it, than are published.
+    access_counts: HashMap<(u64, Access), isize>,
+    /// How many more rooms a person owns.
+    owned: HashMap<Arc<str>, isize>,
     /// What was redacted, and by which message.
     pub(super) redacted: HashMap<(u64, u64), u64>,
     /// Shared cursors that change; none: gone.
@@ -84,6 +88,8 @@ impl<'a> Draft<'a> {
             made: HashMap::new(),
             records: HashMap::new(),
             accesses: HashMap::new(),
+            access_counts: HashMap::new(),
+            owned: HashMap::new(),
             redacted: HashMap::new(),
             groups: HashMap::new(),
             added_bytes: HashMap::new(),
@@ -109,7 +115,7 @@ impl<'a> Draft<'a> {
     pub(super) fn take(&mut self, author: &Author, write: Command) -> Result<Reply, Refusal> {
         let client = &author.client;
         match write {
-            Command::Create { room, topic, private } => self.create(client, &room, &topic, private),
+            Command::Create { room, topic, private } => self.create(author, &room, &topic, private),
             Command::Join { room, from } => self.join(author, &room, from),
             Command::Leave { room } => self.leave(client, &room),
             Command::Seek { room, to } => self.seek(client, &room, to),
@@ -158,20 +164,39 @@ impl<'a> Draft<'a> {
         }
     }
 
-    pub(super) fn set_access(&mut self, room: u64, who: &str, access: Option<Access>) -> Result<(), Refusal> {
+    fn access_count(&self, room: u64, access: Access) -> usize {
+        let published = self.rooms.by_id(room).map_or(0, |room| room.access_count(access));
+        published.saturating_add_signed(self.access_counts.get(&(room, access)).copied().unwrap_or(0))
+    }
+
+    /// Sets what a person may; `by_master`: for the room's owner, or an admin. Each kind has a bound of its own: what members do by
+    /// INVITE is in nobody's way who bans.
+    pub(super) fn set_access(
+        &mut self,
+        room: u64,
+        who: &str,
+        access: Option<Access>,
+        by_master: bool,
+    ) -> Result<(), Refusal> {
         let before = self.access(room, who);
-        if before.is_none() && access.is_some() {
-            let published = self.rooms.by_id(room).map_or(0, |room| room.access_count());
-            let drafted = self.accesses.keys().filter(|(of, _)| *of == room).count();
-            if published + drafted >= ACCESS_MAX {
-                return Err(limit("persons who are invited to one room, or banned from it", ACCESS_MAX));
-            }
+        if before == access {
+            return Ok(());
         }
-        if before != access {
-            let client: Arc<str> = who.into();
-            self.accesses.insert((room, client.clone()), access);
-            self.ops.push(Op::Access { room, client, access });
+        let (what, max) = match access {
+            Some(Access::Invited) if by_master => ("persons who are invited to one room", INVITED_BY_OWNER_MAX),
+            Some(Access::Invited) => ("persons who are invited to one room by its members", INVITED_MAX),
+            Some(Access::Banned) => ("persons who are banned from one room; UNBAN or KICK takes one away", BANNED_MAX),
+            None => ("", usize::MAX),
+        };
+        if access.is_some_and(|access| self.access_count(room, access) >= max) {
+            return Err(limit(what, max));
         }
+        for (access, more) in before.map(|access| (access, -1)).into_iter().chain(access.map(|access| (access, 1))) {
+            *self.access_counts.entry((room, access)).or_default() += more;
+        }
+        let client: Arc<str> = who.into();
+        self.accesses.insert((room, client.clone()), access);
+        self.ops.push(Op::Access { room, client, access });
         Ok(())
     }
 
@@ -295,10 +320,17 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn make(&mut self, client: &str, name: &str, topic: &str, private: bool) -> Result<u64, Refusal> {
+    fn make(&mut self, author: &Author, name: &str, topic: &str, private: bool) -> Result<u64, Refusal> {
         if self.rooms_count() >= self.limits().rooms_max {
             return Err(limit("rooms", self.limits().rooms_max));
         }
+        let owner: Arc<str> = person(&author.client).into();
+        let more = self.owned.get(&owner).copied().unwrap_or(0);
+        let (owned, max) = (self.rooms.owned(&owner).saturating_add_signed(more), self.limits().rooms_of_person_max);
+        if max > 0 && owned >= max && !author.admin {
+            return Err(limit("rooms of one person", max));
+        }
+        *self.owned.entry(owner.clone()).or_default() += 1;
         let room = self.next_room;
         self.next_room += 1;
         let name: Arc<str> = name.into();
@@ -308,7 +340,7 @@ impl<'a> Draft<'a> {
             name,
             topic: topic.into(),
             private,
-            owner: Some(person(client).into()),
+            owner: Some(owner),
             ..RoomRecord::default()
         };
         self.records.insert(room, record.clone());
@@ -316,12 +348,12 @@ impl<'a> Draft<'a> {
         Ok(room)
     }
 
-    fn create(&mut self, client: &str, name: &str, topic: &str, private: bool) -> Result<Reply, Refusal> {
+    fn create(&mut self, author: &Author, name: &str, topic: &str, private: bool) -> Result<Reply, Refusal> {
         if self.room(name).is_some() {
             return Err(Refusal::new(ErrorCode::RoomExists, "there is such a room; JOIN it"));
         }
-        self.make(client, name, topic, private)?;
-        Ok(Reply::Done)
+        let number = self.make(author, name, topic, private)?;
+        Ok(Reply::Created { number })
     }
 
     fn joined(&self, client: &Arc<str>) -> usize {
@@ -334,7 +366,7 @@ impl<'a> Draft<'a> {
         if let Some(room) = found
             && let Some(cursor) = self.cursor(room, client)
         {
-            return Ok(Reply::Joined { cursor, last: self.last(room).0 });
+            return Ok(Reply::Joined { cursor, last: self.last(room).0, number: room, created: false });
         }
         if let Some(room) = found
             && (!self.is_seen_by(author, room)
@@ -351,7 +383,7 @@ impl<'a> Draft<'a> {
         }
         let room = match found {
             Some(room) => room,
-            None => self.make(client, name, "", false)?,
+            None => self.make(author, name, "", false)?,
         };
         let (last, _) = self.last(room);
         let cursor = if from == Begin::Now { last } else { 0 };
@@ -361,7 +393,7 @@ impl<'a> Draft<'a> {
         if cursor > 0 {
             self.ops.push(Op::Cursor { room, client: client.clone(), seq: cursor });
         }
-        Ok(Reply::Joined { cursor, last })
+        Ok(Reply::Joined { cursor, last, number: room, created: found.is_none() })
     }
 
     fn leave(&mut self, client: &Arc<str>, name: &str) -> Result<Reply, Refusal> {

@@ -53,10 +53,11 @@ impl Draft<'_> {
 
     pub(super) fn invite(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
         let room = self.of_member(author, name)?;
-        if self.access(room, who) == Some(Access::Banned) && !self.is_master(author, room) {
+        let is_master = self.is_master(author, room);
+        if self.access(room, who) == Some(Access::Banned) && !is_master {
             return Err(denied("this person is banned; the room's owner or an admin may UNBAN"));
         }
-        self.set_access(room, who, Some(Access::Invited))?;
+        self.set_access(room, who, Some(Access::Invited), is_master)?;
         Ok(Reply::Done)
     }
 
@@ -73,7 +74,7 @@ impl Draft<'_> {
             self.remove(room, client);
         }
         if access == Some(Access::Invited) {
-            self.set_access(room, who, None)?;
+            self.set_access(room, who, None, true)?;
         }
         Ok(Reply::Done)
     }
@@ -81,7 +82,7 @@ impl Draft<'_> {
     pub(super) fn ban(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
         let room = self.of_master(author, name)?;
         self.not_the_owner(room, who)?;
-        self.set_access(room, who, Some(Access::Banned))?;
+        self.set_access(room, who, Some(Access::Banned), true)?;
         for client in self.members_of(room, who) {
             self.remove(room, &client);
         }
@@ -91,7 +92,7 @@ impl Draft<'_> {
     pub(super) fn unban(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
         let room = self.of_master(author, name)?;
         if self.access(room, who) == Some(Access::Banned) {
-            self.set_access(room, who, None)?;
+            self.set_access(room, who, None, true)?;
         }
         Ok(Reply::Done)
     }

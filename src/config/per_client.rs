@@ -22,6 +22,20 @@ pub(super) const CONNECTIONS: Setting = Setting {
     show: |config| config.limits.connections_per_address_max.to_string(),
 };
 
+pub(super) const ROOMS: Setting = Setting {
+    name: "max-rooms-per-client",
+    value: "N",
+    heading: HEADING,
+    help: "Rooms that one client may own, over all its devices, unless it is an admin; 0 means no limit",
+    many: false,
+    switch: false,
+    take: |config, values| {
+        let parsed = one(values)?.parse().map_err(|_| "takes a whole number; 0 means no limit".to_owned());
+        parsed.map(|value| config.limits.rooms_of_person_max = value)
+    },
+    show: |config| config.limits.rooms_of_person_max.to_string(),
+};
+
 pub(super) const REQUESTS: Setting = Setting {
     name: "max-requests-per-second",
     value: "N",

@@ -91,9 +91,15 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
             object.put("admin", &welcome.admin);
             object.put("epoch", &*welcome.epoch);
         }
-        Reply::Joined { cursor, last } => {
+        Reply::Joined { cursor, last, number, created } => {
             object.put("cursor", cursor);
             object.put("last", last);
+            object.put("created", created);
+            object.put("number", number);
+        }
+        Reply::Created { number } => {
+            object.put("created", &true);
+            object.put("number", number);
         }
         Reply::Sent { seq, dup } => {
             object.put("seq", seq);
@@ -106,7 +112,10 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
             object.put("last", last);
         }
         Reply::Acked { cursor } => object.put("cursor", cursor),
-        Reply::Following { after } => object.put("after", after),
+        Reply::Following { after, number } => {
+            object.put("after", after);
+            object.put("number", number);
+        }
         Reply::Count(count) => object.put("count", count),
         Reply::Stats(figures) => {
             for (name, value) in figures {

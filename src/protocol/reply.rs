@@ -20,6 +20,10 @@ pub enum Reply {
         cursor: u64,
         /// The room's last seq.
         last: u64,
+        /// The room's number, which no other has, or will have: not even one of the same name, once this is deleted.
+        number: u64,
+        /// Whether the room was made by this.
+        created: bool,
     },
     /// SEND, REDACT: the message is on disk.
     Sent {
@@ -48,6 +52,8 @@ pub enum Reply {
     Following {
         /// The seq after which the pushes begin.
         after: u64,
+        /// The room's number, as JOIN tells it.
+        number: u64,
     },
     /// ROOMS, WHO, HELP and other lists: how many items came. TAKE: how many messages.
     Count(u64),
@@ -74,6 +80,11 @@ pub enum Reply {
         last: u64,
         /// How long a message that was taken is nobody else's, in milliseconds.
         timeout_ms: u64,
+    },
+    /// CREATE: the room was made by this.
+    Created {
+        /// Its number, as JOIN tells it.
+        number: u64,
     },
 }
 

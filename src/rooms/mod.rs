@@ -3,6 +3,7 @@
 //! A reader pulls: it knows the seq that it has reached, and is woken when the room's last seq passes it. What a wake-up
 //! holds is which rooms changed, each once, so a slow reader costs nothing.
 
+mod accesses;
 mod events;
 mod group;
 mod presence;
@@ -20,6 +21,7 @@ use crate::store::commit::Op;
 use crate::store::group::GroupRecord;
 use crate::store::record::{Access, RoomRecord};
 use crate::store::{RoomState, State};
+use accesses::Accesses;
 use events::Events;
 pub use events::Happened;
 pub use group::{Group, Lease, Taken};
@@ -39,7 +41,7 @@ pub struct Room {
     active_ms: AtomicU64,
     redactions: AtomicU64,
     members: RwLock<HashMap<Arc<str>, u64>>,
-    access: RwLock<HashMap<Arc<str>, Access>>,
+    access: RwLock<Accesses>,
     groups: RwLock<HashMap<Arc<str>, Arc<Group>>>,
     followers: Mutex<Vec<Follower>>,
     /// None where nobody ever listened.
@@ -76,7 +78,7 @@ impl Room {
             record: RwLock::new(Arc::new(state.record)),
             redactions: AtomicU64::new(0),
             members: RwLock::new(state.members),
-            access: RwLock::new(state.access),
+            access: RwLock::new(Accesses::of(state.access)),
             groups: RwLock::new(groups.collect()),
             followers: Mutex::default(),
             events: Mutex::default(),
@@ -110,12 +112,12 @@ impl Room {
 
     /// What a person may here; none: as everybody.
     pub fn access(&self, person: &str) -> Option<Access> {
-        read(&self.access).get(person).copied()
+        read(&self.access).get(person)
     }
 
-    /// How many are invited or banned.
-    pub fn access_count(&self) -> usize {
-        read(&self.access).len()
+    /// How many are invited, or how many banned.
+    pub fn access_count(&self, access: Access) -> usize {
+        read(&self.access).count(access)
     }
 
     /// Who may what here, by name; the owner first.
@@ -125,7 +127,7 @@ impl Room {
             Access::Banned => protocol::Access::Banned,
         };
         let mut listed: Vec<_> =
-            read(&self.access).iter().map(|(person, access)| (person.clone(), of(access))).collect();
+            read(&self.access).all().iter().map(|(person, access)| (person.clone(), of(access))).collect();
         listed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let owner = self.record().owner.clone().map(|owner| (owner, protocol::Access::Owner));
         owner.into_iter().chain(listed).collect()
@@ -236,6 +238,8 @@ pub struct Rooms {
     by_name: RwLock<HashMap<Arc<str>, Arc<Room>>>,
     by_id: RwLock<HashMap<u64, Arc<Room>>>,
     joined: RwLock<HashMap<Arc<str>, usize>>,
+    /// How many rooms a person owns.
+    owned: RwLock<HashMap<Arc<str>, usize>>,
     nicks: RwLock<HashMap<Arc<str>, Arc<str>>>,
     connected: Mutex<HashMap<Arc<str>, Here>>,
     /// When members who are away went, by the wall clock; only since the start.
@@ -259,6 +263,9 @@ impl Rooms {
     }
 
     fn add(&self, state: RoomState) {
+        if let Some(owner) = &state.record.owner {
+            *write(&self.owned).entry(owner.clone()).or_default() += 1;
+        }
         let room = Arc::new(Room::new(state));
         write(&self.by_id).insert(room.id, room.clone());
         write(&self.by_name).insert(room.name.clone(), room);
@@ -299,6 +306,11 @@ impl Rooms {
     /// Rooms that this client is a member of.
     pub fn joined(&self, client: &str) -> usize {
         read(&self.joined).get(client).copied().unwrap_or(0)
+    }
+
+    /// Rooms that this person owns.
+    pub fn owned(&self, person: &str) -> usize {
+        read(&self.owned).get(person).copied().unwrap_or(0)
     }
 
     /// What this client is shown as.
@@ -412,13 +424,7 @@ impl Rooms {
                     continue;
                 }
                 Op::Change { record, .. } => *write(&room.record) = Arc::new(record.clone()),
-                Op::Access { client, access, .. } => {
-                    let mut accesses = write(&room.access);
-                    match access {
-                        Some(access) => drop(accesses.insert(client.clone(), *access)),
-                        None => drop(accesses.remove(client)),
-                    }
-                }
+                Op::Access { client, access, .. } => write(&room.access).set(client, *access),
                 Op::Join { client, .. } => {
                     write(&room.members).insert(client.clone(), 0);
                     room.tell(client, Event::Joined);

@@ -14,7 +14,7 @@ impl Room {
             record: self.record().as_ref().clone(),
             last,
             members: read(&self.members).clone(),
-            access: read(&self.access).clone(),
+            access: read(&self.access).all().clone(),
             groups: read(&self.groups).iter().map(|(name, group)| (name.clone(), group.record())).collect(),
         }
     }

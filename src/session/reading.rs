@@ -127,14 +127,14 @@ impl Session {
         let (room, cursor, _) = self.member(name)?;
         let place = self.places.entry(room.id).or_default();
         if let Some((_, reached)) = &place.followed {
-            return Ok(Reply::Following { after: reached.load(Ordering::Relaxed) });
+            return Ok(Reply::Following { after: reached.load(Ordering::Relaxed), number: room.id });
         }
         let reached = Arc::new(AtomicU64::new(cursor));
         place.followed = Some((room.clone(), reached.clone()));
         room.follow(&self.waker, reached);
         place.heard = self.events.then(|| self.hub.rooms.listen(&room, &self.waker));
         self.behind.insert(room.id);
-        Ok(Reply::Following { after: cursor })
+        Ok(Reply::Following { after: cursor, number: room.id })
     }
 
     pub(super) fn unfollow(&mut self, name: &str) -> Result<Reply, Refusal> {

@@ -96,7 +96,7 @@ pub struct RoomRecord {
 }
 
 /// What a person may in a room, beside what everybody may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Join it, though it is private.
     Invited,

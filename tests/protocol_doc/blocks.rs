@@ -37,7 +37,7 @@ pub fn blocks(doc: &str) -> impl Iterator<Item = Block<'_>> {
 }
 
 /// Whether the daemon's line is the document's, but for what changes from run to run: in the document, a time stands for
-/// any time, what HELLO says of the epoch for any epoch, and `<n>` for any number.
+/// any time, what HELLO says of the epoch for any epoch, a room's number for any, and `<n>` for any number.
 pub fn same(document: &str, actual: &str) -> bool {
     const TIME: &str = "0000-00-00T00:00:00.000Z";
     let is_time = |text: &str| {
@@ -51,8 +51,17 @@ pub fn same(document: &str, actual: &str) -> bool {
         let (epoch, rest) = text.strip_prefix(" epoch=")?.split_at_checked(16)?;
         epoch.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(rest.len())
     };
+    let past_number = |text: &str| {
+        let rest = text.strip_prefix(" number=")?;
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        (after.len() < rest.len()).then_some(after.len())
+    };
     let (mut document, mut actual) = (document, actual);
     loop {
+        if let (Some(left), Some(right)) = (past_number(document), past_number(actual)) {
+            document = &document[document.len() - left..];
+            actual = &actual[actual.len() - right..];
+        }
         if let (Some(left), Some(right)) = (past_epoch(document), past_epoch(actual)) {
             document = &document[document.len() - left..];
             actual = &actual[actual.len() - right..];
@@ -82,12 +91,14 @@ fn times_and_numbers_may_differ_and_nothing_else() {
     assert!(same("MSG a 1 2026-11-20T10:00:00.000Z b x", "MSG a 1 2031-01-02T03:04:05.678Z b x"));
     assert!(same("OK rooms=<n> members=<n>", "OK rooms=12 members=0"));
     assert!(same("OK epoch=0123456789abcdef x", "OK epoch=fedcba9876543210 x"));
+    assert!(same("OK created number=3", "OK created number=12"));
     for (document, actual) in [
         ("MSG a 1 2026-11-20T10:00:00.000Z b", "MSG a 1 2026-11-20T10:00:00Z b"),
         ("MSG a 1 2026-11-20T10:00:00.000Z b", "MSG a 2 2026-11-20T10:00:00.000Z b"),
         ("OK rooms=<n>", "OK rooms="),
         ("OK epoch=0123456789abcdef", "OK epoch=0123456789abcde"),
         ("OK epoch=0123456789abcdef", "OK epoch=0123456789abcdeg"),
+        ("OK number=3", "OK number="),
         ("OK", "OK dup"),
         ("OK dup", "OK"),
     ] {

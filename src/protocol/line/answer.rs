@@ -63,12 +63,16 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
                 if welcome.admin { " role=admin" } else { "" }
             ),
         ),
-        Reply::Joined { cursor, last } => push(out, format_args!("OK cursor={cursor} last={last}")),
+        Reply::Joined { cursor, last, number, created } => {
+            let created = if *created { " created" } else { "" };
+            push(out, format_args!("OK cursor={cursor} last={last}{created} number={number}"));
+        }
+        Reply::Created { number } => push(out, format_args!("OK created number={number}")),
         Reply::Sent { seq, dup: false } => push(out, format_args!("OK {seq}")),
         Reply::Sent { seq, dup: true } => push(out, format_args!("OK {seq} dup")),
         Reply::End { room, handed, oldest, last } => push(out, format_args!("END {room} {handed} {oldest} {last}")),
         Reply::Acked { cursor } => push(out, format_args!("OK {cursor}")),
-        Reply::Following { after } => push(out, format_args!("OK after={after}")),
+        Reply::Following { after, number } => push(out, format_args!("OK after={after} number={number}")),
         Reply::Count(count) => push(out, format_args!("OK {count}")),
         Reply::Stats(figures) => {
             out.extend_from_slice(b"OK");

@@ -52,7 +52,7 @@ pub(super) const ROOMS: Schedule = Schedule {
     cycles: 100_000,
     run: |run| {
         let most = format!("--max-rooms={}", run.cycles);
-        abuse(run, &[&most], rooms);
+        abuse(run, &[&most, "--max-rooms-per-client=0"], rooms);
     },
 };
 
