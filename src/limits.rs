@@ -105,6 +105,9 @@ pub const TAKE_MAX: usize = 256;
 /// How long a TAKE may wait for messages.
 pub const TAKE_WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// Deleted rooms whose names are kept for those who WATCH: a connection that was not told of so many is closed. The list that it has
+/// would be wrong for good.
+pub const DELETED_KEPT: usize = 10_000;
 /// Events of a room that are kept for those who listen; who is slower misses the oldest.
 pub const EVENTS_MAX: usize = 256;
 /// A TYPING that follows another on a connection sooner is not told again.

@@ -118,6 +118,7 @@ fn command() -> impl Strategy<Value = Command> {
         (name(), number()).prop_map(|(room, seq)| Command::Ack { room, seq }),
         name().prop_map(|room| Command::Follow { room }),
         name().prop_map(|room| Command::Unfollow { room }),
+        (name(), proptest::option::of(any::<u64>())).prop_map(|(room, number)| Command::Delete { room, number }),
         name().prop_map(|room| Command::Who { room }),
         proptest::option::of("[a-z]{1,9}").prop_map(|verb| Command::Help { verb }),
         prop::sample::select(vec![

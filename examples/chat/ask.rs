@@ -56,6 +56,8 @@ pub enum Deed {
     Invite(String, String),
     /// A person is no member any more.
     Kick(String, String),
+    /// A room is no more.
+    Delete(String),
     /// A person may not be one.
     Ban(String, String),
     /// A person may be one again.
@@ -74,6 +76,7 @@ impl Deed {
             Deed::Kick(room, who) => format!("{who} is no member of {room} any more"),
             Deed::Ban(room, who) => format!("{who} is banned from {room}"),
             Deed::Unban(room, who) => format!("{who} is not banned from {room} any more"),
+            Deed::Delete(room) => format!("{room} is deleted"),
             Deed::Redact(_, seq) => format!("message {seq} is redacted"),
         }
     }

@@ -34,6 +34,7 @@ pub const HELP: &[(&str, &str)] = &[
     ("/kick NAME", "end somebody's membership in this room"),
     ("/ban NAME, /unban NAME", "and keep them out; or not any more"),
     ("/leave", "end your membership in this room"),
+    ("/delete ROOM", "delete this room, which is yours, with all that is in it, for everybody; its name confirms it"),
     ("/nick NAME", "what you are shown as"),
     ("/who", "the members of this room, since when they are here, and how far they have read"),
     ("/rooms", "all rooms"),
@@ -300,6 +301,19 @@ fn leave(app: &mut App, name: String) {
     app.asks.push(Ask::Leave(name));
 }
 
+/// Only where the open room is named: a slip of the hand deletes nothing.
+fn delete(app: &mut App, name: &str) {
+    match app.open.clone() {
+        Some(open) if open == name => deed(app, Deed::Delete(open)),
+        Some(open) => {
+            app.notice = Some(format!(
+                "this would delete {open}, with all that is in it, for everybody; /delete {open} does it"
+            ));
+        }
+        None => app.notice = Some("there is no room to delete".to_owned()),
+    }
+}
+
 fn command(app: &mut App, text: &str) {
     let (verb, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let rest = rest.trim();
@@ -323,6 +337,7 @@ fn command(app: &mut App, text: &str) {
             None => app.notice = Some("there is no room to leave".to_owned()),
         },
         ("leave", room) => leave(app, room.to_owned()),
+        ("delete", name) => delete(app, name),
         ("nick", "") => app.notice = Some("which name? /nick NAME".to_owned()),
         ("nick", nick) => app.asks.push(Ask::Nick(nick.to_owned())),
         ("reply", text) => reply(app, text),
@@ -371,6 +386,11 @@ mod tests {
         assert_eq!(type_line(&mut app, "//help me"), send("/help me"));
         assert_eq!(type_line(&mut app, "/join #a"), [Ask::Join("#a".into())]);
         assert_eq!(type_line(&mut app, "/leave"), [Ask::Leave("lobby".into())]);
+        for slip in ["/delete", "/delete lobb", "/delete 단톡"] {
+            assert_eq!(type_line(&mut app, slip), []);
+            assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("/delete lobby does it")));
+        }
+        assert_eq!(type_line(&mut app, "/delete lobby"), [Ask::Deed(Deed::Delete("lobby".into()))]);
         assert_eq!(type_line(&mut app, "/nick 앨리스 in Wonderland"), [Ask::Nick("앨리스 in Wonderland".into())]);
         assert_eq!(type_line(&mut app, "/dance"), []);
         assert!(app.notice.as_ref().unwrap().contains("/dance") && !app.quit);

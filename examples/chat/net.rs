@@ -132,6 +132,7 @@ async fn carry_out(client: &Client, deed: &Deed) -> Result<(), Error> {
         Deed::Kick(room, who) => client.kick(room, who).await,
         Deed::Ban(room, who) => client.ban(room, who).await,
         Deed::Unban(room, who) => client.unban(room, who).await,
+        Deed::Delete(room) => client.delete(room, None).await,
         Deed::Redact(room, seq) => client.redact(room, *seq).await.map(drop),
     }
 }

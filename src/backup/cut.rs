@@ -68,7 +68,9 @@ pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, after: &HashMap<u64, u64
 /// Refuses to go on from a backup that has more than the store: then it is of a store that went on elsewhere, or was set back.
 fn expect_to_go_on(work: &Work<'_>, state: &State, after: &HashMap<u64, u64>) -> Result<(), Error> {
     let lasts: HashMap<u64, u64> = state.rooms.iter().map(|room| (room.id, room.last.seq)).collect();
-    if after.iter().all(|(room, seq)| lasts.get(room).is_some_and(|last| last >= seq)) {
+    // A room that is not there was deleted since, where a later one was ever made.
+    let is_here = |room: &u64, seq: &u64| lasts.get(room).map_or(*room <= state.highest_room, |last| last >= seq);
+    if after.iter().all(|(room, seq)| is_here(room, seq)) {
         return Ok(());
     }
     Err(Error::Command(format!(

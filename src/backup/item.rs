@@ -248,7 +248,8 @@ mod tests {
             access: HashMap::from([("bob".into(), Access::Banned)]),
             groups: HashMap::from([("w".into(), GroupRecord { cursor: 1, timeout_ms: 2, done: vec![(4, 5)] })]),
         };
-        let state = State { rooms: vec![room.clone()], nicks: HashMap::from([("alice".into(), "Al".into())]) };
+        let state =
+            State { rooms: vec![room.clone()], nicks: HashMap::from([("alice".into(), "Al".into())]), highest_room: 7 };
         let message = Stored {
             seq: 5,
             time_ms: 6,

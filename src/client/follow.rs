@@ -36,9 +36,9 @@ impl Follow {
         loop {
             let Some(feed) = &mut self.feed else { return Poll::Ready(None) };
             let error = match ready!(feed.poll(context)) {
-                // KICK, BAN, or a LEAVE elsewhere.
+                // KICK, BAN or DELETE, or a LEAVE elsewhere.
                 Some(Ok(News::Item(Item::Gone { room }))) => {
-                    let text = format!("this client is no member of {room} any more");
+                    let text = format!("this client is no member of {room} any more, or it was deleted");
                     Some(Err(Error::Refused(Refusal::new(ErrorCode::NotJoined, text))))
                 }
                 Some(Ok(News::Item(item))) => return Poll::Ready(Some(Ok(item))),

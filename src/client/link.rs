@@ -277,6 +277,7 @@ impl Pending {
             Command::Leave { .. } => matches!(refusal.code, ErrorCode::NotJoined | ErrorCode::NoRoom),
             // It is for those who need not be members, so this is about the other.
             Command::Kick { .. } => refusal.code == ErrorCode::NotJoined,
+            Command::Delete { .. } => refusal.code == ErrorCode::NoRoom,
             _ => false,
         };
         self.repeated && done

@@ -57,6 +57,11 @@ impl Client {
         let epoch = self.epoch();
         match self.ask(Command::Join { room: room.to_owned(), from }).await?.1 {
             Reply::Joined { cursor, last, number, created } => {
+                self.memory(|memory| {
+                    if memory.epoch == epoch && memory.numbers.insert(room.to_owned(), number) != Some(number) {
+                        memory.handed.remove(room);
+                    }
+                });
                 self.note(&epoch, room, cursor);
                 Ok(Joined { cursor, last, number, created })
             }
@@ -74,6 +79,20 @@ impl Client {
         let left = self.ask_done(Command::Leave { room: room.to_owned() }).await;
         self.memory(|memory| memory.handed.remove(room));
         left
+    }
+
+    /// Deletes a room, with its messages, cursors, groups and all else of it. For its owner and for admins. Its name may be used again;
+    /// `number`, as [`join`](Client::join) tells it, keeps a call that is repeated after a broken connection from deleting that other
+    /// room.
+    ///
+    /// # Errors
+    /// `no-room`, also where the room of this name has another number; `denied`; otherwise as every call; see [`Error`].
+    pub async fn delete(&self, room: &str, number: Option<u64>) -> Result<(), Error> {
+        let deleted = self.ask_done(Command::Delete { room: room.to_owned(), number }).await;
+        if deleted.is_ok() {
+            self.memory(|memory| memory.handed.remove(room));
+        }
+        deleted
     }
 
     /// Says what a room is about; an empty topic: nothing.

@@ -229,6 +229,8 @@ struct Memory {
     epoch: Arc<str>,
     /// How far each room is read without a hole: what an [`ack`](Client::ack) without a seq acknowledges.
     handed: HashMap<String, u64>,
+    /// The rooms' numbers, as JOIN has told them: another one of a name was read by nobody.
+    numbers: HashMap<String, u64>,
 }
 
 /// A client: one connection at a time, for any number of concurrent calls.
@@ -265,7 +267,8 @@ impl Client {
         tokio::spawn(link::Link::new(dialler, receiver, current.clone()).run(conn));
         // It was said, and is good; from here on it is compared.
         options.epoch = None;
-        let memory = Mutex::new(Memory { epoch: welcome.epoch.clone(), handed: HashMap::new() });
+        let memory =
+            Mutex::new(Memory { epoch: welcome.epoch.clone(), handed: HashMap::new(), numbers: HashMap::new() });
         Ok(Client { options, welcome, requests, prefix, sent: AtomicU64::new(0), memory, current })
     }
 
@@ -292,7 +295,7 @@ impl Client {
     pub fn adopt(&self, epoch: &str) {
         self.memory(|memory| {
             if *memory.epoch != *epoch {
-                *memory = Memory { epoch: epoch.into(), handed: HashMap::new() };
+                *memory = Memory { epoch: epoch.into(), handed: HashMap::new(), numbers: HashMap::new() };
             }
         });
     }

@@ -1,7 +1,7 @@
 //! What a commit will change: requests checked one after the other, against what is durable and what those before them in the same
 //! commit will have changed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(super) struct Draft<'a> {
     pub(super) next_room: u64,
     pub(super) ops: Vec<Op>,
     pub(super) made: HashMap<Arc<str>, u64>,
+    /// Published rooms that are deleted.
+    pub(super) deleted: HashSet<u64>,
     /// Rooms that are made or changed.
     pub(super) records: HashMap<u64, RoomRecord>,
     /// What changes of what persons may.
@@ -86,6 +88,7 @@ impl<'a> Draft<'a> {
             next_room: worker.next_room,
             ops: Vec::new(),
             made: HashMap::new(),
+            deleted: HashSet::new(),
             records: HashMap::new(),
             accesses: HashMap::new(),
             access_counts: HashMap::new(),
@@ -124,6 +127,7 @@ impl<'a> Draft<'a> {
             Command::Kick { room, client } => self.kick(author, &room, &client),
             Command::Ban { room, client } => self.ban(author, &room, &client),
             Command::Unban { room, client } => self.unban(author, &room, &client),
+            Command::Delete { room, number } => self.delete(author, &room, number),
             Command::Retain { room, keep } => self.retain(author, &room, keep),
             Command::Send { room, id, body, reply } => self.send(client, &room, id, body, reply),
             Command::Redact { room, seq } => self.redact(author, &room, seq),
@@ -143,7 +147,8 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn room(&self, name: &str) -> Option<u64> {
-        self.made.get(name).copied().or_else(|| self.rooms.get(name).map(|room| room.id))
+        let published = || self.rooms.get(name).map(|room| room.id).filter(|room| !self.deleted.contains(room));
+        self.made.get(name).copied().or_else(published)
     }
 
     pub(super) fn record(&self, room: u64) -> RoomRecord {
@@ -220,7 +225,8 @@ impl<'a> Draft<'a> {
 
     /// Up to where a room's messages are gone.
     pub(super) fn floor(&self, room: u64) -> u64 {
-        self.store.floor(room)
+        // One that this commit makes is not there yet.
+        if self.store.has(room) { self.store.floor(room) } else { 0 }
     }
 
     /// Whether somebody sees that the room is there.
@@ -275,7 +281,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn rooms_count(&self) -> usize {
-        self.rooms.count() + self.made.len()
+        (self.rooms.count() + self.made.len()).saturating_sub(self.deleted.len())
     }
 
     /// A room that the client is a member of, and its cursor.
@@ -402,6 +408,22 @@ impl<'a> Draft<'a> {
         Ok(Reply::Done)
     }
 
+    /// Forgets a room, and counts what was of it no more.
+    pub(super) fn forget(&mut self, room: u64) {
+        self.sender = None;
+        let record = self.record(room);
+        for client in self.members(room) {
+            self.joined.insert(client.clone(), self.joined(&client).saturating_sub(1));
+        }
+        if let Some(owner) = record.owner {
+            *self.owned.entry(owner).or_default() -= 1;
+        }
+        if self.made.remove(&record.name).is_none() {
+            self.deleted.insert(room);
+        }
+        self.ops.push(Op::Delete { room });
+    }
+
     /// Ends a membership.
     pub(super) fn remove(&mut self, room: u64, client: &Arc<str>) {
         self.sender = None;
@@ -413,7 +435,16 @@ impl<'a> Draft<'a> {
     /// The memberships of a person.
     pub(super) fn members_of(&self, room: u64, who: &str) -> Vec<Arc<str>> {
         let published = self.rooms.by_id(room).map(|room| room.members_of(who)).unwrap_or_default();
-        let drafted = self.cursors.keys().filter(|(of, client)| *of == room && person(client) == who);
+        self.members_among(room, published, |client| person(client) == who)
+    }
+
+    fn members(&self, room: u64) -> Vec<Arc<str>> {
+        let published = self.rooms.by_id(room).map(|room| room.member_names()).unwrap_or_default();
+        self.members_among(room, published, |_| true)
+    }
+
+    fn members_among(&self, room: u64, published: Vec<Arc<str>>, is_wanted: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
+        let drafted = self.cursors.keys().filter(|(of, client)| *of == room && is_wanted(client));
         let all: BTreeSet<Arc<str>> = published.into_iter().chain(drafted.map(|(_, client)| client.clone())).collect();
         all.into_iter().filter(|client| self.cursor(room, client).is_some()).collect()
     }

@@ -97,6 +97,17 @@ impl Draft<'_> {
         Ok(Reply::Done)
     }
 
+    /// `number`: only where the room has it. So a request that is repeated deletes no other room of the name.
+    pub(super) fn delete(&mut self, author: &Author, name: &str, number: Option<u64>) -> Result<Reply, Refusal> {
+        let room = self.of_master(author, name)?;
+        if number.is_some_and(|number| number != room) {
+            let text = format!("{name} is another room by now: its number is {room}");
+            return Err(Refusal::new(ErrorCode::NoRoom, text));
+        }
+        self.forget(room);
+        Ok(Reply::Done)
+    }
+
     pub(super) fn retain(&mut self, author: &Author, name: &str, keep: Option<Keep>) -> Result<Reply, Refusal> {
         let of_all = self.retention();
         let Some(Keep { secs, cap_bytes }) = keep else {

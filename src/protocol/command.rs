@@ -250,6 +250,13 @@ pub enum Command {
         /// By which shared cursor.
         group: String,
     },
+    /// Deletes a room, with all that is in it and of it.
+    Delete {
+        /// Which.
+        room: String,
+        /// Only where it has this number: a request that is repeated deletes no other room of the name.
+        number: Option<u64>,
+    },
 }
 
 impl Command {
@@ -284,10 +291,11 @@ impl Command {
                 | Command::Group { .. }
                 | Command::Ungroup { .. }
                 | Command::Done { .. }
+                | Command::Delete { .. }
         )
     }
 
-    /// Whether it names a seq that its client remembers: in another epoch it would be about another message.
+    /// Whether it names a seq, or a room's number, that its client remembers: in another epoch it would be about another.
     pub fn names_a_seq(&self) -> bool {
         match self {
             Command::Send { reply, .. } => reply.is_some(),
@@ -296,6 +304,7 @@ impl Command {
             Command::Ack { seq, .. } => seq.is_some(),
             Command::History { before, .. } => before.is_some(),
             Command::Seek { to, .. } => matches!(to, Seek::To(1..)),
+            Command::Delete { number, .. } => number.is_some(),
             Command::Redact { .. } | Command::Done { .. } => true,
             _ => false,
         }
@@ -336,6 +345,7 @@ impl Command {
             | Command::Seek { room, .. }
             | Command::Redact { room, .. }
             | Command::Typing { room }
+            | Command::Delete { room, .. }
             | Command::Groups { room } => check_room(room),
             Command::Group { room, group, .. }
             | Command::Ungroup { room, group }

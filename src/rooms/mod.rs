@@ -4,6 +4,7 @@
 //! holds is which rooms changed, each once, so a slow reader costs nothing.
 
 mod accesses;
+mod deleted;
 mod events;
 mod group;
 mod presence;
@@ -11,10 +12,11 @@ mod snapshot;
 mod waker;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
+use crate::limits::DELETED_KEPT;
 use crate::protocol::name::person;
 use crate::protocol::{self, Event, RoomInfo};
 use crate::store::commit::Op;
@@ -22,6 +24,8 @@ use crate::store::group::GroupRecord;
 use crate::store::record::{Access, RoomRecord};
 use crate::store::{RoomState, State};
 use accesses::Accesses;
+use deleted::Deleted;
+pub use deleted::Was;
 use events::Events;
 pub use events::Happened;
 pub use group::{Group, Lease, Taken};
@@ -37,6 +41,7 @@ pub struct Room {
     /// Its name.
     pub name: Arc<str>,
     record: RwLock<Arc<RoomRecord>>,
+    is_deleted: AtomicBool,
     last_seq: AtomicU64,
     active_ms: AtomicU64,
     redactions: AtomicU64,
@@ -76,6 +81,7 @@ impl Room {
             last_seq: AtomicU64::new(state.last.seq),
             active_ms: AtomicU64::new(state.last.time_ms.max(state.record.time_ms)),
             record: RwLock::new(Arc::new(state.record)),
+            is_deleted: AtomicBool::new(false),
             redactions: AtomicU64::new(0),
             members: RwLock::new(state.members),
             access: RwLock::new(Accesses::of(state.access)),
@@ -83,6 +89,11 @@ impl Room {
             followers: Mutex::default(),
             events: Mutex::default(),
         }
+    }
+
+    /// Whether it was deleted: then nobody sees it, whoever still has it at hand.
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
     }
 
     /// The last durable seq.
@@ -136,10 +147,11 @@ impl Room {
     /// Whether a client sees that the room is there.
     pub fn is_seen_by(&self, client: &str) -> bool {
         let record = read(&self.record).clone();
-        !record.private
-            || self.cursor(client).is_some()
-            || record.owner.as_deref() == Some(person(client))
-            || self.access(person(client)) == Some(Access::Invited)
+        !self.is_deleted()
+            && (!record.private
+                || self.cursor(client).is_some()
+                || record.owner.as_deref() == Some(person(client))
+                || self.access(person(client)) == Some(Access::Invited))
     }
 
     /// A shared cursor.
@@ -152,6 +164,11 @@ impl Room {
         let mut groups: Vec<_> = read(&self.groups).iter().map(|(name, group)| (name.clone(), group.clone())).collect();
         groups.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         groups
+    }
+
+    /// Who is a member.
+    pub fn member_names(&self) -> Vec<Arc<str>> {
+        read(&self.members).keys().cloned().collect()
     }
 
     /// The memberships of a person, with all devices.
@@ -247,12 +264,16 @@ pub struct Rooms {
     /// Rooms whose events anybody listens to.
     listened: Mutex<HashMap<u64, Arc<Room>>>,
     watchers: Mutex<Vec<(Arc<str>, Weak<Waker>)>>,
+    deleted: Mutex<Deleted>,
+    /// The highest number that a room has, or had.
+    highest_id: AtomicU64,
 }
 
 impl Rooms {
     /// The rooms that the store had at the start.
     pub fn new(state: State) -> Rooms {
-        let rooms = Rooms { nicks: RwLock::new(state.nicks), ..Rooms::default() };
+        let highest_id = AtomicU64::new(state.highest_room);
+        let rooms = Rooms { nicks: RwLock::new(state.nicks), highest_id, ..Rooms::default() };
         for room in state.rooms {
             for client in room.members.keys() {
                 *write(&rooms.joined).entry(client.clone()).or_default() += 1;
@@ -267,8 +288,54 @@ impl Rooms {
             *write(&self.owned).entry(owner.clone()).or_default() += 1;
         }
         let room = Arc::new(Room::new(state));
+        self.highest_id.fetch_max(room.id, Ordering::AcqRel);
         write(&self.by_id).insert(room.id, room.clone());
         write(&self.by_name).insert(room.name.clone(), room);
+    }
+
+    /// Takes a room out, with all that is of it, and wakes who waits for more of it.
+    fn remove(&self, id: u64) {
+        let Some(room) = write(&self.by_id).remove(&id) else { return };
+        let mut by_name = write(&self.by_name);
+        if by_name.get(&room.name).is_some_and(|found| found.id == id) {
+            by_name.remove(&room.name);
+        }
+        drop(by_name);
+        let record = room.record();
+        lock(&self.deleted).add(id, Was { name: room.name.clone(), private: record.private });
+        room.is_deleted.store(true, Ordering::Release);
+        for client in std::mem::take(&mut *write(&room.members)).keys() {
+            self.unjoin(client);
+        }
+        if let Some(owner) = &record.owner {
+            let mut owned = write(&self.owned);
+            if let Some(count) = owned.get_mut(owner) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    owned.remove(owner);
+                }
+            }
+        }
+        room.wake_followers();
+        (*write(&room.access), *write(&room.groups)) = Default::default();
+        lock(&self.listened).remove(&id);
+    }
+
+    /// A client is a member of one room less.
+    fn unjoin(&self, client: &Arc<str>) {
+        let mut joined = write(&self.joined);
+        if let Some(count) = joined.get_mut(client) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                joined.remove(client);
+                lock(&self.left_ms).remove(client);
+            }
+        }
+    }
+
+    /// What a room was that is deleted; none where it is not, or that is forgotten.
+    pub fn deleted(&self, id: u64) -> Option<Was> {
+        lock(&self.deleted).get(id)
     }
 
     /// The room of this name.
@@ -298,9 +365,9 @@ impl Rooms {
         lock(&self.connected).len()
     }
 
-    /// The highest number that a room has; 0 where there is none.
+    /// The highest number that a room has, or had; 0 where there was none.
     pub fn highest_id(&self) -> u64 {
-        read(&self.by_id).keys().copied().max().unwrap_or(0)
+        self.highest_id.load(Ordering::Acquire)
     }
 
     /// Rooms that this client is a member of.
@@ -373,6 +440,12 @@ impl Rooms {
                     }
                     continue;
                 }
+                Op::Delete { room } => {
+                    self.remove(*room);
+                    at = None;
+                    changed.insert(*room);
+                    continue;
+                }
                 Op::Join { room, .. }
                 | Op::Leave { room, .. }
                 | Op::Cursor { room, .. }
@@ -435,33 +508,35 @@ impl Rooms {
                     to_wake.insert(id);
                     write(&room.members).remove(client);
                     room.tell(client, Event::Left);
-                    let mut joined = write(&self.joined);
-                    if let Some(count) = joined.get_mut(client) {
-                        *count = count.saturating_sub(1);
-                        if *count == 0 {
-                            joined.remove(client);
-                            lock(&self.left_ms).remove(client);
-                        }
-                    }
+                    self.unjoin(client);
                 }
                 Op::Cursor { client, seq, .. } => {
                     write(&room.members).insert(client.clone(), *seq);
                     read_on.push((client, id));
                     continue;
                 }
-                Op::Room { .. } | Op::Nick { .. } => {}
+                Op::Room { .. } | Op::Nick { .. } | Op::Delete { .. } => {}
             }
             changed.insert(id);
         }
         for room in to_wake.iter().filter_map(|id| self.by_id(*id)) {
             room.wake_followers();
         }
+        // Rooms that are deleted and made anew come to no end: who is slow is not told of each of them.
+        let noted_max = 2 * (self.count() + DELETED_KEPT);
         lock(&self.watchers).retain(|watcher| {
             let (client, watcher) = watcher;
             let Some(waker) = watcher.upgrade() else { return false };
             // What is unread for a client is so for no other.
             let own = read_on.iter().filter(|(of, _)| *of == client).map(|(_, room)| room);
             waker.wake(|noted| {
+                if noted.lost {
+                    return false;
+                }
+                if noted.watched.len() > noted_max {
+                    (noted.lost, noted.watched) = (true, BTreeSet::new());
+                    return true;
+                }
                 let before = noted.watched.len();
                 noted.watched.extend(changed.iter().chain(own));
                 noted.watched.len() > before

@@ -23,6 +23,10 @@ impl Room {
 impl Rooms {
     /// The rooms and the nicks, as a start would find them. To be asked for between commits, or parts of it are of different ones.
     pub fn snapshot(&self) -> State {
-        State { rooms: self.all().iter().map(|room| room.state()).collect(), nicks: read(&self.nicks).clone() }
+        State {
+            rooms: self.all().iter().map(|room| room.state()).collect(),
+            nicks: read(&self.nicks).clone(),
+            highest_room: self.highest_id(),
+        }
     }
 }

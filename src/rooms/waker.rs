@@ -21,6 +21,8 @@ pub struct Changed {
     pub watched: BTreeSet<u64>,
     /// Rooms whose events are listened to, with new ones.
     pub events: BTreeSet<u64>,
+    /// More has become of watched rooms than is noted.
+    pub lost: bool,
     /// The tokens are not what they were.
     pub recheck: bool,
 }

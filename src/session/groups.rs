@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::listing::list;
 use super::reading::{tell, unreadable};
 use super::{Out, Session};
-use crate::committer::no_group;
+use crate::committer::{no_group, no_room};
 use crate::limits::{TAKE_MAX, TAKE_WAIT_MAX};
 use crate::protocol::{ErrorCode, GapReason, Item, Refusal, Reply};
 use crate::rooms::{Group, Room};
@@ -41,6 +41,7 @@ impl Session {
             return Ok(Reply::Error(Refusal::new(ErrorCode::BadArgument, text)));
         }
         let deadline = Instant::now() + wait;
+        let mut asked: Option<Arc<Room>> = None;
         loop {
             // Before anything is looked at, so that no change is missed.
             let changing = self.hub.rooms.get(name).and_then(|room| room.group(group));
@@ -49,11 +50,16 @@ impl Session {
             if let Some(changed) = changed.as_mut().as_pin_mut() {
                 changed.enable();
             }
+            // Another one of the name is not what was asked about.
+            if asked.as_ref().is_some_and(|room| room.is_deleted()) {
+                return Ok(Reply::Error(no_room(name)));
+            }
             // Again each time: it may have ended meanwhile, and so may the membership or the token.
             let (room, found, last) = match self.group(name, group) {
                 Ok(found) => found,
                 Err(refusal) => return Ok(Reply::Error(refusal)),
             };
+            asked = Some(room.clone());
             let client = match self.known() {
                 Ok(client) if self.over().is_none() && self.still_holds() => client.clone(),
                 _ => return Ok(Reply::Count(0)),
@@ -95,6 +101,9 @@ impl Session {
                     Ok(messages) => messages,
                     Err(error) => return Ok(Reply::Error(unreadable(&room.name, &error))),
                 };
+                if let Err(refusal) = self.still_readable(room) {
+                    return Ok(Reply::Error(refusal));
+                }
                 self.count(tell(room, after, *through, &messages, out));
                 count += messages.len() as u64;
                 after = messages.last().map_or(*through, |newest| newest.seq);

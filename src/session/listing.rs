@@ -73,6 +73,22 @@ impl Session {
         }
     }
 
+    /// Tells a WATCH, and who follows it, once, that a room is deleted: before it is told of another one of the name.
+    pub(super) fn pump_deleted(&mut self, id: u64, out: &mut impl Out) {
+        let was_followed = self.places.get(&id).and_then(|place| place.followed.clone());
+        if let Some((room, _)) = &was_followed {
+            self.forget(room);
+        }
+        let was_shown = self.shown.remove(&id);
+        let Some(was) = self.hub.rooms.deleted(id) else {
+            self.is_lost = true;
+            return;
+        };
+        if was_followed.is_some() || was_shown || !was.private {
+            out.item(Item::Gone { room: was.name });
+        }
+    }
+
     pub(super) async fn who(&mut self, name: &str, out: &mut impl Out) -> io::Result<Reply> {
         let room = match self.room(name) {
             Ok(room) => room,

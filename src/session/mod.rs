@@ -95,6 +95,10 @@ const GROUP_TIMEOUTS_MS: RangeInclusive<u64> = 1000..=GROUP_TIMEOUT_MAX.as_secs(
 const RESTORED: &str = "the rooms were restored from a backup, and seqs from before may be other messages now; forget them, HELLO \
     without epoch=, and go on from your cursor or from 0";
 
+/// What a client is told whose list of rooms can't be mended any more.
+const LOST: &str =
+    "more rooms were deleted than this WATCH could be told of while it was not read; connect again and WATCH anew";
+
 /// See the module.
 #[derive(Debug)]
 pub struct Session {
@@ -117,6 +121,12 @@ pub struct Session {
     typed: Option<(u64, Instant)>,
     /// The client's token is no longer good.
     is_over: bool,
+    /// More has become of watched rooms than could be told.
+    is_lost: bool,
+    /// How many places there may be until those of rooms that are deleted are looked for.
+    swept_at: usize,
+    /// A DELETE is under way: what is asked behind it may be of another room of the name.
+    is_deleting: bool,
 }
 
 impl Session {
@@ -135,6 +145,9 @@ impl Session {
             eventful: BTreeSet::new(),
             typed: None,
             is_over: false,
+            is_lost: false,
+            swept_at: 0,
+            is_deleting: false,
         }
     }
 
@@ -171,12 +184,16 @@ impl Session {
                 let text = format!("a timeout is {least} s to {most} s");
                 Action::Refuse(Refusal::new(ErrorCode::BadArgument, text))
             }
+            // What was handed over is of the room that there is now.
+            Command::Ack { seq: None, .. } if self.is_deleting => Action::Run(command),
             Command::Ack { room, seq: None } => {
-                let handed =
-                    self.hub.rooms.get(&room).and_then(|room| self.places.get(&room.id)).map(|place| place.handed);
+                let handed = self.handed(&room);
                 Action::Write(Command::Ack { room, seq: handed })
             }
-            command if command.is_write() => Action::Write(command),
+            command if command.is_write() => {
+                self.is_deleting |= matches!(command, Command::Delete { .. });
+                Action::Write(command)
+            }
             command => Action::Run(command),
         }
     }
@@ -186,7 +203,10 @@ impl Session {
     /// # Errors
     /// What `out` says.
     pub async fn run(&mut self, command: Command, out: &mut impl Out) -> io::Result<Reply> {
+        // All that was asked before is answered.
+        self.is_deleting = false;
         let answered = match command {
+            Command::Ack { room, seq } => Ok(self.ack(room, seq).await),
             Command::Hello { version, client, token, epoch } => self.hello(version, &client, token, epoch).await,
             Command::Fetch { room, after, max } => return self.fetch(&room, after, max, out).await,
             Command::Read { room, max } => return self.read(&room, max, out).await,
@@ -222,7 +242,7 @@ impl Session {
             | Command::Create { .. }
             | Command::Join { .. }
             | Command::Send { .. }
-            | Command::Ack { .. }
+            | Command::Delete { .. }
             | Command::Topic { .. }
             | Command::Invite { .. }
             | Command::Kick { .. }
@@ -307,7 +327,7 @@ impl Session {
     }
 
     fn sees(&self, room: &Room) -> bool {
-        self.is_admin() || self.known().is_ok_and(|client| room.is_seen_by(client))
+        !room.is_deleted() && (self.is_admin() || self.known().is_ok_and(|client| room.is_seen_by(client)))
     }
 
     /// A room that the client sees.
@@ -325,6 +345,26 @@ impl Session {
         let cursor = room.cursor(self.known()?).ok_or_else(|| not_joined(name))?;
         // It may have moved past that since, on another connection.
         Ok((room, cursor, last.max(cursor)))
+    }
+
+    /// Where this connection stands in a room.
+    fn place(&mut self, room: u64) -> &mut Place {
+        if self.places.len() >= self.swept_at {
+            let rooms = &self.hub.rooms;
+            self.places.retain(|id, place| place.followed.is_some() || rooms.by_id(*id).is_some());
+            self.swept_at = 2 * self.places.len() + 64;
+        }
+        self.places.entry(room).or_default()
+    }
+
+    /// What was handed over of the room of this name.
+    fn handed(&self, name: &str) -> Option<u64> {
+        self.hub.rooms.get(name).and_then(|room| self.places.get(&room.id)).map(|place| place.handed)
+    }
+
+    async fn ack(&self, room: String, seq: Option<u64>) -> Reply {
+        let seq = seq.or_else(|| self.handed(&room));
+        self.write(Command::Ack { room, seq }).await
     }
 
     async fn write(&self, write: Command) -> Reply {
@@ -360,8 +400,9 @@ impl Session {
         }
         if self.watching {
             self.changed.extend(changed.watched);
+            self.is_lost |= changed.lost;
         }
-        !self.behind.is_empty() || !self.changed.is_empty() || !self.eventful.is_empty() || self.is_over
+        !self.behind.is_empty() || !self.changed.is_empty() || !self.eventful.is_empty() || self.is_over || self.is_lost
     }
 
     fn recheck(&mut self) {
@@ -375,6 +416,9 @@ impl Session {
 
     /// Why the connection has to end, if it has to.
     pub fn over(&self) -> Option<Refusal> {
+        if self.is_lost {
+            return Some(Refusal::new(ErrorCode::Limit, LOST));
+        }
         self.is_over.then(|| Refusal::new(ErrorCode::Denied, "this token has ended, or was revoked"))
     }
 
@@ -382,8 +426,9 @@ impl Session {
     pub async fn pump(&mut self, out: &mut impl Out) {
         while !out.is_full() {
             let Some(id) = self.changed.pop_first() else { break };
-            if let Some(room) = self.hub.rooms.by_id(id) {
-                self.pump_list(&room, out).await;
+            match self.hub.rooms.by_id(id) {
+                Some(room) => self.pump_list(&room, out).await,
+                None => self.pump_deleted(id, out),
             }
         }
         while !out.is_full() {

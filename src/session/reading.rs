@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Out, Session, Told};
 use crate::clock::wall_ms;
+use crate::committer::no_room;
 use crate::error::Error;
 use crate::protocol::name::person;
 use crate::protocol::{Command, ErrorCode, GapReason, Item, MessageRef, Refusal, Reply, Seek, Since};
@@ -51,7 +52,7 @@ impl Session {
             Ok((room, ..)) => room,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
-        if let Some(seq) = self.places.entry(room.id).or_default().read.take()
+        if let Some(seq) = self.place(room.id).read.take()
             && let Reply::Error(refusal) = self.write(Command::Ack { room: name.to_owned(), seq: Some(seq) }).await
         {
             return Ok(Reply::Error(refusal));
@@ -63,7 +64,7 @@ impl Session {
         let part = Part { after: cursor, through: last, max, last, counts: true };
         let reply = self.hand_over(&room, part, out).await?;
         if let Reply::End { handed, .. } = &reply {
-            self.places.entry(room.id).or_default().read = Some(*handed);
+            self.place(room.id).read = Some(*handed);
         }
         Ok(reply)
     }
@@ -87,7 +88,7 @@ impl Session {
                 Ok(messages) => messages,
                 Err(error) => return Ok(Reply::Error(unreadable(&room.name, &error))),
             };
-            if let Err(refusal) = self.readable(&room.name) {
+            if let Err(refusal) = self.still_readable(room) {
                 return Ok(Reply::Error(refusal));
             }
             let before = reached;
@@ -117,7 +118,7 @@ impl Session {
     /// a seq must not acknowledge what was skipped.
     fn note_handed(&mut self, room: &Room, from: u64, to: u64) {
         let cursor = self.known().ok().and_then(|client| room.cursor(client)).unwrap_or(0);
-        let place = self.places.entry(room.id).or_default();
+        let place = self.place(room.id);
         if from <= place.handed.max(cursor) {
             place.handed = place.handed.max(to);
         }
@@ -125,6 +126,13 @@ impl Session {
 
     pub(super) fn follow(&mut self, name: &str) -> Result<Reply, Refusal> {
         let (room, cursor, _) = self.member(name)?;
+        // One of the same name that was deleted: who follows this one knows, and is not to be told of it as gone.
+        let is_old = |(of, _): &(Arc<Room>, Arc<AtomicU64>)| of.is_deleted() && of.name == room.name;
+        let old = self.places.values().filter_map(|place| place.followed.as_ref()).find(|followed| is_old(followed));
+        if let Some((old, _)) = old.cloned() {
+            self.forget(&old);
+        }
+        self.place(room.id);
         let place = self.places.entry(room.id).or_default();
         if let Some((_, reached)) = &place.followed {
             return Ok(Reply::Following { after: reached.load(Ordering::Relaxed), number: room.id });
@@ -163,6 +171,9 @@ impl Session {
         }
         let redactions = room.redactions();
         let messages = self.hub.begin_read(room, after, through, u64::MAX).read().await?;
+        if !self.hub.store.has(room.id) {
+            return Ok(after); // It was deleted meanwhile, which is told next.
+        }
         let (Some(oldest), Some(newest)) = (messages.first(), messages.last()) else {
             tell(room, after, through, &messages, out);
             return Ok(through);
@@ -241,6 +252,15 @@ impl Session {
                 self.hand_over(&room, part, out).await
             }
             Err(error) => Ok(Reply::Error(unreadable(&room.name, &error))),
+        }
+    }
+
+    /// Whether the client may read this room still, and no other one has its name.
+    pub(super) fn still_readable(&self, room: &Room) -> Result<(), Refusal> {
+        match self.readable(&room.name) {
+            Ok((found, _)) if found.id == room.id && self.hub.store.has(room.id) => Ok(()),
+            Ok(_) => Err(no_room(&room.name)),
+            Err(refusal) => Err(refusal),
         }
     }
 

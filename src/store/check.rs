@@ -163,6 +163,8 @@ struct Check<'a> {
 struct Known {
     names: BTreeMap<u64, String>,
     lasts: BTreeMap<u64, Last>,
+    /// Rooms that were deleted, and of which anything may still be there.
+    deleted: HashSet<u64>,
     /// Ids in commits past the store: a kill may have come when their messages were in it already, and they not.
     unmoved_ids: HashSet<Vec<u8>>,
 }
@@ -278,6 +280,11 @@ impl Check<'_> {
 
     fn rooms(&mut self, tables: &Tables, known: &mut Known) {
         self.part("rooms");
+        self.each(tables, Tree::Deleted, |check, key, _| match key.try_into().map(u64::from_be_bytes) {
+            Ok(number) => drop(known.deleted.insert(number)),
+            Err(_) => check.finding(format!("the record {key:02x?} of a deleted room is none")),
+        });
+        self.records = 0;
         self.each(tables, Tree::Rooms, |check, key, value| {
             let number = key.try_into().map(u64::from_be_bytes);
             match (number, RoomRecord::decode(value)) {
@@ -289,6 +296,7 @@ impl Check<'_> {
         self.each(tables, Tree::Lasts, |check, key, value| {
             let number = key.try_into().map(u64::from_be_bytes);
             match (number, Last::decode(value)) {
+                (Ok(number), Some(_)) if known.deleted.contains(&number) => {}
                 (Ok(number), Some(last)) => {
                     if !known.names.contains_key(&number) {
                         check.finding(format!("room {} has messages, but no name", known.room(number)));
@@ -317,6 +325,9 @@ impl Check<'_> {
         let mut reached: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
         let mut close = |check: &mut Self, chunk: Option<(u64, u64, Vec<u8>, Option<Place>)>| {
             let Some((room, first, encoded, place)) = chunk else { return };
+            if known.deleted.contains(&room) {
+                return;
+            }
             let last = known.last(room);
             let (reached, time_ms) = reached.entry(room).or_insert((last.floor.min(first.saturating_sub(1)), 0));
             let messages = chunk::decode(&encoded.into()).unwrap_or_default();
@@ -401,6 +412,7 @@ impl Check<'_> {
         self.part("ids");
         self.each(tables, Tree::Ids, |check, key, value| {
             match (key::parse_message_id(key), record::decode_seq(value)) {
+                (Some((room, ..)), Some(_)) if known.deleted.contains(&room) => {}
                 (Some((room, client, id)), Some(seq)) => {
                     if seq == 0 || seq > known.last(room).seq {
                         let name = known.room(room);
@@ -424,6 +436,7 @@ impl Check<'_> {
                 None => record::decode_seq(value),
             };
             match (member, cursor) {
+                (Some((room, _)), Some(_)) if known.deleted.contains(&room) => {}
                 (Some((room, client)), Some(cursor)) => {
                     let last = known.last(room).seq;
                     if !known.names.contains_key(&room) {
@@ -445,6 +458,7 @@ impl Check<'_> {
     fn access(&mut self, tables: &Tables, known: &Known) {
         self.part("invitations");
         self.each(tables, Tree::Access, |check, key, value| match (key::parse_member(key), Access::decode(value)) {
+            (Some((room, _)), Some(_)) if known.deleted.contains(&room) => {}
             (Some((room, client)), Some(_)) => {
                 if !known.names.contains_key(&room) {
                     check.finding(format!("{client} is invited to or banned from room {room}, which has no name"));
@@ -495,7 +509,15 @@ impl Check<'_> {
 impl Known {
     /// Goes on with a change of the journal, or says why it does not follow. Doing a change again is all right: a start does.
     fn follow(&mut self, op: &Op) -> Result<(), (u64, String)> {
+        if op.room().is_some_and(|room| self.deleted.contains(&room)) {
+            return Ok(());
+        }
         match op {
+            Op::Delete { room } => {
+                self.names.remove(room);
+                self.lasts.remove(room);
+                self.deleted.insert(*room);
+            }
             Op::Room { room, record } => drop(self.names.insert(*room, record.name.to_string())),
             Op::Group { .. }
             | Op::Ungroup { .. }

@@ -109,6 +109,11 @@ pub enum Op {
         /// The seq of the message that says so.
         by: u64,
     },
+    /// A room is no more, nor anything of it.
+    Delete {
+        /// Its number.
+        room: u64,
+    },
 }
 
 /// Changes that become durable together.
@@ -213,6 +218,25 @@ pub fn chunks_in(commit: &Bytes) -> Vec<(Chunk, Parsed)> {
 }
 
 impl Op {
+    /// The room that it is of; none where it is of none.
+    pub fn room(&self) -> Option<u64> {
+        match self {
+            Op::Nick { .. } => None,
+            Op::Room { room, .. }
+            | Op::Change { room, .. }
+            | Op::Access { room, .. }
+            | Op::Join { room, .. }
+            | Op::Leave { room, .. }
+            | Op::Cursor { room, .. }
+            | Op::Message { room, .. }
+            | Op::Group { room, .. }
+            | Op::Ungroup { room, .. }
+            | Op::Done { room, .. }
+            | Op::Redact { room, .. }
+            | Op::Delete { room } => Some(*room),
+        }
+    }
+
     /// Messages are no ops on disk; they are in chunks.
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
@@ -253,6 +277,10 @@ impl Op {
                 for number in [room, seq, by] {
                     out.put_u64_le(*number);
                 }
+            }
+            Op::Delete { room } => {
+                out.put_u8(15);
+                out.put_u64_le(*room);
             }
             Op::Nick { client, nick } => {
                 out.put_u8(6);
@@ -300,6 +328,7 @@ impl Op {
                 Op::Done { room, group, seq: reader.u64()?, floor: reader.u64()? }
             }
             11 => Op::Redact { room: reader.u64()?, seq: reader.u64()?, by: reader.u64()? },
+            15 => Op::Delete { room: reader.u64()? },
             _ => return None,
         })
     }
@@ -361,6 +390,7 @@ mod tests {
                 Op::Change { room: 1, record: RoomRecord { topic: "new".into(), ..room() } },
                 Op::Access { room: 1, client: "bob".into(), access: Some(Access::Banned) },
                 Op::Access { room: 1, client: "bob".into(), access: None },
+                Op::Delete { room: 2 },
             ],
         };
         let mut bytes = Vec::new();

@@ -80,6 +80,8 @@ pub struct State {
     pub rooms: Vec<RoomState>,
     /// What clients are shown as.
     pub nicks: HashMap<Arc<str>, Arc<str>>,
+    /// The highest number that a room has, or had that was deleted.
+    pub highest_room: u64,
 }
 
 /// What the store's threads share.
@@ -208,6 +210,7 @@ impl Store {
             replay.take(Journaled { commit: Arc::new(commit), chunks, spot }, payload.len())
         })?;
         replay.flush()?;
+        tables.forget_deleted()?;
         let clock = KeptClock::resume(&reading, last_commit_ms);
         tables.checkpoint(recovered.last_commit, &clock.reading())?;
         if !syscalls::are_ours() {
@@ -389,9 +392,14 @@ impl Store {
         Ok(self.read(&page)?.to_stored().pop())
     }
 
-    /// The seq up to which a room's messages are gone.
+    /// The seq up to which a room's messages are gone; past any seq where the room is.
     pub fn floor(&self, room: u64) -> u64 {
         self.inner.tail.floor(room)
+    }
+
+    /// Whether a room is there, and was not deleted.
+    pub fn has(&self, room: u64) -> bool {
+        self.inner.tail.has(room)
     }
 
     /// Rooms that may hold messages from before their `cutoff_ms` on the kept clock.

@@ -13,9 +13,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TryS
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::commit::Op;
 use super::journal::Full;
 use super::segments::FileId;
-use super::tables::{Expired, Journaled};
+use super::tables::{Deleted, Expired, Journaled};
 use super::{Failure, Inner, disk, journal};
 use crate::error::Error;
 
@@ -35,6 +36,8 @@ const EXPIRE_STEPS: usize = 16;
 /// What is erased before commits get their turn: messages, and files of the journal that are looked through for them.
 const ERASURES_PER_TURN: usize = 4096;
 const FILES_PER_TURN: usize = 4;
+/// How long deleted rooms are dropped before commits get their turn.
+const DELETE_FOR: Duration = Duration::from_millis(50);
 /// How often the journal is asked to go on in another file, so that something can be erased from the one before.
 const NEXT_FILE_EVERY: Duration = Duration::from_secs(10);
 /// How often it is looked for files of which little is wanted: what is left of one at two looks in a row moves out of it …
@@ -87,6 +90,8 @@ impl Mover {
             earlier: Some(earlier),
             is_erasing: false,
             next_file_asked: None,
+            is_deleting: true,
+            deleted: BTreeSet::new(),
             sparse: Sparse { seen: BTreeSet::new(), unreadable: BTreeSet::new(), next_look: Instant::now() },
         };
         let thread = std::thread::Builder::new().name("mover".to_owned()).spawn(move || worker.run(&queue));
@@ -124,9 +129,9 @@ impl Drop for Mover {
     }
 }
 
-/// The next job; a timeout where what was gathered has waited long enough, or nothing has come for long.
-fn next(queue: &Receiver<Job>, gathering_since: Option<Instant>) -> Result<Job, RecvTimeoutError> {
-    let Some(since) = gathering_since else { return queue.recv_timeout(CHECKPOINT_EVERY / 10) };
+/// The next job; a timeout where what was gathered has waited long enough, or nothing has come for `idle`.
+fn next(queue: &Receiver<Job>, gathering_since: Option<Instant>, idle: Duration) -> Result<Job, RecvTimeoutError> {
+    let Some(since) = gathering_since else { return queue.recv_timeout(idle) };
     loop {
         match queue.try_recv() {
             Ok(job) => return Ok(job),
@@ -157,6 +162,10 @@ struct Worker {
     is_erasing: bool,
     /// When the journal was last asked to go on in another file.
     next_file_asked: Option<Instant>,
+    /// There may be more of deleted rooms.
+    is_deleting: bool,
+    /// Deleted rooms of which all is gone since the last checkpoint.
+    deleted: BTreeSet<u64>,
     sparse: Sparse,
 }
 
@@ -197,7 +206,8 @@ impl Worker {
                 // Nothing is written behind a write that failed: it might become durable, and that one not.
                 return Ok(());
             }
-            match next(queue, gathering_since) {
+            let idle = if self.is_deleting { NAP } else { CHECKPOINT_EVERY / 10 };
+            match next(queue, gathering_since, idle) {
                 Ok(Job::Commit(number, bytes, commit)) => {
                     self.gathered_through = number;
                     self.gathered.push(commit);
@@ -226,9 +236,11 @@ impl Worker {
             }
             gathering_since = None;
             self.move_gathered()?;
+            self.drop_deleted()?;
             if self.uncovered_bytes >= CHECKPOINT_BYTES
                 || self.full.any()
                 || self.is_erasing
+                || (!self.deleted.is_empty() && !self.is_deleting)
                 || (self.dirty && self.checkpointed.elapsed() >= CHECKPOINT_EVERY)
             {
                 self.checkpoint()?;
@@ -244,6 +256,7 @@ impl Worker {
         let redacted = self.inner.tables.apply(&self.gathered)?;
         self.covered = self.gathered_through;
         for journaled in self.gathered.drain(..) {
+            self.is_deleting |= journaled.commit.ops.iter().any(|op| matches!(op, Op::Delete { .. }));
             self.inner.tail.moved(&journaled.commit.ops);
         }
         for (room, bytes) in redacted {
@@ -263,6 +276,7 @@ impl Worker {
             self.dirty = false;
             self.inner.tables.checkpoint(self.covered, &self.inner.clock.reading())?;
             self.uncovered_bytes = 0;
+            self.inner.tables.forget_that_deleted(&std::mem::take(&mut self.deleted))?;
         }
         for (file, used_bytes) in self.full.covered(self.covered) {
             // No start reads it any more: what no commit was written into is not kept.
@@ -274,6 +288,23 @@ impl Worker {
         self.remove_unwanted()?;
         self.erase()?;
         self.compact()
+    }
+
+    /// Drops what leads to the messages of deleted rooms, for a while.
+    fn drop_deleted(&mut self) -> Result<(), Error> {
+        let until = Instant::now() + DELETE_FOR;
+        while self.is_deleting && Instant::now() < until && disk::watch_space(&self.inner) {
+            match self.inner.tables.drop_deleted(&self.deleted)? {
+                Deleted::More => {}
+                Deleted::Room(room) => drop(self.deleted.insert(room)),
+                Deleted::Nothing => {
+                    self.is_deleting = false;
+                    return Ok(());
+                }
+            }
+            self.dirty = true;
+        }
+        Ok(())
     }
 
     /// Moves what is left out of files of which little is wanted, so that they go behind the next checkpoint.

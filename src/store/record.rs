@@ -20,6 +20,7 @@
 //!         12 group   | room u64 | group | cursor u64 | timeout_ms u64: where it is there, only the timeout is set
 //!         13 ungroup | room u64 | group
 //!         14 done    | room u64 | group | seq u64 | floor u64
+//!         15 delete  | room u64: behind it nothing is of this room, whose number is never given again
 //! chunk    1 | crc32 u32 of all that follows | first seq u64 | messages u32 | (time_ms u64 | kept_ms u64 | client | id | body) …;
 //!          no longer written
 //!          3 | the same, with a kind between id and body: 0, or 1 reply, 2 redaction, 3 redacted, and a seq u64
@@ -35,6 +36,8 @@
 //! cursor   1 | seq u64
 //! group    2 | cursor u64 | timeout_ms u64 | runs u32 | (first u64 | last u64) …; under "=" and its name, where a member's cursor is
 //! id       1 | seq u64
+//! deleted  1: a room of which something may still be there
+//! highest  1 | the highest number that a deleted room had u64
 //! nick     1 | nick
 //! reading  1 | covered u64 | boottime_ms u64 | kept_ms u64 | timeline
 //! ```

@@ -13,6 +13,9 @@ use super::record::{Last, Stored};
 use super::{chunk, key};
 use crate::limits::{RECENT_MAX_BYTES, UNMOVED_MAX_BYTES};
 
+/// Past the seqs of any room: up to here the messages of one are gone that is not there.
+const PAST_ALL: u64 = u64::MAX / 2;
+
 /// What a message costs besides its body.
 const OVERHEAD_BYTES: usize = 160;
 
@@ -90,6 +93,11 @@ impl Tail {
         self.lock().rooms.insert(room, tail);
     }
 
+    /// Whether a room is there.
+    pub fn has(&self, room: u64) -> bool {
+        self.lock().rooms.contains_key(&room)
+    }
+
     /// What the room's stored messages take.
     pub fn stored_bytes(&self, room: u64) -> u64 {
         self.lock().rooms.get(&room).map_or(0, |tail| tail.stored_bytes)
@@ -114,15 +122,18 @@ impl Tail {
         self.lock().rooms.get(&room).is_some_and(|tail| tail.is_expiring(cutoff_ms))
     }
 
-    /// Adds a durable commit's messages, and redacts what it redacts.
+    /// Adds a durable commit's rooms and messages, redacts what it redacts, and forgets the rooms that it deletes.
     pub fn add(&self, ops: &[Op]) {
         let mut guard = self.lock();
         let inner = &mut *guard;
         // Many in a row are of one room.
         for of_room in ops.chunk_by(|one, other| room_of(one).is_some() && room_of(one) == room_of(other)) {
-            if let Some(Op::Redact { room, seq, by }) = of_room.first() {
-                inner.redact(*room, *seq, *by);
-                continue;
+            match of_room.first() {
+                Some(Op::Redact { room, seq, by }) => inner.redact(*room, *seq, *by),
+                Some(Op::Room { room, .. }) => drop(inner.rooms.entry(*room).or_default()),
+                // What of it has not moved yet counts until it has.
+                Some(Op::Delete { room }) => drop(inner.rooms.remove(room)),
+                _ => {}
             }
             let Some(room) = of_room.first().and_then(room_of) else { continue };
             let tail = inner.rooms.entry(room).or_default();
@@ -237,13 +248,13 @@ impl Tail {
 
     /// How far the room's messages are gone.
     pub fn floor(&self, room: u64) -> u64 {
-        self.lock().rooms.get(&room).map_or(0, |tail| tail.floor)
+        self.lock().rooms.get(&room).map_or(PAST_ALL, |tail| tail.floor)
     }
 
     /// Raises the room's floor, and forgets what lies under it. `oldest_kept_ms` is the age of what lies above, where known.
     pub fn raise_floor(&self, room: u64, floor: u64, oldest_kept_ms: Option<u64>) {
         let mut inner = self.lock();
-        let tail = inner.rooms.entry(room).or_default();
+        let Some(tail) = inner.rooms.get_mut(&room) else { return };
         if floor > tail.floor {
             tail.floor = floor;
             tail.oldest_kept_ms = oldest_kept_ms;

@@ -42,6 +42,7 @@ pub const VERBS: &[(&str, &str, &str)] = &[
     ("UNBAN", "UNBAN <room> <client>", "let him in again"),
     ("ACCESS", "ACCESS <room>", "who owns it, is invited, or banned"),
     ("RETAIN", "RETAIN <room> [<time>|default] [cap=<size>|cap=none]", "how long, and how much of, it is kept"),
+    ("DELETE", "DELETE <room> [number=<n>]", "delete the room, with all that is in it; for its owner"),
     ("GROUP", "GROUP <room> <group> [from=start|now] [timeout=<time>]", "make a cursor that workers share"),
     ("UNGROUP", "UNGROUP <room> <group>", "end it"),
     ("GROUPS", "GROUPS <room>", "the room's groups: cursor, taken, waiting, timeout"),
@@ -193,6 +194,7 @@ pub(super) fn parse(verb: &str, mut words: Words<'_>) -> Result<Command, Refusal
             "HISTORY" => history(&mut words)?,
             "SEEK" => Command::Seek { room: words.next()?.to_owned(), to: seek(words.next()?)? },
             "REDACT" => Command::Redact { room: words.next()?.to_owned(), seq: words.next()?.parse().ok()? },
+            "DELETE" => delete(&mut words)?,
             "GROUP" => group(&mut words)?,
             "UNGROUP" => Command::Ungroup { room: words.next()?.to_owned(), group: words.next()?.to_owned() },
             "GROUPS" => Command::Groups { room: words.next()?.to_owned() },
@@ -257,6 +259,15 @@ fn keep(words: &mut Words<'_>) -> Option<Option<Keep>> {
         }
     }
     Some(keep)
+}
+
+fn delete(words: &mut Words<'_>) -> Option<Command> {
+    let room = words.next()?.to_owned();
+    let number = match words.next() {
+        Some(word) => Some(word.strip_prefix("number=")?.parse().ok()?),
+        None => None,
+    };
+    Some(Command::Delete { room, number })
 }
 
 fn group(words: &mut Words<'_>) -> Option<Command> {
@@ -439,6 +450,10 @@ pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
         Command::Pending { room, group } => push(out, format_args!("PENDING {room} {group}")),
         Command::Format { json } => push(out, format_args!("FORMAT {}", if *json { "json" } else { "text" })),
         Command::Typing { room } => push(out, format_args!("TYPING {room}")),
+        Command::Delete { room, number } => {
+            push(out, format_args!("DELETE {room}"));
+            push_named(out, "number", *number);
+        }
         Command::Redact { room, seq } => push(out, format_args!("REDACT {room} {seq}")),
         Command::Seek { room, to } => {
             push(out, format_args!("SEEK {room} "));

@@ -47,7 +47,7 @@ impl<'a> Batch<'a> {
         self.took(key.len() + value.len())
     }
 
-    fn remove(&mut self, key: &[u8]) -> Result<(), sled::Error> {
+    pub(super) fn remove(&mut self, key: &[u8]) -> Result<(), sled::Error> {
         self.batch.remove(key);
         self.took(key.len())
     }
@@ -100,11 +100,16 @@ impl Tables {
     }
 
     fn apply_all(&self, commits: &[Journaled], is_again: bool) -> Result<Vec<(u64, i64)>, Error> {
-        let ops = || commits.iter().flat_map(|journaled| &journaled.commit.ops);
+        let all = || commits.iter().flat_map(|journaled| &journaled.commit.ops);
+        // Only a start meets any such: what of a deleted room is there no more does not come back.
+        let deleted = self.deleted_rooms().clone();
+        let ops = || all().filter(|op| !op.room().is_some_and(|room| deleted.contains(&room)));
         // Messages first: a room's last seq never says more than is there.
         let lasts = self.apply_messages(commits)?;
         self.write_rest(ops(), &lasts).map_err(self.failed("write"))?;
-        self.redact(ops(), is_again)
+        let larger = self.redact(ops(), is_again)?;
+        self.delete(ops())?;
+        Ok(larger)
     }
 
     /// Names before what is said of a room, and its last seq before its cursors: so that what a kill leaves still fits together.
@@ -133,8 +138,8 @@ impl Tables {
         let mut nicks = Batch::of(&self.nicks);
         for op in ops {
             match op {
-                // Redactions come behind all this, groups between.
-                Op::Room { .. } | Op::Change { .. } | Op::Redact { .. } => {}
+                // Redactions come behind all this, and then deletions; groups between.
+                Op::Room { .. } | Op::Change { .. } | Op::Redact { .. } | Op::Delete { .. } => {}
                 Op::Group { room, group, .. } | Op::Ungroup { room, group } | Op::Done { room, group, .. } => {
                     let key = key::member(*room, &group::member_name(group));
                     let record = match groups.remove(&key) {
@@ -178,11 +183,13 @@ impl Tables {
     /// Returns how far the rooms are then.
     fn apply_messages(&self, commits: &[Journaled]) -> Result<Vec<(u64, Last)>, Error> {
         let mut by_room: BTreeMap<u64, OfRoom<'_>> = BTreeMap::new();
+        let deleted = self.deleted_rooms().clone();
         for Journaled { commit, chunks, spot } in commits {
-            for (room, message) in commit.messages() {
+            for (room, message) in commit.messages().filter(|(room, _)| !deleted.contains(room)) {
                 by_room.entry(room).or_default().messages.push(message);
             }
-            for chunk in chunks.iter().filter(|chunk| chunk.bytes >= CHUNK_IN_PLACE_MIN_BYTES) {
+            let in_place = |chunk: &&Chunk| chunk.bytes >= CHUNK_IN_PLACE_MIN_BYTES && !deleted.contains(&chunk.room);
+            for chunk in chunks.iter().filter(in_place) {
                 let in_file = Chunk { at: spot.at + chunk.at, ..*chunk };
                 by_room.entry(chunk.room).or_default().in_place.push((spot.file, in_file));
             }

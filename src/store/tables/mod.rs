@@ -7,18 +7,20 @@
 mod apply;
 mod build;
 mod compact;
+mod delete;
 mod erase;
 mod expire;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use apply::Journaled;
+pub use delete::Deleted;
 pub use expire::Expired;
 
 use super::chunk::{self, Parsed};
@@ -47,11 +49,14 @@ pub struct Tables {
     members: sled::Tree,
     access: sled::Tree,
     erasures: sled::Tree,
+    deleted: sled::Tree,
     ids: sled::Tree,
     nicks: sled::Tree,
     meta: sled::Tree,
     /// The tree `lasts`, in memory.
     last: Mutex<HashMap<u64, Last>>,
+    /// The tree `deleted`, in memory.
+    deleting: Mutex<BTreeSet<u64>>,
     /// Where the tree `messages` leads.
     segments: Segments,
     /// Which chunks of a file it leads to.
@@ -89,6 +94,8 @@ pub enum Tree {
     Ids,
     /// Nicks.
     Nicks,
+    /// Rooms that were deleted, and of which something may still be there.
+    Deleted,
 }
 
 impl Tables {
@@ -155,10 +162,12 @@ impl Tables {
             members: tree("members")?,
             access: tree("access")?,
             erasures: tree("erasures")?,
+            deleted: tree("deleted")?,
             ids: tree("ids")?,
             nicks: tree("nicks")?,
             meta: tree("meta")?,
             last: Mutex::default(),
+            deleting: Mutex::default(),
             segments,
             references: Mutex::default(),
             db,
@@ -238,11 +247,12 @@ impl Tables {
         }
     }
 
-    /// Reads how far each room is, which every other method relies on.
+    /// Reads how far each room is, and which are deleted, which every other method relies on.
     ///
     /// # Errors
     /// What sled says; [`Error::Damaged`] for a record that is not one.
     pub fn load_lasts(&self) -> Result<(), Error> {
+        self.load_deleted()?;
         let mut last = self.last();
         for entry in &self.lasts {
             let (room, value) = entry.map_err(self.failed("read the rooms"))?;
@@ -275,7 +285,7 @@ impl Tables {
         std::mem::forget(self.db.clone());
         let trees = [&self.messages, &self.rooms, &self.lasts, &self.members, &self.access];
         std::mem::forget(trees.map(sled::Tree::clone));
-        let trees = [&self.erasures, &self.ids, &self.nicks, &self.meta];
+        let trees = [&self.erasures, &self.deleted, &self.ids, &self.nicks, &self.meta];
         std::mem::forget(trees.map(sled::Tree::clone));
     }
 
@@ -355,7 +365,8 @@ impl Tables {
             let (client, nick) = parsed.ok_or_else(|| self.damaged("a nick's record"))?;
             nicks.insert(client, nick);
         }
-        Ok(State { rooms: rooms.into_values().collect(), nicks })
+        let highest_room = rooms.keys().next_back().copied().unwrap_or(0).max(self.highest_deleted()?);
+        Ok(State { rooms: rooms.into_values().collect(), nicks, highest_room })
     }
 
     /// The seq under which a message id was stored.
@@ -472,6 +483,7 @@ impl Tables {
             Tree::Access => &self.access,
             Tree::Ids => &self.ids,
             Tree::Nicks => &self.nicks,
+            Tree::Deleted => &self.deleted,
         };
         for entry in records {
             let (key, value) = entry.map_err(self.failed("read"))?;
