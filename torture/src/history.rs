@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::amends::Amends;
+use crate::reborn::Reborn;
 use crate::wire::{Item, Message};
 
 /// A message that a sender tried to send.
@@ -86,12 +87,17 @@ impl std::ops::AddAssign for Figures {
 
 /// The history of a run; shared by its threads.
 #[derive(Debug, Default)]
-pub struct History(Mutex<Inner>, Amends);
+pub struct History(Mutex<Inner>, Amends, Reborn);
 
 impl History {
     /// What is taken back and what is done.
     pub fn amends(&self) -> &Amends {
         &self.1
+    }
+
+    /// The room that is deleted and made anew.
+    pub fn reborn(&self) -> &Reborn {
+        &self.2
     }
 }
 

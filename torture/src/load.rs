@@ -139,6 +139,12 @@ impl Load {
                 control.while_up(|address| history.amends().work(address, &mut random, || control.goes_on()));
             }),
         );
+        spawn(
+            "deleter".to_owned(),
+            Box::new(move |control, history, mut random| {
+                control.while_up(|address| history.reborn().work(address, &mut random, || control.goes_on()));
+            }),
+        );
         Load::of(works, history, random)
     }
 

@@ -14,6 +14,7 @@ mod disk;
 mod history;
 mod load;
 mod proxy;
+mod reborn;
 mod schedules;
 mod soak;
 mod text;

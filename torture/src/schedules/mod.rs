@@ -202,7 +202,7 @@ impl Run {
 }
 
 fn audit(history: &History, address: SocketAddr, fresh: Option<&str>) -> io::Result<()> {
-    for wrong in history.amends().audit(address)? {
+    for wrong in history.amends().audit(address)?.into_iter().chain(history.reborn().audit(address)?) {
         history.violation(wrong);
     }
     let mut wire = Wire::hello(address, "audit")?;
