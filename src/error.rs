@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What can't be done where there is a tokens file and it is of no use.
+pub(crate) const READ_TOKENS: &str = "read the tokens";
+
 /// Why the daemon can't start, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,6 +24,14 @@ pub enum Error {
     InUse {
         /// The data directory.
         path: PathBuf,
+    },
+    /// There is no data directory of dantok.
+    #[error("{}: no data directory of dantok: FORMAT is not in it; {hint}", path.display())]
+    NoStore {
+        /// What was named.
+        path: PathBuf,
+        /// Which may be meant.
+        hint: String,
     },
     /// A restore into the data directory did not come to its end.
     #[error("{}: a restore into this directory was cut off: run `dantok restore` again, or empty the directory", path.display())]
@@ -85,6 +96,16 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// The tokens' file is not there.
+    #[error("{}: there is no such file{}: {why}", path.display(), if *is_link { " behind that link" } else { "" })]
+    NoTokens {
+        /// The file.
+        path: PathBuf,
+        /// Whether it is a link that leads nowhere.
+        is_link: bool,
+        /// Why that is not taken for "no tokens", and what to do.
+        why: String,
+    },
     /// Anybody could be anybody, from anywhere.
     #[error(
         "{address} can be reached from other machines, and there are no tokens: whoever connected could be any client. Make some with `dantok token issue NAME`, or say --open if that is meant"
@@ -107,6 +128,11 @@ impl Error {
     /// Makes an I/O error an error that names its file.
     pub fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Io { what, path: path.to_owned(), source }
+    }
+
+    /// Whether no further start helps, but what an operator has said is to be changed.
+    pub fn wants_an_operator(&self) -> bool {
+        matches!(self, Error::NoTokens { .. } | Error::Tokens { .. } | Error::Io { what: READ_TOKENS, .. })
     }
 
     /// Damage in a file.

@@ -54,6 +54,7 @@ pub mod person;
 mod progress;
 pub mod protocol;
 pub mod pushed;
+mod replace;
 pub mod retention;
 pub mod rooms;
 pub mod server;

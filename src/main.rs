@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use dantok::config::{self, Config, Environment, Resolved};
 use dantok::daemon::sockets::{self, Passed};
-use dantok::protocol::name::check_client;
+use dantok::error::Error;
 use dantok::store::check::Progress;
-use dantok::tokens::{Ledger, Role};
-use dantok::{backup, cli, daemon, doctor, export, import, store, units};
+use dantok::tokens::Role;
+use dantok::tokens::command::{self as tokens, Asked};
+use dantok::{backup, cli, daemon, doctor, export, import, store};
 
 /// What is wrong is the command line's.
 const USAGE: u8 = 2;
@@ -63,13 +64,14 @@ fn main() -> ExitCode {
         return exit(done);
     }
     if command == "token" {
-        return token(matches, &resolved.config.tokens_path());
+        return token(matches, &resolved);
     }
     let passes_tls = !passed.tls.is_empty();
     let matches = matches.clone();
     match daemon::run(resolved, passed, Box::new(move || resolve(&matches, passes_tls))) {
         Ok(()) => ExitCode::SUCCESS,
         // The log has it.
+        Err(error) if error.downcast_ref().is_some_and(Error::wants_an_operator) => ExitCode::from(USAGE),
         Err(_) => ExitCode::FAILURE,
     }
 }
@@ -171,54 +173,17 @@ fn exit<E: std::fmt::Display>(done: Result<(), E>) -> ExitCode {
 }
 
 /// Issues, lists and revokes.
-fn token(matches: &ArgMatches, path: &Path) -> ExitCode {
-    let done = match matches.subcommand() {
-        Some(("issue", matches)) => issue(matches, path),
-        Some(("revoke", matches)) => revoke(matches, path),
-        _ => list(path),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("dantok: {error}");
-            ExitCode::FAILURE
+fn token(matches: &ArgMatches, resolved: &Resolved) -> ExitCode {
+    let Resolved { config, .. } = resolved;
+    let (path, data_dir) = (config.tokens_path(), config.data_dir.clone());
+    let asked = Asked { path, is_named: resolved.is_said("tokens"), data_dir };
+    let text = |matches: &ArgMatches, name| matches.get_one::<String>(name).cloned().unwrap_or_default();
+    exit(match matches.subcommand() {
+        Some(("issue", matches)) => {
+            let role = if matches.get_flag("admin") { Role::Admin } else { Role::Member };
+            tokens::issue(&asked, &text(matches, "client"), role, matches.get_one::<Duration>("expires").copied())
         }
-    }
-}
-
-fn issue(matches: &ArgMatches, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let client = matches.get_one::<String>("client").map_or("", String::as_str);
-    check_client(client).map_err(|refusal| refusal.text)?;
-    let role = if matches.get_flag("admin") { Role::Admin } else { Role::Member };
-    let mut ledger = Ledger::open(path)?;
-    let token = ledger.issue(client, role, matches.get_one::<Duration>("expires").copied())?;
-    // The token alone is for a pipe.
-    println!("{token}");
-    eprintln!("{client} says: HELLO {client} {token}");
-    eprintln!("It is not shown again; {} has its hash.", path.display());
-    Ok(())
-}
-
-fn revoke(matches: &ArgMatches, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let which = matches.get_one::<String>("which").map_or("", String::as_str);
-    let revoked = Ledger::open(path)?.revoke(which)?;
-    if revoked.is_empty() {
-        return Err(format!("{}: no token has the id {which}, and none is {which}'s", path.display()).into());
-    }
-    for token in revoked {
-        println!("{} of {} is revoked", token.id, token.client);
-    }
-    Ok(())
-}
-
-fn list(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let ledger = Ledger::open(path)?;
-    for token in ledger.tokens() {
-        let issued = units::time(token.issued);
-        let ends = token.expires.map_or("never".to_owned(), |end| units::time(end).to_string());
-        let role = if token.role == Role::Admin { "admin" } else { "member" };
-        let over = if token.has_expired() { " (over)" } else { "" };
-        println!("{}  {role:6}  issued {issued}  ends {ends}{over}  {}", token.id, token.client);
-    }
-    Ok(())
+        Some(("revoke", matches)) => tokens::revoke(&asked, &text(matches, "which")),
+        _ => tokens::list(&asked),
+    })
 }

@@ -92,6 +92,7 @@ impl Server {
         let opening = tokio::task::spawn_blocking(move || Store::open(&dir, &store::Options::default()));
         let opened = opening.await.map_err(|error| Error::Failed(format!("the start died: {error}")))?;
         let (store, writer, state) = opened?;
+        tokens.note()?;
         let (rooms, settings) = (Arc::new(Rooms::new(state)), Arc::new(Live::new(settings)));
         let figures = Arc::new(Figures::default());
         let started = Committer::start(writer, store.clone(), rooms.clone(), settings.clone(), figures.clone());

@@ -48,7 +48,9 @@ fn revoking_a_token_closes_its_connections_and_no_others() {
     let list = daemon.token(&["list"]);
     assert_eq!(list.lines().count(), 3, "{list}");
     let id = list.lines().next().unwrap().split(' ').next().unwrap();
-    assert_eq!(daemon.token(&["revoke", id]), format!("{id} of alice is revoked"));
+    let other = list.lines().nth(1).unwrap().split(' ').next().unwrap();
+    let said = daemon.token(&["revoke", id]);
+    assert_eq!(said, format!("{id} of alice is revoked\n{other} of alice remains"));
     assert_eq!(alice.line().as_deref(), Some(OVER));
     assert_eq!(alice.line(), None);
     assert_eq!(hello(&daemon, &format!("alice {first}")), DENIED);
@@ -60,6 +62,247 @@ fn revoking_a_token_closes_its_connections_and_no_others() {
     assert_eq!(root.line().as_deref(), Some(OVER));
     // An empty list lets nobody in.
     assert_eq!(hello(&daemon, "root"), DENIED);
+}
+
+#[test]
+fn to_revoke_a_person_is_to_revoke_all_her_devices_and_nobody_elses() {
+    let daemon = Daemon::start();
+    let mut connections = Vec::new();
+    for client in ["alice", "alice/phone", "alice/desk", "alicex", "alice.b/phone", "bob/alice"] {
+        let token = daemon.token(&["issue", client]);
+        let mut lines = daemon.lines(&format!("{client} {token}"));
+        lines.expect("JOIN lobby", "OK cursor=0 last=0");
+        connections.push((client, token, lines));
+    }
+    // One that waits, one that follows, and one that is silent.
+    connections[1].2.send("TAKE lobby workers wait=60s");
+    connections[2].2.expect("FOLLOW lobby", "OK after=0");
+    let said = daemon.token(&["revoke", "alice/desk"]);
+    let said: Vec<&str> = said.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!(said, ["of alice/desk is revoked", "of alice remains", "of alice/phone remains"]);
+    assert_eq!(connections[2].2.line().as_deref(), Some(OVER));
+    let said = daemon.token(&["revoke", "alice"]);
+    let said: Vec<&str> = said.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!(said, ["of alice is revoked", "of alice/phone is revoked", "other token of the same person remains"]);
+    for (client, token, mut lines) in connections {
+        let is_hers = client == "alice" || client.starts_with("alice/");
+        if is_hers {
+            if client != "alice/desk" {
+                let told = lines.line().unwrap();
+                assert!(told == OVER || (client == "alice/phone" && lines.line().as_deref() == Some(OVER)), "{told}");
+            }
+            assert_eq!(lines.line(), None, "{client}");
+            assert_eq!(hello(&daemon, &format!("{client} {token}")), DENIED);
+        } else {
+            lines.expect("PING", "OK pong");
+        }
+    }
+    let stderr = String::from_utf8(daemon.try_token(&["revoke", "alice"]).stderr).unwrap();
+    assert!(stderr.contains("none is alice's"), "{stderr}");
+    daemon.token(&["issue", "alice"]);
+    let stderr = String::from_utf8(daemon.try_token(&["revoke", "alice/phone"]).stderr).unwrap();
+    assert!(stderr.contains("alice/phone is let in by "), "{stderr}");
+}
+
+#[test]
+fn a_named_tokens_file_has_to_be_there_and_to_be_one() {
+    let mut daemon = Daemon::start();
+    daemon.kill();
+    let dir = daemon.data_dir();
+    std::fs::write(dir.join("broken.toml"), "alice").unwrap();
+    std::os::unix::fs::symlink("nowhere", dir.join("dangling.toml")).unwrap();
+    std::fs::create_dir(dir.join("directory.toml")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, dir.join("fifo.toml"), rustix::fs::Mode::RUSR).unwrap();
+    for (name, said) in [
+        ("missing.toml", "there is no such file"),
+        ("missing/tokens.toml", "there is no such file"),
+        ("tokens.toml", "there is no such file"),
+        ("dangling.toml", "there is no such file behind that link"),
+        ("directory.toml", "no regular file"),
+        ("fifo.toml", "no regular file"),
+        ("broken.toml", "broken.toml, line 1"),
+    ] {
+        for open in [&[][..], &["--open"]] {
+            let (status, log) =
+                daemon.try_start_with(&[&["--tokens", dir.join(name).to_str().unwrap()], open].concat());
+            assert_eq!(status.code(), Some(2), "{name}: {log}");
+            assert!(log.contains(said) && log.contains(name), "{name}: {log}");
+        }
+    }
+    // One that nobody has named, and that leads nowhere, was meant for something.
+    std::os::unix::fs::symlink("nowhere", dir.join("tokens.toml")).unwrap();
+    let (status, log) = daemon.try_start();
+    assert_eq!(status.code(), Some(2), "{log}");
+    assert!(log.contains("behind that link"), "{log}");
+    std::fs::remove_file(dir.join("tokens.toml")).unwrap();
+    // An empty one lets nobody in.
+    std::fs::write(dir.join("tokens.toml"), "").unwrap();
+    daemon.start_again();
+    assert_eq!(hello(&daemon, "alice"), DENIED);
+    assert!(daemon.log().contains("nobody can connect"), "{}", daemon.log());
+}
+
+#[test]
+fn a_store_that_has_had_tokens_does_not_start_without_them() {
+    let mut daemon = Daemon::start();
+    let file = daemon.data_dir().join("tokens.toml");
+    let token = daemon.token(&["issue", "alice"]);
+    let mut alice = daemon.lines(&format!("alice {token}"));
+    // While it runs, a file that is gone changes nothing, at a SIGHUP neither.
+    std::fs::rename(&file, file.with_extension("away")).unwrap();
+    common::wait_until("it says so", || daemon.log().contains("the tokens stay as they were"));
+    daemon.signal("HUP");
+    common::wait_until("SIGHUP says so", || daemon.log().matches("the tokens stay as they were").count() > 1);
+    alice.expect("PING", "OK pong");
+    assert_eq!(hello(&daemon, "alice"), DENIED);
+    assert!(hello(&daemon, &format!("alice {token}")).starts_with("OK "));
+    daemon.kill();
+    let (status, log) = daemon.try_start();
+    assert_eq!(status.code(), Some(2), "{log}");
+    assert!(log.contains("this store has had tokens") && log.contains("--open"), "{log}");
+    // Neither does a copy of it, nor what is restored from a backup of it.
+    let dir = file.parent().unwrap().parent().unwrap();
+    let dantok = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_dantok")).current_dir(dir).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(dantok(&["backup", "backups", "--data-dir", "data"]).0, Some(0));
+    assert_eq!(dantok(&["restore", "backups", "--data-dir", "restored"]).0, Some(0));
+    std::fs::remove_file(daemon.data_dir().join("control.sock")).unwrap_or_default(); // Left by the kill.
+    common::copy_dir(&daemon.data_dir(), &dir.join("copied"));
+    for data in ["restored", "copied"] {
+        let (code, log) = dantok(&["--data-dir", data, "--listen", "127.0.0.1:0"]);
+        assert_eq!(code, Some(2), "{log}");
+        assert!(log.contains("this store has had tokens"), "{log}");
+    }
+    // A start that is told so lets anybody in, and does not forget.
+    let open = daemon.start_other(&["--open"]);
+    assert!(open.contains("whoever connects may be any client"), "{open}");
+    let (status, _) = daemon.try_start();
+    assert_eq!(status.code(), Some(2));
+    std::fs::rename(file.with_extension("away"), &file).unwrap();
+    daemon.start_again();
+    assert_eq!(hello(&daemon, "alice"), DENIED);
+    assert!(hello(&daemon, &format!("alice {token}")).starts_with("OK "));
+}
+
+#[test]
+fn tokens_kept_elsewhere_are_not_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = dir.path().join("elsewhere.toml");
+    let issue = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
+        command.current_dir(dir.path()).args(["token", "issue", "alice"]).args(arguments).output().unwrap()
+    };
+    let issued = issue(&["--tokens", "elsewhere.toml"]);
+    assert!(issued.status.success(), "{issued:?}");
+    let said = String::from_utf8(issued.stderr).unwrap();
+    assert!(said.contains("--tokens elsewhere.toml"), "{said}");
+    let path = dir.path().to_owned();
+    let mut daemon = Daemon::start_in(dir, &["--tokens", elsewhere.to_str().unwrap()]);
+    assert_eq!(hello(&daemon, "alice"), DENIED);
+    // A token in the data directory would be of no use.
+    let output = daemon.try_token(&["issue", "bob"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains(elsewhere.to_str().unwrap()), "{stderr}");
+    assert!(!daemon.data_dir().join("tokens.toml").exists());
+    daemon.kill();
+    let output = Command::new(env!("CARGO_BIN_EXE_dantok"))
+        .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(path.join("data"))
+        .output()
+        .unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{log}");
+    assert!(log.contains(elsewhere.to_str().unwrap()), "{log}");
+}
+
+#[test]
+fn what_is_no_data_directory_is_told_so_and_stays_as_it_is() {
+    let daemon = Daemon::start();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    std::fs::write(dir.path().join("backup"), "none").unwrap();
+    let names = || {
+        let mut names: Vec<_> = walk(dir.path());
+        names.sort();
+        names
+    };
+    let before = names();
+    for arguments in [
+        &["token", "issue", "alice"][..],
+        &["token", "list"],
+        &["token", "revoke", "alice"],
+        &["backup", "backups"],
+        &["backup", "-"],
+        &["export", "lobby"],
+        &["import", "lobby", "backup"],
+        &["check"],
+        &["epoch"],
+        &["epoch", "--renew"],
+        &["restore", "backup"],
+        &["restore", "--dry-run", "backup"],
+        &["restore", "missing"],
+        &["config"],
+        &["doctor"],
+    ] {
+        for data_dir in [&[][..], &["--data-dir", "missing"], &["--data-dir", "empty"], &["--data-dir", "no/where"]] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
+            let output = command.current_dir(dir.path()).args(arguments).args(data_dir).output().unwrap();
+            assert_eq!(names(), before, "{arguments:?} {data_dir:?}");
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            if arguments[0] == "token" {
+                assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+                let (here, known) = (data_dir.last().unwrap_or(&"dantok-data"), daemon.data_dir());
+                assert!(stderr.contains(here) && stderr.contains(known.to_str().unwrap()), "{stderr}");
+            }
+        }
+    }
+}
+
+fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(walk(&path));
+        }
+        found.push(path);
+    }
+    found
+}
+
+#[test]
+fn tokens_are_written_through_a_link_and_nothing_beside_them_is_touched() {
+    let daemon = Daemon::start();
+    let (dir, target) = (daemon.data_dir(), tempfile::tempdir().unwrap());
+    let (link, file) = (dir.join("tokens.toml"), target.path().join("secrets.toml"));
+    for beside in [dir.join("tokens.new"), target.path().join("secrets.new")] {
+        std::fs::write(beside, "somebody's").unwrap();
+    }
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let token = daemon.token(&["issue", "alice"]);
+    assert!(link.is_symlink() && std::fs::read_to_string(&file).unwrap().contains("alice"));
+    common::wait_until("the daemon sees it", || hello(&daemon, "alice") == DENIED);
+    let mut alice = daemon.lines(&format!("alice {token}"));
+    daemon.token(&["revoke", "alice"]);
+    assert_eq!(alice.line().as_deref(), Some(OVER));
+    assert!(link.is_symlink());
+    for beside in [dir.join("tokens.new"), target.path().join("secrets.new")] {
+        assert_eq!(std::fs::read_to_string(&beside).unwrap(), "somebody's", "{}", beside.display());
+    }
+    let mut names: Vec<_> = walk(target.path()).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+    names.sort();
+    assert_eq!(names, ["secrets.new", "secrets.toml"]);
+    // One that leads nowhere, or in a circle, is told of.
+    for (to, said) in [("no/where.toml", "No such file"), ("tokens.toml", "circle"), ("..", "no regular file")] {
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(to, &link).unwrap();
+        let output = daemon.try_token(&["issue", "bob"]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && stderr.contains(said), "{to}: {stderr}");
+    }
 }
 
 #[test]

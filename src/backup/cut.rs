@@ -1,7 +1,6 @@
 //! The daemon's part: the cut, and the messages up to it.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use crate::clock::wall_ms;
 use crate::control::{Ended, Wire, Work};
 use crate::error::Error;
 use crate::store::{Page, RoomState, State};
+use crate::tokens::command::to_back_up;
 
 /// Bytes of items that are sent, and compressed, together.
 const BLOCK_BYTES: usize = 512 * 1024;
@@ -44,11 +44,14 @@ pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, after: &HashMap<u64, u64
         return Err(Error::Command("the daemon has stopped taking writes; its log says why".to_owned()).into());
     };
     expect_to_go_on(work, &state, after)?;
-    let tokens = tokens(work.dir)?;
+    let tokens = to_back_up(work.dir)?;
     let messages = state.rooms.iter().map(|room| room.last.seq.saturating_sub(begins(work, room, after))).sum();
     let rooms = state.rooms.len() as u64;
     tracing::info!(rooms, messages, is_full = after.is_empty(), commits_held_up = ?held_up, "a backup begins");
-    wire.send_json(b'H', &Head { time_ms, kept_ms, rooms, messages, tokens: tokens.is_some() })?;
+    wire.send_json(
+        b'H',
+        &Head { time_ms, kept_ms, rooms, messages, tokens: tokens.as_ref().is_some_and(|tokens| !tokens.is_empty()) },
+    )?;
     let mut out = Vec::new();
     let mut send = |out: &mut Vec<u8>, least: usize| -> Result<(), Ended> {
         if out.len() >= least.max(1) {
@@ -115,13 +118,4 @@ fn produce_messages(
         send(out, BLOCK_BYTES)?;
     }
     Ok(())
-}
-
-fn tokens(dir: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let path = dir.join("tokens.toml");
-    match std::fs::read(&path) {
-        Ok(tokens) => Ok(Some(tokens)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read the tokens", &path)(error)),
-    }
 }

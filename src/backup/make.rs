@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::control::{self, Connection, Request};
 use crate::error::Error;
 use crate::progress::Progress;
+use crate::store::disk::expect_data_dir;
 
 /// What a backup is called until it is whole.
 const PARTIAL: &str = ".partial";
@@ -107,6 +108,8 @@ fn write<W: Write>(
 }
 
 fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error> {
+    // Before anything is made.
+    expect_data_dir(&config.data_dir)?;
     match std::fs::create_dir(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(Error::io("create the directory", dir)(error));

@@ -25,7 +25,7 @@
 //!          3 access   | room u64 | person | access' record
 //!          4 group    | room u64 | group | group's record
 //!          5 nick     | client | nick
-//!          6 tokens   | the file tokens.toml, where it lies in the data directory
+//!          6 tokens   | the file tokens.toml, where it lies in the data directory; empty where the store has tokens elsewhere
 //!          7 messages | room u64 | messages u32 | chunk
 //!          8 floor    | room u64 | seq u64: messages up to here are gone
 //! ```

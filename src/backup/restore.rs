@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::progress::Progress;
 use crate::store::RoomState;
 use crate::store::build::{Builder, Site};
+use crate::tokens::mark;
 
 /// Restores a backup, that of this file or the newest in this directory, into a data directory that is empty or missing; `-`: from
 /// standard input. `dry_run`: only reads all of it, and says whether it is sound.
@@ -76,7 +77,12 @@ fn restore(chain: &[PathBuf], survey: &Survey, site: Site, dir: &Path) -> Result
     let building = site.building();
     site.expect_room_for(survey.plain_bytes)?;
     if let Some(tokens) = &survey.tokens {
-        write_tokens(&building.join("tokens.toml"), tokens)?;
+        let path = building.join(mark::DEFAULT);
+        mark::set(&building, &path)?;
+        // Where they are kept elsewhere, there are none in the backup.
+        if !tokens.is_empty() {
+            write_tokens(&path, tokens)?;
+        }
     }
     let mut builder = Builder::begin(&building, &survey.state, |room| survey.floor(room.id))?;
     let mut progress = Progress::default();

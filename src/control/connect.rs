@@ -76,8 +76,7 @@ fn try_connect(dir: &Path) -> io::Result<UnixStream> {
 
 /// Opens the store, and serves it from a thread. What it writes while it opens it must be the daemon's to use afterwards.
 fn open(dir: &Path, limits: &Limits) -> Result<(UnixStream, JoinHandle<()>), Error> {
-    let format = dir.join("FORMAT");
-    std::fs::metadata(&format).map_err(Error::io("find a data directory of dantok by the file", &format))?;
+    store::disk::expect_data_dir(dir)?;
     let owner = std::fs::metadata(dir).map_err(Error::io("look at", dir))?.uid();
     if owner != rustix::process::geteuid().as_raw() {
         return Err(Error::Command(format!(

@@ -37,15 +37,28 @@ pub fn run(resolved: Resolved, passed: Passed, again: Again) -> Result<(), Faile
     // Who hands in sockets has said where to listen.
     let is_passed = !passed.plain.is_empty() || !passed.tls.is_empty();
     let listens = !is_passed || resolved.is_said("listen");
-    let ran = run_logged(resolved.config, listens, passed, filter, again);
+    let ran = tokens(&resolved).and_then(|tokens| run_logged(resolved.config, listens, passed, tokens, filter, again));
     if let Err(error) = &ran {
         tracing::error!("{error}");
     }
     ran
 }
 
+/// Who may be whom.
+fn tokens(resolved: &Resolved) -> Result<Arc<Tokens>, Failed> {
+    let (path, is_named) = (resolved.config.tokens_path(), resolved.is_said("tokens"));
+    Ok(Arc::new(Tokens::of_store(&path, is_named, &resolved.config.data_dir, resolved.config.open)?))
+}
+
 /// `listens`: on the addresses of `--listen`.
-fn run_logged(config: Config, listens: bool, passed: Passed, filter: log::Filter, again: Again) -> Result<(), Failed> {
+fn run_logged(
+    config: Config,
+    listens: bool,
+    passed: Passed,
+    tokens: Arc<Tokens>,
+    filter: log::Filter,
+    again: Again,
+) -> Result<(), Failed> {
     expect_connections(&config.limits);
     if config.retention < RETENTION_FLOOR {
         tracing::warn!(
@@ -53,7 +66,6 @@ fn run_logged(config: Config, listens: bool, passed: Passed, filter: log::Filter
             "messages are dropped sooner than 24h after their receipt, as --allow-short-retention asks"
         );
     }
-    let tokens = Arc::new(Tokens::open(&config.tokens_path())?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // Whether the store was closed.
     let served: Result<bool, Failed> = runtime.block_on(async {

@@ -72,7 +72,7 @@ impl Reload {
         if before != of_people(&config.limits) {
             hub.people.pace(&config.limits);
         }
-        hub.tokens.refresh();
+        hub.tokens.refresh_aloud();
         #[cfg(feature = "tls")]
         self.reload_tls(&config);
         self.config = config;

@@ -134,7 +134,7 @@ impl Drop for Site {
 }
 
 /// What a restore makes in a data directory, in the order in which it is put there.
-const PARTS: [&str; 5] = ["tokens.toml", "segments", "journal", "sled", "FORMAT"];
+const PARTS: [&str; 6] = ["TOKENS-WANTED", "tokens.toml", "segments", "journal", "sled", "FORMAT"];
 
 /// Refuses a directory that has something in it; returns whether that is what a restore has left that was cut off.
 fn expect_empty(dir: &Path) -> Result<bool, Error> {

@@ -1,6 +1,7 @@
 //! The disk under the store: who has it, is there room on it.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -30,14 +31,19 @@ pub(super) fn create_dir(dir: &Path) -> Result<(), Error> {
 }
 
 /// An error where there is no data directory of dantok.
-pub(super) fn expect_data_dir(dir: &Path) -> Result<(), Error> {
+pub(crate) fn expect_data_dir(dir: &Path) -> Result<(), Error> {
     let format = dir.join("FORMAT");
-    std::fs::metadata(&format).map_err(Error::io("find a data directory of dantok by the file", &format))?;
-    Ok(())
+    match std::fs::metadata(&format) {
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(Error::NoStore { path: dir.to_owned(), hint: super::running::hint() })
+        }
+        Err(error) => Err(Error::io("find a data directory of dantok by the file", &format)(error)),
+    }
 }
 
 /// The file that says who has the data directory.
-pub(super) const LOCK_FILE: &str = "dantok.lock";
+pub(crate) const LOCK_FILE: &str = "dantok.lock";
 /// What a restore makes is here until it is whole.
 pub(super) const RESTORING_DIR: &str = "restoring";
 

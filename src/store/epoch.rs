@@ -6,15 +6,13 @@
 //! can be read, the next start makes another one: clients begin again from their cursors then, and miss nothing. A version that
 //! knows nothing of epochs leaves the file alone, so the data directory's format is the same with it.
 
-use std::fs::File;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::disk;
-use super::journal::sync_dir;
 use crate::error::Error;
+use crate::replace::Place;
 
 const FILE: &str = "EPOCH";
 const DIGITS: usize = 16;
@@ -70,19 +68,7 @@ fn make(dir: &Path) -> Result<Arc<str>, Error> {
 
 /// Durably, and in one piece.
 fn write(dir: &Path, epoch: &str) -> Result<(), Error> {
-    let (path, new) = (dir.join(FILE), dir.join("EPOCH.new"));
-    let written = File::create(&new).and_then(|mut file| {
-        file.write_all(format!("{epoch}\n").as_bytes())?;
-        // Who renews it may be another than the daemon, to whom the directory belongs.
-        let (made, of_dir) = (file.metadata()?, std::fs::metadata(dir)?);
-        if rustix::process::geteuid().is_root() && made.uid() != of_dir.uid() {
-            std::os::unix::fs::fchown(&file, Some(of_dir.uid()), Some(of_dir.gid()))?;
-        }
-        file.sync_all()
-    });
-    written.map_err(Error::io("write", &new))?;
-    std::fs::rename(&new, &path).map_err(Error::io("write", &path))?;
-    sync_dir(dir)
+    Place::find(&dir.join(FILE), "write")?.write(format!("{epoch}\n").as_bytes(), "write")
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub mod messages;
 mod migrate;
 mod mover;
 pub mod record;
+mod running;
 pub mod segments;
 pub mod syscalls;
 pub mod tables;

@@ -188,8 +188,28 @@ impl Daemon {
 
     /// Starts another on the same data directory, or after a kill the same; for starts that fail: its exit status and what it said.
     pub fn try_start(&self) -> (ExitStatus, String) {
-        let output = command(self.dir.path(), "127.0.0.1:0", &self.flags).output().unwrap();
+        self.try_start_with(&[])
+    }
+
+    /// The same with more options.
+    pub fn try_start_with(&self, flags: &[&str]) -> (ExitStatus, String) {
+        let flags: Vec<String> = self.flags.iter().cloned().chain(flags.iter().map(|&flag| flag.to_owned())).collect();
+        let output = command(self.dir.path(), "127.0.0.1:0", &flags).output().unwrap();
         (output.status, String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// Starts another with more options on its data directory, which it must not have, until that listens; what it said.
+    pub fn start_other(&self, flags: &[&str]) -> String {
+        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let mut child = command(self.dir.path(), "127.0.0.1:0", &flags).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        while !said.contains(" ready") {
+            said += &lines.next().unwrap_or_else(|| panic!("it ended: {said}")).unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        said
     }
 
     /// Stops it, copies its data directory, as an operator may, and starts it again. Returns the copy.

@@ -5,19 +5,24 @@
 //! tokens there are is compared in constant time, and a denial says neither more nor sooner whatever was wrong; see
 //! [`DENIED_AFTER`](crate::limits::DENIED_AFTER).
 
+pub mod command;
+mod ledger;
+pub mod mark;
+
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::error::Error;
+use crate::error::{Error, READ_TOKENS as READ};
 use crate::protocol::name::person;
+pub use ledger::{Ledger, Revoked};
 
 /// What every token begins with, so that it is known for what it is where it turns up.
 const PREFIX: &str = "dantok_";
@@ -127,115 +132,32 @@ fn random(bytes: usize, path: &Path) -> Result<String, Error> {
 type Stamp = (u64, i64, i64, u64);
 
 fn read(path: &Path) -> Result<Option<(Stamp, Vec<Token>)>, Error> {
-    let file = match File::open(path) {
+    // What is no file may have a reader wait.
+    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("read the tokens", path)(error)),
+        Err(error) => return Err(Error::io(READ, path)(error)),
     };
     // Of the file that is read, whatever its name leads to by now.
-    let stamp = file.metadata().map(|metadata| stamp(&metadata)).map_err(Error::io("read the tokens", path))?;
-    let text = std::io::read_to_string(file).map_err(Error::io("read the tokens", path))?;
+    let stamp = file.metadata().map(|metadata| stamp(&metadata)).map_err(Error::io(READ, path))?;
+    Ok(Some((stamp, parse(file, path)?)))
+}
+
+fn parse(file: File, path: &Path) -> Result<Vec<Token>, Error> {
+    if !file.metadata().map_err(Error::io(READ, path))?.is_file() {
+        return Err(Error::io(READ, path)(std::io::Error::other("it is no regular file")));
+    }
+    let text = std::io::read_to_string(file).map_err(Error::io(READ, path))?;
     let contents: Contents = toml::from_str(&text).map_err(|error| Error::Tokens {
         path: path.to_owned(),
         what: error.message().to_owned(),
         line: error.span().map_or(0, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1)),
     })?;
-    Ok(Some((stamp, contents.token)))
+    Ok(contents.token)
 }
 
 fn stamp(metadata: &std::fs::Metadata) -> Stamp {
     (metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.len())
-}
-
-/// The file, to change: one process at a time.
-#[derive(Debug)]
-pub struct Ledger {
-    path: PathBuf,
-    tokens: Vec<Token>,
-    _lock: File,
-}
-
-impl Ledger {
-    /// Reads the file, where there is one, and keeps others from changing it.
-    ///
-    /// # Errors
-    /// What the system says; what is no list of tokens, with its place.
-    pub fn open(path: &Path) -> Result<Ledger, Error> {
-        let dir = directory(path);
-        std::fs::create_dir_all(dir).map_err(Error::io("create the directory", dir))?;
-        let lock = File::open(dir).map_err(Error::io("open the directory", dir))?;
-        lock.lock().map_err(Error::io("lock the directory", dir))?;
-        let tokens = read(path)?.map(|(_, tokens)| tokens).unwrap_or_default();
-        Ok(Ledger { path: path.to_owned(), tokens, _lock: lock })
-    }
-
-    /// The tokens, the oldest first.
-    pub fn tokens(&self) -> &[Token] {
-        &self.tokens
-    }
-
-    /// Makes a token and writes it down, durably. Returns it: it is in no other place.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn issue(&mut self, client: &str, role: Role, lasts: Option<Duration>) -> Result<String, Error> {
-        let token = format!("{PREFIX}{}", random(SECRET_BYTES, &self.path)?);
-        let issued = SystemTime::now();
-        self.tokens.push(Token {
-            id: random(ID_BYTES, &self.path)?,
-            client: client.to_owned(),
-            role,
-            sha256: hash(&token),
-            issued,
-            // One that would end after all time ends now, rather than never.
-            expires: lasts.map(|lasts| issued.checked_add(lasts).unwrap_or(issued)),
-        });
-        self.write()?;
-        Ok(token)
-    }
-
-    /// Takes back the token of this id, or all that are this client's; returns them.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn revoke(&mut self, which: &str) -> Result<Vec<Token>, Error> {
-        let revoked: Vec<Token> =
-            self.tokens.extract_if(.., |token| token.id == which || token.client == which).collect();
-        if !revoked.is_empty() {
-            self.write()?;
-        }
-        Ok(revoked)
-    }
-
-    /// Under another name first, so that a daemon never reads a half of it.
-    fn write(&self) -> Result<(), Error> {
-        let what = "write the tokens";
-        let contents = toml::to_string(&Contents { token: self.tokens.clone() });
-        let text = contents.map_err(|error| Error::io(what, &self.path)(std::io::Error::other(error)))?;
-        let new = self.path.with_extension("new");
-        let dir = directory(&self.path);
-        // One that was cut off has left it; or else whoever the directory belongs to has laid a link there, to have root write elsewhere.
-        match std::fs::remove_file(&new) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(what, &new)(error)),
-            _ => {}
-        }
-        let mut file =
-            File::options().write(true).create_new(true).mode(0o600).open(&new).map_err(Error::io(what, &new))?;
-        // Whoever issues tokens, the daemon is to read them: the file is its directory's owner's.
-        if let Ok(of_dir) = dir.metadata() {
-            let _ = std::os::unix::fs::fchown(&file, Some(of_dir.uid()), Some(of_dir.gid()));
-        }
-        file.write_all(HEAD.as_bytes())
-            .and_then(|()| file.write_all(text.as_bytes()))
-            .map_err(Error::io(what, &new))?;
-        file.sync_all().map_err(Error::io(what, &new))?;
-        std::fs::rename(&new, &self.path).map_err(Error::io(what, &self.path))?;
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync the directory", dir))
-    }
-}
-
-fn directory(path: &Path) -> &Path {
-    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// What a client may, by its token.
@@ -249,7 +171,7 @@ pub struct Grant {
 
 #[derive(Debug)]
 struct State {
-    /// None: no file was ever seen, and anybody may be anybody.
+    /// None: there never were any, and anybody may be anybody.
     tokens: Option<Vec<Token>>,
     stamp: Option<Stamp>,
     /// When the first of them that is still good ends.
@@ -257,12 +179,16 @@ struct State {
     changes: u64,
     /// It was said that the file can't be read.
     complained: bool,
+    /// The store knows that there are some.
+    noted: bool,
 }
 
 /// The tokens, as a daemon sees them.
 #[derive(Debug)]
 pub struct Tokens {
     path: PathBuf,
+    /// Where it is noted that there are some.
+    data_dir: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -273,9 +199,50 @@ impl Tokens {
     /// What the system says; what is no list of tokens, with its place.
     pub fn open(path: &Path) -> Result<Tokens, Error> {
         let (stamp, tokens) = read(path)?.unzip();
-        let mut state = State { tokens, stamp, next_end: None, changes: 0, complained: false };
+        let mut state = State { tokens, stamp, next_end: None, changes: 0, complained: false, noted: false };
         state.note_next_end();
-        Ok(Tokens { path: path.to_owned(), state: Mutex::new(state) })
+        Ok(Tokens { path: path.to_owned(), data_dir: None, state: Mutex::new(state) })
+    }
+
+    /// Those of a daemon's store. `is_named`: somebody has said that it is this file. `is_open`: anybody may be anybody where there are none.
+    ///
+    /// # Errors
+    /// As [`open`](Tokens::open). There is no such file, though it was named, or though the store has had tokens and is not open: a file
+    /// that is lost or mistyped lets nobody in.
+    pub fn of_store(path: &Path, is_named: bool, data_dir: &Path, is_open: bool) -> Result<Tokens, Error> {
+        let tokens = Tokens { data_dir: Some(data_dir.to_owned()), ..Tokens::open(path)? };
+        if let Some(found) = &tokens.state().tokens {
+            found.is_empty().then(|| warn_of_none(path));
+        }
+        if tokens.are_wanted() {
+            return Ok(tokens);
+        }
+        let is_link = path.is_symlink();
+        let refuse = |why: String| Err(Error::NoTokens { path: path.to_owned(), is_link, why });
+        let make = "make one with `dantok token issue NAME`";
+        if is_named {
+            let path = path.display();
+            return refuse(format!("--tokens names the right one; or {make} --tokens {path}; or leave it out"));
+        }
+        let (noted, or_open) = (mark::read(data_dir)?, "or say --open if whoever connects may be any client");
+        match noted {
+            Some(_) if is_open => Ok(tokens),
+            Some(other) if other != path => refuse(format!(
+                "the last time the tokens of this store were in {other}; say --tokens {other}, {make}, {or_open}",
+                other = other.display()
+            )),
+            Some(_) => refuse(format!("this store has had tokens; put it back, {make}, {or_open}")),
+            None if is_link => refuse(format!("put it there, remove the link, or {make}")),
+            None => Ok(tokens),
+        }
+    }
+
+    /// Has the store know that there are tokens, once there are.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn note(&self) -> Result<(), Error> {
+        self.state().note(&self.path, self.data_dir.as_deref())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -290,26 +257,30 @@ impl Tokens {
 
     /// Looks at the file again. Returns a number that is another one whenever what a client may could have changed.
     ///
-    /// Once there were tokens, a file that is gone leaves none, and does not open the door; one that can't be read leaves those that
-    /// were.
+    /// A file that is gone, or can't be read, leaves those that were: it neither opens the door nor shuts anybody out.
     pub fn refresh(&self) -> u64 {
         let mut state = self.state();
         let found = match std::fs::metadata(&self.path) {
             Ok(metadata) => Ok(Some(stamp(&metadata))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read the tokens", &self.path)(error)),
+            Err(error) => Err(Error::io(READ, &self.path)(error)),
         };
         match found {
-            Ok(stamp) if stamp == state.stamp => {}
+            Ok(stamp) if stamp == state.stamp => state.complained = false,
             Ok(stamp) => match read(&self.path) {
-                Ok(read) => {
+                Ok(None) => state.complain(&Error::io(READ, &self.path)(ErrorKind::NotFound.into())),
+                Ok(Some((stamp, tokens))) => {
                     state.complained = false;
-                    let (stamp, tokens) = read.unzip();
-                    state.tokens = tokens.or_else(|| state.tokens.is_some().then(Vec::new));
-                    state.stamp = stamp;
+                    (state.tokens, state.stamp) = (Some(tokens), Some(stamp));
                     state.changes += 1;
                     let count = state.tokens.as_ref().map(Vec::len);
                     tracing::info!(path = %self.path.display(), tokens = count, "the tokens have changed");
+                    if count == Some(0) {
+                        warn_of_none(&self.path);
+                    }
+                    if let Err(error) = state.note(&self.path, self.data_dir.as_deref()) {
+                        tracing::error!("{error}");
+                    }
                 }
                 Err(error) => {
                     // Not looked at again before it changes; what could not be read may be the next time.
@@ -326,6 +297,12 @@ impl Tokens {
         }
         state.note_next_end();
         state.changes
+    }
+
+    /// Looks at the file again, and says once more what is wrong with it.
+    pub fn refresh_aloud(&self) -> u64 {
+        self.state().complained = false;
+        self.refresh()
     }
 
     /// Whether somebody with this token may be this client, and what else he may then; none where he may not.
@@ -358,6 +335,10 @@ impl Tokens {
     }
 }
 
+fn warn_of_none(path: &Path) {
+    tracing::warn!(path = %path.display(), "there is no token in the file: nobody can connect until one is issued");
+}
+
 fn is(what: bool) -> Choice {
     Choice::from(u8::from(what))
 }
@@ -370,6 +351,15 @@ impl State {
         }
     }
 
+    /// Durably: a start must not take a lost file for none.
+    fn note(&mut self, path: &Path, data_dir: Option<&Path>) -> Result<(), Error> {
+        if let (Some(_), false, Some(dir)) = (&self.tokens, self.noted, data_dir) {
+            mark::set(dir, path)?;
+            self.noted = true;
+        }
+        Ok(())
+    }
+
     fn note_next_end(&mut self) {
         let ends = self.tokens.iter().flatten().filter(|token| !token.has_expired()).filter_map(|token| token.expires);
         self.next_end = ends.min();
@@ -378,6 +368,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn ledger(dir: &Path) -> (PathBuf, Ledger) {
@@ -422,22 +414,36 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_is_replaced_and_no_link_is_followed() {
+    fn a_person_is_revoked_with_her_devices_and_one_device_or_id_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let (path, mut ledger) = ledger(dir.path());
-        let (new, elsewhere) = (dir.path().join("tokens.new"), dir.path().join("elsewhere"));
-        std::fs::write(&new, "a half").unwrap();
-        ledger.issue("alice", Role::Member, None).unwrap();
-        std::fs::write(&elsewhere, "not ours").unwrap();
-        std::os::unix::fs::symlink(&elsewhere, &new).unwrap();
-        ledger.issue("bob", Role::Member, None).unwrap();
-        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "not ours");
-        assert_eq!(read(&path).unwrap().unwrap().1.len(), 2);
-        assert!(!path.is_symlink() && !new.exists());
+        let (_, mut ledger) = ledger(dir.path());
+        let issue = |ledger: &mut Ledger| {
+            for client in ["alice", "alice/phone", "alice/desk", "alicex", "alice.b/phone", "al", "bob/alice"] {
+                ledger.issue(client, Role::Member, None).unwrap();
+            }
+            ledger.issue("alice/desk", Role::Admin, Some(Duration::ZERO)).unwrap();
+        };
+        issue(&mut ledger);
+        let clients = |tokens: &[Token]| tokens.iter().map(|token| token.client.clone()).collect::<Vec<_>>();
+        let Revoked { revoked, remaining } = ledger.revoke("alice/phone").unwrap();
+        assert_eq!(clients(&revoked), ["alice/phone"]);
+        assert_eq!(clients(&remaining), ["alice", "alice/desk", "alice/desk"]);
+        let id = remaining[1].id.clone();
+        let Revoked { revoked, remaining } = ledger.revoke(&id).unwrap();
+        assert_eq!(
+            (clients(&revoked), clients(&remaining)),
+            (vec!["alice/desk".into()], vec!["alice".into(), "alice/desk".into()])
+        );
+        let Revoked { revoked, remaining } = ledger.revoke("alice").unwrap();
+        assert_eq!((clients(&revoked), remaining), (vec!["alice".into(), "alice/desk".into()], vec![]));
+        assert_eq!(clients(ledger.tokens()), ["alicex", "alice.b/phone", "al", "bob/alice"]);
+        for nobody in ["alice", "alice/phone", "", "/", "bob/", "ali"] {
+            assert_eq!(ledger.revoke(nobody).unwrap().revoked, [], "{nobody}");
+        }
     }
 
     #[test]
-    fn changes_are_seen_and_a_file_that_is_gone_opens_nothing() {
+    fn changes_are_seen_and_a_file_that_is_gone_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let (path, mut ledger) = ledger(dir.path());
         let tokens = Tokens::open(&path).unwrap();
@@ -449,7 +455,7 @@ mod tests {
         ledger.issue("alice", Role::Member, None).unwrap();
         tokens.refresh();
         assert!(tokens.hold(&grant));
-        assert_eq!(ledger.revoke("alice").unwrap().len(), 2);
+        assert_eq!(ledger.revoke("alice").unwrap().revoked.len(), 2);
         tokens.refresh();
         assert!(!tokens.hold(&grant) && tokens.are_wanted());
         let again = ledger.issue("alice", Role::Member, None).unwrap();
@@ -467,9 +473,11 @@ mod tests {
         assert!(text > 0 && tokens.admit("alice", Some(&again)).is_some());
         tokens.refresh();
         assert!(tokens.admit("alice", Some(&again)).is_none());
+        let last = ledger.issue("alice", Role::Member, None).unwrap();
+        tokens.refresh();
         std::fs::remove_file(&path).unwrap();
         tokens.refresh();
-        assert!(tokens.admit("alice", Some(&again)).is_none() && tokens.admit("alice", None).is_none());
+        assert!(tokens.admit("alice", Some(&last)).is_some() && tokens.admit("alice", None).is_none());
     }
 
     #[test]

@@ -1,0 +1,136 @@
+//! `dantok token`: says who may connect, and as whom.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Ledger, Revoked, Role, Token, mark, read};
+use crate::error::{Error, READ_TOKENS};
+use crate::protocol::name::check_client;
+use crate::store::disk::expect_data_dir;
+use crate::units;
+
+/// Whose tokens are meant.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Their file.
+    pub path: PathBuf,
+    /// Whether somebody has said that it is this one; else it is that of the data directory.
+    pub is_named: bool,
+    /// The data directory.
+    pub data_dir: PathBuf,
+}
+
+impl Asked {
+    /// Refuses a file that no daemon would look at.
+    fn expect_use(&self) -> Result<(), Error> {
+        if self.is_named {
+            return Ok(());
+        }
+        expect_data_dir(&self.data_dir)?;
+        match mark::read(&self.data_dir)? {
+            Some(other) if other != self.path && other.try_exists().unwrap_or(true) => Err(Error::Command(format!(
+                "{}: its daemon takes its tokens from {other}, and not from here: say --tokens {other}",
+                self.data_dir.display(),
+                other = other.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&self) -> Result<Option<Vec<Token>>, Error> {
+        self.expect_use()?;
+        match read(&self.path)? {
+            None if self.is_named => Err(Error::Command(format!("{}: there is no such file", self.path.display()))),
+            found => Ok(found.map(|(_, tokens)| tokens)),
+        }
+    }
+}
+
+/// Makes a token and prints it: alone, so that it can go through a pipe; what is to be known is said beside it.
+///
+/// # Errors
+/// What is no client's name; a file that would be of no use; what the system says.
+pub fn issue(asked: &Asked, client: &str, role: Role, lasts: Option<Duration>) -> Result<(), Error> {
+    check_client(client).map_err(|refusal| Error::Command(refusal.text))?;
+    asked.expect_use()?;
+    let mut ledger = Ledger::open(&asked.path)?;
+    let (is_new, path) = (ledger.is_new(), asked.path.display());
+    let had_some = mark::read(&asked.data_dir)?.is_some();
+    let token = ledger.issue(client, role, lasts)?;
+    println!("{token}");
+    if asked.path == asked.data_dir.join(mark::DEFAULT) && expect_data_dir(&asked.data_dir).is_ok() {
+        mark::set(&asked.data_dir, &asked.path)?;
+    }
+    eprintln!("{client} says: HELLO {client} {token}");
+    eprintln!("It is not shown again; {path} has its hash.");
+    if is_new && asked.is_named {
+        eprintln!("{path} is new. It is of use to a daemon that is started with --tokens {path}.");
+    } else if is_new && had_some {
+        eprintln!("{path} was missing, and is new: no token from before is in it.");
+    }
+    Ok(())
+}
+
+/// Takes tokens back, and prints which, and which the same persons still have.
+///
+/// # Errors
+/// No token is meant; what the system says.
+pub fn revoke(asked: &Asked, which: &str) -> Result<(), Error> {
+    // Nothing is made where nothing is.
+    let found = asked.read()?;
+    let Revoked { revoked, remaining } = match found {
+        Some(_) => Ledger::open(&asked.path)?.revoke(which)?,
+        None => Revoked { revoked: Vec::new(), remaining: Vec::new() },
+    };
+    if revoked.is_empty() {
+        let path = asked.path.display();
+        let serving: Vec<_> = remaining.iter().filter(|token| token.serves(which)).map(|token| &*token.id).collect();
+        let but = match serving.is_empty() {
+            true => String::new(),
+            false => format!("; {which} is let in by {}, of all devices", serving.join(", ")),
+        };
+        return Err(Error::Command(format!("{path}: no token has the id {which}, and none is {which}'s{but}")));
+    }
+    for Token { id, client, .. } in &revoked {
+        println!("{id} of {client} is revoked");
+    }
+    for token in &remaining {
+        println!("{} of {} remains{}", token.id, token.client, if token.has_expired() { " (over)" } else { "" });
+    }
+    if remaining.is_empty() {
+        println!("no other token of the same person remains");
+    }
+    Ok(())
+}
+
+/// Prints all tokens. Makes nothing.
+///
+/// # Errors
+/// There is no store; what the system says.
+pub fn list(asked: &Asked) -> Result<(), Error> {
+    let tokens = asked.read()?;
+    if tokens.is_none() {
+        eprintln!("{}: there is no such file, and so no token", asked.path.display());
+    }
+    for token in tokens.unwrap_or_default() {
+        let issued = units::time(token.issued);
+        let ends = token.expires.map_or("never".to_owned(), |end| units::time(end).to_string());
+        let role = if token.role == Role::Admin { "admin" } else { "member" };
+        let over = if token.has_expired() { " (over)" } else { "" };
+        println!("{}  {role:6}  issued {issued}  ends {ends}{over}  {}", token.id, token.client);
+    }
+    Ok(())
+}
+
+/// The tokens of a store, or none: as a backup has them, which is empty where they are kept elsewhere.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn to_back_up(data_dir: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let path = data_dir.join(mark::DEFAULT);
+    match std::fs::read(&path) {
+        Ok(tokens) => Ok(Some(tokens)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(mark::read(data_dir)?.map(|_| Vec::new())),
+        Err(error) => Err(Error::io(READ_TOKENS, &path)(error)),
+    }
+}

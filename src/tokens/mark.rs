@@ -1,0 +1,61 @@
+//! That a store has had tokens: a small file in the data directory, with the name of the file that they were in. A tokens file that is
+//! lost or mistyped must not open the door; see [`Tokens::of_store`](super::Tokens::of_store).
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::replace::Place;
+
+/// Its name.
+pub const FILE: &str = "TOKENS-WANTED";
+
+/// The tokens' file in a data directory, where nobody says another.
+pub const DEFAULT: &str = "tokens.toml";
+
+/// Which file the tokens were in; none where there never were any.
+///
+/// # Errors
+/// What the system says.
+pub fn read(data_dir: &Path) -> Result<Option<PathBuf>, Error> {
+    let path = data_dir.join(FILE);
+    match std::fs::read(&path) {
+        // Relative to the data directory, which may be moved.
+        Ok(bytes) => Ok(Some(data_dir.join(String::from_utf8_lossy(&bytes).trim_end()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", &path)(error)),
+    }
+}
+
+/// Notes, durably, that a store has tokens in this file.
+///
+/// # Errors
+/// What the system says.
+pub fn set(data_dir: &Path, tokens: &Path) -> Result<(), Error> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (dir, tokens) = (absolute(data_dir), absolute(tokens));
+    let shown = tokens.strip_prefix(&dir).unwrap_or(&tokens);
+    if read(data_dir)?.is_some_and(|noted| noted == data_dir.join(shown)) {
+        return Ok(());
+    }
+    let what = "note that there are tokens";
+    Place::find(&data_dir.join(FILE), what)?.write(format!("{}\n", shown.display()).as_bytes(), what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_goes_with_its_data_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+        std::fs::create_dir(&first).unwrap();
+        assert_eq!(read(&first).unwrap(), None);
+        set(&first, &first.join(DEFAULT)).unwrap();
+        std::fs::rename(&first, &second).unwrap();
+        assert_eq!(read(&second).unwrap(), Some(second.join(DEFAULT)));
+        set(&second, Path::new("/etc/dantok/tokens.toml")).unwrap();
+        assert_eq!(read(&second).unwrap(), Some("/etc/dantok/tokens.toml".into()));
+    }
+}
