@@ -461,3 +461,74 @@ async fn workers_share_what_there_is_to_do() {
     boss.ungroup("jobs", "w").await.unwrap();
     assert!(boss.groups("jobs").await.unwrap().is_empty());
 }
+
+/// The error that a follow ends with.
+async fn ended(follow: &mut Follow) -> ErrorCode {
+    let item = tokio::time::timeout(DEADLINE, follow.next()).await.unwrap();
+    let code = code(item.unwrap().unwrap_err());
+    assert!(follow.next().await.is_none());
+    code
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_room_ends_what_follows_it_and_is_not_made_anew() {
+    let daemon = Daemon::start();
+    let network = Proxy::start(daemon.address());
+    let alice = connect(&daemon, "alice").await;
+    let bob = Client::connect(Options { address: network.address(), ..options(&daemon, "bob") }).await.unwrap();
+    let rooms = ["live", "away", "again"];
+    let mut follows = Vec::new();
+    for room in rooms {
+        let made = alice.join(room).await.unwrap();
+        assert!(made.created && !alice.join(room).await.unwrap().created);
+        for n in 0..3 {
+            alice.send(room, n.to_string()).await.unwrap();
+        }
+        let mut follow = bob.follow(room);
+        assert_eq!(take(&mut follow, 3).await, numbered(0..3));
+        assert_eq!(bob.join(room).await.unwrap().number, made.number);
+        follows.push(follow);
+    }
+    let [live, away, again] = &mut follows[..] else { panic!() };
+    alice.delete("live", None).await.unwrap();
+    assert_eq!(ended(live).await, ErrorCode::NotJoined);
+    // While the connection is broken, one is deleted, and one is made anew as well; another connection of the same client is in that.
+    network.cut();
+    alice.delete("away", None).await.unwrap();
+    alice.delete("again", None).await.unwrap();
+    alice.join("again").await.unwrap();
+    let mut elsewhere = daemon.lines("bob");
+    elsewhere.expect("JOIN again", "OK cursor=0 last=0");
+    for n in 10..20 {
+        alice.send("again", n.to_string()).await.unwrap();
+    }
+    network.mend();
+    assert_eq!(ended(away).await, ErrorCode::NoRoom);
+    assert_eq!(ended(again).await, ErrorCode::NotJoined, "and nothing of the other room as if it went on");
+    let listed: Vec<_> = alice.rooms().await.unwrap().into_iter().map(|info| info.room.to_string()).collect();
+    assert_eq!(listed, ["again"]);
+    // What was read of the one acknowledges nothing of the other.
+    let mut anew = bob.follow("again");
+    assert_eq!(take(&mut anew, 10).await, numbered(10..20));
+    bob.join("again").await.unwrap();
+    assert_eq!(bob.ack("again", None).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_that_is_repeated_deletes_no_other_room() {
+    let daemon = Daemon::start();
+    let network = Proxy::start(daemon.address());
+    let alice = Client::connect(Options { address: network.address(), ..options(&daemon, "alice") }).await.unwrap();
+    let mut other = daemon.lines("alice");
+    let number = alice.join("lobby").await.unwrap().number;
+    repeated(&network, alice.delete("lobby", Some(number)), || other.ask("ROOMS").len() == 1).await.unwrap();
+    alice.join("lobby").await.unwrap();
+    let number = alice.join("lobby").await.unwrap().number;
+    let made_anew = || {
+        // Before the DELETE comes once more.
+        other.ask("ROOMS").len() == 1 && other.ask("JOIN lobby")[0].contains(" created ")
+    };
+    repeated(&network, alice.delete("lobby", Some(number)), made_anew).await.unwrap();
+    other.expect("FETCH lobby", "END lobby 0 1 0");
+    assert_eq!(code(alice.delete("lobby", Some(number)).await.unwrap_err()), ErrorCode::NoRoom);
+}

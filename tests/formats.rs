@@ -144,7 +144,9 @@ fn each_is_opened_with_all_that_it_had_and_goes_on() {
 fn goes_on(daemon: &mut Daemon, fixture: &Fixture) {
     let name = fixture.path.display();
     let mut alice = daemon.lines("alice");
-    let last: u64 = alice.ask("JOIN lobby")[0].rsplit_once("last=").unwrap().1.parse().unwrap();
+    let joined = alice.ask("JOIN lobby").remove(0);
+    let last = joined.split(' ').find_map(|word| word.strip_prefix("last=")).unwrap();
+    let last: u64 = last.parse().unwrap();
     for n in 1..=20 {
         alice.expect(&format!("SEND id=new-{n} lobby new {n}"), &format!("OK {}", last + n));
     }

@@ -145,6 +145,8 @@ fn essence(line: &str) -> String {
         }
         // How long is also the daemon's, and how much may be counted in another way.
         "OK" if words.get(1).is_some_and(|word| word.starts_with("retention=")) => words[2].to_owned(),
+        // Rooms' numbers were not told of once.
+        "OK" => super::common::without_numbers(line, line),
         "ERR" => words[..2].join(" "),
         _ => line.to_owned(),
     }
