@@ -42,6 +42,19 @@ A line wants a client, and text or base64; time, seq, room, id, reply, redacts a
 A room's times never go back: one that is earlier than the room's last becomes that. Retention counts
 from the import. What was imported before is known, and not stored again.";
 
+const AFTER_CONFIG: &str = "\
+  $ dantok config --example > dantok.toml
+  $ dantok config --check --config dantok.toml
+What is in the store is not looked at: see `dantok check`.";
+
+/// Have the configuration tested.
+fn test() -> Arg {
+    Arg::new("test")
+        .short('t')
+        .action(ArgAction::SetTrue)
+        .help("Start nothing; say whether the configuration is sound, as `dantok config --check` does")
+}
+
 /// A point in time, in milliseconds since 1970 UTC.
 fn since(text: &str) -> Result<u64, String> {
     let time = match units::duration(text) {
@@ -59,8 +72,23 @@ pub fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .after_help(AFTER)
-        .subcommand(Command::new("serve").about("Run the daemon (the default)").after_help(AFTER))
-        .subcommand(Command::new("config").about("Print the values in force and where each came from"))
+        .arg(test())
+        .subcommand(Command::new("serve").about("Run the daemon (the default)").after_help(AFTER).arg(test()))
+        .subcommand(
+            Command::new("config")
+                .about("Print the values in force and where each came from; exits with 2 where one can't be")
+                .after_help(AFTER_CONFIG)
+                .arg(test().long("check").help(
+                    "Open and read all that a start would, changing nothing, and say everything that is wrong: exits with 2 then",
+                ))
+                .arg(
+                    Arg::new("example")
+                        .long("example")
+                        .action(ArgAction::SetTrue)
+                        .conflicts_with("test")
+                        .help("Print a file with every setting and its default, as comments"),
+                ),
+        )
         .subcommand(
             Command::new("check")
                 .about("Look for damage in a data directory that no daemon has; exits with 1 where there is any")

@@ -2,7 +2,11 @@
 //!
 //! [`SETTINGS`] is the one table behind the command line, the environment, the file and `dantok config`.
 
+mod address;
 mod environment;
+mod example;
+mod file;
+pub(crate) mod filter;
 mod per_client;
 #[cfg(feature = "tls")]
 mod tls;
@@ -18,6 +22,8 @@ use crate::limits::{BODY_MAX_BYTES, Limits, RETENTION_FLOOR};
 use crate::units;
 
 pub use environment::Environment;
+pub use example::example;
+use file::File;
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 
@@ -132,11 +138,6 @@ fn one(values: &[String]) -> Result<&str, String> {
     }
 }
 
-fn addresses(values: &[String]) -> Vec<String> {
-    let parts = values.iter().flat_map(|value| value.split(','));
-    parts.map(str::trim).filter(|address| !matches!(*address, "" | "none")).map(str::to_owned).collect()
-}
-
 fn duration(values: &[String]) -> Result<Duration, String> {
     units::duration(one(values)?).map_err(|wrong| wrong.to_string())
 }
@@ -184,10 +185,7 @@ pub const SETTINGS: &[Setting] = &[
         help: "Address to listen on, like 127.0.0.1:7420 or [::1]:7420; may be repeated, or none",
         many: true,
         switch: false,
-        take: |config, values| {
-            config.listen = addresses(values);
-            Ok(())
-        },
+        take: |config, values| address::list(values).map(|addresses| config.listen = addresses),
         show: |config| toml::Value::from(config.listen.clone()).to_string(),
     },
     Setting {
@@ -264,10 +262,7 @@ pub const SETTINGS: &[Setting] = &[
         help: "Address to answer Prometheus on over HTTP, like 127.0.0.1:9420: /metrics, /healthz, /readyz; may be repeated, or none",
         many: true,
         switch: false,
-        take: |config, values| {
-            config.metrics = addresses(values);
-            Ok(())
-        },
+        take: |config, values| address::list(values).map(|addresses| config.metrics = addresses),
         show: |config| toml::Value::from(config.metrics.clone()).to_string(),
     },
     #[cfg(feature = "tls")]
@@ -351,8 +346,7 @@ pub const SETTINGS: &[Setting] = &[
         switch: false,
         take: |config, values| {
             let filter = one(values)?;
-            let parsed = tracing_subscriber::EnvFilter::try_new(filter);
-            parsed.map_err(|_| "takes a level, or a filter like info,dantok::store=debug".to_owned())?;
+            filter::parse(filter)?;
             config.log = filter.to_owned();
             Ok(())
         },
@@ -406,8 +400,19 @@ impl std::fmt::Display for Source {
 
 /// A configuration that can't be: the message names the source and what it takes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
+#[error("{}", .0.join("; "))]
+pub struct ConfigError(Vec<String>);
+
+impl ConfigError {
+    fn of(problem: String) -> ConfigError {
+        ConfigError(vec![problem])
+    }
+
+    /// All that is wrong, a sentence each.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+}
 
 /// A configuration, and where each value came from, in the order of [`SETTINGS`].
 #[derive(Debug)]
@@ -416,6 +421,8 @@ pub struct Resolved {
     pub config: Config,
     /// Why.
     pub sources: Vec<Source>,
+    /// What was said that nobody listens to, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// Brings together the command line (with the environment variables that clap read), the file and the defaults.
@@ -423,63 +430,84 @@ pub struct Resolved {
 /// # Errors
 /// A file that can't be read, a key that is none, a value that is not taken, a retention that is too short.
 pub fn resolve(matches: &ArgMatches, file: Option<&Path>, environment: &Environment) -> Result<Resolved, ConfigError> {
-    let table = file.map_or_else(|| Ok(toml::Table::new()), read_file)?;
-    if let (Some(path), Some(key)) =
-        (file, table.keys().find(|key| SETTINGS.iter().all(|setting| setting.name != *key)))
-    {
-        return Err(ConfigError(format!("{}: {key}: no such setting; see dantok --help", path.display())));
-    }
+    let said = file.map(File::read).transpose()?.unwrap_or_default();
     let mut config = Config::default();
     #[cfg(feature = "tls")]
     {
         config.tls.is_passed = environment.passes_tls;
     }
+    let mut problems = said.wrong.clone();
     let mut sources = Vec::new();
     for setting in SETTINGS {
-        let given = matches.get_many::<String>(setting.name).map(|values| values.cloned().collect::<Vec<_>>());
-        let (values, source) = match (given, matches.value_source(setting.name)) {
-            (Some(values), Some(ValueSource::CommandLine)) => (values, Source::Flag(setting.name.to_owned())),
-            (Some(values), _) => (values, Source::Env(setting.env())),
-            (None, _) => match (file, table.get(setting.name)) {
-                (Some(path), Some(value)) => (texts(value), Source::File(path.to_owned(), setting.name.to_owned())),
-                _ => match environment.value(setting.name, &config) {
-                    Some((value, source)) => (vec![value], source),
-                    None => {
-                        sources.push(Source::Default);
-                        continue;
-                    }
-                },
-            },
+        let Some((values, source, line)) =
+            given(setting, matches, file.map(|path| (path, &said)), environment, &config)
+        else {
+            sources.push(Source::Default);
+            continue;
         };
-        (setting.take)(&mut config, &values)
-            .map_err(|what| ConfigError(format!("{source} {what}, and not {}", values.join(", "))))?;
+        if let Err(what) = (setting.take)(&mut config, &values) {
+            let source = match (&source, line) {
+                (Source::File(path, key), Some(line)) => format!("{}, line {line}: {key}", path.display()),
+                _ => source.to_string(),
+            };
+            let values = if values.iter().all(String::is_empty) { "nothing".to_owned() } else { values.join(", ") };
+            problems.push(format!("{source} {what}, and not {values}"));
+        }
         sources.push(source);
     }
     if config.retention < RETENTION_FLOOR && !config.allow_short_retention {
         let place = SETTINGS.iter().position(|setting| setting.name == "retention");
         let source = place.and_then(|place| sources.get(place)).unwrap_or(&Source::Default);
-        return Err(ConfigError(format!(
+        problems.push(format!(
             "{source}: {} is under 24h, for which messages are promised to be kept; \
              --allow-short-retention gives the promise up",
             units::in_words(config.retention)
-        )));
+        ));
     }
+    // What is missing may be what was wrong.
     #[cfg(feature = "tls")]
-    config.tls_files()?;
-    Ok(Resolved { config, sources })
-}
-
-fn read_file(path: &Path) -> Result<toml::Table, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError(format!("{}: {error}", path.display())))?;
-    text.parse().map_err(|error| ConfigError(format!("{}: {error}", path.display())))
-}
-
-fn texts(value: &toml::Value) -> Vec<String> {
-    match value {
-        toml::Value::Array(values) => values.iter().flat_map(texts).collect(),
-        toml::Value::String(text) => vec![text.clone()],
-        other => vec![other.to_string()],
+    if problems.is_empty() {
+        config.tls_files()?;
     }
+    if problems.is_empty() {
+        Ok(Resolved { config, sources, warnings: environment.warnings() })
+    } else {
+        Err(ConfigError(problems))
+    }
+}
+
+/// What was said of a setting, by whom, and in which line if in a file.
+fn given(
+    setting: &Setting,
+    matches: &ArgMatches,
+    file: Option<(&Path, &File)>,
+    environment: &Environment,
+    config: &Config,
+) -> Option<(Vec<String>, Source, Option<usize>)> {
+    if let Some(values) = matches.get_many::<String>(setting.name) {
+        let source = match matches.value_source(setting.name) {
+            Some(ValueSource::CommandLine) => Source::Flag(setting.name.to_owned()),
+            _ => Source::Env(setting.env()),
+        };
+        return Some((values.cloned().collect(), source, None));
+    }
+    if let Some((path, file)) = file
+        && let Some((values, line)) = file.value(setting.name)
+    {
+        return Some((values.clone(), Source::File(path.to_owned(), setting.name.to_owned()), Some(*line)));
+    }
+    environment.value(setting.name, config).map(|(value, source)| (vec![value], source, None))
+}
+
+/// Which of some names is nearest to one that is none of them; none where all are far.
+fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let far = |near: &str| {
+        let edits = strsim::damerau_levenshtein(name, near);
+        // Half a name is often enough said: rooms for max-rooms.
+        if name.len() > 3 && (near.contains(name) || name.contains(near)) { edits.min(2) } else { edits }
+    };
+    let (edits, near) = names.map(|near| (far(near), near)).min_by_key(|(edits, _)| *edits)?;
+    (edits <= (name.chars().count() / 3).max(2)).then_some(near)
 }
 
 impl Resolved {
@@ -598,8 +626,31 @@ mod tests {
         for (args, file, named) in [
             (&["--max-body", "2MiB"][..], None, "--max-body"),
             (&["--log-format", "xml"], None, "--log-format"),
-            (&[], Some("max-rooms = 0"), "dantok.toml: max-rooms"),
-            (&[], Some("max-room = 5"), "dantok.toml: max-room: no such setting"),
+            (&[], Some("max-rooms = 0"), "dantok.toml, line 1: max-rooms takes"),
+            (
+                &[],
+                Some("max-rooms = 5\n\nmax-romms = 5"),
+                "dantok.toml, line 3: max-romms: no such setting; is max-rooms meant?",
+            ),
+            (&[], Some("max_rooms = 5"), "dantok.toml, line 1: max_rooms: no such setting; is max-rooms meant?"),
+            (&[], Some("rooms = 5"), "is max-rooms meant?"),
+            (&[], Some("zzz = 5"), "dantok.toml, line 1: zzz: no such setting; `dantok config` prints"),
+            (
+                &[],
+                Some("# 안녕\r\n[limits]\r\nmax-rooms = 5"),
+                "dantok.toml, line 2: limits: no such setting; settings stand in no [table]",
+            ),
+            (&[], Some("[[listen]]\naddress = 5"), "dantok.toml, line 1: listen takes"),
+            (&[], Some("max-rooms = 5\nmax-rooms = 6"), "dantok.toml, line 2: duplicate key"),
+            (&[], Some("max-rooms = 5\nmax-rooms 6"), "dantok.toml, line 2: "),
+            (&[], Some("log = \"info\"\nmax-rooms = \"many\""), "dantok.toml, line 2: max-rooms takes"),
+            (&["--listen", "7420"], None, "--listen takes an address and a port"),
+            (
+                &["--listen", ""],
+                None,
+                "--listen takes an address and a port, like 127.0.0.1:7420, [::1]:7420 or chat.example.org:7420; or none, and not nothing",
+            ),
+            (&["--log", "warning"], None, "--log takes error, warn"),
             (&[], Some("max-rooms ="), "dantok.toml"),
             (&["--retention", "soon"], None, "--retention takes a duration"),
             (&["--drain-timeout", "18446744073709551615s"], None, "--drain-timeout takes a duration up to 36500days"),
@@ -613,6 +664,42 @@ mod tests {
             let error = resolved(args, file, None).unwrap_err();
             assert!(error.contains(named), "{error}");
         }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let error =
+            resolved(&["--listen", "7420"], Some("max-room = 3\nmax-body = 0\nretention = \"1h\""), None).unwrap_err();
+        for named in ["--listen takes", "line 1: max-room:", "line 2: max-body takes", "retention: 1h is under 24h"] {
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn variables_that_nobody_reads_are_told_of() {
+        let unread = ["DANTOK_MAX_ROOM", "dantok_max_rooms", "DANTOK_ZZZ"].map(str::to_owned).to_vec();
+        let matches = cli::command().try_get_matches_from(["dantok"]).unwrap();
+        let warnings = resolve(&matches, None, &Environment { unread, ..Environment::default() }).unwrap().warnings;
+        assert_eq!(
+            warnings.iter().filter(|warning| warning.contains("is DANTOK_MAX_ROOMS meant?")).count(),
+            2,
+            "{warnings:?}"
+        );
+        assert!(warnings.iter().any(|warning| warning.starts_with("$DANTOK_ZZZ is set, and nobody reads it")));
+    }
+
+    #[test]
+    fn the_example_sets_nothing_and_takes_everything() {
+        let example = example(&Config::default());
+        assert_eq!(resolved(&[], Some(&example), None).unwrap().config, Config::default());
+        let all: String = example
+            .lines()
+            .filter(|line| line.starts_with('#') && !line.starts_with("# ") && !line.starts_with("##"))
+            .map(|line| format!("{}\n", &line[1..]))
+            .collect();
+        let resolved = resolved(&[], Some(&all), None).unwrap();
+        assert!(resolved.sources.iter().all(|source| matches!(source, Source::File(..))), "{all}");
+        assert_eq!(Config { tokens: None, ..resolved.config }, Config::default());
     }
 
     #[test]

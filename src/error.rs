@@ -55,6 +55,9 @@ pub enum Error {
         /// What is wrong with it, and where.
         what: String,
     },
+    /// What the operator has said can't be.
+    #[error("{0}")]
+    Setup(String),
     /// A command can't be carried out.
     #[error("{0}")]
     Command(String),
@@ -125,14 +128,42 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether only the operator can mend it, so that the next start would fail as well: who starts the daemon need not try again.
+    pub fn is_for_the_operator(&self) -> bool {
+        use io::ErrorKind;
+        match self {
+            // The file system is full, hangs or is not there yet: that may pass.
+            Error::Io { what: READ_TOKENS, .. } => true,
+            Error::Io { source, .. } => matches!(
+                source.kind(),
+                ErrorKind::PermissionDenied
+                    | ErrorKind::NotADirectory
+                    | ErrorKind::IsADirectory
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::InvalidInput
+                    | ErrorKind::InvalidFilename
+                    | ErrorKind::InvalidData
+            ),
+            Error::Setup(_)
+            | Error::Unfinished { .. }
+            | Error::NotEmpty { .. }
+            | Error::Format { .. }
+            | Error::Damaged { .. }
+            | Error::Tokens { .. }
+            | Error::NoTokens { .. }
+            | Error::NoStore { .. }
+            | Error::NotOpen { .. }
+            | Error::NotInterposed => true,
+            // Another daemon may end, an address may come, a disk may be changed.
+            Error::InUse { .. } | Error::Backup { .. } | Error::Command(_) | Error::Store { .. } | Error::Failed(_) => {
+                false
+            }
+        }
+    }
+
     /// Makes an I/O error an error that names its file.
     pub fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Io { what, path: path.to_owned(), source }
-    }
-
-    /// Whether no further start helps, but what an operator has said is to be changed.
-    pub fn wants_an_operator(&self) -> bool {
-        matches!(self, Error::NoTokens { .. } | Error::Tokens { .. } | Error::Io { what: READ_TOKENS, .. })
     }
 
     /// Damage in a file.

@@ -22,12 +22,23 @@
 //! 10. [`error`]: what an operator reads. [`config`], [`cli`]: what an operator sets. [`daemon`]: the process, its signals and its
 //!     service manager. [`liveness`]: whether it still does what it is for. [`count`], [`figures`], [`survey`]: what has happened and how
 //!     everything is, and `metrics`, which shows it to what watches over the daemon.
+//!     [`supervise`]: what runs all the time, and what follows where it dies.
 //! 11. [`client`]: the client library. [`doctor`]: whether a machine can keep the promises.
 //! 12. [`control`]: how commands reach a daemon that runs. [`backup`]: copies of everything, and back. [`export`], [`import`]: a
 //!     room's messages as text, and back.
 //!
 //! The wire's contract is `protocol.md`; both are in the repository.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+#![warn(clippy::disallowed_methods)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::disallowed_methods
+    )
+)]
 
 mod addresses;
 pub mod backup;
@@ -62,6 +73,7 @@ pub mod session;
 pub mod settings;
 mod socket;
 pub mod store;
+pub mod supervise;
 pub mod survey;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use dantok::config::{self, Config, Environment, Resolved};
 use dantok::daemon::sockets::{self, Passed};
-use dantok::error::Error;
 use dantok::store::check::Progress;
 use dantok::tokens::Role;
 use dantok::tokens::command::{self as tokens, Asked};
@@ -30,21 +29,25 @@ fn main() -> ExitCode {
         Some((name, of_command)) => (name, of_command),
         None => ("serve", &matches),
     };
-    let passed = if command == "serve" { sockets::take() } else { Ok(Passed::default()) };
-    let both = passed.and_then(|passed| match resolve(matches, !passed.tls.is_empty()) {
+    if command == "config" && matches.get_flag("example") {
+        print!("{}", config::example(&Config::default()));
+        return ExitCode::SUCCESS;
+    }
+    let passed = if command == "serve" && !matches.get_flag("test") { sockets::take() } else { Ok(Passed::default()) };
+    let both = passed.map_err(|error| vec![error]).and_then(|passed| match resolve(matches, !passed.tls.is_empty()) {
         Ok(resolved) => Ok((passed, resolved)),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error.problems().to_vec()),
     });
     let (passed, resolved) = match both {
         Ok(both) => both,
-        Err(error) => {
-            eprintln!("dantok: {error}");
+        Err(problems) => {
+            problems.iter().for_each(|problem| eprintln!("dantok: {problem}"));
             return ExitCode::from(USAGE);
         }
     };
-    if command == "config" {
-        print!("{}", resolved.show());
-        return ExitCode::SUCCESS;
+    let is_tested = matches!(command, "config" | "serve") && matches.get_flag("test");
+    if command == "config" || is_tested {
+        return configuration(matches, &resolved);
     }
     if command != "serve" {
         // These print what they find; a log would only repeat it, but for what ends them.
@@ -71,9 +74,26 @@ fn main() -> ExitCode {
     match daemon::run(resolved, passed, Box::new(move || resolve(&matches, passes_tls))) {
         Ok(()) => ExitCode::SUCCESS,
         // The log has it.
-        Err(error) if error.downcast_ref().is_some_and(Error::wants_an_operator) => ExitCode::from(USAGE),
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => ExitCode::from(if error.is_for_the_operator() { USAGE } else { 1 }),
     }
+}
+
+/// Prints what is in force; or, with `--check`, whether a start would find anything wrong with it.
+fn configuration(matches: &ArgMatches, resolved: &Resolved) -> ExitCode {
+    for warning in &resolved.warnings {
+        eprintln!("dantok: warning: {warning}");
+    }
+    if !matches.get_flag("test") {
+        print!("{}", resolved.show());
+        return ExitCode::SUCCESS;
+    }
+    let problems = daemon::check(resolved);
+    problems.iter().for_each(|problem| eprintln!("dantok: {problem}"));
+    if !problems.is_empty() {
+        return ExitCode::from(USAGE);
+    }
+    println!("the configuration is sound");
+    ExitCode::SUCCESS
 }
 
 fn resolve(matches: &ArgMatches, passes_tls: bool) -> Result<Resolved, config::ConfigError> {

@@ -7,6 +7,7 @@ use crate::hub::cutoff_ms;
 use crate::rooms::Rooms;
 use crate::settings::Live;
 use crate::store::Store;
+use crate::supervise;
 
 /// Rooms of one pass: their steps queue in front of commits on their way to sled.
 const ROOMS_PER_PASS: usize = 64;
@@ -28,11 +29,11 @@ pub async fn run(store: Arc<Store>, rooms: Arc<Rooms>, settings: Arc<Live>) {
     loop {
         let retention = settings.retention();
         let (store, rooms) = (store.clone(), rooms.clone());
-        let pass = tokio::task::spawn_blocking(move || {
+        let more = supervise::blocking(move || {
             let of_room = |room| rooms.by_id(room).map_or(retention, |room| room.retention(retention));
             pass(&store, |room| cutoff_ms(&store, of_room(room)))
-        });
-        let more = pass.await.unwrap_or(false);
+        })
+        .await;
         let period = (retention / 100).clamp(Duration::from_millis(50), Duration::from_secs(30));
         tokio::time::sleep(if more { BETWEEN_STEPS } else { period }).await;
     }

@@ -25,6 +25,7 @@ use crate::retention;
 use crate::rooms::Rooms;
 use crate::settings::{Live, Settings};
 use crate::store::{self, Store};
+use crate::supervise;
 use crate::tokens::Tokens;
 
 /// Connections over the limit that are told so at once; further ones are just closed.
@@ -129,10 +130,17 @@ impl Server {
     ) -> Result<(), Error> {
         let Server { hub, data_dir, committing } = self;
         let store = hub.store.clone();
-        let expiring = tokio::spawn(retention::run(store.clone(), hub.rooms.clone(), hub.settings.clone()));
-        let tending = tokio::spawn(tend(hub.clone()));
-        let rechecking = tokio::spawn(recheck(hub.tokens.clone(), hub.rooms.clone()));
-        let controlling = tokio::spawn(control::listen(hub.clone(), data_dir));
+        let (of_retention, rooms, settings) = (store.clone(), hub.rooms.clone(), hub.settings.clone());
+        let expiring = supervise::task(&supervise::RETENTION, move || {
+            retention::run(of_retention.clone(), rooms.clone(), settings.clone())
+        });
+        let of_tending = hub.clone();
+        let tending = supervise::task(&supervise::TEND, move || tend(of_tending.clone()));
+        let (tokens, rooms) = (hub.tokens.clone(), hub.rooms.clone());
+        let rechecking = supervise::task(&supervise::TOKENS, move || recheck(tokens.clone(), rooms.clone()));
+        let of_control = hub.clone();
+        let controlling =
+            supervise::task(&supervise::CONTROL, move || control::listen(of_control.clone(), data_dir.clone()));
         tracing::info!("ready");
 
         let failed = serve(listeners, &hub, shutdown).await;
@@ -140,6 +148,7 @@ impl Server {
         expiring.abort();
         let _ = expiring.await;
         rechecking.abort();
+        let _ = rechecking.await;
         tending.abort();
         let _ = tending.await;
         // It was told to stop with everything else; what hangs in a store that failed does not hold up the end.
@@ -168,7 +177,7 @@ async fn tend(hub: Arc<Hub>) {
         tokio::time::sleep(TEND_EVERY).await;
         if hub.store.wants_tending() {
             let hub = hub.clone();
-            let _ = tokio::task::spawn_blocking(move || hub.committer.tend()).await;
+            supervise::blocking(move || hub.committer.tend()).await;
         }
     }
 }
@@ -320,7 +329,7 @@ impl Drop for Open {
 
 fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures: Arc<Figures>, refusals: &Arc<Semaphore>) {
     if let Ok(permit) = refusals.clone().try_acquire_owned() {
-        tokio::spawn(async move {
+        supervise::brief("a refusal", async move {
             // A peer that does not take its refusal is no loss.
             let _ = connection::refuse(stream, speaks, refusal, figures).await;
             drop(permit);

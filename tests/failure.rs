@@ -5,7 +5,8 @@ mod common;
 
 use std::process::{Command, Stdio};
 
-use common::{Daemon, has_tool, inject};
+use common::{Daemon, has_tool, inject, wait_until};
+use dantok::supervise::Then;
 
 fn fails_honestly(fault: &str) {
     let mut daemon = Daemon::start();
@@ -99,4 +100,97 @@ fn an_error_while_it_opens_the_store_leaves_the_store_as_it_was() {
     daemon.lines("alice").expect("JOIN lobby", "OK cursor=0 last=20");
     assert_eq!(daemon.lines("alice").ask("FETCH lobby").len(), 21);
     assert!(daemon.log().contains("writing everything again"), "{}", daemon.log());
+}
+
+/// What dies is named in the log, and begins again: its work goes on, and so does everything else.
+#[test]
+fn what_dies_is_named_and_begins_again() {
+    if !cfg!(debug_assertions) {
+        return eprintln!("skipped: a release build can't be told to panic");
+    }
+    for duty in dantok::supervise::DUTIES.iter().filter(|duty| duty.then == Then::BeginsAgain) {
+        let flags = ["--metrics", "127.0.0.1:0", "--retention", "24h"];
+        let env = [("DANTOK_TEST_PANIC", duty.name), ("WATCHDOG_USEC", "60000000")];
+        let mut daemon = Daemon::start_as(tempfile::tempdir().unwrap(), &flags, &env);
+        let mut alice = daemon.lines("alice");
+        alice.expect("JOIN r", "OK cursor=0 last=0");
+        match duty.name {
+            "reload" => daemon.signal("HUP"),
+            "journal-prepare" => {
+                // Until the next file is wanted, and taken.
+                let text = "x".repeat(60_000);
+                for seq in 1..400 {
+                    alice.expect(&format!("SEND r {text}"), &format!("OK {seq}"));
+                }
+            }
+            _ => {}
+        }
+        let panicked = format!("panicked: {} was told to", duty.name);
+        wait_until(duty.name, || daemon.log().contains(&panicked));
+        if duty.name != "journal-prepare" {
+            wait_until(duty.name, || daemon.log().contains(&format!("{} died: ", duty.name)));
+        }
+        let before = daemon.log().len();
+        daemon.signal("HUP");
+        wait_until("it goes on", || daemon.log()[before..].contains("SIGHUP: done"));
+        alice.expect("PING", "OK pong");
+        assert!(daemon.terminate().success(), "{}: {}", duty.name, daemon.log());
+    }
+}
+
+/// What can't begin again ends the daemon, which says why.
+#[test]
+fn what_can_not_begin_again_ends_the_daemon() {
+    if !cfg!(debug_assertions) {
+        return eprintln!("skipped: a release build can't be told to panic");
+    }
+    for duty in dantok::supervise::DUTIES.iter().filter(|duty| duty.then == Then::EndsTheDaemon) {
+        let dir = tempfile::tempdir().unwrap();
+        let log = std::fs::File::create(dir.path().join("log")).unwrap();
+        let mut command = std::process::Command::new(common::binary());
+        command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path().join("data")).env_clear();
+        let mut child = command.env("DANTOK_TEST_PANIC", duty.name).stderr(log).spawn().unwrap();
+        let said = || std::fs::read_to_string(dir.path().join("log")).unwrap();
+        wait_until("it serves, or has ended", || said().contains("ready") || child.try_wait().unwrap().is_some());
+        if duty.name == "committer" {
+            let log = said();
+            let address = log.lines().find_map(|line| line.split_once("listening address=")).unwrap().1;
+            let mut lines = common::Lines::connect(address.trim().parse().unwrap());
+            lines.ask("HELLO alice");
+            // It is not done, and not said to be.
+            assert!(lines.ask("CREATE r")[0].starts_with("ERR "));
+        }
+        let mut status = None;
+        wait_until(duty.name, || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert_eq!(status.unwrap().code(), Some(1), "{}: {}", duty.name, said());
+        assert!(said().contains(&format!("panicked: {} was told to", duty.name)), "{}", said());
+        assert!(said().lines().last().unwrap().contains("died"), "{}: {}", duty.name, said());
+    }
+}
+
+/// A connection that dies says so, in either framing, and takes no other with it.
+#[test]
+fn a_connection_that_dies_says_so() {
+    if !cfg!(debug_assertions) {
+        return eprintln!("skipped: a release build can't be told to panic");
+    }
+    for is_framed in [false, true] {
+        let env = [("DANTOK_TEST_PANIC", "connection")];
+        let mut daemon = Daemon::start_as(tempfile::tempdir().unwrap(), &[], &env);
+        if is_framed {
+            let mut frames = daemon.frames("alice");
+            frames.send(dantok::protocol::Command::Ping);
+            assert!(frames.closing().text.contains("the daemon has made a mistake"));
+        } else {
+            let mut lines = daemon.lines("alice");
+            lines.send("PING");
+            assert!(lines.rest().starts_with("ERR storage the daemon has made a mistake"));
+        }
+        assert!(daemon.log().contains("a connection died: connection was told to"), "{}", daemon.log());
+        daemon.lines("alice").expect("PING", "OK pong");
+        assert!(daemon.terminate().success());
+    }
 }

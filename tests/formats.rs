@@ -177,7 +177,7 @@ fn a_newer_format_is_refused_and_left_alone() {
     std::fs::write(data.join("FORMAT"), "99\n").unwrap();
     let before = files(&data);
     let (status, said) = daemon.try_start();
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), Some(2));
     assert!(said.contains("has format \"99\"") && said.contains("use the version that wrote it"), "{said}");
     assert!(said.contains("before-format-99"), "{said}");
     assert!(files(&data) == before);

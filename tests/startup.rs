@@ -6,14 +6,25 @@ mod common;
 use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{Daemon, Lines, wait_until};
 
 fn dantok(args: &[&str], env: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dantok")).args(args).env_clear().envs(env.iter().copied()).output().unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
+    command.args(args).env_clear().envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // One that serves what it was to refuse would do so for ever.
+    let begun = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > std::time::Duration::from_secs(60) {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -275,7 +286,7 @@ fn a_damaged_record_in_the_middle_stops_the_start() {
         flip(&path, records[2] + at);
         let before = std::fs::read(&path).unwrap();
         let (status, said) = daemon.try_start();
-        assert_eq!(status.code(), Some(1), "{what}: {said}");
+        assert_eq!(status.code(), Some(2), "{what}: {said}");
         let last = said.lines().last().unwrap();
         assert!(last.contains(path.to_str().unwrap()) && last.contains("damaged"), "{what}: {said}");
         assert_eq!(std::fs::read(&path).unwrap(), before, "{what}: the damaged file was touched");
@@ -315,4 +326,164 @@ fn the_last_record_broken_is_cut_too() {
     // From the journal alone it can't be told from a torn one. The last message may have been in the store already.
     let fetched = daemon.lines("a").ask("FETCH r");
     assert!(fetched.len() >= 5 && fetched[3].ends_with(" a message 4"), "{fetched:?}");
+}
+
+/// Whatever only the operator can mend is 2, so that nobody tries again and again; what may pass by itself is 1.
+#[test]
+fn what_only_the_operator_can_mend_ends_with_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, file, tokens) = (path("data"), path("a-file"), path("tokens.toml"));
+    std::fs::write(&file, "text").unwrap();
+    std::fs::write(&tokens, "[[token]]\nid = 1").unwrap();
+    let free = "127.0.0.1:0";
+    for args in [
+        &["--listen", "7420"][..],
+        &["--listen", ""],
+        &["--listen", ","],
+        &["--listen", "127.0.0.1"],
+        &["--listen", "127.0.0.1:99999"],
+        &["--listen", "::1:7420"],
+        &["--listen", "none"],
+        &["--listen", "0.0.0.0:0"],
+        &["--metrics", "9420"],
+        &["--log", "warning"],
+        &["--log", "verbose"],
+        &["--log", ""],
+        &["--log", "dantok=loud"],
+        &["--log", "info,"],
+        &["--retention", "18446744073709551615s1000000000ns"],
+        &["--max-body", "99999999999999999999EiB"],
+        &["--listen", free, "--tokens", &tokens],
+        &["--listen", free, "--data-dir", &file],
+        &["--listen", free, "--data-dir", &format!("{file}/data")],
+        &["--listen-tls", free, "--tls-cert", &path("none.pem"), "--tls-key", &path("none.key")],
+    ] {
+        let args = if args.contains(&"--data-dir") { args.to_vec() } else { [args, &["--data-dir", &data]].concat() };
+        let output = dantok(&args, &[]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(!said.is_empty(), "{args:?}");
+        // And all of it is found without a start.
+        for before in [&["config", "--check"][..], &["-t"]] {
+            let output = dantok(&[before, &args].concat(), &[]);
+            assert_eq!(output.status.code(), Some(2), "{before:?} {args:?}: {}", text(&output.stdout));
+            assert!(!output.stderr.is_empty(), "{args:?}");
+        }
+    }
+    assert!(!PathBuf::from(data).exists());
+}
+
+#[test]
+fn a_check_finds_everything_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, tokens) = (path("data"), path("tokens.toml"));
+    std::fs::write(&tokens, "nonsense").unwrap();
+    std::fs::write(path("cert.pem"), "nonsense").unwrap();
+    let wrong = ["config", "-t", "--data-dir", &path("cert.pem"), "--tokens", &tokens, "--listen-tls", "127.0.0.1:0"];
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    let output =
+        dantok(&[&wrong[..], &["--tls-cert", &cert, "--tls-key", &key, "--listen", "192.0.2.1:7420"]].concat(), &[]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for named in
+        ["cert.pem: can't list the directory", "tokens.toml, line 1", "cert.pem: has no certificate", "192.0.2.1:7420"]
+    {
+        assert!(said.contains(named), "{named}: {said}");
+    }
+    // Everything in the file, too.
+    std::fs::write(path("dantok.toml"), "max-romms = 1\n[limits]\nmax-rooms = 2").unwrap();
+    let output = dantok(&["config", "--config", &path("dantok.toml"), "--max-body", "0"], &[("DANTOK_LOG", "verbose")]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for named in [
+        "dantok.toml, line 1: max-romms: no such setting; is max-rooms meant?",
+        "dantok.toml, line 2: limits: no such setting",
+        "--max-body takes",
+        "$DANTOK_LOG takes",
+    ] {
+        assert!(said.lines().any(|line| line.contains(named)), "{named}: {said}");
+    }
+    // A running daemon keeps nobody from a check, and is not disturbed by one.
+    let mut daemon = Daemon::start();
+    let (running, address) = (daemon.data_dir(), daemon.address().to_string());
+    let sound = ["--data-dir", running.to_str().unwrap(), "--listen", &address];
+    for before in [&["config", "--check"][..], &["-t"], &["serve", "-t"]] {
+        let output = dantok(&[before, &sound].concat(), &[]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    daemon.lines("alice").expect("PING", "OK pong");
+    assert!(daemon.terminate().success());
+    assert!(dantok(&["config", "--check", "--data-dir", &data, "--listen", &address], &[]).status.success());
+    assert!(!PathBuf::from(data).exists());
+}
+
+#[test]
+fn a_variable_that_nobody_reads_is_told_of() {
+    let daemon =
+        Daemon::start_as(tempfile::tempdir().unwrap(), &[], &[("DANTOK_MAX_ROOM", "5"), ("DANTOK_MAX_BODY", "1KiB")]);
+    let warned = |text: &str, name: &str| {
+        text.lines().any(|line| line.contains(&format!("${name} is set, and nobody reads it")))
+    };
+    assert!(warned(&daemon.log(), "DANTOK_MAX_ROOM") && !warned(&daemon.log(), "DANTOK_MAX_BODY"), "{}", daemon.log());
+    let output = dantok(&["config"], &[("DANTOK_LISTENN", "none")]);
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("$DANTOK_LISTENN is set, and nobody reads it; is DANTOK_LISTEN meant?"));
+}
+
+#[test]
+fn the_example_is_a_file_that_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let example = dantok(&["config", "--example"], &[]);
+    let file = dir.path().join("dantok.toml");
+    std::fs::write(&file, &example.stdout).unwrap();
+    let with = dantok(&["config", "--config", file.to_str().unwrap()], &[]);
+    assert!(with.status.success() && with.stdout == dantok(&["config"], &[]).stdout, "{}", text(&with.stderr));
+    for setting in dantok::config::SETTINGS {
+        assert!(text(&example.stdout).contains(&format!("\n#{} = ", setting.name)), "{}", setting.name);
+    }
+}
+
+/// Addresses that have others in them, or are them.
+#[test]
+fn each_address_is_listened_on_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (all, loopback) = (format!("0.0.0.0:{port}"), format!("127.0.0.1:{port}"));
+    for (args, named) in [
+        (&["--listen", &loopback, "--listen", &loopback][..], "are one address"),
+        (&["--listen", &format!("{loopback},{loopback}")], "are one address"),
+        (&["--listen", &loopback, "--metrics", &loopback], "are one address"),
+        (&["--listen", &format!("localhost:{port}"), "--listen", &loopback], "are one address"),
+        (&["--listen", &all, "--listen", &loopback], "has all addresses"),
+        (&["--listen", &loopback, "--metrics", &all], "has all addresses"),
+    ] {
+        let output = dantok(&[args, &["--open", "--data-dir", data.to_str().unwrap()]].concat(), &[]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(named), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn both_families_have_their_addresses_beside_each_other() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return eprintln!("skipped: this machine has no IPv6");
+    }
+    let port = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let reaches = |address: &str| std::net::TcpStream::connect(address).is_ok();
+    for options in [["--listen", "--listen"], ["--listen", "--metrics"], ["--metrics", "--listen"]] {
+        let port = port();
+        let (four, six) = (format!("0.0.0.0:{port}"), format!("[::]:{port}"));
+        let daemon = Daemon::start_with(&["--open", options[0], &four, options[1], &six]);
+        assert!(reaches(&format!("127.0.0.1:{port}")) && reaches(&format!("[::1]:{port}")), "{}", daemon.log());
+    }
+    // By itself it has both.
+    let port = port();
+    let daemon = Daemon::start_with(&["--open", "--listen", &format!("[::]:{port}")]);
+    assert!(reaches(&format!("127.0.0.1:{port}")) && reaches(&format!("[::1]:{port}")), "{}", daemon.log());
+    // Any free port, as often as is wanted; and a name with all that it has.
+    Daemon::start_with(&["--listen", "127.0.0.1:0,127.0.0.1:0", "--listen", "localhost:0"]).lines("alice");
 }

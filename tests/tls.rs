@@ -473,15 +473,15 @@ fn files_that_can_not_be_used_are_named() {
         (&["--listen-tls", "127.0.0.1:0", "--tls-cert", &cert], 2, &["--listen-tls", "--tls-key"]),
         (&["--tls-cert", &cert, "--tls-key", &key], 2, &["--tls-cert", "--listen-tls"]),
         (&["--tls-client-ca", &cert], 2, &["--tls-client-ca", "--listen-tls"]),
-        (&["--tls-cert", &nowhere, "--tls-key", &key], 1, &[&nowhere, "No such file"]),
-        (&["--tls-cert", &empty, "--tls-key", &key], 1, &[&empty, "no certificate"]),
-        (&["--tls-cert", &cert, "--tls-key", &nowhere], 1, &[&nowhere, "No such file"]),
-        (&["--tls-cert", &cert, "--tls-key", &cert], 1, &[&cert, "no private key"]),
-        (&["--tls-cert", &cert, "--tls-key", &other_key], 1, &[&other_key, &cert]),
-        (&["--tls-cert", &cert, "--tls-key", &key, "--tls-client-ca", &nowhere], 1, &[&nowhere]),
-        (&["--tls-cert", &cert, "--tls-key", &key, "--tls-client-ca", &empty], 1, &[&empty]),
+        (&["--tls-cert", &nowhere, "--tls-key", &key], 2, &[&nowhere, "No such file"]),
+        (&["--tls-cert", &empty, "--tls-key", &key], 2, &[&empty, "no certificate"]),
+        (&["--tls-cert", &cert, "--tls-key", &nowhere], 2, &[&nowhere, "No such file"]),
+        (&["--tls-cert", &cert, "--tls-key", &cert], 2, &[&cert, "no private key"]),
+        (&["--tls-cert", &cert, "--tls-key", &other_key], 2, &[&other_key, &cert]),
+        (&["--tls-cert", &cert, "--tls-key", &key, "--tls-client-ca", &nowhere], 2, &[&nowhere]),
+        (&["--tls-cert", &cert, "--tls-key", &key, "--tls-client-ca", &empty], 2, &[&empty]),
     ] {
-        let listen = if code == 1 { &listen[..] } else { &[] };
+        let listen = if args.contains(&"--listen-tls") || named.contains(&"--listen-tls") { &[] } else { &listen[..] };
         let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
         command.args(args).args(listen).args(["--data-dir", &data, "--listen", "127.0.0.1:0"]).env_clear();
         let output = command.output().unwrap();

@@ -378,7 +378,7 @@ fn beyond_loopback(daemon: &mut Daemon, flags: &[&str]) -> (Option<i32>, String)
 fn beyond_loopback_wants_tokens_or_to_be_meant() {
     let mut daemon = Daemon::start();
     let (code, said) = beyond_loopback(&mut daemon, &[]);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert!(said.contains("dantok token issue") && said.contains("--open"), "{said}");
     let (_, said) = beyond_loopback(&mut daemon, &["--open"]);
     assert!(said.contains(" ready"), "{said}");

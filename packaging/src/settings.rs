@@ -1,9 +1,7 @@
 //! The file of settings: one with every setting, as comments, and its manual page.
 
-use std::fmt::Write as _;
-
 use clap_mangen::roff::{Roff, bold, italic, roman};
-use dantok::config::{Config, SETTINGS, Setting};
+use dantok::config::{Config, SETTINGS, example};
 
 use crate::man;
 
@@ -21,44 +19,9 @@ fn defaults() -> Config {
     Config { data_dir: "/var/lib/dantok".into(), ..Config::default() }
 }
 
-fn line(setting: &Setting) -> String {
-    format!("{} = {}", setting.name, (setting.show)(&defaults()))
-}
-
-/// The file that a package brings: whoever reads it sees every setting, and nothing is set.
+/// The file that a package brings.
 pub fn file() -> String {
-    let mut out = "\
-# Settings of dantok; see dantok.toml(5). Each stands here with its default: take the
-# first # away from a line to change it. `dantok config --config FILE` shows what a file does.
-"
-    .to_owned();
-    let mut heading = "";
-    for setting in SETTINGS {
-        // Writing to a string does not fail.
-        if setting.heading != heading {
-            heading = setting.heading;
-            let _ = write!(out, "\n\n## {heading}\n");
-        }
-        let _ = write!(out, "\n{}#{}\n", wrapped(setting.help), line(setting));
-    }
-    out
-}
-
-/// A comment of lines that are not too long.
-fn wrapped(text: &str) -> String {
-    let mut out = String::new();
-    let mut width = 0;
-    for word in text.split(' ') {
-        if width == 0 || width + 1 + word.chars().count() > 90 {
-            out.push_str(if width == 0 { "#" } else { "\n#" });
-            width = 1;
-        }
-        width += 1 + word.chars().count();
-        out.push(' ');
-        out.push_str(word);
-    }
-    out.push('\n');
-    out
+    example(&defaults())
 }
 
 /// dantok.toml(5).

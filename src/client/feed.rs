@@ -15,6 +15,7 @@ use super::link::{Conn, Dialler, broken, is_passing, unexpected};
 use super::{Error, Options};
 use crate::protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
 use crate::protocol::{Command, Item, Refusal, Reply, Welcome};
+use crate::supervise;
 
 /// News between the task and its reader; past it the daemon waits.
 const AHEAD: usize = 64;
@@ -74,7 +75,8 @@ impl Feed {
         let (orders, receiver) = mpsc::unbounded_channel();
         let dialler = Dialler::new(options);
         let known = epoch.clone();
-        tokio::spawn(Task { dialler, epoch: known, watch, places, news: sender, orders: receiver, next_id: 1 }.run());
+        let task = Task { dialler, epoch: known, watch, places, news: sender, orders: receiver, next_id: 1 };
+        supervise::brief("the client's feed", task.run());
         Feed { news, orders, epoch }
     }
 

@@ -46,6 +46,7 @@ pub use follow::Follow;
 pub use groups::{Group, Pending};
 
 use crate::protocol::{Command, ErrorCode, Item, Keep, MemberInfo, Refusal, Reply, RoomInfo, Welcome};
+use crate::supervise;
 
 /// Requests that wait for the connection's task; past it callers wait.
 const QUEUED: usize = 64;
@@ -264,7 +265,7 @@ impl Client {
         let welcome = conn.welcome.clone();
         let (requests, receiver) = mpsc::channel(QUEUED);
         let current = Arc::new(Mutex::new(welcome.epoch.clone()));
-        tokio::spawn(link::Link::new(dialler, receiver, current.clone()).run(conn));
+        supervise::brief("the client's connection", link::Link::new(dialler, receiver, current.clone()).run(conn));
         // It was said, and is good; from here on it is compared.
         options.epoch = None;
         let memory =

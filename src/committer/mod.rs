@@ -24,6 +24,7 @@ use crate::rooms::Rooms;
 use crate::settings::Live;
 use crate::store::commit::Commit;
 use crate::store::{Store, Writer};
+use crate::supervise;
 use draft::{Draft, Drafted};
 pub use groups::no_group;
 use queue::{Aside, InFlight, Queue, Submission};
@@ -92,6 +93,7 @@ impl Committer {
         figures: Arc<Figures>,
     ) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let next_room = rooms.highest_id() + 1;
+        let of_failure = store.clone();
         let worker = Worker { writer, store, rooms, settings, figures, next_room, alone: 0 };
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
@@ -100,7 +102,7 @@ impl Committer {
             bytes: Arc::new(Semaphore::new(IN_FLIGHT_MAX_BYTES)),
         });
         let of_thread = shared.clone();
-        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || run(&of_thread))?;
+        let thread = supervise::thread(supervise::COMMITTER.name, move || run(&of_thread, &of_failure))?;
         Ok((Committer(shared), thread))
     }
 
@@ -200,28 +202,47 @@ impl Committer {
         if self.0.queue().len() > 0 {
             return Some(submission);
         }
+        // A panic in it is the end of all commits, which the thread is to see at once.
+        let waker = OnPanic(&self.0);
         worker.commit(vec![submission]);
+        drop(worker);
+        drop(waker);
         None
     }
 }
 
+/// Wakes the thread where a commit died elsewhere.
+struct OnPanic<'a>(&'a Shared);
+
+impl Drop for OnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _queue = self.0.queue();
+            self.0.queued.notify_one();
+        }
+    }
+}
+
 /// What is left when the thread ends, by a panic too, is dropped unanswered: that says that the committer has ended.
-struct Ended<'a>(&'a Shared);
+struct Ended<'a>(&'a Shared, &'a Store);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
         let mut queue = self.0.queue();
         queue.ended = true;
         queue.clear();
+        if !queue.closed || std::thread::panicking() {
+            self.1.failure().set("the committer died; this is a bug");
+        }
     }
 }
 
 /// The thread.
-fn run(shared: &Shared) {
-    let _ended = Ended(shared);
+fn run(shared: &Shared, store: &Store) {
+    let _ended = Ended(shared, store);
     loop {
         let mut queue = shared.queue();
-        while queue.len() == 0 && queue.asides.is_empty() {
+        while queue.len() == 0 && queue.asides.is_empty() && !shared.worker.is_poisoned() {
             if queue.closed {
                 return;
             }
@@ -262,6 +283,7 @@ struct Worker {
 
 impl Worker {
     fn commit(&mut self, batch: Vec<Submission>) {
+        supervise::fail_point(supervise::COMMITTER.name);
         let mut draft = Draft::new(self);
         let mut answers = Vec::with_capacity(batch.len());
         for Submission { author, writes, answer, in_flight } in batch {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, Source};
+use super::{Config, SETTINGS, Setting, Source, nearest};
 
 /// What stands where in `$CREDENTIALS_DIRECTORY`, by setting.
 const CREDENTIALS: &[(&str, &str)] = &[
@@ -21,6 +21,8 @@ pub struct Environment {
     pub credentials_directory: Option<PathBuf>,
     /// Whether a socket for TLS was handed in, so that TLS is wanted without an address for it.
     pub passes_tls: bool,
+    /// Variables that begin like ours, and that nobody reads.
+    pub unread: Vec<String>,
 }
 
 impl Environment {
@@ -30,7 +32,19 @@ impl Environment {
             state_directory: std::env::var("STATE_DIRECTORY").ok(),
             credentials_directory: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             passes_tls,
+            unread: unread(std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned())),
         }
+    }
+
+    /// What was said that nobody listens to, a sentence each.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let meant = |name: &str| {
+            let ours = SETTINGS.iter().map(Setting::env).collect::<Vec<_>>();
+            let ours = ours.iter().map(String::as_str).chain(["DANTOK_CONFIG"]);
+            nearest(&name.to_uppercase(), ours)
+                .map_or_else(|| "`dantok config` prints all settings".to_owned(), |near| format!("is {near} meant?"))
+        };
+        self.unread.iter().map(|name| format!("${name} is set, and nobody reads it; {}", meant(name))).collect()
     }
 
     /// A value for who says nothing else, and where it comes from.
@@ -47,6 +61,20 @@ impl Environment {
         let path = self.credentials_directory.as_deref().map(|dir| dir.join(file)).filter(|path| is_there(path))?;
         Some((path.to_str()?.to_owned(), Source::Env("CREDENTIALS_DIRECTORY".to_owned())))
     }
+}
+
+/// Which of the environment's variables are meant for a dantok, and read by none.
+fn unread(names: impl Iterator<Item = String>) -> Vec<String> {
+    let is_read = |name: &str| {
+        // The chat example's, and those of this project's own tests.
+        matches!(name, "DANTOK_CONFIG" | "DANTOK_TOKEN")
+            || name.starts_with("DANTOK_TEST_")
+            || SETTINGS.iter().any(|setting| setting.env() == name)
+    };
+    let mut unread: Vec<_> =
+        names.filter(|name| name.to_uppercase().starts_with("DANTOK_") && !is_read(name)).collect();
+    unread.sort();
+    unread
 }
 
 /// One that can't be looked at is left to whoever reads it to complain of.

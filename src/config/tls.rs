@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Config, ConfigError, Setting, addresses, one, quoted};
+use super::{Config, ConfigError, Setting, address, one, quoted};
 use crate::tls::Files;
 
 /// What is said of TLS.
@@ -29,10 +29,7 @@ pub(super) const LISTEN: Setting = Setting {
     help: "Address to listen on for TLS, like 0.0.0.0:7421; may be repeated; wants --tls-cert and --tls-key",
     many: true,
     switch: false,
-    take: |config, values| {
-        config.tls.listen = addresses(values);
-        Ok(())
-    },
+    take: |config, values| address::list(values).map(|addresses| config.tls.listen = addresses),
     show: |config| toml::Value::from(config.tls.listen.clone()).to_string(),
 };
 
@@ -92,7 +89,7 @@ impl Config {
             (false, ..) => {
                 let missing = if cert.is_none() { "--tls-cert" } else { "--tls-key" };
                 let who = if self.tls.is_passed { "a socket for TLS" } else { "--listen-tls" };
-                Err(ConfigError(format!(
+                Err(ConfigError::of(format!(
                     "{who} needs a certificate and its key: {missing} FILE is missing (README.md tells how to make one)"
                 )))
             }
@@ -100,7 +97,7 @@ impl Config {
             (true, ..) => {
                 let given = [(cert, "--tls-cert"), (key, "--tls-key"), (client_ca, "--tls-client-ca")];
                 let given = given.iter().find(|(path, _)| path.is_some()).map_or("", |(_, name)| name);
-                Err(ConfigError(format!(
+                Err(ConfigError::of(format!(
                     "{given} is of no use without --listen-tls ADDRESS: nothing would be served by TLS"
                 )))
             }

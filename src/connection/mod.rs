@@ -33,6 +33,7 @@ use crate::protocol::line::LineDecoder;
 use crate::protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag};
 use crate::session::{Action, Session};
 use crate::socket::{self, ReadHalf, WriteHalf};
+use crate::supervise::{self, Caught};
 use crate::units;
 use output::{Items, Output};
 use patience::Patience;
@@ -182,7 +183,21 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
         stopped: false,
         closing: false,
     };
-    connection.run(deadline, stop).await?;
+    let caught = {
+        let run = std::pin::pin!(connection.run(deadline, stop));
+        Caught(run).await
+    };
+    match caught {
+        Ok(ran) => ran?,
+        Err(panic) => {
+            tracing::error!("a connection died: {}; this is a bug", supervise::said(&*panic));
+            let text =
+                "the daemon has made a mistake, which its log tells; what was not answered may or may not be done";
+            connection.output.closing(Refusal::new(ErrorCode::Storage, text));
+            connection.output.flush().await?;
+            return linger(connection.socket, connection.output.socket).await;
+        }
+    }
     if connection.ended && !connection.stopped {
         return connection.output.socket.shutdown().await;
     }
@@ -274,6 +289,9 @@ impl Connection {
         // Only until HELLO.
         let mut too_late = Some(Box::pin(sleep_until(deadline)));
         loop {
+            if self.session.is_known() {
+                supervise::fail_point("connection");
+            }
             self.take_requests().await?;
             if self.take_answers() && !self.closing {
                 continue; // What was held, or is in the input yet, may go on now.

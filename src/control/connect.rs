@@ -21,6 +21,7 @@ use crate::limits::Limits;
 use crate::rooms::Rooms;
 use crate::settings::{Live, Settings};
 use crate::store::{self, Store};
+use crate::supervise;
 
 /// How long a daemon that starts or stops is waited for.
 const BUSY_FOR: Duration = Duration::from_secs(5);
@@ -104,7 +105,7 @@ fn open(dir: &Path, limits: &Limits) -> Result<(UnixStream, JoinHandle<()>), Err
             store.settle();
         }
     };
-    let thread = std::thread::Builder::new().name("control".to_owned()).spawn(served);
+    let thread = supervise::thread("control", served);
     Ok((ours, thread.map_err(Error::io("start a thread for", dir))?))
 }
 

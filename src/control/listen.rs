@@ -90,7 +90,9 @@ pub async fn listen(hub: Arc<Hub>, dir: PathBuf) {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
-            Some(_) = served.join_next(), if !served.is_empty() => {}
+            Some(ended) = served.join_next(), if !served.is_empty() => if let Err(error) = ended {
+                tracing::error!(%error, "a command died; this is a bug");
+            }
         }
     }
     while served.join_next().await.is_some() {}

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::LogFormat;
+use crate::config::{LogFormat, filter};
 
 type Set = dyn Fn(EnvFilter) -> Result<(), tracing_subscriber::reload::Error> + Send + Sync;
 
@@ -15,7 +15,7 @@ impl Filter {
     /// # Errors
     /// No filter.
     pub fn set(&self, filter: &str) -> Result<(), Box<dyn std::error::Error>> {
-        Ok((self.0)(EnvFilter::try_new(filter)?)?)
+        Ok((self.0)(filter::parse(filter)?)?)
     }
 }
 
@@ -24,7 +24,7 @@ impl Filter {
 /// # Errors
 /// No filter; or something logs already.
 pub fn begin(filter: &str, format: LogFormat) -> Result<Filter, Box<dyn std::error::Error>> {
-    let filter = EnvFilter::try_new(filter)?;
+    let filter = filter::parse(filter)?;
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
     Ok(match format {

@@ -1,39 +1,48 @@
 //! The daemon as a process: its log, its listeners, its signals, and what the service manager is told.
 
+mod check;
+mod listen;
 pub mod log;
 mod notify;
 mod reload;
 pub mod sockets;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Resolved};
 use crate::connection::Speaks;
 use crate::error::Error;
+use crate::hub::Hub;
 use crate::limits::{Limits, RETENTION_FLOOR};
 use crate::liveness::Liveness;
 #[cfg(feature = "metrics")]
 use crate::metrics;
 use crate::server::{self, Listener, Server};
-use crate::settings::Settings;
+use crate::settings::{Live, Settings};
+use crate::supervise::{self, Caught};
 use crate::tokens::Tokens;
+pub use check::check;
+use listen::Wanted;
 pub use reload::Again;
 use reload::Reload;
 use sockets::Passed;
-
-/// What goes wrong is said to an operator, and ends the daemon.
-type Failed = Box<dyn std::error::Error>;
 
 /// Runs until SIGTERM or SIGINT, or until the store fails. `again` brings the configuration together anew at SIGHUP.
 ///
 /// # Errors
 /// What can't be listened on, read, or opened; or why the store failed.
-pub fn run(resolved: Resolved, passed: Passed, again: Again) -> Result<(), Failed> {
-    let filter = log::begin(&resolved.config.log, resolved.config.log_format)?;
+pub fn run(resolved: Resolved, passed: Passed, again: Again) -> Result<(), Error> {
+    let filter = log::begin(&resolved.config.log, resolved.config.log_format);
+    let filter = filter.map_err(|error| Error::Setup(error.to_string()))?;
+    supervise::log_panics();
+    for warning in &resolved.warnings {
+        tracing::warn!("{warning}");
+    }
     // Who hands in sockets has said where to listen.
     let is_passed = !passed.plain.is_empty() || !passed.tls.is_empty();
     let listens = !is_passed || resolved.is_said("listen");
@@ -45,7 +54,7 @@ pub fn run(resolved: Resolved, passed: Passed, again: Again) -> Result<(), Faile
 }
 
 /// Who may be whom.
-fn tokens(resolved: &Resolved) -> Result<Arc<Tokens>, Failed> {
+fn tokens(resolved: &Resolved) -> Result<Arc<Tokens>, Error> {
     let (path, is_named) = (resolved.config.tokens_path(), resolved.is_said("tokens"));
     Ok(Arc::new(Tokens::of_store(&path, is_named, &resolved.config.data_dir, resolved.config.open)?))
 }
@@ -58,7 +67,7 @@ fn run_logged(
     tokens: Arc<Tokens>,
     filter: log::Filter,
     again: Again,
-) -> Result<(), Failed> {
+) -> Result<(), Error> {
     expect_connections(&config.limits);
     if config.retention < RETENTION_FLOOR {
         tracing::warn!(
@@ -66,25 +75,27 @@ fn run_logged(
             "messages are dropped sooner than 24h after their receipt, as --allow-short-retention asks"
         );
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(process)?;
     // Whether the store was closed.
-    let served: Result<bool, Failed> = runtime.block_on(async {
-        let (mut shutdown, hangup) = (Box::pin(shutdown()?), signal(SignalKind::hangup())?);
+    let serving = std::pin::pin!(async {
+        let mut shutdown = Box::pin(shutdown().map_err(process)?);
+        let hangup = signal(SignalKind::hangup()).map_err(process)?;
+        let wanted = listen::wanted(&config, listens, &passed).await?;
         let mut opened = Opened { by_anybody: tokens.are_wanted() || config.open, ..Opened::default() };
         #[cfg(feature = "tls")]
-        opened.listen_tls(&config, passed.tls).await?;
-        opened.listen(if listens { &config.listen } else { &[] }, passed.plain).await?;
+        opened.listen_tls(&config, &wanted, passed.tls)?;
+        opened.listen(&wanted, passed.plain)?;
         if !tokens.are_wanted() {
             let file = config.tokens_path();
             tracing::info!("there are no tokens in {}: whoever connects may be any client", file.display());
         }
         #[cfg(feature = "metrics")]
-        let watched = listen_for_metrics(&config.metrics, passed.metrics).await?;
+        let watched = listen_for_metrics(&wanted, passed.metrics)?;
         let settings = Settings { retention: config.retention, limits: config.limits.clone() };
         let options = server::Options { data_dir: config.data_dir.clone(), tokens, settings };
         let server = tokio::select! {
             server = Server::open(options) => server?,
-            () = notify::opening() => return Err("the service manager was told for ever that the store opens".into()),
+            () = notify::opening() => return Err(Error::Command("the service manager was told for ever that the store opens".to_owned())),
             () = &mut shutdown => {
                 tracing::info!("stopped while the store opened, which the next start does anew");
                 return Ok(false);
@@ -94,8 +105,10 @@ fn run_logged(
         watched.begin(server.hub());
         notify::ready();
         let hub = Arc::downgrade(server.hub());
-        tokio::spawn(notify::watch(hub.clone(), Liveness::new(server.hub())));
-        tokio::spawn(tell_of_the_end(server.hub()));
+        let of_watchdog = hub.clone();
+        supervise::task(&supervise::WATCHDOG, move || watch(of_watchdog.clone()));
+        let (stopping, settings) = (server.hub().stopping.clone(), server.hub().settings.clone());
+        supervise::task(&supervise::END, move || tell_of_the_end(stopping.clone(), settings.clone()));
         let Opened {
             listeners,
             #[cfg(feature = "tls")]
@@ -114,9 +127,17 @@ fn run_logged(
             #[cfg(feature = "tls")]
             wants_client_ca,
         };
-        tokio::spawn(reload.run(hangup));
+        supervise::brief(supervise::RELOAD.name, reload.run(hangup));
+        supervise::fail_point(supervise::LISTENERS.name);
         server.serve(listeners, shutdown).await?;
         Ok(true)
+    });
+    let served: Result<bool, Error> = runtime.block_on(async {
+        let caught = Caught(serving).await;
+        caught.unwrap_or_else(|panic| {
+            let (name, said) = (supervise::LISTENERS.name, supervise::said(&*panic));
+            Err(Error::Command(format!("{name} died: {said}; this is a bug")))
+        })
     });
     if !matches!(served, Ok(true)) {
         // What hangs in a store that failed, or that opens yet, does not hold up the end.
@@ -128,29 +149,34 @@ fn run_logged(
 /// Answers what watches over the daemon, from now on: the store may take a while to open. What it is shown tells of nobody, so that it may
 /// be at any address.
 #[cfg(feature = "metrics")]
-async fn listen_for_metrics(
-    addresses: &[String],
-    passed: Vec<std::net::TcpListener>,
-) -> Result<Arc<metrics::Watched>, Failed> {
-    let mut sockets = passed.into_iter().map(TcpListener::from_std).collect::<Result<Vec<_>, _>>()?;
-    for address in addresses {
-        sockets.push(bind(address, "--metrics").await?);
-    }
+fn listen_for_metrics(wanted: &[Wanted], passed: Vec<std::net::TcpListener>) -> Result<Arc<metrics::Watched>, Error> {
+    let passed = passed.into_iter().map(TcpListener::from_std);
+    let mut sockets = passed.collect::<Result<Vec<_>, _>>().map_err(process)?;
+    sockets.extend(listen::bind(wanted, "--metrics")?);
     let watched = Arc::<metrics::Watched>::default();
     for socket in sockets {
-        tracing::info!(address = %socket.local_addr()?, "metrics");
-        tokio::spawn(metrics::serve(socket, watched.clone()));
+        tracing::info!(address = %socket.local_addr().map_err(process)?, "metrics");
+        let (socket, watched) = (Arc::new(socket), watched.clone());
+        supervise::task(&supervise::METRICS, move || metrics::serve(socket.clone(), watched.clone()));
     }
     Ok(watched)
 }
 
 /// When the daemon stops, for whatever reason, the service manager is told how long that may take.
-fn tell_of_the_end(hub: &crate::hub::Hub) -> impl Future<Output = ()> + Send + 'static {
-    let (stopping, settings) = (hub.stopping.clone(), hub.settings.clone());
-    async move {
-        stopping.cancelled().await;
-        notify::stopping(settings.get().limits.drain_timeout);
-    }
+async fn tell_of_the_end(stopping: CancellationToken, settings: Arc<Live>) {
+    stopping.cancelled().await;
+    notify::stopping(settings.get().limits.drain_timeout);
+}
+
+/// Tells the watchdog for as long as the daemon lives.
+async fn watch(hub: Weak<Hub>) {
+    let Some(liveness) = hub.upgrade().map(|hub| Liveness::new(&hub)) else { return };
+    notify::watch(hub, liveness).await;
+}
+
+/// What the system does not give to the process itself.
+fn process(error: std::io::Error) -> Error {
+    Error::Command(format!("the system refuses what the daemon needs to begin: {error}"))
 }
 
 /// What is listened on.
@@ -167,31 +193,35 @@ struct Opened {
 }
 
 impl Opened {
-    async fn listen(&mut self, addresses: &[String], passed: Vec<std::net::TcpListener>) -> Result<(), Failed> {
+    fn listen(&mut self, wanted: &[Wanted], passed: Vec<std::net::TcpListener>) -> Result<(), Error> {
         for socket in passed {
-            self.take(TcpListener::from_std(socket)?, Speaks::Plain, true, self.by_anybody)?;
+            self.take(TcpListener::from_std(socket).map_err(process)?, Speaks::Plain, true, self.by_anybody)?;
         }
-        for address in addresses {
-            self.take(bind(address, "--listen").await?, Speaks::Plain, false, self.by_anybody)?;
+        for socket in listen::bind(wanted, "--listen")? {
+            self.take(socket, Speaks::Plain, false, self.by_anybody)?;
         }
-        if self.listeners.is_empty() {
-            return Err("there is no address to listen on; name one by --listen or --listen-tls".into());
-        }
-        Ok(())
+        if self.listeners.is_empty() { Err(check::no_address()) } else { Ok(()) }
     }
 
     /// Listens for TLS where it is asked for.
     #[cfg(feature = "tls")]
-    async fn listen_tls(&mut self, config: &Config, passed: Vec<std::net::TcpListener>) -> Result<(), Failed> {
-        let Some(files) = config.tls_files()? else { return Ok(()) };
-        let tls = Arc::new(crate::tls::Server::load(&files)?);
+    fn listen_tls(
+        &mut self,
+        config: &Config,
+        wanted: &[Wanted],
+        passed: Vec<std::net::TcpListener>,
+    ) -> Result<(), Error> {
+        let Some(files) = config.tls_files().map_err(|error| Error::Setup(error.to_string()))? else { return Ok(()) };
+        let loaded = crate::tls::Server::load(&files).map_err(|error| Error::Setup(error.to_string()))?;
+        let tls = Arc::new(loaded);
         // A certificate that is asked for keeps strangers out as well.
         let by_anybody = self.by_anybody || files.client_ca.is_some();
         for socket in passed {
-            self.take(TcpListener::from_std(socket)?, Speaks::Tls(tls.clone()), true, by_anybody)?;
+            let socket = TcpListener::from_std(socket).map_err(process)?;
+            self.take(socket, Speaks::Tls(tls.clone()), true, by_anybody)?;
         }
-        for address in &config.tls.listen {
-            self.take(bind(address, "--listen-tls").await?, Speaks::Tls(tls.clone()), false, by_anybody)?;
+        for socket in listen::bind(wanted, "--listen-tls")? {
+            self.take(socket, Speaks::Tls(tls.clone()), false, by_anybody)?;
         }
         self.tls = Some(tls);
         let is_reached =
@@ -200,11 +230,9 @@ impl Opened {
         Ok(())
     }
 
-    fn take(&mut self, socket: TcpListener, speaks: Speaks, is_passed: bool, by_anybody: bool) -> Result<(), Failed> {
-        let address = socket.local_addr()?;
-        if !address.ip().is_loopback() && !by_anybody {
-            return Err(Error::NotOpen { address }.into());
-        }
+    fn take(&mut self, socket: TcpListener, speaks: Speaks, is_passed: bool, by_anybody: bool) -> Result<(), Error> {
+        let address = socket.local_addr().map_err(process)?;
+        check::expect_open(address, by_anybody)?;
         let how = if is_passed { ", on a socket that was handed in" } else { "" };
         match speaks {
             Speaks::Plain => tracing::info!(%address, "listening{how}"),
@@ -214,10 +242,6 @@ impl Opened {
         self.listeners.push(Listener { socket, speaks, is_passed });
         Ok(())
     }
-}
-
-async fn bind(address: &str, option: &str) -> Result<TcpListener, Failed> {
-    Ok(TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}; see {option}"))?)
 }
 
 /// Done at the first SIGTERM or SIGINT.

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::page::{self, CONTENT};
 use super::state::Watched;
+use crate::supervise;
 
 /// Connections at once; more wait in the kernel. Many that say nothing are not to keep out the one that asks; but descriptors are few.
 const CONNECTIONS_MAX: usize = 64;
@@ -31,7 +32,7 @@ const HEAD_MAX_BYTES: usize = 8 * 1024;
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Answers whoever asks, for ever. What is not begun yet opens its store.
-pub async fn serve(listener: TcpListener, watched: Arc<Watched>) {
+pub async fn serve(listener: Arc<TcpListener>, watched: Arc<Watched>) {
     let (places, pages) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Arc::new(Semaphore::new(PAGES_MAX)));
     loop {
         // It is never closed.
@@ -39,7 +40,7 @@ pub async fn serve(listener: TcpListener, watched: Arc<Watched>) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (watched, pages) = (watched.clone(), pages.clone());
-                tokio::spawn(async move {
+                supervise::brief("a request for metrics", async move {
                     if timeout(CONNECTION, connect(stream, watched, pages)).await.is_err() {
                         tracing::debug!("who asked for metrics did not take them");
                     }

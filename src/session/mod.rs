@@ -21,6 +21,7 @@ use crate::person::Person;
 use crate::protocol::name::person;
 use crate::protocol::{Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
 use crate::rooms::{Presence, Room, Rooms, Waker};
+use crate::supervise;
 use crate::tokens::{Grant, Role};
 
 /// Where a session's items go: an answer that is being given, or what is told unasked.
@@ -229,8 +230,7 @@ impl Session {
             Command::Typing { room } => self.typing(&room),
             Command::Stats => {
                 let hub = self.hub.clone();
-                let stats = tokio::task::spawn_blocking(move || hub.stats()).await;
-                Ok(Reply::Stats(stats.unwrap_or_default()))
+                Ok(Reply::Stats(supervise::blocking(move || hub.stats()).await))
             }
             Command::Help { verb } => help(verb.as_deref(), out),
             Command::Ping => Ok(Reply::Pong),

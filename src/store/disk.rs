@@ -55,6 +55,45 @@ pub(super) fn expect_finished(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// What of a start can be told without making or changing anything. Returns whether a daemon has the directory.
+///
+/// # Errors
+/// What a start would say.
+pub fn look(dir: &Path) -> Result<bool, Error> {
+    use rustix::fs::{Access, access};
+    let may = |path: &Path, what: &'static str| {
+        access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| Error::io(what, path)(error.into()))
+    };
+    if std::fs::symlink_metadata(dir).is_err() {
+        // It would be made.
+        let above = dir.ancestors().skip(1).find(|above| above.exists()).filter(|above| !above.as_os_str().is_empty());
+        let above = above.unwrap_or(Path::new("."));
+        if !above.is_dir() {
+            return Err(Error::io("make a data directory in", above)(std::io::ErrorKind::NotADirectory.into()));
+        }
+        return may(above, "make a data directory in").map(|()| false);
+    }
+    std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))?;
+    for part in ["", "journal", "segments", "sled"].map(|part| dir.join(part)).iter().filter(|part| part.exists()) {
+        may(part, "read and write in")?;
+    }
+    expect_finished(dir)?;
+    super::migrate::format_of(dir)?;
+    let path = dir.join(LOCK_FILE);
+    let lock = match OpenOptions::new().read(true).write(true).open(&path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::io("open the lock file", &path)(error)),
+    };
+    // Let go at once: only a start at this very moment is told that another has it.
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
+    }
+}
+
 /// Takes the data directory for this process; it is let go when the file is closed, also by a kill.
 pub(super) fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join(LOCK_FILE);

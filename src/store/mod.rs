@@ -47,6 +47,7 @@ use crate::error::Error;
 use crate::limits::JOURNAL_FILE_BYTES;
 use chunk::Parsed;
 use commit::Commit;
+pub use disk::look;
 pub use failure::Failure;
 use group::GroupRecord;
 use journal::Journal;

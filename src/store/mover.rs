@@ -19,6 +19,7 @@ use super::segments::FileId;
 use super::tables::{Deleted, Expired, Journaled};
 use super::{Failure, Inner, disk, journal};
 use crate::error::Error;
+use crate::supervise;
 
 /// How long a commit waits for others before it moves.
 const GATHER: Duration = Duration::from_millis(500);
@@ -94,7 +95,7 @@ impl Mover {
             deleted: BTreeSet::new(),
             sparse: Sparse { seen: BTreeSet::new(), unreadable: BTreeSet::new(), next_look: Instant::now() },
         };
-        let thread = std::thread::Builder::new().name("mover".to_owned()).spawn(move || worker.run(&queue));
+        let thread = supervise::thread(supervise::MOVER.name, move || worker.run(&queue));
         let thread = thread.map_err(Error::io("start a thread for", &path))?;
         Ok(Mover { failure, jobs: Some(jobs), thread: Some(thread) })
     }
@@ -190,6 +191,7 @@ impl Worker {
             }
         }
         let _guard = OnPanic(self.inner.clone());
+        supervise::fail_point(supervise::MOVER.name);
         if let Err(error) = self.work(queue) {
             self.inner.failure.set(&error.to_string());
         }

@@ -33,6 +33,7 @@ pub use recover::{Recovered, recover, settle};
 use super::segments::FileId;
 use crate::count::Histogram;
 use crate::error::Error;
+use crate::supervise;
 
 const FILE_MAGIC: [u8; 8] = *b"dantokJ1";
 const RECORD_MAGIC: [u8; 4] = *b"DTKR";
@@ -331,9 +332,12 @@ impl Journal {
         self.last_commit = commit;
         if self.at > self.file_bytes / 4 && self.next_file.is_none() {
             let (dir, number, file_bytes) = (self.dir.clone(), self.header.number + 1, self.file_bytes);
-            let thread = std::thread::Builder::new().name("journal-prepare".to_owned());
+            let prepare = move || {
+                supervise::fail_point(supervise::JOURNAL.name);
+                prepare(&dir, number, file_bytes)
+            };
             // Without the thread, `rotate` does it.
-            self.next_file = thread.spawn(move || prepare(&dir, number, file_bytes)).ok();
+            self.next_file = supervise::thread(supervise::JOURNAL.name, prepare).ok();
         }
         Ok((commit, spot))
     }

@@ -1,0 +1,81 @@
+//! The file of settings: its keys, and where in it they stand.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{ConfigError, SETTINGS, nearest};
+
+/// What a file says.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    /// Its keys and their values, as an operator would say them elsewhere.
+    values: BTreeMap<String, (Vec<String>, usize)>,
+    /// Keys that are none, each as a sentence.
+    pub(super) wrong: Vec<String>,
+}
+
+impl File {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What the system says; text that is no TOML, as where a key stands twice.
+    pub(super) fn read(path: &Path) -> Result<File, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::of(format!("{}: {error}", path.display())))?;
+        let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+        let place = |at: usize| format!("{}, line {}", path.display(), line(at));
+        // Some editors put it there.
+        let body = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let before = text.len() - body.len();
+        let table = toml::de::DeTable::parse(body).map_err(|error| {
+            let at = error.span().map_or_else(|| path.display().to_string(), |span| place(before + span.start));
+            ConfigError::of(format!("{at}: {}", error.message()))
+        })?;
+        let mut file = File::default();
+        for (key, value) in table.get_ref() {
+            let (name, at) = (key.get_ref().as_ref(), before + key.span().start);
+            if SETTINGS.iter().any(|setting| setting.name == name) {
+                file.values.insert(name.to_owned(), (texts(value.get_ref()), line(at)));
+                continue;
+            }
+            let why = match value.get_ref() {
+                toml::de::DeValue::Table(_) => {
+                    "settings stand in no [table]; write them above the first one".to_owned()
+                }
+                _ => meant(name),
+            };
+            file.wrong.push(format!("{}: {name}: no such setting; {why}", place(at)));
+        }
+        Ok(file)
+    }
+
+    /// What it says of a setting, and in which line.
+    pub(super) fn value(&self, name: &str) -> Option<&(Vec<String>, usize)> {
+        self.values.get(name)
+    }
+}
+
+/// What who wrote this has meant.
+fn meant(name: &str) -> String {
+    let names = SETTINGS.iter().map(|setting| setting.name);
+    nearest(&name.to_lowercase().replace('_', "-"), names)
+        .map_or_else(|| "`dantok config` prints all that there are".to_owned(), |near| format!("is {near} meant?"))
+}
+
+fn texts(value: &toml::de::DeValue<'_>) -> Vec<String> {
+    use toml::de::DeValue;
+    match value {
+        DeValue::Array(values) => values.iter().flat_map(|value| texts(value.get_ref())).collect(),
+        DeValue::String(text) => vec![text.to_string()],
+        DeValue::Boolean(is) => vec![is.to_string()],
+        DeValue::Integer(number) => {
+            vec![
+                i128::from_str_radix(number.as_str(), number.radix())
+                    .map_or_else(|_| number.to_string(), |n| n.to_string()),
+            ]
+        }
+        DeValue::Float(number) => vec![number.to_string()],
+        DeValue::Datetime(time) => vec![time.to_string()],
+        DeValue::Table(_) => vec!["a table".to_owned()],
+    }
+}

@@ -1,0 +1,106 @@
+//! What is logged, as an operator says it: a level, or a filter by module.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+const TAKES: &str = "takes error, warn, info, debug, trace or off, or a filter like info,dantok::store=debug";
+
+/// The parts of a filter. A comma in brackets is of a span's fields.
+fn directives(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_usize;
+    let parts = text.split(move |c| {
+        match c {
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    parts.map(str::trim)
+}
+
+fn is_level(text: &str) -> bool {
+    // Nothing at all would be a level as well.
+    !text.is_empty() && text.parse::<LevelFilter>().is_ok()
+}
+
+/// Whether this names the daemon's own modules. Nothing else in it logs.
+fn is_ours(target: &str) -> bool {
+    target == "dantok" || target.starts_with("dantok::")
+}
+
+/// The filter that a text says. Unless the text says otherwise by a level, errors are logged wherever they come from: the
+/// daemon's last line is why it ended.
+///
+/// # Errors
+/// What is no filter, or one that would log nothing that there is; the message follows on the setting's name.
+pub(crate) fn parse(text: &str) -> Result<EnvFilter, String> {
+    let mut of_all = false;
+    for directive in directives(text) {
+        let (target, level) = match directive.split_once('[') {
+            Some((target, _)) => (target, None),
+            None => directive.split_once('=').map_or((directive, None), |(target, level)| (target, Some(level))),
+        };
+        let is_span = target.is_empty() && directive.starts_with('[');
+        of_all |= is_level(directive);
+        if !(is_level(directive) || ((is_span || is_ours(target)) && level.is_none_or(is_level))) {
+            return Err(TAKES.to_owned());
+        }
+    }
+    let ours = (!of_all).then_some("error");
+    let text = ours.into_iter().chain(directives(text)).collect::<Vec<_>>().join(",");
+    EnvFilter::try_new(text).map_err(|_| TAKES.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_filter() {
+        for text in [
+            "info",
+            "WARN",
+            "off",
+            "debug,dantok::store=trace",
+            "dantok::store=debug",
+            "dantok=info",
+            "dantok::store",
+            "info, dantok=debug",
+            "dantok[connection]=debug",
+            "[connection{peer=1}]=debug",
+            "2",
+        ] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            ",",
+            "info,",
+            "warning",
+            "verbose",
+            "err",
+            "information",
+            "all",
+            "none",
+            "6",
+            "-1",
+            "debug;info",
+            "dantok=verbose",
+            "dantok=",
+            "=info",
+            "info,loud",
+            "dantokd=debug",
+            "store=debug",
+            "info warn",
+            "dantok::store=debug=info",
+            "dantok:store=debug",
+            "[",
+            "dantok[=debug",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert_eq!(parse("dantok::store=debug").unwrap().to_string(), "dantok::store=debug,error");
+    }
+}

@@ -1,0 +1,69 @@
+//! What a start would find wrong, found without one.
+
+use std::net::SocketAddr;
+
+use super::listen::{self, Wanted};
+use super::sockets::Passed;
+use crate::config::{Config, Resolved};
+use crate::error::Error;
+use crate::store;
+
+/// Opens and reads all that a start would, and changes nothing. Returns everything that is wrong, a sentence each. What is in
+/// the store is not looked at; that is for `dantok check`.
+pub fn check(resolved: &Resolved) -> Vec<String> {
+    let config = &resolved.config;
+    let mut problems = Vec::new();
+    let mut note = |error: Error| problems.push(error.to_string());
+    let is_running = store::look(&config.data_dir).map_err(&mut note).unwrap_or(false);
+    let tokens = super::tokens(resolved).map_err(&mut note).ok();
+    #[cfg(feature = "tls")]
+    match config.tls_files() {
+        Ok(Some(files)) => {
+            drop(crate::tls::Server::load(&files).map_err(|error| note(Error::Setup(error.to_string()))))
+        }
+        Ok(None) => {}
+        Err(error) => note(Error::Setup(error.to_string())),
+    }
+    match wanted(config) {
+        Ok(wanted) => {
+            let by_anybody = tokens.is_none_or(|tokens| tokens.are_wanted()) || config.open;
+            for one in &wanted {
+                if let Err(error) = one.check(is_running) {
+                    note(error);
+                }
+                if let Err(error) = expect_open(one.address, by_anybody || is_kept(one, config)) {
+                    note(error);
+                }
+            }
+            if !wanted.iter().any(|one| one.option != "--metrics") {
+                note(no_address());
+            }
+        }
+        Err(error) => note(error),
+    }
+    problems
+}
+
+fn wanted(config: &Config) -> Result<Vec<Wanted>, Error> {
+    let failed = |error| Error::Command(format!("can't look up names: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(listen::wanted(config, true, &Passed::default()))
+}
+
+/// Whether strangers are no concern there: it tells of nobody, or asks for a certificate.
+fn is_kept(one: &Wanted, #[cfg_attr(not(feature = "tls"), expect(unused_variables))] config: &Config) -> bool {
+    #[cfg(feature = "tls")]
+    if one.option == "--listen-tls" && config.tls.client_ca.is_some() {
+        return true;
+    }
+    one.option == "--metrics"
+}
+
+/// Whether what is listened on there may be.
+pub(super) fn expect_open(address: SocketAddr, by_anybody: bool) -> Result<(), Error> {
+    if address.ip().is_loopback() || by_anybody { Ok(()) } else { Err(Error::NotOpen { address }) }
+}
+
+pub(super) fn no_address() -> Error {
+    Error::Setup("there is no address to listen on; name one by --listen or --listen-tls".to_owned())
+}

@@ -1,0 +1,142 @@
+//! Which addresses to listen on: names looked up, what is named twice found, and sockets made.
+
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+use super::sockets::Passed;
+use crate::config::Config;
+use crate::error::Error;
+
+/// Connections that wait in the kernel until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// An address that an option has named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) option: &'static str,
+    pub(super) address: SocketAddr,
+    /// As it was said; it may be a name of several addresses.
+    said: String,
+    /// IPv4 is somebody else's.
+    only_v6: bool,
+}
+
+/// Where the configuration wants to listen. `listens`: on the addresses of `--listen`.
+pub(super) async fn wanted(config: &Config, listens: bool, passed: &Passed) -> Result<Vec<Wanted>, Error> {
+    let mut named: Vec<(&'static str, &[String])> = Vec::new();
+    #[cfg(feature = "tls")]
+    named.push(("--listen-tls", &config.tls.listen));
+    named.push(("--listen", if listens { &config.listen } else { &[] }));
+    #[cfg(feature = "metrics")]
+    named.push(("--metrics", &config.metrics));
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for (option, said) in named.iter().flat_map(|(option, said)| said.iter().map(|said| (*option, said))) {
+        // A resolver may be there later.
+        let found = tokio::net::lookup_host(said).await;
+        let found = found.map_err(|error| Error::Command(format!("can't look up {said}: {error}; see {option}")))?;
+        let before = wanted.len();
+        for address in found {
+            // A resolver may say one twice.
+            if !wanted.iter().skip(before).any(|one| one.address == address) {
+                wanted.push(Wanted { option, address, said: said.clone(), only_v6: false });
+            }
+        }
+    }
+    check(&wanted)?;
+    let of_passed = passed.plain.iter().chain(&passed.tls).chain(&passed.metrics);
+    let passed: Vec<_> = of_passed.filter_map(|socket| socket.local_addr().ok()).collect();
+    let all: Vec<_> = wanted.iter().map(|one| one.address).chain(passed).collect();
+    for one in &mut wanted {
+        // [::] has IPv4 as well, unless that is named by itself.
+        let is_named = |other: &SocketAddr| other.is_ipv4() && other.port() == one.address.port() && other.port() != 0;
+        one.only_v6 = !one.address.ip().is_unspecified() || all.iter().any(is_named);
+    }
+    Ok(wanted)
+}
+
+/// Whether each has an address of its own.
+fn check(wanted: &[Wanted]) -> Result<(), Error> {
+    for (at, one) in wanted.iter().enumerate().filter(|(_, one)| one.address.port() != 0) {
+        let others = wanted.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| other);
+        for other in others.filter(|other| other.address.port() == one.address.port()) {
+            let said = |one: &Wanted| format!("{} {}", one.option, one.said);
+            if one.address == other.address {
+                let text = format!("{} and {} are one address; name it once", said(one), said(other));
+                return Err(Error::Setup(text));
+            }
+            if one.address.ip().is_unspecified() && one.address.is_ipv4() == other.address.is_ipv4() {
+                let text = format!("{} has all addresses, and so that of {}; name one of them", said(one), said(other));
+                return Err(Error::Setup(text));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Wanted {
+    fn socket(&self) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        if self.address.is_ipv6() {
+            // Whatever the system does by itself.
+            socket.set_only_v6(self.only_v6)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.bind(&self.address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket)
+    }
+
+    /// Listens there.
+    fn bind(&self) -> io::Result<TcpListener> {
+        TcpListener::from_std(self.socket()?.into())
+    }
+
+    fn failed(&self, error: &io::Error) -> Error {
+        let text = format!("can't listen on {}: {error}; see {}", self.address, self.option);
+        // What is in use may be free later, and an address may come; what is forbidden stays so.
+        if error.kind() == io::ErrorKind::PermissionDenied { Error::Setup(text) } else { Error::Command(text) }
+    }
+
+    /// Whether that would do.
+    pub(super) fn check(&self, is_running: bool) -> Result<(), Error> {
+        match self.socket() {
+            // It is the running daemon that has it.
+            Err(error) if is_running && error.kind() == io::ErrorKind::AddrInUse => Ok(()),
+            Err(error) => Err(self.failed(&error)),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+/// Listens on those of one option. Of a name with several addresses those are enough that this machine has.
+pub(super) fn bind(wanted: &[Wanted], option: &str) -> Result<Vec<TcpListener>, Error> {
+    let mut bound: Vec<(&str, TcpListener)> = Vec::new();
+    let mut missing: Option<(&str, Error)> = None;
+    for one in wanted.iter().filter(|one| one.option == option) {
+        if let Some((_, error)) = missing.take_if(|(said, _)| *said != one.said) {
+            return Err(error);
+        }
+        let has_one = |bound: &[(&str, TcpListener)]| bound.iter().any(|(said, _)| *said == one.said);
+        match one.bind() {
+            Ok(listener) => {
+                missing = None;
+                bound.push((&one.said, listener));
+            }
+            Err(error) if !is_absent(&error) => return Err(one.failed(&error)),
+            Err(error) if has_one(&bound) => tracing::warn!("{}", one.failed(&error)),
+            Err(error) => missing = Some((&one.said, one.failed(&error))),
+        }
+    }
+    match missing {
+        Some((_, error)) => Err(error),
+        None => Ok(bound.into_iter().map(|(_, listener)| listener).collect()),
+    }
+}
+
+/// Whether this machine has no such address.
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
