@@ -256,7 +256,7 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
     failed
 }
 
-/// The place of one connection more; it is none's where addresses are not limited.
+/// The place of one connection more.
 fn admit(
     connections: usize,
     peer: SocketAddr,
@@ -266,13 +266,13 @@ fn admit(
     if connections >= limits.connections_max {
         return Err((TurnedAway::Connections, committer::limit("connections", limits.connections_max)));
     }
-    match limits.connections_per_address_max {
-        0 => Ok(None),
-        max => addresses
-            .admit(peer.ip(), max)
-            .map(|place| Some(Box::new(place)))
-            .ok_or_else(|| (TurnedAway::Address, committer::limit("connections from one address", max))),
-    }
+    // They are counted where they are not limited too: they may be, later.
+    let max = match limits.connections_per_address_max {
+        0 => usize::MAX,
+        max => max,
+    };
+    let place = addresses.admit(peer.ip(), max).map(|place| Some(Box::new(place)));
+    place.ok_or_else(|| (TurnedAway::Address, committer::limit("connections from one address", max)))
 }
 
 async fn accept(listeners: &[Listener]) -> io::Result<(TcpStream, SocketAddr, Speaks)> {

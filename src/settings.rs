@@ -1,5 +1,6 @@
 //! What an operator may change while the daemon runs.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -22,12 +23,12 @@ impl Default for Settings {
 
 /// The settings, for all that go by them: whoever wants to go by new ones asks again.
 #[derive(Debug, Default)]
-pub struct Live(RwLock<Arc<Settings>>);
+pub struct Live(RwLock<Arc<Settings>>, AtomicU64);
 
 impl Live {
     /// Begins with these.
     pub fn new(settings: Settings) -> Live {
-        Live(RwLock::new(Arc::new(settings)))
+        Live(RwLock::new(Arc::new(settings)), AtomicU64::new(0))
     }
 
     /// What is in force now.
@@ -39,6 +40,12 @@ impl Live {
     /// Puts others in force.
     pub fn set(&self, settings: Settings) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.1.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often others were put in force: who keeps a part of them asks for them again where this is another number.
+    pub fn changes(&self) -> u64 {
+        self.1.load(Ordering::Acquire)
     }
 
     /// How long a message is kept, now.

@@ -5,7 +5,8 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Daemon, wait_until};
+use common::{Daemon, Frames, Lines, wait_until};
+use dantok::protocol::{Begin, Command, Keep, Reply};
 
 struct Configured {
     daemon: Daemon,
@@ -93,4 +94,108 @@ fn what_needs_a_start_is_named() {
     // And again, until it is.
     assert!(configured.reload("log-format = \"json\"").contains("log-format stays"));
     configured.daemon.lines("alice").expect("PING", "OK pong");
+}
+
+/// What those who are connected may do, in lines and frames.
+struct Connected {
+    lines: Lines,
+    frames: Frames,
+}
+
+impl Connected {
+    /// Asks the same in both, for rooms of their own; whether each was granted.
+    fn are_granted(&mut self, ask: impl Fn(&'static str) -> (String, Command)) -> [bool; 2] {
+        let answer = self.lines.ask(&ask("l").0);
+        let by_lines = answer.last().is_some_and(|end| !end.starts_with("ERR "));
+        let by_frames = !matches!(self.frames.ask(ask("f").1).1, Reply::Error(_));
+        [by_lines, by_frames]
+    }
+}
+
+/// Each limit, low, high and low again, for those who were there before.
+#[test]
+fn each_limit_changes_for_those_who_are_there_up_and_down() {
+    let join = |name: &'static str| {
+        move |of: &'static str| {
+            let room = format!("{name}{of}");
+            (format!("JOIN {room}"), Command::Join { room, from: Begin::Start })
+        }
+    };
+    let text = |bytes: usize| {
+        move |of: &'static str| {
+            let (room, body) = (format!("a{of}"), "x".repeat(bytes));
+            let line = format!("SEND {room} {body}");
+            (line, Command::Send { room, id: None, body: body.into(), reply: None })
+        }
+    };
+    let retain = |days: u64| {
+        move |of: &'static str| {
+            let room = format!("a{of}");
+            let keep = Some(Keep { secs: days * 86_400, cap_bytes: 0 });
+            (format!("RETAIN {room} {days}d"), Command::Retain { room, keep })
+        }
+    };
+    let mut configured = Configured::start("");
+    let mut there = Connected { lines: configured.daemon.lines("l"), frames: configured.daemon.frames("f") };
+    assert_eq!(there.are_granted(join("a")), [true, true]);
+    for round in 0..2 {
+        for (low, high, most) in [(1000, "max-body = \"1MiB\"", 1_000_000), (10, "", 60_000)] {
+            configured.reload(&format!("max-body = {low}"));
+            assert_eq!(there.are_granted(text(low + 1)), [false, false], "{low}");
+            assert_eq!(there.are_granted(text(low)), [true, true], "{low}");
+            configured.reload(high);
+            assert_eq!(there.are_granted(text(most)), [true, true], "{high}");
+        }
+        configured.reload("max-room-retention = \"2days\"");
+        assert_eq!(there.are_granted(retain(3)), [false, false]);
+        configured.reload("");
+        assert_eq!(there.are_granted(retain(3 + round)), [true, true]);
+        let (first, second) = (["b", "d"], ["c", "e"]);
+        let at = usize::try_from(round).unwrap();
+        configured.reload("max-joined-rooms = 1");
+        assert_eq!(there.are_granted(join(first[at])), [false, false]);
+        configured.reload("");
+        assert_eq!(there.are_granted(join(first[at])), [true, true]);
+        configured.reload("max-rooms = 2");
+        assert_eq!(there.are_granted(join(second[at])), [false, false]);
+        configured.reload("");
+        assert_eq!(there.are_granted(join(second[at])), [true, true]);
+    }
+}
+
+/// Who is there counts, since when ever it is limited.
+#[test]
+fn connections_that_are_there_count() {
+    let mut configured = Configured::start("");
+    let first = configured.daemon.lines("alice");
+    let is_turned_away = |daemon: &Daemon| Lines::connect(daemon.address()).ask("PING")[0].starts_with("ERR limit ");
+    for limit in ["max-connections-per-address = 1", "max-connections = 1"] {
+        configured.reload(limit);
+        assert!(is_turned_away(&configured.daemon), "{limit}");
+        configured.reload("");
+        assert!(!is_turned_away(&configured.daemon), "{limit}");
+    }
+    drop(first);
+}
+
+/// A filter that would log nothing leaves the one that there was.
+#[test]
+fn a_filter_that_is_none_leaves_the_old_one() {
+    let mut configured = Configured::start("log = \"info\"");
+    for wrong in ["warning", "verbose", "", "dantok=loud", "info,"] {
+        let said = configured.reload(&format!("log = \"{wrong}\""));
+        assert!(said.contains("line 1: log takes error, warn") && said.contains("all goes on as it was"), "{said}");
+    }
+    assert!(configured.reload("log = \"info\"").contains("has not changed"));
+}
+
+/// Also before HELLO.
+#[test]
+fn a_stranger_goes_by_the_limits_of_now() {
+    let mut configured = Configured::start("");
+    let mut stranger = Lines::connect(configured.daemon.address());
+    stranger.expect("PING", "OK pong");
+    configured.reload("max-requests-per-second = 10");
+    stranger.send_bytes("PING\n".repeat(500).as_bytes());
+    assert!((0..500).any(|_| stranger.answer()[0].starts_with("ERR limit ")));
 }

@@ -119,6 +119,8 @@ struct Connection {
     output: Output,
     hub: Arc<Hub>,
     session: Session,
+    /// The settings' changes by which this goes.
+    changes: u64,
     /// What holds until HELLO has said whose pace it is.
     pace: Option<Arc<Pace>>,
     patience: Patience,
@@ -146,6 +148,7 @@ struct Connection {
 /// # Errors
 /// What the socket says; of no concern to anybody but a debugging log.
 pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch::Receiver<bool>) -> io::Result<()> {
+    let changes = hub.settings.changes();
     let settings = hub.settings.get();
     let deadline = Instant::from_std(units::after(std::time::Instant::now(), settings.limits.hello_timeout));
     let begun = begin(stream, speaks, deadline, stop.clone(), &hub.figures);
@@ -170,6 +173,7 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
         },
         output: Output::new(write, framing, hub.figures.clone()),
         session: Session::new(hub.clone()),
+        changes,
         pace: Pace::new(&settings.limits).map(Arc::new),
         patience: Patience::default(),
         hub,
@@ -343,9 +347,28 @@ impl Connection {
         }
     }
 
+    /// Goes by what a SIGHUP has changed meanwhile.
+    fn follow_settings(&mut self) {
+        let changes = self.hub.settings.changes();
+        if self.changes == changes {
+            return;
+        }
+        self.changes = changes;
+        let settings = self.hub.settings.get();
+        let body_max = settings.limits.body_max_bytes;
+        match &mut self.requests {
+            Requests::Lines(decoder) => decoder.set_body_max(body_max),
+            Requests::Frames(decoder) => decoder.set_body_max(body_max),
+        }
+        if !self.session.is_known() {
+            self.pace = Pace::new(&settings.limits).map(Arc::new);
+        }
+    }
+
     /// Carries out what the input holds, as far as it can go on now.
     async fn take_requests(&mut self) -> io::Result<()> {
         while !self.closing && self.waiting < PIPELINE_MAX_REQUESTS {
+            self.follow_settings();
             let next = self.next_request()?;
             let is_more = self.batch_bytes >= BATCH_MAX_BYTES;
             self.submit().await;

@@ -165,6 +165,11 @@ impl RequestDecoder {
         RequestDecoder { body_max, broken: false }
     }
 
+    /// Takes longer bodies, or only shorter ones, from the next request on.
+    pub fn set_body_max(&mut self, body_max: usize) {
+        self.body_max = body_max;
+    }
+
     fn broken(&mut self, refusal: Refusal) -> Incoming {
         self.broken = true;
         Incoming::Broken(refusal)

@@ -63,6 +63,11 @@ impl LineDecoder {
         LineDecoder { body_max, line_max: body_max + ENVELOPE_BYTES, state: State::Start, first: true }
     }
 
+    /// Takes longer bodies, or only shorter ones, from the next request on.
+    pub fn set_body_max(&mut self, body_max: usize) {
+        (self.body_max, self.line_max) = (body_max, body_max + ENVELOPE_BYTES);
+    }
+
     fn broken(&mut self, code: ErrorCode, text: impl Into<String>) -> Option<Incoming> {
         self.state = State::Broken;
         Some(Incoming::Broken(Refusal::new(code, text)))
