@@ -167,7 +167,14 @@ fn who_follows_watches_or_waits_is_told_before_anything_of_another_room() {
     }
     for lines in [&mut both, &mut watcher] {
         assert_eq!(lines.line().as_deref(), Some("GONE lobby"));
-        assert!(lines.line().unwrap().starts_with("ROOM lobby 1 1 - "));
+        // In as many steps as there were commits.
+        loop {
+            let line = lines.line().unwrap();
+            assert!(line.starts_with("ROOM lobby "), "{line}");
+            if line.starts_with("ROOM lobby 1 1 - ") {
+                break;
+            }
+        }
         lines.expect("PING", "OK pong");
     }
     // Who is told may join the other one, and follows that from its beginning.
@@ -271,7 +278,8 @@ fn the_space_of_a_deleted_room_comes_back_and_nothing_else_goes() {
     let (items, _) = alice.ask(Command::Fetch { room: "small".into(), after: Some(0), max: None });
     assert_eq!(items.len(), 200);
     assert!(daemon.terminate().success());
-    check(&daemon);
+    let said = backups::run(&daemon.data_dir(), &["check"]);
+    assert!(said.contains("is sound") && said.contains("ids        sound: 0"), "{said}");
 }
 
 #[test]

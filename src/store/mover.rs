@@ -296,7 +296,7 @@ impl Worker {
     fn drop_deleted(&mut self) -> Result<(), Error> {
         let until = Instant::now() + DELETE_FOR;
         while self.is_deleting && Instant::now() < until && disk::watch_space(&self.inner) {
-            match self.inner.tables.drop_deleted(&self.deleted)? {
+            match self.inner.tables.drop_deleted()? {
                 Deleted::More => {}
                 Deleted::Room(room) => drop(self.deleted.insert(room)),
                 Deleted::Nothing => {

@@ -35,12 +35,18 @@ impl Tables {
         self.deleting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn to_drop(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.to_drop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reads which rooms are deleted.
     pub(super) fn load_deleted(&self) -> Result<(), Error> {
         for entry in &self.deleted {
             let (room, _) = entry.map_err(self.failed("read which rooms are deleted"))?;
             let room = room.as_ref().try_into().map(u64::from_be_bytes);
-            self.deleted_rooms().insert(room.map_err(|_| self.damaged("the key of a deleted room"))?);
+            let room = room.map_err(|_| self.damaged("the key of a deleted room"))?;
+            self.deleted_rooms().insert(room);
+            self.to_drop().insert(room);
         }
         Ok(())
     }
@@ -62,6 +68,7 @@ impl Tables {
         for room in &rooms {
             self.deleted.insert(key::room(*room), &[VERSION]).map_err(failed())?;
             self.deleted_rooms().insert(*room);
+            self.to_drop().insert(*room);
         }
         rooms.into_iter().try_for_each(|room| self.forget(room))
     }
@@ -99,15 +106,12 @@ impl Tables {
         Ok(records > 0)
     }
 
-    /// Drops some of what leads to the messages of deleted rooms, but for those of which all is gone; the files that they stand in go when
-    /// nothing else is wanted of them.
+    /// Drops some of what leads to the messages of deleted rooms; the files that they stand in go when nothing else is wanted of them.
     ///
     /// # Errors
     /// What sled says.
-    pub fn drop_deleted(&self, gone: &BTreeSet<u64>) -> Result<Deleted, Error> {
-        let Some(room) = self.deleted_rooms().iter().find(|room| !gone.contains(room)).copied() else {
-            return Ok(Deleted::Nothing);
-        };
+    pub fn drop_deleted(&self) -> Result<Deleted, Error> {
+        let Some(room) = self.to_drop().first().copied() else { return Ok(Deleted::Nothing) };
         let (mut batch, mut places, mut records) = (Batch::of(&self.messages), Vec::new(), 0);
         for entry in self.messages.scan_prefix(key::room(room)).take(STEP_RECORDS) {
             let (key, value) = entry.map_err(self.failed("read messages"))?;
@@ -120,7 +124,11 @@ impl Tables {
             self.let_go(place);
         }
         let is_more = records > 0 || self.drop_some(&self.ids, room)?;
-        Ok(if is_more { Deleted::More } else { Deleted::Room(room) })
+        if is_more {
+            return Ok(Deleted::More);
+        }
+        self.to_drop().remove(&room);
+        Ok(Deleted::Room(room))
     }
 
     /// Forgets that these rooms were deleted, of which all is gone. To be called behind a checkpoint that covers that, and the commits that

@@ -57,6 +57,8 @@ pub struct Tables {
     last: Mutex<HashMap<u64, Last>>,
     /// The tree `deleted`, in memory.
     deleting: Mutex<BTreeSet<u64>>,
+    /// Those of them of which there may be messages and ids.
+    to_drop: Mutex<BTreeSet<u64>>,
     /// Where the tree `messages` leads.
     segments: Segments,
     /// Which chunks of a file it leads to.
@@ -168,6 +170,7 @@ impl Tables {
             meta: tree("meta")?,
             last: Mutex::default(),
             deleting: Mutex::default(),
+            to_drop: Mutex::default(),
             segments,
             references: Mutex::default(),
             db,
