@@ -6,7 +6,7 @@ mod common;
 
 use std::process::{Command, Stdio};
 
-use common::{Daemon, has_tool, wait_until};
+use common::{Daemon, has_tool, traced_start, wait_until};
 
 /// Messages sent one after the other.
 const MESSAGES: usize = 40;
@@ -76,36 +76,15 @@ fn every_ok_comes_after_an_fdatasync_of_its_message() {
 
 #[test]
 fn a_start_syncs_what_a_kill_left_in_the_journal() {
-    if !has_tool("strace") {
-        return;
-    }
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN lobby");
     alice.expect("SEND lobby hello", "OK 1");
     daemon.kill();
     // Whether the last commit's sync came before the kill can't be told from what is read.
-    let trace = tempfile::NamedTempFile::new().unwrap();
-    let mut strace = Command::new("strace")
-        .args(["-f", "-y", "-e", "trace=fdatasync,fsync", "-o"])
-        .arg(trace.path())
-        .arg(env!("CARGO_BIN_EXE_dantok"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(daemon.data_dir())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let log = std::io::BufReader::new(strace.stderr.take().unwrap());
-    let ready = std::io::BufRead::lines(log).map_while(Result::ok).any(|line| line.contains("ready"));
-    // The traced ends with what traces it.
-    strace.kill().unwrap();
-    strace.wait().unwrap();
-    let text = std::fs::read_to_string(trace.path()).unwrap();
-    if !ready {
-        assert!(std::env::var_os("CI").is_none() && text.is_empty(), "the daemon does not start under strace:\n{text}");
-        eprintln!("SKIPPED: strace can't start a program here");
-        return;
-    }
-    let synced = |line: &str| line.contains("/journal/0000000000000001.journal>") && line.ends_with("= 0");
-    assert!(text.lines().any(synced), "the journal that was recovered was not synced:\n{text}");
+    let Some(trace) = traced_start(&daemon) else { return };
+    let synced = |line: &String| {
+        line.contains("sync(") && line.contains("/journal/0000000000000001.journal>") && line.ends_with("= 0")
+    };
+    assert!(trace.iter().any(synced), "the journal that was recovered was not synced:\n{}", trace.join("\n"));
 }

@@ -3,9 +3,10 @@
 
 mod common;
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{Daemon, has_tool, inject, wait_until};
+use common::{Daemon, has_tool, inject, inject_at, traced_start, wait_until};
 use dantok::supervise::Then;
 
 fn fails_honestly(fault: &str) {
@@ -192,5 +193,113 @@ fn a_connection_that_dies_says_so() {
         assert!(daemon.log().contains("a connection died: connection was told to"), "{}", daemon.log());
         daemon.lines("alice").expect("PING", "OK pong");
         assert!(daemon.terminate().success());
+    }
+}
+
+/// SIGKILL at an fdatasync that fails, before it returns. False where strace can't do that.
+fn kill_at_sync(daemon: &mut Daemon, file: Option<&Path>, cause: impl FnOnce(&Daemon)) -> bool {
+    let kill = "fdatasync:error=EIO:signal=SIGKILL:when=1";
+    let Some(mut strace) = inject_at(daemon, kill, file) else { return false };
+    cause(daemon);
+    assert_eq!(daemon.wait().code(), None, "{}", daemon.log());
+    strace.wait().unwrap();
+    true
+}
+
+/// A file is written again from this byte on, and synced, before what comes then.
+#[track_caller]
+fn written_again(trace: &[String], file: &str, at: &str, before: &str) {
+    let found = |from: usize, what: &dyn Fn(&str) -> bool| {
+        trace.iter().skip(from).position(|line| what(line)).map(|place| place + from)
+    };
+    let is_write = |line: &str| line.contains("pwrite64(") && line.contains(file) && line.contains(at);
+    let written = found(0, &is_write).unwrap_or_else(|| panic!("{file} is not written again:\n{}", trace.join("\n")));
+    let is_sync = |line: &str| line.contains("sync(") && line.contains(file) && line.ends_with("= 0");
+    let synced = found(written, &is_sync).unwrap_or_else(|| panic!("{file} is not synced:\n{}", trace.join("\n")));
+    let then = found(0, &|line| line.contains(before)).unwrap();
+    assert!(synced < then, "{file} is written again behind {before}:\n{}", trace.join("\n"));
+}
+
+#[test]
+fn a_start_writes_again_what_a_failed_sync_of_a_killed_daemon_has_left_in_memory() {
+    let mut daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN lobby");
+    let send = format!("SEND id=1 lobby {}", "x".repeat(12_000));
+    let killed = kill_at_sync(&mut daemon, None, |_| alice.send(&send));
+    if !killed {
+        return;
+    }
+    let Some(trace) = traced_start(&daemon) else { return };
+    // Before anything is built upon it, or answered.
+    written_again(&trace, "/journal/0000000000000001.journal>", "1048576, 0)", "/journal/0000000000000002.journal>");
+    daemon.start_again();
+    let mut alice = daemon.lines("alice");
+    assert!(alice.ask(&send)[0].starts_with("OK 1"));
+    // Once it was closed well, nothing is in doubt.
+    let before = daemon.log().matches("wrote again").count();
+    assert_eq!(before, 1, "{}", daemon.log());
+    assert!(daemon.terminate().success());
+    daemon.start_again();
+    assert_eq!(daemon.log().matches("wrote again").count(), before, "{}", daemon.log());
+    assert_eq!(daemon.lines("alice").ask("FETCH lobby").len(), 2);
+}
+
+#[test]
+fn a_start_writes_again_what_a_failed_sync_of_sled_has_left_in_memory() {
+    let mut daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN lobby");
+    for seq in 1..=20 {
+        alice.expect(&format!("SEND id={seq} lobby message {seq}"), &format!("OK {seq}"));
+    }
+    let db = daemon.data_dir().join("sled/db");
+    // At its end it has everything moved into sled.
+    if !kill_at_sync(&mut daemon, Some(&db), |daemon| daemon.signal("TERM")) {
+        return;
+    }
+    let Some(trace) = traced_start(&daemon) else { return };
+    written_again(&trace, "/sled/db>", "", "wrote again what may not be on the disk");
+    daemon.start_again();
+    assert_eq!(daemon.lines("alice").ask("FETCH lobby").len(), 21);
+}
+
+#[test]
+fn a_note_that_says_nothing_has_all_of_sled_written_again() {
+    let mut daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN lobby");
+    alice.expect("SEND lobby hello", "OK 1");
+    let lock = daemon.data_dir().join("dantok.lock");
+    let whole_note = || std::fs::read(&lock).unwrap();
+    // What earlier versions wrote, what a power cut may leave of it, and none at all.
+    let notes: [&dyn Fn() -> Vec<u8>; 6] = [
+        &|| b"sound \n".to_vec(),
+        &|| b"failed\n".to_vec(),
+        &Vec::new,
+        &|| b"in use\n".to_vec(),
+        &|| whole_note()[..1000].to_vec(),
+        &|| vec![0; whole_note().len()],
+    ];
+    for note in notes {
+        assert!(daemon.terminate().success());
+        assert!(whole_note().starts_with(b"clean \n"), "{:?}", whole_note());
+        let mut note = note();
+        if note.starts_with(b"clean") {
+            note[..7].copy_from_slice(b"in use\n");
+        }
+        std::fs::write(&lock, &note).unwrap();
+        let (bytes, before) = (std::fs::metadata(daemon.data_dir().join("sled/db")).unwrap().len(), daemon.log().len());
+        daemon.start_again();
+        let log = daemon.log()[before..].to_owned();
+        let written = log.lines().find_map(|line| line.split_once("bytes=")?.1.split(' ').next()?.parse::<u64>().ok());
+        assert!(
+            written.is_some_and(|written| written >= bytes),
+            "{:?}: {log}",
+            String::from_utf8_lossy(&note[..note.len().min(7)])
+        );
+        assert_eq!(log.contains("writing everything again"), note.starts_with(b"failed"), "{log}");
+        assert!(whole_note().starts_with(b"in use\n"));
+        assert_eq!(daemon.lines("alice").ask("FETCH lobby").len(), 2);
     }
 }

@@ -16,7 +16,7 @@ use super::journal::{Spot, sync_dir};
 use super::record::{Last, Stored};
 use super::segments::{FileId, Segments};
 use super::tables::{Journaled, Tables};
-use super::{RoomState, State, disk, migrate, syscalls};
+use super::{RoomState, State, disk, migrate, note, syscalls};
 use crate::clock::Reading;
 use crate::error::Error;
 use crate::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES};
@@ -33,7 +33,7 @@ pub struct Site {
     dir: PathBuf,
     is_made: bool,
     is_done: bool,
-    _lock: File,
+    lock: File,
 }
 
 impl Site {
@@ -51,7 +51,7 @@ impl Site {
         let lock = disk::lock(dir)?;
         // Again: until just now a daemon, or another restore, may have had it.
         let is_unfinished = expect_empty(dir)?;
-        let site = Site { dir: dir.to_owned(), is_made, is_done: false, _lock: lock };
+        let site = Site { dir: dir.to_owned(), is_made, is_done: false, lock };
         if is_unfinished {
             site.clear()?;
         }
@@ -114,7 +114,9 @@ impl Site {
         sync_dir(&self.dir)?;
         std::fs::remove_dir(&building).map_err(Error::io("remove", &building))?;
         self.is_done = true;
-        sync_dir(&self.dir)
+        sync_dir(&self.dir)?;
+        // Where sled still has its files, the first start writes them again.
+        if note::is_closed(&self.dir.join("sled"))? { note::note_made(&self.lock, &self.dir) } else { Ok(()) }
     }
 }
 

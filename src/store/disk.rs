@@ -2,7 +2,6 @@
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -104,64 +103,6 @@ pub(super) fn lock(dir: &Path) -> Result<File, Error> {
         Err(TryLockError::WouldBlock) => Err(Error::InUse { path: dir.to_owned() }),
         Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
     }
-}
-
-/// What the lock file says after a failure, and otherwise. As long as each other: a full disk has room for the one in the other's place.
-const FAILED: &[u8] = b"failed\n";
-const SOUND: &[u8] = b"sound \n";
-
-/// Notes in the lock file that a write or a sync has failed, for the next start. The note need not outlive the machine's next
-/// start: what it warns of, pages that are in memory and not on the disk, does not either.
-pub(super) fn note_failure(lock: &File) {
-    if let Err(error) = lock.write_all_at(FAILED, 0) {
-        tracing::error!(%error, "can't note the failure for the next start: restart the machine before dantok");
-    }
-}
-
-/// After a failure: writes every file of the store again, as it is read, and syncs it. Returns whether there was one.
-///
-/// After an fsync that failed, Linux takes the pages that it could not write for clean: they are read as if they were on the
-/// disk, and no later fsync writes them. A store that went on from them would have holes after a power cut.
-pub(super) fn make_good(lock: &File, dir: &Path, dirs: &[&Path]) -> Result<bool, Error> {
-    let mut noted = [0; FAILED.len()];
-    match lock.read_exact_at(&mut noted, 0) {
-        Ok(()) if noted == FAILED => {}
-        Ok(()) => return Ok(false),
-        // A new one is empty.
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
-        Err(error) => return Err(Error::io("read the lock file in", dir)(error)),
-    }
-    for dir in dirs.iter().filter(|dir| dir.exists()) {
-        tracing::warn!(path = %dir.display(), "the daemon failed, or was killed while it started: writing everything again");
-        rewrite(dir)?;
-    }
-    Ok(true)
-}
-
-/// Takes the note back.
-pub(super) fn forget_failure(lock: &File, dir: &Path) -> Result<(), Error> {
-    lock.write_all_at(SOUND, 0).map_err(Error::io("write the lock file in", dir))
-}
-
-fn rewrite(dir: &Path) -> Result<(), Error> {
-    let mut piece = vec![0; 1024 * 1024];
-    for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
-        let path = entry.map_err(Error::io("list the directory", dir))?.path();
-        if path.is_dir() {
-            rewrite(&path)?;
-            continue;
-        }
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(Error::io("open", &path))?;
-        let mut at = 0;
-        loop {
-            let read = file.read_at(&mut piece, at).map_err(Error::io("read", &path))?;
-            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-            file.write_all_at(bytes, at).map_err(Error::io("write again", &path))?;
-            at += read as u64;
-        }
-        file.sync_all().map_err(Error::io("sync", &path))?;
-    }
-    sync_dir(dir)
 }
 
 /// What the files under a directory take, as `of` measures a file.

@@ -1,38 +1,28 @@
 //! The first write or sync that failed, which is the end of writing.
 
-use std::cell::Cell;
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::disk;
+use super::note::Note;
 
 /// Set once, by the first write or sync that fails: from then on nothing is acknowledged, and nothing written.
 #[derive(Debug)]
 pub struct Failure {
     why: tokio::sync::watch::Sender<Option<Arc<str>>>,
     noted: AtomicBool,
-    lock: File,
+    note: Arc<Note>,
 }
 
 impl Failure {
-    pub(super) fn new(lock: File) -> Failure {
-        Failure { why: tokio::sync::watch::Sender::new(None), noted: AtomicBool::new(false), lock }
+    pub(super) fn new(note: Arc<Note>) -> Failure {
+        Failure { why: tokio::sync::watch::Sender::new(None), noted: AtomicBool::new(false), note }
     }
 
     /// Notes a failure; the first one stays. The next start is told of it.
     pub fn set(&self, why: &str) {
-        thread_local! {
-            static NOTING: Cell<bool> = const { Cell::new(false) };
-        }
-        if NOTING.get() {
-            return; // The note's own write failed, which says it.
-        }
         // Before it is said: the log may be on a disk that hangs.
         if !self.noted.swap(true, Ordering::AcqRel) {
-            NOTING.set(true);
-            disk::note_failure(&self.lock);
-            NOTING.set(false);
+            self.note.fail();
         }
         self.why.send_if_modified(|failure| {
             let first = failure.is_none();

@@ -8,7 +8,8 @@
 //! power cut; that a write that was not synced may be there in any part, but changes no other byte than its own; and that bytes
 //! at rest do not change — where they do, checksums find it and it is reported, never repaired by guessing. After a sync that
 //! failed, what it should have written may be read and not be on the disk: so nothing is written any more, and the next start
-//! [writes everything again](mod@disk). sled does not know of this, so its system calls are [ours](mod@syscalls).
+//! [writes it again](mod@note), as does any start that does not find that the store was closed: whoever saw the sync fail may have
+//! been killed. sled does not know of this, so its system calls are [ours](mod@syscalls).
 //!
 //! Blocking throughout: call it from threads that may block.
 
@@ -25,6 +26,7 @@ pub mod key;
 pub mod messages;
 mod migrate;
 mod mover;
+mod note;
 pub mod record;
 mod running;
 pub mod segments;
@@ -33,7 +35,6 @@ pub mod tables;
 pub mod tail;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,6 +54,7 @@ use group::GroupRecord;
 use journal::Journal;
 use messages::Messages;
 use mover::{Job, Mover};
+use note::{Closing, Note};
 use record::{Access, Last, RoomRecord, Stored};
 use segments::{FileId, Segments};
 use tables::{Journaled, Tables};
@@ -102,6 +104,8 @@ struct Inner {
     syncs: Arc<Histogram>,
     expired_messages: Counter,
     expired_bytes: Counter,
+    /// Dropped last: sled has closed its files then.
+    _closing: Closing,
 }
 
 impl Inner {
@@ -137,7 +141,6 @@ pub struct Store {
     // Dropped first: its thread ends with everything moved and durable.
     mover: Mover,
     inner: Arc<Inner>,
-    _lock: File,
 }
 
 /// The store's only way in; there is one.
@@ -163,45 +166,51 @@ impl Store {
         for made in ["journal", "segments"].map(|name| dir.join(name)) {
             std::fs::create_dir_all(&made).map_err(Error::io("create the directory", &made))?;
         }
-        let [journal_dir, segments_dir, sled_dir] = ["journal", "segments", "sled"].map(|name| dir.join(name));
         // Before anything is changed.
         migrate::format_of(dir)?;
         disk::drop_ballast(dir)?;
-        let kept = migrate::all_kept(dir);
-        let of_store = [&journal_dir, &segments_dir, &sled_dir].into_iter().chain(&kept).map(PathBuf::as_path);
-        if disk::make_good(&lock, dir, &of_store.collect::<Vec<_>>())? {
-            migrate::write_again(dir)?;
-            epoch::write_again(dir)?;
-        }
+        let (note, is_unclean) = Note::take(lock, dir)?;
         migrate::prepare(dir)?;
-        // Until it is open: a start that fails, or is killed, may have left what can be read and is not on the disk.
-        disk::note_failure(&lock);
+        let opened = Store::open_noted(dir, options, &note, is_unclean);
+        // Damage is nothing that was written just now.
+        opened.inspect_err(|error| {
+            if !matches!(error, Error::Damaged { .. }) {
+                note.fail()
+            }
+        })
+    }
+
+    fn open_noted(
+        dir: &Path,
+        options: &Options,
+        note: &Arc<Note>,
+        is_unclean: bool,
+    ) -> Result<(Arc<Store>, Writer, State), Error> {
         migrate::run(dir)?;
         let _opening = syscalls::Opening::begin();
+        let sled_dir = dir.join("sled");
         if !sled_dir.exists() {
             Tables::create(&sled_dir)?;
         }
-        let tables = Arc::new(Tables::open(&sled_dir, Segments::of(dir))?);
-        let opened = Store::recover(dir, options, &lock, tables.clone()).inspect_err(|_| tables.abandon())?;
-        disk::forget_failure(&lock, dir)?;
-        Ok(opened)
+        note::watch(note, &sled_dir.join("db"))?;
+        let tables = Arc::new(Tables::open(&sled_dir, Segments::of(dir).noted(note.clone()))?);
+        Store::recover(dir, options, note, is_unclean, tables.clone()).inspect_err(|_| tables.abandon())
     }
 
     fn recover(
         dir: &Path,
         options: &Options,
-        lock: &File,
+        note: &Arc<Note>,
+        is_unclean: bool,
         tables: Arc<Tables>,
     ) -> Result<(Arc<Store>, Writer, State), Error> {
         let epoch = epoch::open(dir)?;
         let journal_dir = dir.join("journal");
-        let both = || Ok((lock.try_clone()?, lock.try_clone()?));
-        let (lock, of_failure) = both().map_err(Error::io("keep the lock of", dir))?;
         tables.load_lasts()?;
         let (covered, reading) = tables.checkpointed()?;
         // Not the segment that the replay begins: it is written to from here on.
         let before = files_in(&journal_dir, tables.segments())?;
-        journal::settle(&journal_dir, covered)?;
+        journal::settle(&journal_dir, covered, is_unclean)?;
         let mut last_commit_ms = 0;
         let mut replay = Replay { tables: &tables, commits: Vec::new(), bytes: 0 };
         let recovered = journal::recover(&journal_dir, covered, &mut |number, spot, payload| {
@@ -233,7 +242,7 @@ impl Store {
         for room in &state.rooms {
             tail.begin(room.id, &room.last);
         }
-        let failure = Arc::new(Failure::new(of_failure));
+        let failure = Arc::new(Failure::new(note.clone()));
         syscalls::tell(&failure);
         let inner = Arc::new(Inner {
             dir: dir.to_owned(),
@@ -241,16 +250,17 @@ impl Store {
             tables,
             tail,
             clock,
-            failure,
+            failure: failure.clone(),
             short_of_space: AtomicBool::new(false),
             wants_next_file: AtomicBool::new(false),
             syncs: journal.syncs(),
             expired_messages: Counter::default(),
             expired_bytes: Counter::default(),
+            _closing: Closing::new(note.clone(), failure),
         });
         disk::watch_space(&inner);
         let mover = Mover::start(inner.clone(), journal.full(), before, recovered.last_commit)?;
-        let store = Arc::new(Store { mover, inner, _lock: lock });
+        let store = Arc::new(Store { mover, inner });
         let writer = Writer { store: store.clone(), journal, payload: Vec::new() };
         Ok((store, writer, state))
     }

@@ -394,6 +394,7 @@ impl Worker {
             if self.inner.failure.get().is_some() {
                 return Ok(());
             }
+            self.inner.tables.segments().erasing(FileId::Journal(*number))?;
             journal::erase(&self.inner.journal_dir(), *number, redacted)?;
         }
         for erasure in &now {

@@ -18,6 +18,7 @@ use rustix::io::ReadWriteFlags;
 
 use super::chunk::Parsed;
 use super::journal::{self, sync_dir};
+use super::note::Note;
 use crate::error::Error;
 use crate::limits::{OPEN_FILES_MAX, SEGMENT_BYTES};
 
@@ -58,6 +59,7 @@ pub struct Segments {
     open: Mutex<HashMap<FileId, Arc<File>>>,
     current: Mutex<Option<Current>>,
     retired: Mutex<Vec<FileId>>,
+    note: Option<Arc<Note>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -95,7 +97,26 @@ impl Segments {
             open: Mutex::default(),
             current: Mutex::default(),
             retired: Mutex::default(),
+            note: None,
         }
+    }
+
+    /// The same of a store that is open.
+    pub(super) fn noted(self, note: Arc<Note>) -> Segments {
+        Segments { note: Some(note), ..self }
+    }
+
+    /// Where the store says what is not synced.
+    pub(super) fn note(&self) -> Option<&Note> {
+        self.note.as_deref()
+    }
+
+    /// Notes that something is about to be erased from this file.
+    ///
+    /// # Errors
+    /// What the system says; nothing must be erased then.
+    pub(super) fn erasing(&self, file: FileId) -> Result<(), Error> {
+        self.note().map_or(Ok(()), |note| note.erasing(file))
     }
 
     /// A file's path.
@@ -192,6 +213,7 @@ impl Segments {
     /// # Errors
     /// What the system says, with the file's name.
     pub fn erase(&self, file: FileId, chunks: &[(Place, u32)]) -> Result<(), Error> {
+        self.erasing(file)?;
         let Some((file, path)) = self.open_to_erase(file)? else { return Ok(()) };
         for (place, crc) in chunks {
             let mut bytes = vec![0; place.bytes as usize];
@@ -210,6 +232,7 @@ impl Segments {
     /// # Errors
     /// What the system says, with the file's name.
     pub fn erase_all_but(&self, file: FileId, mut wanted: Vec<(u64, u64)>) -> Result<(), Error> {
+        self.erasing(file)?;
         let Some((file, path)) = self.open_to_erase(file)? else { return Ok(()) };
         let length = file.metadata().map_err(Error::io("measure", &path))?.len();
         wanted.sort_unstable();

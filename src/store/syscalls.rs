@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::io::Errno;
 
-use super::Failure;
+use super::{Failure, note};
 
 static SYNCS: AtomicU64 = AtomicU64::new(0);
 static READS: AtomicU64 = AtomicU64::new(0);
@@ -75,6 +75,9 @@ fn failed(what: &str, fd: BorrowedFd<'_>, errno: Errno) {
         let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default();
         let why = format!("{}: can't {what}: {errno}", path.display());
         if OPENING.load(Ordering::Acquire) > 0 {
+            if what != "read" {
+                note::fail_all();
+            }
             tracing::error!("{why}; the store was not opened, as it would have taken this for damage");
             std::process::exit(1);
         }
@@ -197,7 +200,14 @@ pub unsafe extern "C" fn pwrite64(
     };
     // SAFETY: the caller promises both.
     let (fd, buffer) = unsafe { (BorrowedFd::borrow_raw(fd), std::slice::from_raw_parts(buffer.cast::<u8>(), bytes)) };
-    match rustix::io::pwrite(fd, buffer, offset) {
+    // Until it is synced, whoever finds it can't tell whether it is on the disk.
+    let noted = note::writing(fd, offset, bytes);
+    let noted = noted.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    match noted.and_then(|noted| {
+        let written = rustix::io::pwrite(fd, buffer, offset);
+        drop(noted);
+        written
+    }) {
         Ok(written) => result(written),
         Err(errno) => {
             failed("write", fd, errno);

@@ -31,6 +31,11 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Has the system calls of a daemon fail or wait from now on, as strace's `inject=` says; none where strace can't.
 pub fn inject(daemon: &Daemon, fault: &str) -> Option<Child> {
+    inject_at(daemon, fault, None)
+}
+
+/// The same, of calls for one file.
+pub fn inject_at(daemon: &Daemon, fault: &str, file: Option<&Path>) -> Option<Child> {
     if !has_tool("strace") {
         return None;
     }
@@ -47,6 +52,7 @@ pub fn inject(daemon: &Daemon, fault: &str) -> Option<Child> {
             "-p",
             &daemon.pid().to_string(),
         ])
+        .args(file.iter().flat_map(|file| [Path::new("-P"), file]))
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -62,6 +68,40 @@ pub fn inject(daemon: &Daemon, fault: &str) -> Option<Child> {
     // It says of each thread that comes; with nobody to say it to, it would end.
     std::thread::spawn(move || lines.for_each(drop));
     Some(strace)
+}
+
+/// Starts a daemon on another's data directory, and kills it when it is ready: its writes, its syncs and what it logs, in their
+/// order; none where strace can't.
+pub fn traced_start(daemon: &Daemon) -> Option<Vec<String>> {
+    if !has_tool("strace") {
+        return None;
+    }
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let mut strace = Command::new("strace")
+        .args(["-f", "-y", "-s", "200", "-e", "trace=pwrite64,fdatasync,fsync,write", "-o"])
+        .arg(trace.path())
+        .arg(env!("CARGO_BIN_EXE_dantok"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(daemon.data_dir())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = BufReader::new(strace.stderr.take().unwrap());
+    let ready = log.lines().map_while(Result::ok).any(|line| line.contains("ready"));
+    // A line begins with the thread's number. strace ends with what it traces.
+    let traced = std::fs::read_to_string(trace.path()).unwrap();
+    let pid = traced.split_whitespace().next().and_then(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?));
+    if let Some(pid) = pid {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    strace.wait().unwrap();
+    let text = String::from_utf8_lossy(&std::fs::read(trace.path()).unwrap()).into_owned();
+    if !ready {
+        assert!(std::env::var_os("CI").is_none() && text.is_empty(), "the daemon does not start under strace:\n{text}");
+        eprintln!("SKIPPED: strace can't start a program here");
+        return None;
+    }
+    Some(text.lines().map(str::to_owned).collect())
 }
 
 /// A running daemon; killed when it is dropped.

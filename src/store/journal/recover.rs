@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::{ALIGN_BYTES, HEADER_BYTES, Header, RECORD_HEADER_BYTES, Spot, numbers, path_of, record_at, record_bytes};
 use crate::error::Error;
+use crate::store::note::{Parts, write_again};
 use crate::store::segments::FileId;
 
 /// What a journal held.
@@ -41,15 +42,20 @@ fn not_covered(dir: &Path, numbers: Vec<u64>, covered: u64) -> Result<Vec<u64>, 
 }
 
 /// Makes durable what the files hold that may have commits after `covered`. A kill may have come between a commit's write and its
-/// sync: it is recovered as it can be read, shown, and stays where it stands; a power cut must not take it then.
+/// sync: it is recovered as it can be read, shown, and stays where it stands; a power cut must not take it then. Where the store was
+/// not closed it may also have come while the sync [failed](mod@crate::store::note), so that another one would do nothing.
 ///
 /// # Errors
 /// What the system says, with the file's name.
-pub fn settle(dir: &Path, covered: u64) -> Result<(), Error> {
+pub fn settle(dir: &Path, covered: u64, is_unclean: bool) -> Result<(), Error> {
     for number in not_covered(dir, numbers(dir)?, covered)? {
         let path = path_of(dir, number);
-        let synced = File::open(&path).and_then(|file| file.sync_data());
-        synced.map_err(Error::io("sync the journal", &path))?;
+        if is_unclean {
+            write_again(&path, &Parts::NotZero)?;
+        } else {
+            let synced = File::open(&path).and_then(|file| file.sync_data());
+            synced.map_err(Error::io("sync the journal", &path))?;
+        }
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ pub use expire::Expired;
 use super::chunk::{self, Parsed};
 use super::group::{self, GroupRecord};
 use super::journal::sync_dir;
+use super::note::Note;
 use super::record::{self, Access, Last, RoomRecord};
 use super::segments::{FileId, Place, Segments};
 use super::{RoomState, State, key, syscalls};
@@ -271,6 +272,9 @@ impl Tables {
     /// # Errors
     /// What sled or the system says; the daemon must not go on then.
     pub fn checkpoint(&self, covered: u64, reading: &Reading) -> Result<(), Error> {
+        let note = self.segments.note();
+        // Before the flush, which waits for what is being written.
+        note.inspect(|note| note.begin_sync());
         self.meta
             .insert(CHECKPOINT_KEY, record::encode_reading(covered, reading))
             .map_err(self.failed("write the checkpoint"))?;
@@ -280,7 +284,8 @@ impl Tables {
                 format!("{}: an fdatasync of the store failed; see the system's log for the disk", self.dir.display());
             return Err(Error::Failed(what));
         }
-        self.sync_files(&self.dir)
+        sync_files(&self.dir)?;
+        note.map_or(Ok(()), Note::end_sync)
     }
 
     /// After a failure: sled must not write any more, which it would do when it is dropped. So it never is.
@@ -290,22 +295,6 @@ impl Tables {
         std::mem::forget(trees.map(sled::Tree::clone));
         let trees = [&self.erasures, &self.deleted, &self.ids, &self.nicks, &self.meta];
         std::mem::forget(trees.map(sled::Tree::clone));
-    }
-
-    /// fdatasync of each of sled's files, and of their directories: its flush does not promise as much.
-    fn sync_files(&self, dir: &Path) -> Result<(), Error> {
-        for entry in std::fs::read_dir(dir).map_err(Error::io("list the store", dir))? {
-            let path = entry.map_err(Error::io("list the store", dir))?.path();
-            if path.is_dir() {
-                self.sync_files(&path)?;
-                continue;
-            }
-            match File::open(&path).and_then(|file| file.sync_data()) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {} // an old snapshot, replaced
-                synced => synced.map_err(Error::io("sync the store", &path))?,
-            }
-        }
-        sync_dir(dir)
     }
 
     /// Everything but the messages.
@@ -502,4 +491,20 @@ impl Tables {
     pub fn disk_bytes(&self) -> Result<u64, Error> {
         self.db.size_on_disk().map_err(self.failed("measure"))
     }
+}
+
+/// fdatasync of each of sled's files, and of their directories: its flush does not promise as much.
+pub(super) fn sync_files(dir: &Path) -> Result<(), Error> {
+    for entry in std::fs::read_dir(dir).map_err(Error::io("list the store", dir))? {
+        let path = entry.map_err(Error::io("list the store", dir))?.path();
+        if path.is_dir() {
+            sync_files(&path)?;
+            continue;
+        }
+        match File::open(&path).and_then(|file| file.sync_data()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {} // an old snapshot, replaced
+            synced => synced.map_err(Error::io("sync the store", &path))?,
+        }
+    }
+    sync_dir(dir)
 }
