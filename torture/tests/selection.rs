@@ -49,6 +49,11 @@ fn sync_error() {
 }
 
 #[test]
+fn sync_kill() {
+    sound("sync-kill", 1, 3, 4);
+}
+
+#[test]
 fn read_error() {
     sound("read-error", 1, 1, 3);
 }

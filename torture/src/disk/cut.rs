@@ -53,7 +53,7 @@ impl Disk {
         }
         self.drop_nameless();
         self.cut_at = None;
-        self.faults.clear();
+        self.heal();
         self.names_mode = if random.bool() { Names::Strict } else { Names::Journaled };
         let leaves = match leaves {
             Leaves::Nothing => "nothing",

@@ -49,6 +49,8 @@ pub struct Fault {
     pub lasting: bool,
     /// With what.
     pub errno: i32,
+    /// Whether whoever asked is not told before it has been killed.
+    pub hangs: bool,
 }
 
 /// What happens to names at a cut.
@@ -131,6 +133,7 @@ pub struct Disk {
     /// The operation at which the power goes.
     cut_at: Option<u64>,
     faults: Vec<Fault>,
+    is_hung: bool,
     /// The errors given, for the report: what and which file.
     pub given: Vec<String>,
     random: fastrand::Rng,
@@ -143,6 +146,8 @@ pub enum Stop {
     Cut,
     /// It fails.
     Failed(i32),
+    /// It has failed, and nobody is told.
+    Hung,
 }
 
 impl From<Errno> for Stop {
@@ -167,6 +172,7 @@ impl Disk {
             counts: Counts::default(),
             cut_at: None,
             faults: Vec::new(),
+            is_hung: false,
             given: Vec::new(),
             random,
         }
@@ -187,9 +193,28 @@ impl Disk {
         self.faults.push(fault);
     }
 
-    /// Takes the orders back.
+    /// Takes the orders back; what hangs has ended.
     pub fn heal(&mut self) {
         self.faults.clear();
+        self.is_hung = false;
+    }
+
+    /// Takes the orders back, unless one is carried out already; returns whether.
+    pub fn heal_unless_hung(&mut self) -> bool {
+        if !self.is_hung {
+            self.heal();
+        }
+        !self.is_hung
+    }
+
+    /// Whether something hangs that has failed.
+    pub fn is_hung(&self) -> bool {
+        self.is_hung
+    }
+
+    /// Whether anything may hang from here on.
+    pub fn may_hang(&self) -> bool {
+        self.faults.iter().any(|fault| fault.hangs)
     }
 
     /// Bytes free.
@@ -227,13 +252,14 @@ impl Disk {
             }
             fault.nth = fault.nth.saturating_sub(1);
             if fault.nth == 0 {
-                let errno = fault.errno;
+                let stop = if fault.hangs { Stop::Hung } else { Stop::Failed(fault.errno) };
+                self.is_hung |= fault.hangs;
                 if !fault.lasting {
                     fault.nth = u64::MAX;
                 }
                 self.counts.errors += 1;
                 self.given.push(format!("{kind:?} {path}"));
-                return Err(Stop::Failed(errno));
+                return Err(stop);
             }
         }
         Ok(())
@@ -515,7 +541,7 @@ mod tests {
             let mut disk = Disk::new(seed, u64::MAX);
             let ino = written(&mut disk, "a", b"1");
             sync(&mut disk, ROOT).unwrap();
-            disk.fail(Fault { kind: Kind::Sync, path: "/a", nth: 1, lasting: false, errno: libc::EIO });
+            disk.fail(Fault { kind: Kind::Sync, path: "/a", nth: 1, lasting: false, errno: libc::EIO, hangs: false });
             disk.write(ino, 0, b"2").unwrap();
             assert_eq!(sync(&mut disk, ino), Err(Stop::Failed(libc::EIO)));
             sync(&mut disk, ino).unwrap();

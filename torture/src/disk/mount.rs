@@ -38,7 +38,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries out an operation. Once the power is off none ends before the machine is gone.
+    /// Carries out an operation. Once the power is off none ends before the machine is gone, and nothing that hangs before its processes
+    /// are.
     fn run<T>(&self, operation: impl FnOnce(&mut Disk) -> Outcome<T>) -> Result<T, Errno> {
         let mut state = self.lock();
         match operation(&mut state.disk) {
@@ -48,6 +49,12 @@ impl Shared {
                 self.changed.notify_all();
                 let gone = |state: &mut State| !state.dead && state.disk.is_cut();
                 drop(self.changed.wait_while(state, gone).unwrap_or_else(PoisonError::into_inner));
+                Err(Errno::EIO)
+            }
+            Err(Stop::Hung) => {
+                self.changed.notify_all();
+                let waited = self.changed.wait_while(state, |state: &mut State| !state.dead);
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
                 Err(Errno::EIO)
             }
         }
@@ -100,10 +107,25 @@ impl Mount {
         waited.unwrap_or_else(PoisonError::into_inner).0.disk.is_cut()
     }
 
+    /// Waits until something hangs; false where nothing does in time.
+    pub fn wait_hung(&self, most: Duration) -> bool {
+        let state = self.shared.lock();
+        let goes_on = |state: &mut State| !state.disk.is_hung();
+        let waited = self.shared.changed.wait_timeout_while(state, most, goes_on);
+        waited.unwrap_or_else(PoisonError::into_inner).0.disk.is_hung()
+    }
+
     /// Lets what hangs end, with an error that nobody sees: its processes have been killed.
     pub fn release(&self) {
         self.shared.lock().dead = true;
         self.shared.changed.notify_all();
+    }
+
+    /// After the end of all processes, with the power on: what is in memory is there for the next ones.
+    pub fn go_on(&self) {
+        let mut state = self.shared.lock();
+        state.dead = false;
+        state.disk.heal();
     }
 
     /// After the end of all processes: the power comes back. Says what it left.
@@ -147,16 +169,16 @@ impl Served {
             Ok(began) => began,
             Err(errno) => return reply.error(errno),
         };
-        let takes = {
+        let (takes, may_hang) = {
             let mut state = shared.lock();
             let most = state.slow_us;
-            if most == 0 { 0 } else { state.random.u64(..most) }
+            (if most == 0 { 0 } else { state.random.u64(..most) }, state.disk.may_hang())
         };
         let end = move || {
             std::thread::sleep(Duration::from_micros(takes));
             done(reply, shared.run(|disk| disk.end_sync(ino, began)));
         };
-        if takes == 0 { end() } else { drop(std::thread::spawn(end)) }
+        if takes == 0 && !may_hang { end() } else { drop(std::thread::spawn(end)) }
     }
 }
 

@@ -99,7 +99,7 @@ fn fault(run: &mut Run, kind: Kind) -> Fault {
     };
     let path = ["", "/journal/", "/sled/"][random.usize(..3)];
     let most = [3, 40, 400][random.usize(..3)];
-    Fault { kind, path, nth: random.u64(1..=most), lasting: random.bool(), errno }
+    Fault { kind, path, nth: random.u64(1..=most), lasting: random.bool(), errno, hangs: false }
 }
 
 /// Reads a room from its beginning, which is mostly not in memory.

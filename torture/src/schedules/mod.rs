@@ -9,6 +9,7 @@ mod need;
 mod network;
 mod power;
 mod rest;
+mod sync_kill;
 mod upgrade;
 
 use std::collections::{BTreeMap, HashMap};
@@ -47,6 +48,7 @@ pub const SCHEDULES: &[Schedule] = &[
     power::SCHEDULE,
     errors::WRITE,
     errors::SYNC,
+    sync_kill::SCHEDULE,
     errors::READ,
     errors::START,
     full::SCHEDULE,
