@@ -12,7 +12,7 @@
 //! 2. [`limits`]: every bound, with its reason. [`settings`]: what of them, and else, may change while the daemon runs.
 //! 3. [`server`]: accepts and stops connections. [`connection`]: a socket, its buffers and deadlines. `socket`: what a plain one
 //!    and one inside TLS have in common. `tls`: certificates and keys.
-//! 4. [`session`]: one client, one function a command. [`hub`]: what all sessions share. [`pushed`]: what one follower was told, for
+//! 4. [`session`]: one client, one function a command. [`hub`]: what all sessions share. [`unread`]: how much somebody has to read. [`pushed`]: what one follower was told, for
 //!    the others. [`person`]: what all connections of a person share.
 //! 5. [`committer`]: the only writer; one sync serves many senders.
 //! 6. [`rooms`]: durable rooms as clients see them, and who waits for what.
@@ -79,3 +79,4 @@ pub mod survey;
 pub mod tls;
 pub mod tokens;
 pub mod units;
+pub mod unread;

@@ -15,26 +15,32 @@ const ROOMS_PER_PASS: usize = 64;
 /// The pause between passes while there is something to drop.
 const BETWEEN_STEPS: Duration = Duration::from_millis(10);
 
-/// One pass: has some of what was taken before each room's `cutoff_ms` on the kept clock dropped; true where there was any to look at.
-pub fn pass(store: &Store, cutoff_ms: impl Fn(u64) -> u64) -> bool {
+/// One pass: has some of what was taken before each room's `cutoff_ms` on the kept clock dropped. Returns the rooms that may have such.
+pub fn pass(store: &Store, cutoff_ms: impl Fn(u64) -> u64) -> Vec<u64> {
     let rooms = store.expiring(&cutoff_ms);
     for room in rooms.iter().take(ROOMS_PER_PASS) {
         store.expire(*room, cutoff_ms(*room));
     }
-    !rooms.is_empty()
+    rooms
 }
 
 /// Runs passes for ever.
 pub async fn run(store: Arc<Store>, rooms: Arc<Rooms>, settings: Arc<Live>) {
+    // Those of the pass before: by now something of them is gone.
+    let mut before = Vec::new();
     loop {
         let retention = settings.retention();
         let (store, rooms) = (store.clone(), rooms.clone());
-        let more = supervise::blocking(move || {
+        before = supervise::blocking(move || {
             let of_room = |room| rooms.by_id(room).map_or(retention, |room| room.retention(retention));
-            pass(&store, |room| cutoff_ms(&store, of_room(room)))
+            let expiring = pass(&store, |room| cutoff_ms(&store, of_room(room)));
+            for room in before.into_iter().filter_map(|id| rooms.by_id(id)) {
+                rooms.expired(&room, store.floor(room.id));
+            }
+            expiring
         })
         .await;
         let period = (retention / 100).clamp(Duration::from_millis(50), Duration::from_secs(30));
-        tokio::time::sleep(if more { BETWEEN_STEPS } else { period }).await;
+        tokio::time::sleep(if before.is_empty() { period } else { BETWEEN_STEPS }).await;
     }
 }

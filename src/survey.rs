@@ -6,9 +6,20 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::hub::Hub;
+use crate::limits::{PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
+use crate::protocol::name::person;
+use crate::rooms::Room;
+use crate::rooms::unread::is_to_read;
+use crate::store::Page;
 
 /// A survey is shown again for so many times the time that it took: however often it is asked for, it costs a fiftieth of one core.
 const SHOWN_FOR: u32 = 50;
+
+/// So many messages of a room are looked at for the first that somebody has still to read, where those before it are all of who has not
+/// acknowledged them.
+const LOOKED_AT_MAX: usize = 100_000;
+/// So many at first: mostly it is the very next.
+const FIRST_LOOK: usize = 16;
 
 /// Followers to which more messages than so many of a room were not pushed yet are counted by themselves.
 pub const BEHIND: [u64; 4] = [0, 100, 1_000, 10_000];
@@ -34,7 +45,7 @@ pub struct Survey {
     pub lag: u64,
     /// The age of the oldest stored message.
     pub oldest: Duration,
-    /// The age of the oldest that some member has not acknowledged; none where there is none.
+    /// The age of the oldest that some member has still to read; none where there is none.
     pub oldest_unread: Option<Duration>,
     /// The age of the oldest that some group has not done; none where there is none.
     pub oldest_undone: Option<Duration>,
@@ -83,6 +94,40 @@ impl Oldest {
     }
 }
 
+/// The first message of a room that some member has still to read; after a long look, the next that may be it.
+fn first_unread(hub: &Hub, room: &Room, floor: u64, last: u64) -> Option<u64> {
+    let mut readers = room.readers_behind(last);
+    readers.sort_unstable_by_key(|(_, cursor)| *cursor);
+    let mut after = floor.max(readers.first()?.1);
+    let mut looked_at = 0;
+    while after < last && looked_at < LOOKED_AT_MAX {
+        let page = Page {
+            room: room.id,
+            after,
+            through: last,
+            cutoff_ms: hub.cutoff_ms(room),
+            max_messages: PAGE_MAX_MESSAGES.min(looked_at + FIRST_LOOK),
+            max_bytes: PAGE_MAX_BYTES,
+        };
+        // What can't be read is still to be read.
+        let Ok(messages) = hub.store.read(&page) else { break };
+        let newest = messages.last()?.seq;
+        let mut found = None;
+        messages.each(|message| {
+            let mut behind = readers.iter().take_while(|(_, cursor)| *cursor < message.seq);
+            if found.is_none() && behind.any(|(reader, _)| is_to_read(message.client, message.kind, person(reader))) {
+                found = Some(message.seq);
+            }
+        });
+        if found.is_some() {
+            return found;
+        }
+        looked_at += messages.len();
+        after = newest;
+    }
+    (after < last).then_some(after + 1)
+}
+
 impl Survey {
     fn take(hub: &Hub) -> Survey {
         let mut survey =
@@ -106,8 +151,8 @@ impl Survey {
             survey.stored_messages += last - floor;
             survey.stored_bytes += hub.store.stored_bytes(room.id);
             stored.note(hub, room.id, floor + 1);
-            if let Some(cursor) = room.least_cursor().filter(|cursor| *cursor < last) {
-                unread.note(hub, room.id, floor.max(cursor) + 1);
+            if let Some(seq) = first_unread(hub, &room, floor, last) {
+                unread.note(hub, room.id, seq);
             }
             for (_, group) in room.groups() {
                 let open = group.first_open(floor);

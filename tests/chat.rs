@@ -49,6 +49,28 @@ fn piped_lines_are_stored_in_order_and_fetched_once() {
 }
 
 #[test]
+fn what_only_posts_has_nothing_to_read() {
+    let daemon = Daemon::start();
+    let posted =
+        |client: &str| assert!(pipe(chat(&daemon.address().to_string(), client, &[]), b"noon\n").status.success());
+    posted("cron");
+    posted("cron");
+    let cursor = |client: &str| {
+        let who = daemon.lines("alice").ask("WHO lobby");
+        let line = who.iter().find(|line| line.starts_with(&format!("MEMBER lobby {client} "))).unwrap();
+        line.split(' ').nth(4).unwrap().to_owned()
+    };
+    assert_eq!(cursor("cron"), "-");
+    // Who reads as well keeps the place.
+    assert_eq!(lines(&run(&daemon, "bob", &["--fetch"])).len(), 2);
+    posted("bob");
+    assert_eq!(cursor("bob"), "2");
+    // And who only posted may read later, from the start.
+    assert_eq!(lines(&run(&daemon, "cron", &["--fetch"])).len(), 3);
+    assert_eq!(cursor("cron"), "3");
+}
+
+#[test]
 fn nothing_reaches_the_terminal_raw() {
     let daemon = Daemon::start();
     let input = [b"\x1b[2J \xff\r\n", "\u{1b} \u{9b} \u{202e} 안녕\n".as_bytes()].concat();

@@ -77,7 +77,8 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(client, token, epoch)| Command::Hello { version: 1, client, token, epoch }),
         "[a-z가-힣]{1,5}( [a-z]{1,5})?".prop_map(|nick| Command::Nick { nick }),
         (name(), sentence(), any::<bool>()).prop_map(|(room, topic, private)| Command::Create { room, topic, private }),
-        (name(), select([Begin::Start, Begin::Now])).prop_map(|(room, from)| Command::Join { room, from }),
+        (name(), select([Begin::Start, Begin::Now, Begin::Nowhere]))
+            .prop_map(|(room, from)| Command::Join { room, from }),
         (name(), sentence()).prop_map(|(room, topic)| Command::Topic { room, topic }),
         (name(), name()).prop_map(|(room, client)| Command::Invite { room, client }),
         (name(), name()).prop_map(|(room, client)| Command::Kick { room, client }),
@@ -181,6 +182,7 @@ fn item() -> impl Strategy<Value = Item> {
                 active_ms,
                 topic: topic.into(),
                 private: last % 2 == 0,
+                cursor: unread.map(|unread| last.saturating_sub(unread)),
             })
         },
     );
@@ -193,14 +195,14 @@ fn item() -> impl Strategy<Value = Item> {
             to,
             reason: GapReason::Expired
         }),
-        (name(), name(), any::<[u64; 2]>(), sentence()).prop_map(|(room, client, [connections, cursor], nick)| {
+        (name(), name(), any::<[u64; 2]>(), sentence()).prop_map(|(room, client, [connections, since_ms], nick)| {
             Item::Member(MemberInfo {
                 room: room.into(),
                 client: client.into(),
                 connections,
-                cursor,
+                cursor: Some(since_ms).filter(|_| connections % 2 == 0),
                 nick: nick.into(),
-                since_ms: Some(cursor).filter(|cursor| cursor % 2 == 0),
+                since_ms: Some(since_ms).filter(|since_ms| since_ms % 2 == 0),
             })
         }),
         sentence().prop_map(Item::Help),
@@ -242,12 +244,8 @@ fn reply() -> impl Strategy<Value = Reply> {
             admin: version % 2 == 0,
             epoch: format!("{:016x}", numbers[0]).into(),
         })),
-        (any::<[u64; 3]>(), any::<bool>()).prop_map(|([cursor, last, number], created)| Reply::Joined {
-            cursor,
-            last,
-            number,
-            created
-        }),
+        (any::<Option<u64>>(), any::<[u64; 2]>(), any::<bool>())
+            .prop_map(|(cursor, [last, number], created)| Reply::Joined { cursor, last, number, created }),
         any::<u64>().prop_map(|number| Reply::Created { number }),
         (any::<u64>(), any::<bool>()).prop_map(|(seq, dup)| Reply::Sent { seq, dup }),
         (name(), any::<[u64; 3]>()).prop_map(|(room, [handed, oldest, last])| Reply::End {

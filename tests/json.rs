@@ -71,7 +71,7 @@ fn every_answer_and_every_push_is_an_object() {
     alice.send("ROOMS");
     assert_eq!(
         next(&mut alice),
-        json!({"type": "room", "room": "lobby", "members": 2, "last": 3, "unread": 0, "topic": "", "private": false})
+        json!({"type": "room", "room": "lobby", "members": 2, "last": 3, "unread": 0, "topic": "", "private": false, "cursor": 3})
     );
     assert_eq!(next(&mut alice), json!({"type": "ok", "count": 1}));
     alice.send("WHO lobby");

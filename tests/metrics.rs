@@ -216,12 +216,14 @@ fn the_oldest_unread_ages_until_it_is_acknowledged() {
     const MEMBER: &str = "dantok_oldest_unread_age_seconds{kind=\"member\"}";
     const GROUP: &str = "dantok_oldest_unread_age_seconds{kind=\"group\"}";
     let watched = Watched::start(&[]);
-    let mut alice = watched.daemon.lines("alice");
+    let (mut alice, mut bob) = (watched.daemon.lines("alice"), watched.daemon.lines("bob"));
     alice.ask("JOIN lobby");
+    bob.ask("JOIN lobby");
     alice.ask("GROUP lobby workers");
     assert_eq!((watched.figure(MEMBER), watched.figure(GROUP)), (0.0, 0.0));
-    alice.expect("SEND lobby one", "OK 1");
-    alice.expect("SEND lobby two", "OK 2");
+    // One's own is not unread, whether or not it was acknowledged.
+    bob.expect("SEND lobby one", "OK 1");
+    bob.expect("SEND lobby two", "OK 2");
     watched.wait_for(MEMBER, |age| age > 0.5);
     watched.wait_for(GROUP, |age| age > 0.5);
     // The second is younger by next to nothing, and the third by all that has passed since.
@@ -229,7 +231,7 @@ fn the_oldest_unread_ages_until_it_is_acknowledged() {
     watched.wait_for(MEMBER, |age| age == 0.0);
     assert!(watched.figure(GROUP) > 0.5);
     let before = watched.figure(GROUP);
-    alice.expect("SEND lobby three", "OK 3");
+    bob.expect("SEND lobby three", "OK 3");
     watched.wait_for(MEMBER, |age| age > 0.0);
     assert!(watched.figure(MEMBER) < watched.figure(GROUP));
     assert_eq!(alice.ask("TAKE lobby workers 3").len(), 4);
@@ -244,12 +246,27 @@ fn the_oldest_unread_ages_until_it_is_acknowledged() {
 }
 
 #[test]
+fn what_a_writer_does_not_read_is_not_unread() {
+    const MEMBER: &str = "dantok_oldest_unread_age_seconds{kind=\"member\"}";
+    let watched = Watched::start(&[]);
+    let mut cron = watched.daemon.lines("cron");
+    cron.expect("JOIN lobby from=none", "OK cursor=- last=0");
+    cron.expect("SEND lobby noon", "OK 1");
+    watched.wait_for("dantok_oldest_message_age_seconds", |age| age > 0.2);
+    assert_eq!(watched.figure(MEMBER), 0.0);
+    watched.daemon.lines("alice").expect("JOIN lobby", "OK cursor=0 last=1");
+    watched.wait_for(MEMBER, |age| age > 0.2);
+}
+
+#[test]
 fn the_oldest_unread_is_known_after_a_restart() {
     const MEMBER: &str = "dantok_oldest_unread_age_seconds{kind=\"member\"}";
     let mut watched = Watched::start(&[]);
     let mut alice = watched.daemon.lines("alice");
     alice.ask("JOIN lobby");
-    alice.expect("SEND lobby one", "OK 1");
+    let mut bob = watched.daemon.lines("bob");
+    bob.ask("JOIN lobby");
+    bob.expect("SEND lobby one", "OK 1");
     assert!(watched.daemon.terminate().success());
     watched.daemon.start_again();
     // On another port.

@@ -144,22 +144,195 @@ fn the_list_is_in_the_order_of_activity_and_counts_what_is_unread() {
 }
 
 #[test]
-fn what_has_expired_is_not_unread() {
-    let daemon = Daemon::start_with(&["--allow-short-retention", "--retention", "2s"]);
+fn a_writer_need_not_be_a_reader() {
+    let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
-    for seq in 1..=3 {
-        alice.expect("SEND lobby old", &format!("OK {seq}"));
+    let mut cron = daemon.lines("cron");
+    cron.expect("JOIN lobby from=none", "OK cursor=- last=0");
+    cron.expect("SEND lobby it is noon", "OK 1");
+    // It works for groups, too, and may look back.
+    cron.expect("GROUP lobby jobs", "OK cursor=0 last=1 timeout=30s");
+    assert_eq!(cron.ask("TAKE lobby jobs").len(), 2);
+    cron.expect("DONE lobby jobs 1", "OK 1");
+    assert_eq!(cron.ask("HISTORY lobby").len(), 2);
+    const NO_CURSOR: &str =
+        "ERR not-joined you joined lobby from=none, to write; JOIN lobby again to read from its start, or from=now";
+    let without = |daemon: &Daemon| {
+        let mut cron = daemon.lines("cron");
+        for reading in ["FETCH lobby", "READ lobby", "FOLLOW lobby", "ACK lobby", "ACK lobby 1"] {
+            cron.expect(reading, NO_CURSOR);
+        }
+        let who = cron.ask("WHO lobby");
+        assert_eq!(who[1].split(' ').nth(2), Some("cron"), "{who:?}");
+        assert_eq!(who[1].split(' ').nth(4), Some("-"), "{who:?}");
+        let rooms = cron.ask("ROOMS");
+        assert_eq!(rooms[0].split(' ').nth(4), Some("-"), "{rooms:?}");
+    };
+    without(&daemon);
+    let backup = daemon.back_up();
+    without(&daemon);
+    daemon.kill();
+    daemon.start_again();
+    without(&daemon);
+    daemon.go_back_to(&backup, true);
+    without(&daemon);
+    // It is no member twice, and who reads keeps reading.
+    let (mut alice, mut cron) = (daemon.lines("alice"), daemon.lines("cron"));
+    alice.expect("JOIN lobby from=none", "OK cursor=0 last=1");
+    cron.expect("JOIN lobby from=none", "OK cursor=- last=1");
+    // Whoever wants to read after all, does.
+    cron.expect("JOIN lobby", "OK cursor=0 last=1");
+    assert_eq!(cron.ask("FETCH lobby").len(), 2);
+    cron.expect("JOIN lobby from=none", "OK cursor=0 last=1");
+    let mut other = daemon.lines("other");
+    for (again, cursor) in [("JOIN lobby from=now", "OK cursor=1 last=1"), ("SEEK lobby 1", "OK 1")] {
+        other.expect("JOIN lobby from=none", "OK cursor=- last=1");
+        other.expect(again, cursor);
+        other.expect("SEEK lobby start", "OK 0");
+        other.expect("LEAVE lobby", "OK");
     }
-    let unread = |alice: &mut Lines| alice.ask("ROOMS")[0].split(' ').nth(4).unwrap().to_owned();
-    assert_eq!(unread(&mut alice), "3");
-    wait_until("the messages expire", || unread(&mut alice) == "0");
+    cron.expect(
+        "GROUP lobby more from=none",
+        "ERR bad-argument usage: GROUP <room> <group> [from=start|now] [timeout=<time>]",
+    );
+}
+
+/// What is unread for a client in the room at the top of its list.
+fn unread(lines: &mut Lines) -> u64 {
+    lines.ask("ROOMS")[0].split(' ').nth(4).unwrap().parse().unwrap()
+}
+
+#[test]
+fn what_has_expired_is_not_unread() {
+    let daemon = Daemon::start_with(&["--allow-short-retention", "--retention", "2s"]);
+    let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
+    alice.expect("JOIN lobby", "OK cursor=0 last=0");
+    bob.expect("JOIN lobby", "OK cursor=0 last=0");
+    for seq in 1..=3 {
+        bob.expect("SEND lobby old", &format!("OK {seq}"));
+    }
+    assert_eq!(unread(&mut alice), 3);
+    wait_until("the messages expire", || unread(&mut alice) == 0);
     // As many as FETCH hands over, at any moment.
     for seq in 4..=200 {
-        alice.expect("SEND lobby new", &format!("OK {seq}"));
+        bob.expect("SEND lobby new", &format!("OK {seq}"));
     }
     let fetched = alice.ask("FETCH lobby").iter().filter(|line| line.starts_with("MSG")).count();
-    assert!(unread(&mut alice).parse::<usize>().unwrap() <= fetched);
+    assert!(unread(&mut alice) <= fetched as u64);
+}
+
+#[test]
+fn a_watch_is_told_when_what_is_unread_expires() {
+    let daemon = Daemon::start_with(&["--allow-short-retention", "--retention", "2s"]);
+    let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
+    let mut reader = daemon.lines("reader");
+    for lines in [&mut alice, &mut bob, &mut reader] {
+        lines.expect("JOIN lobby", "OK cursor=0 last=0");
+    }
+    for seq in 1..=3 {
+        bob.expect("SEND lobby old", &format!("OK {seq}"));
+    }
+    reader.expect("ACK lobby 3", "OK 3");
+    reader.expect("WATCH", "OK");
+    assert!(reader.line().unwrap().starts_with("ROOM lobby 3 3 0 "));
+    alice.expect("WATCH", "OK");
+    assert!(alice.line().unwrap().starts_with("ROOM lobby 3 3 3 "));
+    // Nothing else happens; and who has read all is told of nothing.
+    let mut told = String::new();
+    wait_until("the watch tells that they are gone", || {
+        told = alice.line().unwrap();
+        told.starts_with("ROOM lobby 3 3 0 ")
+    });
+    bob.expect("SEND lobby new", "OK 4");
+    assert!(reader.line().unwrap().starts_with("ROOM lobby 3 4 1 "));
+}
+
+#[test]
+fn what_was_taken_back_is_not_unread_and_neither_is_what_took_it_back() {
+    let mut daemon = Daemon::start();
+    let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
+    alice.expect("JOIN lobby", "OK cursor=0 last=0");
+    bob.expect("JOIN lobby", "OK cursor=0 last=0");
+    alice.expect("WATCH", "OK");
+    let told = |alice: &mut Lines, last: u64, unread: u64| {
+        let mut line = String::new();
+        wait_until("the watch tells it", || {
+            line = alice.line().unwrap();
+            line.starts_with(&format!("ROOM lobby 2 {last} "))
+        });
+        assert!(line.starts_with(&format!("ROOM lobby 2 {last} {unread} ")), "{line}");
+    };
+    for seq in 1..=5 {
+        bob.expect(&format!("SEND lobby slip {seq}"), &format!("OK {seq}"));
+    }
+    told(&mut alice, 5, 5);
+    for seq in 1..=5 {
+        bob.expect(&format!("REDACT lobby {seq}"), &format!("OK {}", seq + 5));
+        told(&mut alice, seq + 5, 5 - seq);
+    }
+    drop(alice);
+    assert_eq!(unread(&mut daemon.lines("alice")), 0);
+    daemon.start_again();
+    assert_eq!(unread(&mut daemon.lines("alice")), 0);
+}
+
+#[test]
+fn what_a_person_has_sent_is_unread_for_others_only() {
+    let daemon = Daemon::start();
+    let (mut alice, mut phone, mut bob) = (daemon.lines("alice"), daemon.lines("alice/phone"), daemon.lines("bob"));
+    for lines in [&mut alice, &mut phone, &mut bob] {
+        lines.expect("JOIN lobby", "OK cursor=0 last=0");
+    }
+    alice.expect("SEND lobby mine", "OK 1");
+    bob.expect("SEND lobby his", "OK 2");
+    phone.expect("SEND reply=2 lobby mine, too", "OK 3");
+    assert_eq!((unread(&mut alice), unread(&mut phone), unread(&mut bob)), (1, 1, 2));
+    alice.expect("ACK lobby 2", "OK 2");
+    assert_eq!((unread(&mut alice), unread(&mut phone), unread(&mut bob)), (0, 1, 2));
+    // A cursor that goes back finds them again.
+    alice.expect("SEEK lobby start", "OK 0");
+    assert_eq!(unread(&mut alice), 1);
+}
+
+/// By what FETCH hands over.
+#[test]
+fn what_is_unread_is_exact_however_much_it_is() {
+    const ROUNDS: u64 = 1700;
+    let mut daemon = Daemon::start();
+    let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
+    alice.expect("JOIN lobby", "OK cursor=0 last=0");
+    bob.expect("JOIN lobby", "OK cursor=0 last=0");
+    for round in 0..ROUNDS {
+        alice.send("SEND lobby hers");
+        bob.send("SEND lobby his");
+        assert!(alice.line().unwrap().starts_with("OK ") && bob.line().unwrap().starts_with("OK "), "{round}");
+    }
+    let matches = |daemon: &Daemon, cursor: u64| {
+        let mut alice = daemon.lines("alice");
+        alice.ask(&format!("SEEK lobby {cursor}"));
+        let handed = alice.ask("FETCH lobby");
+        let others = handed.iter().filter(|line| line.starts_with("MSG") && line.ends_with(" bob his")).count();
+        assert_eq!(unread(&mut alice), others as u64, "behind {cursor}");
+        others
+    };
+    let all = |daemon: &Daemon| {
+        [0, 1, 5, 1023, 1024, 1025, 2047, 2048, 2500, 3072, 2 * ROUNDS - 1, 2 * ROUNDS]
+            .map(|cursor| matches(daemon, cursor))
+    };
+    let before = all(&daemon);
+    // In a block that was counted, and at its ends.
+    let handed = alice.ask("FETCH lobby after=0");
+    let his: Vec<&str> =
+        handed.iter().filter(|line| line.ends_with(" bob his")).map(|line| line.split(' ').nth(2).unwrap()).collect();
+    let place = |seq: u64| his.iter().position(|his| his.parse::<u64>().unwrap() >= seq).unwrap();
+    for at in [0, place(1000), place(1020), place(1025), place(3000)] {
+        assert!(bob.ask(&format!("REDACT lobby {}", his[at]))[0].starts_with("OK "));
+    }
+    let after = all(&daemon);
+    assert_eq!(before[0] - after[0], 5);
+    daemon.start_again();
+    assert_eq!(all(&daemon), after);
 }
 
 #[test]
@@ -186,11 +359,13 @@ fn a_watch_tells_what_comes_what_changes_and_what_vanishes() {
     let mut elsewhere = daemon.lines("bob");
     elsewhere.expect("JOIN secret", "OK cursor=0 last=0");
     assert_eq!(next(&mut bob), "ROOM secret 1 0 0 private");
-    elsewhere.expect("SEND secret psst", "OK 1");
-    assert_eq!(next(&mut bob), "ROOM secret 1 1 1 private");
+    alice.expect("JOIN secret", "OK cursor=0 last=0");
+    assert_eq!(next(&mut bob), "ROOM secret 2 0 0 private");
+    alice.expect("SEND secret psst", "OK 1");
+    assert_eq!(next(&mut bob), "ROOM secret 2 1 1 private");
     // What is read on another connection of the same client is no longer unread.
     elsewhere.expect("ACK secret 1", "OK 1");
-    assert_eq!(next(&mut bob), "ROOM secret 1 1 0 private");
+    assert_eq!(next(&mut bob), "ROOM secret 2 1 0 private");
     alice.expect("KICK secret bob", "OK");
     assert_eq!(next(&mut bob), "GONE secret");
 }

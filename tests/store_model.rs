@@ -366,7 +366,7 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                 let last = model.rooms.entry(room).or_default().len() as u64;
                 let cursor = *model.cursors.entry((room, client)).or_default();
                 assert!(
-                    matches!(reply, Reply::Joined { cursor: c, last: l, .. } if (c, l) == (cursor, last)),
+                    matches!(reply, Reply::Joined { cursor: Some(c), last: l, .. } if (c, l) == (cursor, last)),
                     "{reply:?}"
                 );
             }

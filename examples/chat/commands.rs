@@ -496,6 +496,7 @@ mod tests {
             active_ms: 0,
             topic: "".into(),
             private: false,
+            cursor: Some(0),
         };
         let mut app = app();
         app.news(News::Item(Item::Room(info)));

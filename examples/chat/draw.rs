@@ -224,6 +224,7 @@ mod tests {
             active_ms: 0,
             topic: EVIL.into(),
             private: false,
+            cursor: Some(1),
         };
         app.told(Told::Rooms(Ok(vec![info])));
         let room = app.room_mut().unwrap();
@@ -246,7 +247,7 @@ mod tests {
             room: EVIL.into(),
             client: EVIL.into(),
             connections: 1,
-            cursor: 0,
+            cursor: Some(0),
             nick: EVIL.into(),
             since_ms: None,
         };

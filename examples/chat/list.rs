@@ -90,7 +90,8 @@ mod tests {
     use jiff::tz::TimeZone;
 
     fn info(room: &str, private: bool, unread: Option<u64>) -> RoomInfo {
-        RoomInfo { room: room.into(), members: 1, last: 5, unread, active_ms: 0, topic: "".into(), private }
+        let cursor = unread.map(|unread| 5 - unread);
+        RoomInfo { room: room.into(), members: 1, last: 5, unread, active_ms: 0, topic: "".into(), private, cursor }
     }
 
     /// Connected, a member of an open room and of a private one, which is open.

@@ -138,7 +138,12 @@ async fn run(arguments: &ArgMatches) -> Outcome<()> {
         command().error(clap::error::ErrorKind::WrongNumberOfValues, text).exit();
     };
     let client = Client::connect(options).await?;
-    client.join(room).await?;
+    if once || follow {
+        client.join(room).await?;
+    } else {
+        // What only posts is not to count as somebody who has not read anything yet.
+        client.join_to_write(room).await?;
+    }
     if once {
         plain::fetch(&client, room, json).await
     } else if follow {

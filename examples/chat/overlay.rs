@@ -54,9 +54,10 @@ fn overlay_lines(app: &App, of: Overlay) -> (String, Vec<Line<'static>>) {
                     1 => format!("here{since}"),
                     many => format!("here{since}, {many} connections"),
                 };
-                let read = match last.saturating_sub(member.cursor) {
-                    0 => "all read".to_owned(),
-                    behind => format!("{behind} behind"),
+                let read = match member.cursor.map(|cursor| last.saturating_sub(cursor)) {
+                    None => "only writes".to_owned(),
+                    Some(0) => "all read".to_owned(),
+                    Some(behind) => format!("{behind} behind"),
                 };
                 Line::from(vec![client, Span::raw(format!(" – {}; {state}; {read}", name(&member.nick)))])
             };

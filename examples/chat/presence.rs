@@ -30,7 +30,7 @@ impl Presence {
                 let nick = of_the_same.map_or_else(|| person(client).into(), |member| member.nick.clone());
                 let at = self.members.partition_point(|other| *other.client < *client);
                 let (room, name, since_ms) = (room.into(), client.into(), Some(time_ms));
-                let member = MemberInfo { room, client: name, connections: 1, cursor: 0, nick, since_ms };
+                let member = MemberInfo { room, client: name, connections: 1, cursor: Some(0), nick, since_ms };
                 self.members.insert(at, member);
                 Some(format!("{} joined", self.shown_as(client)))
             }
@@ -110,12 +110,13 @@ impl Presence {
         }
     }
 
-    /// How many other people have read up to a seq, on whatever device, and how many there are.
+    /// How many other people have read up to a seq, on whatever device, and how many there are who read.
     pub fn read_by(&self, own: &str, seq: u64) -> (usize, usize) {
         let mut others: BTreeMap<&str, u64> = BTreeMap::new();
         for member in self.members.iter().filter(|member| person(&member.client) != own) {
+            let Some(read) = member.cursor else { continue };
             let cursor = others.entry(person(&member.client)).or_default();
-            *cursor = member.cursor.max(*cursor);
+            *cursor = read.max(*cursor);
         }
         (others.values().filter(|cursor| **cursor >= seq).count(), others.len())
     }
@@ -130,7 +131,7 @@ mod tests {
             room: "r".into(),
             client: (*client).into(),
             connections: *connections,
-            cursor: *cursor,
+            cursor: Some(*cursor),
             nick: person(client).into(),
             since_ms: None,
         };

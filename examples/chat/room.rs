@@ -110,7 +110,7 @@ pub struct Room {
 impl Room {
     /// Takes the list's word. It is not behind an ACK that was answered on the other connection.
     pub fn inform(&mut self, info: RoomInfo) {
-        if let Some(listed) = listed(&info) {
+        if let Some(listed) = info.cursor {
             self.acked = self.acked.filter(|(acked, _)| *acked > listed);
             self.cursor = self.acked.map_or(listed, |(acked, _)| acked);
         }
@@ -158,15 +158,15 @@ impl Room {
         if *age > ACK_HOLDS_SECONDS {
             // The list has had its time: if it says less, another connection went back.
             self.acked = None;
-            self.cursor = self.info.as_ref().and_then(listed).unwrap_or(self.cursor);
+            self.cursor = self.info.as_ref().and_then(|info| info.cursor).unwrap_or(self.cursor);
         }
     }
 
     /// How many stored messages are unread.
     pub fn unread(&self) -> u64 {
-        // What the list counted may be behind an ACK that was answered since; and behind a message that was pushed.
-        let listed = self.info.as_ref().filter(|_| self.joined).map_or(0, |info| info.last);
-        listed.saturating_sub(self.cursor)
+        let Some(info) = self.info.as_ref().filter(|_| self.joined) else { return 0 };
+        // What the list counted may be behind an ACK that was answered since: no more than what comes behind that is unread.
+        info.unread.unwrap_or(0).min(info.last.saturating_sub(self.cursor))
     }
 
     /// When something was said last.
@@ -354,11 +354,6 @@ impl Room {
     }
 }
 
-/// The cursor, as the list has it.
-fn listed(info: &RoomInfo) -> Option<u64> {
-    Some(info.last.saturating_sub(info.unread?))
-}
-
 fn anchor(rows: &[Row], at: usize) -> Option<Anchor> {
     let seq = rows.get(at)?.seq;
     Some(Anchor { seq, row: at - rows.partition_point(|row| row.seq < seq) })
@@ -382,7 +377,8 @@ mod tests {
     }
 
     fn info(last: u64, unread: Option<u64>) -> RoomInfo {
-        RoomInfo { room: "r".into(), members: 1, last, unread, active_ms: 0, topic: "".into(), private: false }
+        let cursor = unread.map(|unread| last - unread);
+        RoomInfo { room: "r".into(), members: 1, last, unread, active_ms: 0, topic: "".into(), private: false, cursor }
     }
 
     #[test]

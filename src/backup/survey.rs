@@ -13,7 +13,7 @@ use super::item::{self, Item};
 use crate::error::Error;
 use crate::limits::BODY_MAX_BYTES;
 use crate::protocol::name::{check_client, check_group, check_room};
-use crate::store::record::{Kind, Last, RoomRecord, Stored};
+use crate::store::record::{Kind, Last, RoomRecord, Stored, is_past};
 use crate::store::{RoomState, State};
 
 /// What a chain holds; of what is small, what its newest backup says.
@@ -140,7 +140,7 @@ impl Survey {
             Item::Member { room, client, cursor } => {
                 let room = named(rooms, room)?;
                 check_client(&client).map_err(|refusal| refusal.text)?;
-                if cursor > room.last.seq {
+                if is_past(cursor, room.last.seq) {
                     return Err(format!("{client}'s cursor in {} is past its last seq", room.record.name));
                 }
                 room.members.insert(client, cursor);

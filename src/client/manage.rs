@@ -56,14 +56,36 @@ impl Client {
     async fn join_from(&self, room: &str, from: Begin) -> Result<Joined, Error> {
         let epoch = self.epoch();
         match self.ask(Command::Join { room: room.to_owned(), from }).await?.1 {
-            Reply::Joined { cursor, last, number, created } => {
-                self.memory(|memory| {
-                    if memory.epoch == epoch && memory.numbers.insert(room.to_owned(), number) != Some(number) {
-                        memory.handed.remove(room);
-                    }
-                });
+            Reply::Joined { cursor: Some(cursor), last, number, created } => {
+                self.note_number(&epoch, room, number);
                 self.note(&epoch, room, cursor);
                 Ok(Joined { cursor, last, number, created })
+            }
+            _ => Err(Error::Unexpected),
+        }
+    }
+
+    /// Notes which room has a name: what was read of another one of that name counts for nothing.
+    fn note_number(&self, epoch: &Arc<str>, room: &str, number: u64) {
+        self.memory(|memory| {
+            if memory.epoch == *epoch && memory.numbers.insert(room.to_owned(), number) != Some(number) {
+                memory.handed.remove(room);
+            }
+        });
+    }
+
+    /// The same, but without a cursor: for who writes into the room, or works for its groups, and does not read it. Nothing is unread for
+    /// such a member, and it keeps nobody waiting who looks at what all have read. A membership that is there already stays as
+    /// it is; any other join gives it a cursor.
+    ///
+    /// # Errors
+    /// As [`join`](Client::join).
+    pub async fn join_to_write(&self, room: &str) -> Result<(), Error> {
+        let epoch = self.epoch();
+        match self.ask(Command::Join { room: room.to_owned(), from: Begin::Nowhere }).await?.1 {
+            Reply::Joined { number, .. } => {
+                self.note_number(&epoch, room, number);
+                Ok(())
             }
             _ => Err(Error::Unexpected),
         }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Author, Worker, ended, limit, no_room, not_joined, storage};
+use super::{Author, Worker, ended, limit, no_cursor, no_room, not_joined, storage};
 use crate::clock::wall_ms;
 use crate::error::Error;
 use crate::hub::cutoff_ms;
 use crate::limits::{BANNED_MAX, INVITED_BY_OWNER_MAX, INVITED_MAX, Limits};
 use crate::protocol::name::person;
 use crate::protocol::{Begin, Command, ErrorCode, Refusal, Reply, Seek};
-use crate::rooms::Rooms;
+use crate::rooms::{Membership, Rooms};
 use crate::settings::Settings;
 use crate::store::commit::Op;
 use crate::store::group::GroupRecord;
@@ -49,8 +49,8 @@ pub(super) struct Draft<'a> {
     added_bytes: HashMap<u64, u64>,
     /// Last seq and time of the rooms that get messages.
     lasts: HashMap<u64, (u64, u64)>,
-    /// Cursors that change; none: no member any more.
-    cursors: HashMap<(u64, Arc<str>), Option<u64>>,
+    /// Memberships that change; none: no member any more.
+    members: HashMap<(u64, Arc<str>), Option<Membership>>,
     joined: HashMap<Arc<str>, usize>,
     /// Where in `ops` a message id stands.
     pub(super) ids: HashMap<Vec<u8>, usize>,
@@ -97,7 +97,7 @@ impl<'a> Draft<'a> {
             groups: HashMap::new(),
             added_bytes: HashMap::new(),
             lasts: HashMap::new(),
-            cursors: HashMap::new(),
+            members: HashMap::new(),
             joined: HashMap::new(),
             ids: HashMap::new(),
             sender: None,
@@ -237,7 +237,7 @@ impl<'a> Draft<'a> {
             || !record.private
             || record.owner.as_deref() == Some(of)
             || self.access(room, of) == Some(Access::Invited)
-            || self.cursor(room, &author.client).is_some()
+            || self.membership(room, &author.client).is_some()
     }
 
     /// A room that somebody sees.
@@ -245,11 +245,16 @@ impl<'a> Draft<'a> {
         self.room(name).filter(|room| self.is_seen_by(author, *room)).ok_or_else(|| no_room(name))
     }
 
-    pub(super) fn cursor(&self, room: u64, client: &Arc<str>) -> Option<u64> {
-        match self.cursors.get(&(room, client.clone())) {
-            Some(cursor) => *cursor,
-            None => self.rooms.by_id(room).and_then(|room| room.cursor(client)),
+    pub(super) fn membership(&self, room: u64, client: &Arc<str>) -> Option<Membership> {
+        match self.members.get(&(room, client.clone())) {
+            Some(membership) => *membership,
+            None => self.rooms.by_id(room).and_then(|room| room.membership(client)),
         }
+    }
+
+    fn set_membership(&mut self, room: u64, client: &Arc<str>, membership: Membership) {
+        self.members.insert((room, client.clone()), Some(membership));
+        self.ops.push(Op::Cursor { room, client: client.clone(), seq: membership.stored() });
     }
 
     pub(super) fn retention(&self) -> Duration {
@@ -284,11 +289,11 @@ impl<'a> Draft<'a> {
         (self.rooms.count() + self.made.len()).saturating_sub(self.deleted.len())
     }
 
-    /// A room that the client is a member of, and its cursor.
-    pub(super) fn member(&self, client: &Arc<str>, name: &str) -> Result<(u64, u64), Refusal> {
+    /// A room that the client is a member of, and how.
+    pub(super) fn member(&self, client: &Arc<str>, name: &str) -> Result<(u64, Membership), Refusal> {
         let room = self.room(name).ok_or_else(|| no_room(name))?;
-        match self.cursor(room, client) {
-            Some(cursor) => Ok((room, cursor)),
+        match self.membership(room, client) {
+            Some(membership) => Ok((room, membership)),
             // As for a room that is not there.
             None if self.is_seen_by(&Author { client: client.clone(), admin: false }, room) => Err(not_joined(name)),
             None => Err(no_room(name)),
@@ -370,9 +375,9 @@ impl<'a> Draft<'a> {
         let client = &author.client;
         let found = self.room(name);
         if let Some(room) = found
-            && let Some(cursor) = self.cursor(room, client)
+            && let Some(membership) = self.membership(room, client)
         {
-            return Ok(Reply::Joined { cursor, last: self.last(room).0, number: room, created: false });
+            return Ok(self.rejoin(client, room, membership, from));
         }
         if let Some(room) = found
             && (!self.is_seen_by(author, room)
@@ -392,14 +397,25 @@ impl<'a> Draft<'a> {
             None => self.make(author, name, "", false)?,
         };
         let (last, _) = self.last(room);
-        let cursor = if from == Begin::Now { last } else { 0 };
+        let membership = begin(from, last);
         self.joined.insert(client.clone(), joined + 1);
         self.ops.push(Op::Join { room, client: client.clone() });
-        self.cursors.insert((room, client.clone()), Some(cursor));
-        if cursor > 0 {
-            self.ops.push(Op::Cursor { room, client: client.clone(), seq: cursor });
+        self.members.insert((room, client.clone()), Some(membership));
+        // Where a JOIN begins without it.
+        if membership != Membership::Reader(0) {
+            self.set_membership(room, client, membership);
         }
-        Ok(Reply::Joined { cursor, last, number: room, created: found.is_none() })
+        Ok(Reply::Joined { cursor: membership.cursor(), last, number: room, created: found.is_none() })
+    }
+
+    /// A JOIN of a member: gives it a cursor, where it has none and wants one.
+    fn rejoin(&mut self, client: &Arc<str>, room: u64, before: Membership, from: Begin) -> Reply {
+        let (last, _) = self.last(room);
+        let membership = if before == Membership::Writer { begin(from, last) } else { before };
+        if membership != before {
+            self.set_membership(room, client, membership);
+        }
+        Reply::Joined { cursor: membership.cursor(), last, number: room, created: false }
     }
 
     fn leave(&mut self, client: &Arc<str>, name: &str) -> Result<Reply, Refusal> {
@@ -428,7 +444,7 @@ impl<'a> Draft<'a> {
     pub(super) fn remove(&mut self, room: u64, client: &Arc<str>) {
         self.sender = None;
         self.joined.insert(client.clone(), self.joined(client).saturating_sub(1));
-        self.cursors.insert((room, client.clone()), None);
+        self.members.insert((room, client.clone()), None);
         self.ops.push(Op::Leave { room, client: client.clone() });
     }
 
@@ -444,13 +460,13 @@ impl<'a> Draft<'a> {
     }
 
     fn members_among(&self, room: u64, published: Vec<Arc<str>>, is_wanted: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
-        let drafted = self.cursors.keys().filter(|(of, client)| *of == room && is_wanted(client));
+        let drafted = self.members.keys().filter(|(of, client)| *of == room && is_wanted(client));
         let all: BTreeSet<Arc<str>> = published.into_iter().chain(drafted.map(|(_, client)| client.clone())).collect();
-        all.into_iter().filter(|client| self.cursor(room, client).is_some()).collect()
+        all.into_iter().filter(|client| self.membership(room, client).is_some()).collect()
     }
 
     fn seek(&mut self, client: &Arc<str>, name: &str, to: Seek) -> Result<Reply, Refusal> {
-        let (room, cursor) = self.member(client, name)?;
+        let (room, membership) = self.member(client, name)?;
         let (last, _) = self.last(room);
         let seq = match to {
             Seek::To(seq) if seq > last => return Err(past_last(seq, last)),
@@ -458,22 +474,21 @@ impl<'a> Draft<'a> {
             Seek::Start => 0,
             Seek::Now => last,
         };
-        if seq != cursor {
-            self.cursors.insert((room, client.clone()), Some(seq));
-            self.ops.push(Op::Cursor { room, client: client.clone(), seq });
+        if membership != Membership::Reader(seq) {
+            self.set_membership(room, client, Membership::Reader(seq));
         }
         Ok(Reply::Acked { cursor: seq })
     }
 
     fn ack(&mut self, client: &Arc<str>, name: &str, seq: u64) -> Result<Reply, Refusal> {
-        let (room, cursor) = self.member(client, name)?;
+        let (room, membership) = self.member(client, name)?;
+        let cursor = membership.cursor().ok_or_else(|| no_cursor(name))?;
         let (last, _) = self.last(room);
         if seq > last {
             return Err(past_last(seq, last));
         }
         if seq > cursor {
-            self.cursors.insert((room, client.clone()), Some(seq));
-            self.ops.push(Op::Cursor { room, client: client.clone(), seq });
+            self.set_membership(room, client, Membership::Reader(seq));
         }
         Ok(Reply::Acked { cursor: cursor.max(seq) })
     }
@@ -597,6 +612,15 @@ impl<'a> Draft<'a> {
         }
         let cutoff_ms = cutoff_ms(self.store, self.retention_of(room));
         self.store.find(room, client, id, cutoff_ms).map_err(|error| self.unreadable(&error))
+    }
+}
+
+/// What a JOIN makes of a client that had no cursor.
+fn begin(from: Begin, last: u64) -> Membership {
+    match from {
+        Begin::Start => Membership::Reader(0),
+        Begin::Now => Membership::Reader(last),
+        Begin::Nowhere => Membership::Writer,
     }
 }
 

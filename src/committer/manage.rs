@@ -16,7 +16,7 @@ impl Draft<'_> {
     /// A room, for a member or somebody who may more.
     fn of_member(&self, author: &Author, name: &str) -> Result<u64, Refusal> {
         let room = self.seen(author, name)?;
-        match self.is_master(author, room) || self.cursor(room, &author.client).is_some() {
+        match self.is_master(author, room) || self.membership(room, &author.client).is_some() {
             true => Ok(room),
             false => Err(not_joined(name)),
         }

@@ -356,6 +356,12 @@ pub fn not_joined(name: &str) -> Refusal {
     Refusal::new(ErrorCode::NotJoined, format!("JOIN {name} first"))
 }
 
+/// What a member is told that would read, and has joined without a cursor.
+pub fn no_cursor(name: &str) -> Refusal {
+    let text = format!("you joined {name} from=none, to write; JOIN {name} again to read from its start, or from=now");
+    Refusal::new(ErrorCode::NotJoined, text)
+}
+
 /// `limit`.
 pub fn limit(what: &str, max: usize) -> Refusal {
     Refusal::new(ErrorCode::Limit, format!("at most {max} {what}"))

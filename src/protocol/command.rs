@@ -368,7 +368,7 @@ impl Command {
     }
 }
 
-/// Where a first JOIN begins.
+/// Where a first JOIN begins, or a new group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Begin {
     /// With everything that is still stored.
@@ -376,6 +376,19 @@ pub enum Begin {
     Start,
     /// With what comes from now on.
     Now,
+    /// Nowhere: the client gets no cursor, since it is going to write, or to work for groups, and not to read. No group begins so.
+    Nowhere,
+}
+
+impl Begin {
+    /// As a line has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Begin::Start => "start",
+            Begin::Now => "now",
+            Begin::Nowhere => "none",
+        }
+    }
 }
 
 /// A time, to look from.

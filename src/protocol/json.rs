@@ -210,6 +210,7 @@ pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
             object.time("active", info.active_ms);
             object.put("topic", &info.topic);
             object.put("private", &info.private);
+            object.put("cursor", &info.cursor);
         }
         Item::Member(info) => {
             object.put("room", &info.room);

@@ -16,8 +16,8 @@ pub enum Reply {
     Welcome(Welcome),
     /// JOIN: where the client stands.
     Joined {
-        /// The member's cursor; 0 the first time.
-        cursor: u64,
+        /// The member's cursor; 0 the first time. None where it has none: see [`Begin::Nowhere`](super::Begin::Nowhere).
+        cursor: Option<u64>,
         /// The room's last seq.
         last: u64,
         /// The room's number, which no other has, or will have: not even one of the same name, once this is deleted.
@@ -314,7 +314,8 @@ pub struct RoomInfo {
     pub members: u64,
     /// Its last seq.
     pub last: u64,
-    /// Messages still stored past the asking client's cursor; none where it is no member.
+    /// Messages past the asking client's cursor that are still to be read: stored, not redacted, and not by the same person. None
+    /// where the client has no cursor.
     pub unread: Option<u64>,
     /// Time of the last message, or of the room's making; milliseconds since 1970 UTC.
     pub active_ms: u64,
@@ -322,6 +323,8 @@ pub struct RoomInfo {
     pub topic: Arc<str>,
     /// Whether only those see it who are invited.
     pub private: bool,
+    /// The asking client's cursor, if it has one. A line does not say it.
+    pub cursor: Option<u64>,
 }
 
 /// A member of a room.
@@ -333,8 +336,8 @@ pub struct MemberInfo {
     pub client: Arc<str>,
     /// Connections that it holds now; 0: away.
     pub connections: u64,
-    /// How far it has acknowledged.
-    pub cursor: u64,
+    /// How far it has acknowledged; none where it reads nothing.
+    pub cursor: Option<u64>,
     /// What it is shown as; its name where it never said.
     pub nick: Arc<str>,
     /// Since when it is connected without a break, or away; milliseconds since 1970 UTC. None where it was away when the daemon

@@ -9,6 +9,7 @@ mod events;
 mod group;
 mod presence;
 mod snapshot;
+pub mod unread;
 mod waker;
 
 use std::collections::{BTreeSet, HashMap};
@@ -21,7 +22,7 @@ use crate::protocol::name::person;
 use crate::protocol::{self, Event, RoomInfo};
 use crate::store::commit::Op;
 use crate::store::group::GroupRecord;
-use crate::store::record::{Access, RoomRecord};
+use crate::store::record::{Access, NO_CURSOR, RoomRecord};
 use crate::store::{RoomState, State};
 use accesses::Accesses;
 use deleted::Deleted;
@@ -32,6 +33,35 @@ pub use group::{Group, Lease, Taken};
 use presence::Here;
 pub use presence::Presence;
 pub use waker::{Changed, Waker};
+
+/// How a client is a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Membership {
+    /// It reads, and has acknowledged everything up to here.
+    Reader(u64),
+    /// It has no cursor: it writes, or works for groups.
+    Writer,
+}
+
+impl Membership {
+    /// As the store has it.
+    pub fn of(stored: u64) -> Membership {
+        if stored == NO_CURSOR { Membership::Writer } else { Membership::Reader(stored) }
+    }
+
+    /// For the store.
+    pub fn stored(self) -> u64 {
+        self.cursor().unwrap_or(NO_CURSOR)
+    }
+
+    /// Its cursor, if it has one.
+    pub fn cursor(self) -> Option<u64> {
+        match self {
+            Membership::Reader(cursor) => Some(cursor),
+            Membership::Writer => None,
+        }
+    }
+}
 
 /// A room.
 #[derive(Debug)]
@@ -45,7 +75,11 @@ pub struct Room {
     last_seq: AtomicU64,
     active_ms: AtomicU64,
     redactions: AtomicU64,
-    members: RwLock<HashMap<Arc<str>, u64>>,
+    /// Counts of what there is to read.
+    pub unread: unread::Blocks,
+    /// Up to here, those who watch were told that messages have expired.
+    told_floor: AtomicU64,
+    members: RwLock<HashMap<Arc<str>, Membership>>,
     access: RwLock<Accesses>,
     groups: RwLock<HashMap<Arc<str>, Arc<Group>>>,
     followers: Mutex<Vec<Follower>>,
@@ -74,6 +108,7 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 
 impl Room {
     fn new(state: RoomState) -> Room {
+        let members = state.members.into_iter().map(|(client, stored)| (client, Membership::of(stored)));
         let groups = state.groups.into_iter().map(|(name, record)| (name, Arc::new(Group::new(record))));
         Room {
             id: state.id,
@@ -83,7 +118,9 @@ impl Room {
             record: RwLock::new(Arc::new(state.record)),
             is_deleted: AtomicBool::new(false),
             redactions: AtomicU64::new(0),
-            members: RwLock::new(state.members),
+            unread: unread::Blocks::default(),
+            told_floor: AtomicU64::new(state.last.floor),
+            members: RwLock::new(members.collect()),
             access: RwLock::new(Accesses::of(state.access)),
             groups: RwLock::new(groups.collect()),
             followers: Mutex::default(),
@@ -149,7 +186,7 @@ impl Room {
         let record = read(&self.record).clone();
         !self.is_deleted()
             && (!record.private
-                || self.cursor(client).is_some()
+                || self.membership(client).is_some()
                 || record.owner.as_deref() == Some(person(client))
                 || self.access(person(client)) == Some(Access::Invited))
     }
@@ -176,9 +213,14 @@ impl Room {
         read(&self.members).keys().filter(|client| person(client) == who).cloned().collect()
     }
 
-    /// A member's cursor; none where the client is no member.
-    pub fn cursor(&self, client: &str) -> Option<u64> {
+    /// How the client is a member; none where it is none.
+    pub fn membership(&self, client: &str) -> Option<Membership> {
         read(&self.members).get(client).copied()
+    }
+
+    /// A member's cursor; none where the client is no member, or one without a cursor.
+    pub fn cursor(&self, client: &str) -> Option<u64> {
+        self.membership(client).and_then(Membership::cursor)
     }
 
     /// How many members there are.
@@ -186,9 +228,11 @@ impl Room {
         read(&self.members).len()
     }
 
-    /// The cursor of the member that has acknowledged least; none where there is no member.
-    pub fn least_cursor(&self) -> Option<u64> {
-        read(&self.members).values().min().copied()
+    /// The members that have not acknowledged everything up to `last`, each with its cursor.
+    pub fn readers_behind(&self, last: u64) -> Vec<(Arc<str>, u64)> {
+        let members = read(&self.members);
+        let readers = members.iter().filter_map(|(client, member)| Some((client.clone(), member.cursor()?)));
+        readers.filter(|(_, cursor)| *cursor < last).collect()
     }
 
     /// Shows up to which seq each follower was pushed what there is.
@@ -196,8 +240,8 @@ impl Room {
         lock(&self.followers).iter().for_each(|follower| show(follower.reached.load(Ordering::Relaxed)));
     }
 
-    /// The room as this client sees it in a list. `floor`: how far its messages are gone.
-    pub fn info(&self, client: &str, floor: u64) -> RoomInfo {
+    /// The room as this client sees it in a list, who has so much to read in it.
+    pub fn info(&self, client: &str, unread: Option<u64>) -> RoomInfo {
         let record = self.record();
         let members = read(&self.members);
         let last = self.last_seq();
@@ -205,7 +249,8 @@ impl Room {
             room: self.name.clone(),
             members: members.len() as u64,
             last,
-            unread: members.get(client).map(|cursor| last.saturating_sub(floor.max(*cursor))),
+            unread,
+            cursor: members.get(client).and_then(|member| member.cursor()),
             active_ms: self.active_ms(),
             topic: record.topic.clone(),
             private: record.private,
@@ -411,6 +456,20 @@ impl Rooms {
         lock(&self.watchers).retain(|(_, watcher)| !std::ptr::eq(watcher.as_ptr(), Arc::as_ptr(waker)));
     }
 
+    /// Notes that a room's messages up to `floor` are gone; tells those who watch, and had not read them.
+    pub fn expired(&self, room: &Room, floor: u64) {
+        if room.told_floor.fetch_max(floor, Ordering::AcqRel) >= floor {
+            return;
+        }
+        lock(&self.watchers).retain(|(client, watcher)| {
+            let Some(waker) = watcher.upgrade() else { return false };
+            if room.cursor(client).is_some_and(|cursor| cursor < floor) {
+                waker.wake(|noted| noted.watched.insert(room.id));
+            }
+            true
+        });
+    }
+
     /// Makes durable changes visible, and wakes who waits for them.
     pub fn publish(&self, ops: &[Op]) {
         let mut to_wake = BTreeSet::new();
@@ -473,8 +532,9 @@ impl Rooms {
                     noted = Some(id);
                     to_wake.insert(id);
                 }
-                Op::Redact { .. } => {
+                Op::Redact { seq, .. } => {
                     room.redactions.fetch_add(1, Ordering::Release);
+                    room.unread.forget(*seq);
                     continue;
                 }
                 Op::Group { group, cursor, timeout_ms, .. } => {
@@ -499,7 +559,7 @@ impl Rooms {
                 Op::Change { record, .. } => *write(&room.record) = Arc::new(record.clone()),
                 Op::Access { client, access, .. } => write(&room.access).set(client, *access),
                 Op::Join { client, .. } => {
-                    write(&room.members).insert(client.clone(), 0);
+                    write(&room.members).insert(client.clone(), Membership::Reader(0));
                     room.tell(client, Event::Joined);
                     *write(&self.joined).entry(client.clone()).or_default() += 1;
                 }
@@ -511,7 +571,7 @@ impl Rooms {
                     self.unjoin(client);
                 }
                 Op::Cursor { client, seq, .. } => {
-                    write(&room.members).insert(client.clone(), *seq);
+                    write(&room.members).insert(client.clone(), Membership::of(*seq));
                     read_on.push((client, id));
                     continue;
                 }

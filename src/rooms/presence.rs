@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use super::waker::Waker;
-use super::{Room, Rooms, lock, read};
+use super::{Membership, Room, Rooms, lock, read};
 use crate::clock::wall_ms;
 use crate::protocol::name::person;
 use crate::protocol::{Event, MemberInfo};
@@ -19,16 +19,16 @@ pub(super) struct Here {
 impl Rooms {
     /// The members of a room, by name.
     pub fn members(&self, room: &Room) -> Vec<MemberInfo> {
-        let mut members: Vec<(Arc<str>, u64)> =
-            read(&room.members).iter().map(|(client, cursor)| (client.clone(), *cursor)).collect();
+        let mut members: Vec<(Arc<str>, Membership)> =
+            read(&room.members).iter().map(|(client, member)| (client.clone(), *member)).collect();
         members.sort_unstable();
         let (connected, left_ms) = (lock(&self.connected), lock(&self.left_ms));
-        let member = |(client, cursor): (Arc<str>, u64)| {
+        let member = |(client, membership): (Arc<str>, Membership)| {
             let here = connected.get(&client);
             MemberInfo {
                 room: room.name.clone(),
                 connections: here.map_or(0, |here| here.connections.len() as u64),
-                cursor,
+                cursor: membership.cursor(),
                 nick: self.nick(&client).unwrap_or_else(|| person(&client).into()),
                 since_ms: here.map(|here| here.since_ms).or_else(|| left_ms.get(&client).copied()),
                 client,
@@ -56,7 +56,7 @@ impl Rooms {
     /// Tells of a client, wherever it is a member and anybody listens.
     fn tell_of(&self, client: &Arc<str>, event: Event) {
         let listened: Vec<Arc<Room>> = lock(&self.listened).values().cloned().collect();
-        for room in listened.iter().filter(|room| room.cursor(client).is_some()) {
+        for room in listened.iter().filter(|room| room.membership(client).is_some()) {
             room.tell(client, event.clone());
         }
     }

@@ -13,7 +13,7 @@ impl Room {
             id: self.id,
             record: self.record().as_ref().clone(),
             last,
-            members: read(&self.members).clone(),
+            members: read(&self.members).iter().map(|(client, member)| (client.clone(), member.stored())).collect(),
             access: read(&self.access).all().clone(),
             groups: read(&self.groups).iter().map(|(name, group)| (name.clone(), group.record())).collect(),
         }

@@ -46,7 +46,7 @@ impl Session {
         let (happened, next) = room.events_since(*heard);
         *heard = next;
         // Behind what is told: who is no member any more is told that, and nothing else.
-        if room.cursor(&own).is_none() {
+        if room.membership(&own).is_none() {
             return;
         }
         for happened in happened.into_iter().filter(|happened| happened.client != own) {

@@ -30,17 +30,28 @@ impl Session {
         Ok(Reply::Count(count))
     }
 
-    async fn info(&self, room: &Room) -> RoomInfo {
-        let client = self.known().map_or("", |client| client);
-        let floor = match room.cursor(client).filter(|cursor| *cursor < room.last_seq()) {
-            // Who has read all has nothing that could be gone.
-            None => self.hub.store.floor(room.id),
-            Some(_) => self.hub.floor(room).await.unwrap_or_else(|error| {
+    async fn info(&mut self, room: &Room) -> RoomInfo {
+        let client = self.known().cloned().unwrap_or_default();
+        let before = self.counted.get(&room.id).copied();
+        let unread = match self.hub.unread(room, &client, before).await {
+            Ok(Some(counted)) => {
+                // It is asked for again and again only by who watches.
+                if self.watching {
+                    self.counted.insert(room.id, counted);
+                }
+                Some(counted.messages)
+            }
+            Ok(None) => {
+                self.counted.remove(&room.id);
+                None
+            }
+            Err(error) => {
                 let _ = unreadable(&room.name, &error);
-                self.hub.store.floor(room.id)
-            }),
+                let floor = self.hub.store.floor(room.id);
+                room.cursor(&client).map(|cursor| room.last_seq().saturating_sub(floor.max(cursor)))
+            }
         };
-        room.info(client, floor)
+        room.info(&client, unread)
     }
 
     pub(super) fn watch(&mut self) -> Reply {
@@ -57,6 +68,7 @@ impl Session {
         self.hub.rooms.unwatch(&self.waker);
         self.changed.clear();
         self.shown.clear();
+        self.counted.clear();
         Reply::Done
     }
 

@@ -14,15 +14,16 @@ use std::sync::atomic::AtomicU64;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::committer::{self, Author, no_room, not_joined};
+use crate::committer::{self, Author, no_cursor, no_room, not_joined};
 use crate::hub::Hub;
 use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
 use crate::person::Person;
 use crate::protocol::name::person;
-use crate::protocol::{Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
-use crate::rooms::{Presence, Room, Rooms, Waker};
+use crate::protocol::{Begin, Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
+use crate::rooms::{Membership, Presence, Room, Rooms, Waker};
 use crate::supervise;
 use crate::tokens::{Grant, Role};
+use crate::unread::Counted;
 
 /// Where a session's items go: an answer that is being given, or what is told unasked.
 pub trait Out: Send {
@@ -114,6 +115,8 @@ pub struct Session {
     behind: BTreeSet<u64>,
     /// Watched rooms with something to tell.
     changed: BTreeSet<u64>,
+    /// What was unread in watched rooms when that was told last.
+    counted: HashMap<u64, Counted>,
     /// Whether events of followed rooms are wanted.
     events: bool,
     /// Followed rooms with new ones.
@@ -142,6 +145,7 @@ impl Session {
             shown: BTreeSet::new(),
             behind: BTreeSet::new(),
             changed: BTreeSet::new(),
+            counted: HashMap::new(),
             events: false,
             eventful: BTreeSet::new(),
             typed: None,
@@ -180,6 +184,10 @@ impl Session {
         match command {
             // With something left to do behind the answer.
             Command::Leave { .. } | Command::Seek { .. } => Action::Run(command),
+            Command::Group { from: Begin::Nowhere, .. } => {
+                let text = "a group begins from=start or from=now";
+                Action::Refuse(Refusal::new(ErrorCode::BadArgument, text))
+            }
             Command::Group { timeout_ms: Some(ms), .. } if !GROUP_TIMEOUTS_MS.contains(&ms) => {
                 let (least, most) = (GROUP_TIMEOUTS_MS.start() / 1000, GROUP_TIMEOUTS_MS.end() / 1000);
                 let text = format!("a timeout is {least} s to {most} s");
@@ -335,16 +343,24 @@ impl Session {
         self.hub.rooms.get(name).filter(|room| self.sees(room)).ok_or_else(|| no_room(name))
     }
 
-    /// A room that the client is a member of, its cursor, and how far the room was when it was one: what comes later may be for others.
-    fn member(&self, name: &str) -> Result<(Arc<Room>, u64, u64), Refusal> {
+    /// A room that the client reads, its cursor, and how far the room was then: what comes later may be for others.
+    fn reader(&self, name: &str) -> Result<(Arc<Room>, u64, u64), Refusal> {
+        let (room, membership, last) = self.member(name)?;
+        let cursor = membership.cursor().ok_or_else(|| no_cursor(name))?;
+        Ok((room, cursor, last))
+    }
+
+    /// A room that the client is a member of, how, and how far the room was then.
+    fn member(&self, name: &str) -> Result<(Arc<Room>, Membership, u64), Refusal> {
         let room = self.hub.rooms.get(name).ok_or_else(|| no_room(name))?;
         let last = room.last_seq();
         if !self.sees(&room) {
             return Err(no_room(name));
         }
-        let cursor = room.cursor(self.known()?).ok_or_else(|| not_joined(name))?;
-        // It may have moved past that since, on another connection.
-        Ok((room, cursor, last.max(cursor)))
+        let membership = room.membership(self.known()?).ok_or_else(|| not_joined(name))?;
+        // The cursor may have moved past that since, on another connection.
+        let last = last.max(membership.cursor().unwrap_or(0));
+        Ok((room, membership, last))
     }
 
     /// Where this connection stands in a room.

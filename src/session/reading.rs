@@ -35,8 +35,8 @@ impl Session {
         max: Option<u64>,
         out: &mut impl Out,
     ) -> io::Result<Reply> {
-        let (room, cursor, last) = match self.member(name) {
-            Ok(member) => member,
+        let (room, cursor, last) = match self.reader(name) {
+            Ok(reader) => reader,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
         let after = after.unwrap_or(cursor);
@@ -48,7 +48,7 @@ impl Session {
     }
 
     pub(super) async fn read(&mut self, name: &str, max: Option<u64>, out: &mut impl Out) -> io::Result<Reply> {
-        let room = match self.member(name) {
+        let room = match self.reader(name) {
             Ok((room, ..)) => room,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
@@ -57,7 +57,7 @@ impl Session {
         {
             return Ok(Reply::Error(refusal));
         }
-        let (cursor, last) = match self.member(name) {
+        let (cursor, last) = match self.reader(name) {
             Ok((_, cursor, last)) => (cursor, last),
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
@@ -125,7 +125,7 @@ impl Session {
     }
 
     pub(super) fn follow(&mut self, name: &str) -> Result<Reply, Refusal> {
-        let (room, cursor, _) = self.member(name)?;
+        let (room, cursor, _) = self.reader(name)?;
         // One of the same name that was deleted: who follows this one knows, and is not to be told of it as gone.
         let is_old = |(of, _): &(Arc<Room>, Arc<AtomicU64>)| of.is_deleted() && of.name == room.name;
         let old = self.places.values().filter_map(|place| place.followed.as_ref()).find(|followed| is_old(followed));

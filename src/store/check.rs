@@ -442,7 +442,7 @@ impl Check<'_> {
                     if !known.names.contains_key(&room) {
                         check.finding(format!("{client} is in room {room}, which has no name"));
                     }
-                    if cursor > last {
+                    if record::is_past(cursor, last) {
                         let name = known.room(room);
                         check.finding(format!(
                             "room {name}: the cursor of {client} is {cursor}, the last seq is {last}"
@@ -530,7 +530,7 @@ impl Known {
             | Op::Nick { .. } => {}
             Op::Cursor { room, client, seq } => {
                 let last = self.last(*room).seq;
-                if *seq > last {
+                if record::is_past(*seq, last) {
                     let name = self.room(*room);
                     return Err((
                         *room,

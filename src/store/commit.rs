@@ -54,7 +54,7 @@ pub enum Op {
         room: u64,
         /// Whose.
         client: Arc<str>,
-        /// To here.
+        /// To here; [`NO_CURSOR`](super::record::NO_CURSOR) where the member reads nothing.
         seq: u64,
     },
     /// A message; its `kept_ms` is the commit's.

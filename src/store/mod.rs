@@ -69,7 +69,7 @@ pub struct RoomState {
     pub record: RoomRecord,
     /// How far it is.
     pub last: Last,
-    /// Its members and their cursors.
+    /// Its members and their cursors; [`record::NO_CURSOR`] for those that have none.
     pub members: HashMap<Arc<str>, u64>,
     /// Who is invited, or banned.
     pub access: HashMap<Arc<str>, Access>,

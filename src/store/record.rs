@@ -33,7 +33,7 @@
 //!          2 | seq u64 | time_ms u64 | floor u64 | bytes u64
 //! erasure  1 | kept_ms u64 | 0, or 1 | crc32 u32 | file's kind u8 | file u64 | at u64 | bytes u32
 //! access   1 | 1 invited, 2 banned
-//! cursor   1 | seq u64
+//! cursor   1 | seq u64, or the largest u64 where the member has no cursor
 //! group    2 | cursor u64 | timeout_ms u64 | runs u32 | (first u64 | last u64) …; under "=" and its name, where a member's cursor is
 //! id       1 | seq u64
 //! deleted  1: a room of which something may still be there
@@ -51,6 +51,14 @@ pub use crate::protocol::Kind;
 
 pub(super) const VERSION: u8 = 1;
 const SECOND_VERSION: u8 = 2;
+
+/// In the place of a member's cursor: it has none, since it reads nothing.
+pub const NO_CURSOR: u64 = u64::MAX;
+
+/// Whether a member's cursor is past its room's last seq, which none may be.
+pub(crate) fn is_past(cursor: u64, last_seq: u64) -> bool {
+    cursor != NO_CURSOR && cursor > last_seq
+}
 
 /// A stored message. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]

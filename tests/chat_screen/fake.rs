@@ -47,6 +47,7 @@ fn answer(id: u64, command: Command, evil: &str) -> Vec<ServerFrame> {
             active_ms: 0,
             topic: evil.into(),
             private: false,
+            cursor: Some(0),
         })
     };
     let reply = |reply| ServerFrame::Reply { id, reply };
@@ -67,7 +68,7 @@ fn answer(id: u64, command: Command, evil: &str) -> Vec<ServerFrame> {
         Command::Rooms => vec![part(room()), reply(Reply::Count(1))],
         Command::Who { .. } => {
             let (room, client, nick) = (evil.into(), evil.into(), evil.into());
-            let member = MemberInfo { room, client, connections: 1, cursor: 0, nick, since_ms: None };
+            let member = MemberInfo { room, client, connections: 1, cursor: Some(0), nick, since_ms: None };
             vec![part(Item::Member(member)), reply(Reply::Count(1))]
         }
         Command::Fetch { .. } => {

@@ -65,7 +65,11 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
         ),
         Reply::Joined { cursor, last, number, created } => {
             let created = if *created { " created" } else { "" };
-            push(out, format_args!("OK cursor={cursor} last={last}{created} number={number}"));
+            match cursor {
+                Some(cursor) => push(out, format_args!("OK cursor={cursor}")),
+                None => out.extend_from_slice(b"OK cursor=-"),
+            }
+            push(out, format_args!(" last={last}{created} number={number}"));
         }
         Reply::Created { number } => push(out, format_args!("OK created number={number}")),
         Reply::Sent { seq, dup: false } => push(out, format_args!("OK {seq}")),
@@ -172,7 +176,11 @@ pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
             }
         }
         Item::Member(info) => {
-            push(out, format_args!("MEMBER {} {} {} {} ", info.room, info.client, info.connections, info.cursor));
+            push(out, format_args!("MEMBER {} {} {} ", info.room, info.client, info.connections));
+            match info.cursor {
+                Some(cursor) => push(out, format_args!("{cursor} ")),
+                None => out.extend_from_slice(b"- "),
+            }
             match info.since_ms {
                 Some(since_ms) => push(out, format_args!("{}", time(since_ms))),
                 None => out.push(b'-'),

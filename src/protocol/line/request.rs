@@ -15,7 +15,7 @@ pub const VERBS: &[(&str, &str, &str)] = &[
     ("HELLO", "HELLO <client>[/<device>] [<token>] [epoch=<epoch>]", "say who you are; needed before anything below"),
     ("NICK", "NICK <name>", "what you are shown as"),
     ("CREATE", "CREATE [--private] <room> [<topic>]", "make a room"),
-    ("JOIN", "JOIN <room> [from=start|now]", "join for good (the room is made if it is missing)"),
+    ("JOIN", "JOIN <room> [from=start|now|none]", "join for good (the room is made if it is missing)"),
     ("LEAVE", "LEAVE <room>", "forget the membership and the cursor"),
     ("SEND", "SEND [id=<id>] [reply=<seq>] <room> <text>", "append a message; OK <seq> once it is on disk"),
     (
@@ -236,11 +236,12 @@ fn hello(words: &mut Words<'_>) -> Option<Command> {
     Some(Command::Hello { version: VERSION, client, token, epoch })
 }
 
-/// `[from=start|now]`, as JOIN ends.
+/// `[from=start|now|none]`, as JOIN ends.
 fn begin(words: &mut Words<'_>) -> Option<Begin> {
     match words.next() {
         None | Some("from=start") => Some(Begin::Start),
         Some("from=now") => Some(Begin::Now),
+        Some("from=none") => Some(Begin::Nowhere),
         Some(_) => None,
     }
 }
@@ -368,7 +369,7 @@ pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
         Command::Create { room, topic, private: false } => push(out, format_args!("CREATE {room} {topic}")),
         Command::Create { room, topic, private: true } => push(out, format_args!("CREATE --private {room} {topic}")),
         Command::Join { room, from: Begin::Start } => push(out, format_args!("JOIN {room}")),
-        Command::Join { room, from: Begin::Now } => push(out, format_args!("JOIN {room} from=now")),
+        Command::Join { room, from } => push(out, format_args!("JOIN {room} from={}", from.as_str())),
         Command::Leave { room } => push(out, format_args!("LEAVE {room}")),
         Command::Send { room, id, body, reply } => encode_send(room, id.as_deref(), *reply, body, out),
         Command::Fetch { room, after, max } => {

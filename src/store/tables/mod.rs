@@ -330,7 +330,7 @@ impl Tables {
             }
             let cursor = record::decode_seq(&value).ok_or_else(|| self.damaged("a member's record"))?;
             let room = rooms.get_mut(&room).ok_or_else(|| self.damaged(format!("{client} is in no known room")))?;
-            if cursor > room.last.seq {
+            if record::is_past(cursor, room.last.seq) {
                 return Err(self.damaged(format!("{client}'s cursor in {} is past its last seq", room.record.name)));
             }
             let client = match clients.get_key_value(client) {

