@@ -457,6 +457,7 @@ fn each_address_is_listened_on_once() {
         (&["--listen", &format!("{loopback},{loopback}")], "are one address"),
         (&["--listen", &loopback, "--metrics", &loopback], "are one address"),
         (&["--listen", &format!("localhost:{port}"), "--listen", &loopback], "are one address"),
+        (&["--listen", &format!("[::ffff:127.0.0.1]:{port}"), "--listen", &loopback], "are one address"),
         (&["--listen", &all, "--listen", &loopback], "has all addresses"),
         (&["--listen", &loopback, "--metrics", &all], "has all addresses"),
     ] {

@@ -39,6 +39,11 @@ pub(super) async fn wanted(config: &Config, listens: bool, passed: &Passed) -> R
         let found = found.map_err(|error| Error::Command(format!("can't look up {said}: {error}; see {option}")))?;
         let before = wanted.len();
         for address in found {
+            // [::ffff:127.0.0.1] is one of IPv4's.
+            let address = match address.ip().to_canonical() {
+                ip if ip.is_ipv4() => SocketAddr::new(ip, address.port()),
+                _ => address,
+            };
             // A resolver may say one twice.
             if !wanted.iter().skip(before).any(|one| one.address == address) {
                 wanted.push(Wanted { option, address, said: said.clone(), only_v6: false });
