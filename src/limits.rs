@@ -52,6 +52,8 @@ pub const IN_FLIGHT_OF_ONE_MAX_BYTES: usize = IN_FLIGHT_MAX_BYTES / 4;
 pub const PIPELINE_MAX_REQUESTS: usize = 1024;
 /// Messages committed but not yet in sled: past this a commit waits for the mover.
 pub const UNMOVED_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// The newest backups that a store can prove to go on from, and that a backup's header has room for: hourly ones of ten days.
+pub const MARKS_MAX: usize = 256;
 /// Recent messages that stay in memory after sled has them, so that followers need not read them back.
 pub const RECENT_MAX_BYTES: usize = 16 * 1024 * 1024;
 

@@ -326,6 +326,11 @@ fn what_was_redacted_stays_it_whatever_is_imported() {
     assert_eq!(history(&restored(&backups), "lobby"), expected);
 }
 
+/// The texts of a room.
+fn texts(daemon: &Daemon, room: &str) -> Vec<String> {
+    history(daemon, room).iter().map(|line| line.splitn(6, ' ').last().unwrap().to_owned()).collect()
+}
+
 #[test]
 fn what_was_set_back_does_not_go_on_from_a_backup_of_before() {
     let mut daemon = furnished();
@@ -337,9 +342,133 @@ fn what_was_set_back_does_not_go_on_from_a_backup_of_before() {
     daemon.lines("alice/phone").expect("SEND lobby five", "OK 5");
     let backups = dir.path().join("backups");
     run(&data, &["backup", text(&backups)]);
-    let told = fail(&copy, &["backup", "--incremental", text(&backups)]);
+    let told = run(&copy, &["backup", "--incremental", text(&backups)]);
     assert!(told.contains("was set back") && told.contains("epoch --renew"), "{told}");
-    assert_eq!(files(&backups).len(), 1);
+    assert!(told.contains("this is a full one") && files(&backups).len() == 2, "{told}");
     run(&copy, &["epoch", "--renew"]);
-    assert!(run(&copy, &["backup", "--incremental", text(&backups)]).contains("this is a full one"));
+    let told = run(&copy, &["backup", "--incremental", text(&backups)]);
+    assert!(told.contains("this is a full one") && !told.contains("was set back"), "{told}");
+}
+
+#[test]
+fn two_histories_never_become_one_chain_whatever_their_numbers() {
+    let mut daemon = Daemon::start();
+    let (data, dir) = (daemon.data_dir(), tempfile::tempdir().unwrap());
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN lobby");
+    (1..=2).for_each(|n| alice.expect(&format!("SEND lobby A{n}"), &format!("OK {n}")));
+    let snapshot = daemon.back_up();
+    daemon.lines("alice").expect("SEND lobby A3", "OK 3");
+    let backups = dir.path().join("backups");
+    let to = text(&backups);
+    run(&data, &["backup", to]);
+    // Back to before the backup, and on past where it ends: by its numbers it would go on from it.
+    daemon.go_back_to(&snapshot, false);
+    let mut alice = daemon.lines("alice");
+    (3..=5).for_each(|n| alice.expect(&format!("SEND lobby B{n}"), &format!("OK {n}")));
+    drop(alice);
+    let told = run(&data, &["backup", "--incremental", to]);
+    assert!(told.contains("this is a full one") && told.contains("was set back"), "{told}");
+    assert_eq!(texts(&restored(&backups), "lobby"), ["A1", "A2", "B3", "B4", "B5"]);
+    // Each goes on from its own.
+    daemon.lines("alice").expect("SEND lobby B6", "OK 6");
+    let told = run(&data, &["backup", "--incremental", to]);
+    assert!(told.contains("-incremental.backup: rooms: 1, messages: 1,"), "{told}");
+    let place = tempfile::tempdir().unwrap();
+    let told = run(&place.path().join("data"), &["restore", to]);
+    assert!(told.contains("another history"), "{told}");
+    assert_eq!(texts(&restored(&backups), "lobby"), ["A1", "A2", "B3", "B4", "B5", "B6"]);
+    assert_eq!(texts(&restored(&files(&backups)[0]), "lobby"), ["A1", "A2", "A3"]);
+}
+
+#[test]
+fn a_copy_from_after_a_backup_goes_on_from_it_and_from_none_that_it_lacks() {
+    let mut daemon = Daemon::start();
+    let (data, dir) = (daemon.data_dir(), tempfile::tempdir().unwrap());
+    let backups = dir.path().join("backups");
+    let to = text(&backups);
+    let say = |daemon: &Daemon, text: &str, seq: u64| {
+        let mut alice = daemon.lines("alice");
+        alice.ask("JOIN lobby");
+        alice.expect(&format!("SEND lobby {text}"), &format!("OK {seq}"));
+    };
+    say(&daemon, "A1", 1);
+    run(&data, &["backup", to]);
+    say(&daemon, "A2", 2);
+    let snapshot = daemon.back_up();
+    say(&daemon, "A3", 3);
+    // The mark of this one is lost with A3.
+    let told = run(&data, &["backup", "--incremental", to]);
+    assert!(told.contains("messages: 2,"), "{told}");
+    daemon.go_back_to(&snapshot, false);
+    say(&daemon, "B3", 3);
+    say(&daemon, "B4", 4);
+    // After a kill too: a mark is as durable as a message.
+    daemon.kill();
+    daemon.start_again();
+    let told = run(&data, &["backup", "--incremental", to]);
+    assert!(told.contains("was set back") && told.contains("-incremental.backup: rooms: 1, messages: 3,"), "{told}");
+    assert_eq!(texts(&restored(&backups), "lobby"), ["A1", "A2", "B3", "B4"]);
+    assert_eq!(texts(&restored(&files(&backups)[1]), "lobby"), ["A1", "A2", "A3"]);
+}
+
+#[test]
+fn a_chain_that_was_put_together_of_two_histories_is_not_restored() {
+    use dantok::backup::chain::look_at;
+    use dantok::backup::file::{Reader, Writer};
+    let daemon = furnished();
+    let dir = tempfile::tempdir().unwrap();
+    let to = text(dir.path());
+    run(&daemon.data_dir(), &["backup", to]);
+    daemon.lines("alice/phone").expect("SEND lobby five", "OK 5");
+    run(&daemon.data_dir(), &["backup", "--incremental", to]);
+    // As before, but that it does not know of the full one's moment.
+    let path = files(dir.path()).pop().unwrap();
+    let mut header = look_at(&path).unwrap().header;
+    header.marks.clear();
+    let mut reader = Reader::open(&path).unwrap();
+    let mut writer = Writer::begin(Vec::new(), &header).unwrap();
+    while let Some(block) = reader.block().unwrap() {
+        writer.block(&block).unwrap();
+    }
+    let (_, _, bytes) = writer.finish(reader.end().unwrap().messages).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    let told = fail(&dir.path().join("data"), &["restore", text(&path)]);
+    assert!(told.contains("another history") && told.contains(text(&path)), "{told}");
+}
+
+#[test]
+fn a_backup_that_would_go_with_the_data_directory_is_refused_by_whatever_way_it_leads_there() {
+    let daemon = furnished();
+    let (data, dir) = (daemon.data_dir(), tempfile::tempdir().unwrap());
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(data.join("segments"), &link).unwrap();
+    let roundabout = data.join("sled/../../").join(data.file_name().unwrap()).join("backups");
+    for to in [data.clone(), data.join("backups"), data.join("new/deeper"), link.clone(), link.join("b"), roundabout] {
+        for args in [&["backup", text(&to)][..], &["backup", "--incremental", text(&to)]] {
+            let told = fail(&data, args);
+            assert!(told.contains(" the data directory") && told.contains(text(&data)), "{args:?}: {told}");
+        }
+        assert!(!data.join("backups").exists() && !data.join("new").exists());
+    }
+    // From there, by a relative path, and by what the shell opens.
+    let output = dantok(&data, &["backup", "../data/b"]).current_dir(data.join("sled/..")).output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("this is in the data directory"), "{}", said(&output));
+    let file = std::fs::File::create(data.join("x.backup")).unwrap();
+    let output = dantok(&data, &["backup", "-"]).stdout(file).output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("this is in the data directory"), "{}", said(&output));
+    std::fs::remove_file(data.join("x.backup")).unwrap();
+    // Another's data directory is no better a place, nor is it one for what is restored.
+    let backups = dir.path().join("backups");
+    run(&data, &["backup", text(&backups)]);
+    let other = Daemon::start();
+    let told = fail(&data, &["backup", text(&other.data_dir().join("b"))]);
+    assert!(told.contains("this is in the data directory"), "{told}");
+    for into in [data.join("restored"), link.join("restored")] {
+        let told = fail(&into, &["restore", text(&backups)]);
+        assert!(told.contains("this is in the data directory") && !into.exists(), "{told}");
+    }
+    // One beside it, whose name begins alike, and the directory above.
+    run(&data, &["backup", text(&data.with_file_name("data-backups"))]);
+    run(&data, &["backup", text(data.parent().unwrap())]);
 }

@@ -1,6 +1,6 @@
 //! The backups in a directory, and which of them belong together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -83,44 +83,107 @@ pub fn of(tip: &Found, among: &[Found]) -> Result<Vec<PathBuf>, Error> {
     Ok(chain)
 }
 
-/// The newest backup that a store of this epoch may go on from, with all that it holds. `complain` hears what is not sound.
+/// What a store can go on from, of the backups in a directory.
+#[derive(Debug, Default)]
+pub struct Bases {
+    /// Those that the store has behind it, the newest first.
+    tips: Vec<Found>,
+    /// Those that it has not, nor has any of `tips`: it was set back to before them, or they are those of a copy of it that went on
+    /// elsewhere.
+    pub strays: Vec<Found>,
+    all: Vec<Found>,
+}
+
+/// Sorts the backups in a directory by what a store of this epoch, with these marks, can prove to go on from. `complain` hears what is
+/// not sound.
 ///
 /// # Errors
 /// What the system says of the directory.
-pub fn newest_sound(
-    dir: &Path,
-    epoch: &str,
-    tell: &mut dyn FnMut(&Path, u64),
-    complain: &mut dyn FnMut(&Error),
-) -> Result<Option<(Found, Survey)>, Error> {
-    let (found, broken) = list(dir)?;
-    broken.iter().for_each(&mut *complain);
-    let mut tips: Vec<&Found> = found.iter().filter(|found| found.header.epoch == epoch).collect();
-    // The kept clock of a store never goes back.
-    tips.sort_by_key(|found| std::cmp::Reverse(found.header.kept_ms));
-    for tip in tips {
-        match of(tip, &found).and_then(|chain| survey(chain.iter().map(|path| Reader::open(path)), tell)) {
-            // Read to its end now, and not only looked at.
-            Ok(survey) if survey.end.is_some_and(|end| end.hash == tip.hash) => return Ok(Some((tip.clone(), survey))),
-            Ok(_) => complain(&Error::Backup { path: tip.path.clone(), what: "it has changed just now".to_owned() }),
-            Err(error) => complain(&error),
-        }
-    }
-    Ok(None)
+pub fn bases(dir: &Path, epoch: &str, marks: &[u64], complain: &mut dyn FnMut(&Error)) -> Result<Bases, Error> {
+    let (all, broken) = list(dir)?;
+    broken.iter().for_each(complain);
+    let of_store: Vec<&Found> = all.iter().filter(|found| found.header.epoch == epoch).collect();
+    let behind = behind(marks.iter().copied().collect(), &of_store);
+    let place = |found: &Found| marks.iter().position(|mark| Some(*mark) == found.header.mark);
+    let mut tips: Vec<(usize, Found)> =
+        of_store.iter().filter_map(|found| Some((place(found)?, (*found).clone()))).collect();
+    tips.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
+    let is_stray = |found: &&Found| found.header.mark.is_some_and(|mark| !behind.contains(&mark));
+    let strays = of_store.into_iter().filter(is_stray).cloned().collect();
+    Ok(Bases { tips: tips.into_iter().map(|(_, found)| found).collect(), strays, all })
 }
 
-/// The newest backup. A store's kept clock never goes back, whatever the wall clock has done; which of two stores came later, only
-/// the wall clock says.
-fn newest(found: &[Found]) -> Option<&Found> {
-    let mut of_stores: HashMap<&str, &Found> = HashMap::new();
-    let age = |found: &Found| (found.header.kept_ms, found.header.time_ms);
-    for backup in found {
-        let newest = of_stores.entry(&backup.header.epoch).or_insert(backup);
-        if age(backup) > age(newest) {
-            *newest = backup;
+impl Bases {
+    /// The newest that is sound, with all that it holds. `complain` hears what is not.
+    pub fn newest_sound(
+        &self,
+        tell: &mut dyn FnMut(&Path, u64),
+        complain: &mut dyn FnMut(&Error),
+    ) -> Option<(Found, Survey)> {
+        self.tips.iter().find_map(|tip| {
+            let chain = of(tip, &self.all);
+            match chain.and_then(|chain| survey(chain.iter().map(|path| Reader::open(path)), tell)) {
+                // Read to its end now, and not only looked at.
+                Ok(survey) if survey.end.is_some_and(|end| end.hash == tip.hash) => return Some((tip.clone(), survey)),
+                Ok(_) => {
+                    complain(&Error::Backup { path: tip.path.clone(), what: "it has changed just now".to_owned() })
+                }
+                Err(error) => complain(&error),
+            }
+            None
+        })
+    }
+}
+
+/// These marks, and those of all that was before them, as far as the backups tell.
+fn behind(mut marks: HashSet<u64>, among: &[&Found]) -> HashSet<u64> {
+    loop {
+        let known = marks.len();
+        for found in among {
+            if found.header.mark.is_some_and(|mark| marks.contains(&mark)) {
+                marks.extend(&found.header.marks);
+            }
+        }
+        if marks.len() == known {
+            return marks;
         }
     }
-    of_stores.into_values().max_by_key(|found| found.header.time_ms)
+}
+
+/// A backup that a restore is made from, and the newest of other histories that the store has had, if any: it was set back between.
+#[derive(Debug, PartialEq, Eq)]
+struct Newest<'a> {
+    tip: &'a Found,
+    others: Vec<&'a Found>,
+}
+
+/// The newest backup. Which of a store's backups comes after another, their marks tell, whatever the wall clock has done; which of two
+/// histories, or stores, came later, only the wall clock does.
+fn newest(found: &[Found]) -> Option<Newest<'_>> {
+    let mut of_stores: HashMap<&str, Vec<&Found>> = HashMap::new();
+    for backup in found {
+        of_stores.entry(&backup.header.epoch).or_default().push(backup);
+    }
+    let newest = of_stores.into_values().filter_map(|backups| {
+        let before = |backup: &Found| behind(backup.header.marks.iter().copied().collect(), &backups);
+        let superseded: HashSet<u64> = backups.iter().flat_map(|backup| before(backup)).collect();
+        let is_last = |backup: &&Found| backup.header.mark.is_none_or(|mark| !superseded.contains(&mark));
+        let mut last: Vec<&Found> = backups.iter().copied().filter(is_last).collect();
+        let tip = last.iter().copied().reduce(|one, other| if is_newer(other, one) { other } else { one })?;
+        last.retain(|backup| *backup != tip && backup.header.mark.is_some());
+        Some(Newest { tip, others: last })
+    });
+    newest.max_by_key(|newest| newest.tip.header.time_ms)
+}
+
+/// Of two backups of a store that neither is known to come before the other.
+fn is_newer(one: &Found, other: &Found) -> bool {
+    let (one, other) = (&one.header, &other.header);
+    if one.mark.is_some() && other.mark.is_some() {
+        return one.time_ms > other.time_ms;
+    }
+    // A store's kept clock goes on, whatever the wall clock does.
+    (one.kept_ms, one.time_ms) > (other.kept_ms, other.time_ms)
 }
 
 /// What a restore is made from: a file, or the newest backup in a directory; with what it goes on from, the full one first.
@@ -141,9 +204,17 @@ pub fn from(path: &Path) -> Result<Vec<PathBuf>, Error> {
     if let Some(error) = broken.into_iter().next() {
         return Err(Error::Command(format!("{error}. Move it away, or name the file that is to be restored")));
     }
-    let Some(tip) = newest(&found) else {
+    let Some(Newest { tip, others }) = newest(&found) else {
         return Err(Error::Command(format!("{}: there is no file {PREFIX}…{SUFFIX} in it", path.display())));
     };
+    for other in others {
+        eprintln!(
+            "dantok: {} is of another history of these rooms, which were set back between: it is passed over for {}, which was made \
+             later by the wall clock. Name the file to have that one",
+            other.path.display(),
+            tip.path.display()
+        );
+    }
     of(tip, &found)
 }
 
@@ -160,11 +231,31 @@ mod tests {
     fn a_wall_clock_that_was_wrong_once_makes_no_backup_the_newest_of_its_store() {
         // While `b` was made the wall clock was ahead by far.
         let (a, b, c) = (backup("one", 10, 1), backup("one", 9_000, 2), backup("one", 30, 3));
-        assert_eq!(newest(&[a.clone(), b.clone(), c.clone()]), Some(&c));
-        assert_eq!(newest(&[b.clone(), a]), Some(&b));
+        let tip = |found: &[Found]| newest(found).map(|newest| newest.tip.clone());
+        assert_eq!(tip(&[a.clone(), b.clone(), c.clone()]), Some(c.clone()));
+        assert_eq!(tip(&[b.clone(), a]), Some(b.clone()));
         // A restored store counts on from what it was restored from.
         let restored = backup("two", 40, 2);
-        assert_eq!(newest(&[c, restored.clone(), b]), Some(&restored));
+        assert_eq!(tip(&[c, restored.clone(), b]), Some(restored));
         assert_eq!(newest(&[]), None);
+    }
+
+    fn marked(mark: u64, marks: &[u64], time_ms: u64, kept_ms: u64) -> Found {
+        let mut found = backup("one", time_ms, kept_ms);
+        (found.header.mark, found.header.marks) = (Some(mark), marks.to_vec());
+        found
+    }
+
+    #[test]
+    fn of_a_store_that_was_set_back_the_later_history_is_the_newest() {
+        // 1 and 2, set back to before 2, then 3 and 4: the kept clock was set back as well, and the wall clock was wrong for 4.
+        let all = [marked(1, &[], 10, 10), marked(2, &[1], 20, 90), marked(3, &[1], 30, 20), marked(4, &[1, 3], 5, 30)];
+        let found = newest(&all[..3]).unwrap();
+        assert_eq!((found.tip, found.others), (&all[2], vec![&all[1]]));
+        // So many were made between that the last does not know of the first.
+        let all = [marked(1, &[], 90, 1), marked(2, &[1], 80, 2), marked(3, &[2], 70, 3)];
+        let found = newest(&all).unwrap();
+        assert_eq!((found.tip, found.others), (&all[2], vec![]));
+        assert_eq!(behind([3].into(), &all.iter().collect::<Vec<_>>()), [1, 2, 3].into());
     }
 }

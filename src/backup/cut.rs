@@ -25,6 +25,10 @@ pub struct Head {
     pub time_ms: u64,
     /// The same by the kept clock.
     pub kept_ms: u64,
+    /// The mark that this moment has in the store.
+    pub mark: Option<u64>,
+    /// The marks that were there before, oldest first.
+    pub marks: Vec<u64>,
     /// Rooms.
     pub rooms: u64,
     /// Messages that may come; fewer, where some expire meanwhile.
@@ -33,25 +37,34 @@ pub struct Head {
     pub tokens: bool,
 }
 
-/// Makes the cut, and sends everything up to it: a [`Head`], then items, then the end. `after`: of these rooms only what follows.
-pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, after: &HashMap<u64, u64>) -> Result<(), Ended> {
+/// Makes the cut, and sends everything up to it: a [`Head`], then items, then the end. `after`: of these rooms only what follows, which
+/// is what the backup with the mark `base` has not.
+pub(crate) fn produce(
+    wire: &mut Wire,
+    work: &Work<'_>,
+    after: &HashMap<u64, u64>,
+    base: Option<u64>,
+) -> Result<(), Ended> {
+    let marks = work.store.marks().get();
+    if base.is_some_and(|base| !marks.contains(&base)) {
+        // Who asks has looked before: so many others were made since, or it is of no dantok.
+        return Err(Error::Command("the store does not go on from that backup; make a full one".to_owned()).into());
+    }
     let (rooms, store) = (work.rooms.clone(), work.store.clone());
-    let cut = work.committer.between_commits(move || {
+    let cut = work.committer.at_mark(move |mark| {
         let begun = Instant::now();
-        (rooms.snapshot(), wall_ms(), store.clock().now_ms(), begun.elapsed())
+        (rooms.snapshot(), wall_ms(), store.clock().now_ms(), mark, store.marks().get(), begun.elapsed())
     });
-    let Some((state, time_ms, kept_ms, held_up)) = cut else {
+    let Some((state, time_ms, kept_ms, mark, mut marks, held_up)) = cut else {
         return Err(Error::Command("the daemon has stopped taking writes; its log says why".to_owned()).into());
     };
-    expect_to_go_on(work, &state, after)?;
+    marks.retain(|before| Some(*before) != mark);
     let tokens = to_back_up(work.dir)?;
     let messages = state.rooms.iter().map(|room| room.last.seq.saturating_sub(begins(work, room, after))).sum();
     let rooms = state.rooms.len() as u64;
     tracing::info!(rooms, messages, is_full = after.is_empty(), commits_held_up = ?held_up, "a backup begins");
-    wire.send_json(
-        b'H',
-        &Head { time_ms, kept_ms, rooms, messages, tokens: tokens.as_ref().is_some_and(|tokens| !tokens.is_empty()) },
-    )?;
+    let has_tokens = tokens.as_ref().is_some_and(|tokens| !tokens.is_empty());
+    wire.send_json(b'H', &Head { time_ms, kept_ms, mark, marks, rooms, messages, tokens: has_tokens })?;
     let mut out = Vec::new();
     let mut send = |out: &mut Vec<u8>, least: usize| -> Result<(), Ended> {
         if out.len() >= least.max(1) {
@@ -66,21 +79,6 @@ pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, after: &HashMap<u64, u64
     wire.send_json(b'Z', &())?;
     tracing::info!("the backup's end was sent");
     Ok(())
-}
-
-/// Refuses to go on from a backup that has more than the store: then it is of a store that went on elsewhere, or was set back.
-fn expect_to_go_on(work: &Work<'_>, state: &State, after: &HashMap<u64, u64>) -> Result<(), Error> {
-    let lasts: HashMap<u64, u64> = state.rooms.iter().map(|room| (room.id, room.last.seq)).collect();
-    // A room that is not there was deleted since, where a later one was ever made.
-    let is_here = |room: &u64, seq: &u64| lasts.get(room).map_or(*room <= state.highest_room, |last| last >= seq);
-    if after.iter().all(|(room, seq)| is_here(room, seq)) {
-        return Ok(());
-    }
-    Err(Error::Command(format!(
-        "{0}: the newest backup has messages that are not here: the data directory was set back to what it was before. Stop the \
-         daemon, say `dantok epoch --renew --data-dir {0}`, start it, and make a full backup",
-        work.dir.display()
-    )))
 }
 
 /// The seq behind which a room's messages are wanted, and stored.

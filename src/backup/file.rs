@@ -12,7 +12,9 @@ use crate::store::record::{self, put_text};
 
 const MAGIC: &[u8; 8] = b"DANTOKBK";
 /// What this build writes; it reads all up to it.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The first format, whose headers have no marks.
+const UNMARKED: u32 = 1;
 /// What a header's fields, or a block, can't be longer than.
 const FIELDS_MAX_BYTES: u32 = 4096;
 const BLOCK_MAX_BYTES: u32 = 64 * 1024 * 1024;
@@ -44,9 +46,21 @@ pub struct Header {
     pub kept_ms: u64,
     /// The backup that this one goes on from; none where it is a full one.
     pub base: Option<Hash>,
+    /// The [mark](mod@crate::store::marks) that the cut has in the store; none where it could not be made, or of format 1.
+    pub mark: Option<u64>,
+    /// The marks that the store had before, oldest first: of the backups that this one comes after.
+    pub marks: Vec<u64>,
 }
 
 impl Header {
+    /// Whether the store had this one's moment behind it when `self` was made. Those of format 1 can't tell.
+    pub fn is_after(&self, other: &Header) -> bool {
+        match other.mark {
+            Some(mark) => self.marks.contains(&mark),
+            None => self.mark.is_none() && self.marks.is_empty(),
+        }
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut fields = Vec::new();
         put_text(&mut fields, &self.epoch);
@@ -54,6 +68,8 @@ impl Header {
         fields.put_u64_le(self.time_ms);
         fields.put_u64_le(self.kept_ms);
         fields.extend_from_slice(&self.base.unwrap_or_default());
+        fields.put_u64_le(self.mark.unwrap_or(0));
+        self.marks.iter().for_each(|mark| fields.put_u64_le(*mark));
         let mut out = MAGIC.to_vec();
         out.put_u32_le(FORMAT);
         // Two short texts and some numbers.
@@ -63,12 +79,19 @@ impl Header {
         out
     }
 
-    fn decode(fields: &[u8]) -> Option<Header> {
+    fn decode(format: u32, fields: &[u8]) -> Option<Header> {
         let mut reader = record::Reader(fields);
         let (epoch, dantok) = (reader.str()?.to_owned(), reader.str()?.to_owned());
         let (time_ms, kept_ms, base) = (reader.u64()?, reader.u64()?, reader.array::<32>()?);
         let base = Some(base).filter(|base| *base != Hash::default());
-        reader.end(Header { epoch, dantok, time_ms, kept_ms, base })
+        let (mut mark, mut marks) = (None, Vec::new());
+        if format > UNMARKED {
+            mark = Some(reader.u64()?).filter(|mark| *mark != 0);
+            while !reader.0.is_empty() {
+                marks.push(reader.u64()?);
+            }
+        }
+        reader.end(Header { epoch, dantok, time_ms, kept_ms, base, mark, marks })
     }
 }
 
@@ -231,7 +254,7 @@ impl<R: Read> Reader<R> {
         let rest = reader.take(length as usize + 4)?;
         let (fields, crc) = rest.split_at_checked(length as usize).unwrap_or_default();
         head.extend_from_slice(fields);
-        let header = Header::decode(fields).filter(|_| crc == crc32fast::hash(&head).to_le_bytes());
+        let header = Header::decode(format, fields).filter(|_| crc == crc32fast::hash(&head).to_le_bytes());
         reader.header = header.ok_or_else(|| reader.wrong("its header fails its checksum"))?;
         Ok(reader)
     }
@@ -342,6 +365,8 @@ mod tests {
             time_ms: 1,
             kept_ms: 2,
             base: Some([7; 32]),
+            mark: Some(5),
+            marks: vec![3, 4],
         };
         let mut writer = Writer::begin(Vec::new(), &header).unwrap();
         writer.block(&[1; 1000]).unwrap();

@@ -12,6 +12,7 @@ use super::chain::{self, PREFIX, SUFFIX};
 use super::cut::Head;
 use super::file::{Hash, Header, Reader, Writer, short};
 use super::item;
+use super::outside::{is_outside, outside};
 use crate::config::Config;
 use crate::control::{self, Connection, Request};
 use crate::error::Error;
@@ -51,8 +52,9 @@ fn to_pipe(config: &Config) -> Result<(), Error> {
     }
     let path = Path::new("standard output");
     let out = stdout.as_fd().try_clone_to_owned().map(File::from).map_err(Error::io("write to", path))?;
+    is_outside(&out, &config.data_dir)?;
     let mut connection = control::connect(&config.data_dir, &config.limits)?;
-    connection.ask(&Request::Backup { after: Default::default() })?;
+    connection.ask(&Request::Backup { after: Default::default(), base: None })?;
     let head = head(&mut connection)?;
     let header = header(&connection, &head, None);
     let (written, _) = write(&mut connection, &head, &header, out, path)?;
@@ -79,6 +81,8 @@ fn header(connection: &Connection, head: &Head, base: Option<Hash>) -> Header {
         time_ms: head.time_ms,
         kept_ms: head.kept_ms,
         base,
+        mark: head.mark,
+        marks: head.marks.clone(),
     }
 }
 
@@ -110,17 +114,12 @@ fn write<W: Write>(
 fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error> {
     // Before anything is made.
     expect_data_dir(&config.data_dir)?;
+    outside(dir, Some(&config.data_dir))?;
     match std::fs::create_dir(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(Error::io("create the directory", dir)(error));
         }
         _ => {}
-    }
-    if let (Ok(to), Ok(data)) = (dir.canonicalize(), config.data_dir.canonicalize())
-        && to == data
-    {
-        let what = "this is the data directory; a backup that goes with it is of no use";
-        return Err(Error::Command(format!("{}: {what}", dir.display())));
     }
     let lock = File::open(dir).map_err(Error::io("open the directory", dir))?;
     match lock.try_lock() {
@@ -132,10 +131,11 @@ fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error
     }
     remove_partial(dir)?;
     let mut connection = control::connect(&config.data_dir, &config.limits)?;
-    let base = if is_incremental { base(dir, &connection)? } else { None };
+    let base = if is_incremental { base(config, dir, &connection)? } else { None };
     let after = base.as_ref().map(|(_, survey)| survey.lasts()).unwrap_or_default();
-    let base = base.map(|(found, _)| found.hash);
-    connection.ask(&Request::Backup { after })?;
+    let base = base.map(|(found, _)| found);
+    connection.ask(&Request::Backup { after, base: base.as_ref().and_then(|found| found.header.mark) })?;
+    let base = base.map(|found| found.hash);
     let head = head(&mut connection)?;
     let path = dir.join(name(head.time_ms, base.is_some()));
     let partial = Partial::create(&path)?;
@@ -151,17 +151,31 @@ fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error
 }
 
 /// What an incremental backup goes on from; where there is nothing, it is a full one.
-fn base(dir: &Path, connection: &Connection) -> Result<Option<(chain::Found, super::survey::Survey)>, Error> {
+fn base(
+    config: &Config,
+    dir: &Path,
+    connection: &Connection,
+) -> Result<Option<(chain::Found, super::survey::Survey)>, Error> {
     let mut progress = Progress::default();
     let mut tell = |path: &Path, messages: u64| {
         progress.tell(|| format!("reading {}: {messages} messages", path.display()));
     };
     let mut complain = |error: &Error| eprintln!("\rdantok: {error}; it is passed over");
-    let found = chain::newest_sound(dir, &connection.hello.epoch, &mut tell, &mut complain)?;
+    let bases = chain::bases(dir, &connection.hello.epoch, &connection.hello.marks, &mut complain)?;
+    let found = bases.newest_sound(&mut tell, &mut complain);
     progress.clear();
+    if let Some(stray) = bases.strays.last() {
+        eprintln!(
+            "dantok: {}: what this backup has is not what {data} has behind it, which was set back to a copy from before that backup, \
+             or is such a copy: nothing can go on from it. Clients that remember seqs from then are to be told: stop the daemon, say \
+             `dantok epoch --renew --data-dir {data}`, and start it",
+            stray.path.display(),
+            data = config.data_dir.display()
+        );
+    }
     if found.is_none() {
         eprintln!(
-            "dantok: {}: no sound backup of this store is there to go on from; this is a full one",
+            "dantok: {}: no sound backup is there that this store can be shown to go on from; this is a full one",
             dir.display()
         );
     }

@@ -9,13 +9,17 @@
 //! An incremental backup has all that is small, and of the messages those that its base (the backup before it) does not have.
 //! What was redacted since, the redactions among them say: a restore writes none of it.
 //!
+//! Which backups are of one history is never told by numbers, which a data directory that was set back has again, but by
+//! [marks](mod@crate::store::marks): each cut leaves one in the store, and each backup has its own and those from before it.
+//!
 //! # The file
 //!
 //! ```text
 //! file     header | block … | end
-//! header   "DANTOKBK" | format u32 = 1 | length u32 of the fields | fields | crc32 u32 of all that, from the first byte on
+//! header   "DANTOKBK" | format u32 = 2 | length u32 of the fields | fields | crc32 u32 of all that, from the first byte on
 //! fields   epoch | dantok's version | time_ms u64 | kept_ms u64 | base: 32 bytes, the SHA-256 at the end of the backup that this one
-//!          goes on from; zeros where it is a full one
+//!          goes on from; zeros where it is a full one | mark u64, 0 where there is none | the store's marks before it: u64 …
+//!          Format 1, which is read, has no marks.
 //! block    codec u8: 0 plain, 1 zstd | plain length u32 | stored length u32 | number u32: 0, 1, … | crc32 u32 of these 13 bytes and
 //!          the stored ones | stored bytes: compressed items
 //! end      255 | 0 u32 | 8 u32 | how many blocks u32 | crc32 u32, as of a block | messages u64 | SHA-256 of all bytes before it
@@ -39,5 +43,6 @@ pub mod cut;
 pub mod file;
 pub mod item;
 pub mod make;
+pub mod outside;
 pub mod restore;
 pub mod survey;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::chain;
 use super::file::{Reader, short};
 use super::item::{self, Item};
+use super::outside::outside_above;
 use super::survey::{Survey, survey};
 use crate::error::Error;
 use crate::progress::Progress;
@@ -22,6 +23,9 @@ use crate::tokens::mark;
 /// What went wrong, for whoever typed the command. The directory is as it was then.
 pub fn run(from: &Path, dir: &Path, dry_run: bool) -> Result<(), Error> {
     let path = PathBuf::from("standard input");
+    if !dry_run {
+        outside_above(dir)?;
+    }
     if from.as_os_str() != "-" {
         let chain = chain::from(from)?;
         let survey = look_through(&chain)?;

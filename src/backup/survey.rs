@@ -62,6 +62,9 @@ pub fn survey<R: Read>(
         if header.base != survey.end.map(|end| end.hash) {
             return Err(wrong(&path, "it does not go on from the backup before it"));
         }
+        if survey.end.is_some() && !header.is_after(&survey.header) {
+            return Err(wrong(&path, "the backup that it says it goes on from is of another history of the rooms"));
+        }
         survey.read(&mut reader, tell)?;
         survey.header = header;
         survey.end = reader.end();

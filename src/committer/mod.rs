@@ -8,6 +8,7 @@ mod draft;
 mod groups;
 pub mod import;
 mod manage;
+mod mark;
 mod queue;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -166,12 +167,6 @@ impl Committer {
             }
         });
         answered
-    }
-
-    /// Does something in the thread, with no commit under way: everything that was acknowledged by now is published, and nothing else.
-    /// Commits wait meanwhile. None where the committer has ended. Blocks.
-    pub fn between_commits<T: Send + 'static>(&self, look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        self.aside(|_| look())
     }
 
     fn aside<T: Send + 'static>(&self, what: impl FnOnce(&mut Worker) -> T + Send + 'static) -> Option<T> {

@@ -127,7 +127,7 @@ impl Connection {
             Ok(_) => return Err(Error::Command(format!("{}: the daemon does not answer", socket.display()))),
             Err(error) => return Err(Error::io("hear the daemon by its control socket", &socket)(error)),
         };
-        let mine = Hello { control: VERSION, dantok: env!("CARGO_PKG_VERSION").to_owned(), epoch: String::new() };
+        let mine = Hello { control: VERSION, dantok: env!("CARGO_PKG_VERSION").to_owned(), ..Hello::default() };
         if hello.control != VERSION {
             return Err(Error::Command(format!(
                 "{}: the daemon is dantok {} (control protocol {}), this is dantok {} ({VERSION}): use the one that \

@@ -40,10 +40,10 @@ pub(crate) use serve::Ended;
 pub use wire::{Frame, Wire};
 
 /// Of the protocol. To be raised with every change to it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What each side says first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// Its [`VERSION`].
     pub control: u32,
@@ -51,6 +51,9 @@ pub struct Hello {
     pub dantok: String,
     /// The [store's epoch](Store::epoch); of the daemon's side.
     pub epoch: String,
+    /// The store's [marks](crate::store::Store::marks), oldest first; of the daemon's side. Other versions have none.
+    #[serde(default)]
+    pub marks: Vec<u64>,
 }
 
 /// What is asked for.
@@ -60,6 +63,8 @@ pub enum Request {
     Backup {
         /// Rooms by number; one that is not named, from its beginning.
         after: HashMap<u64, u64>,
+        /// The mark of the backup that has what is before; none: all is wanted.
+        base: Option<u64>,
     },
     /// A room's messages, as lines.
     Export(export::Asked),
@@ -99,5 +104,10 @@ impl<'a> Work<'a> {
 }
 
 fn hello(store: &Store) -> Hello {
-    Hello { control: VERSION, dantok: env!("CARGO_PKG_VERSION").to_owned(), epoch: store.epoch().to_string() }
+    Hello {
+        control: VERSION,
+        dantok: env!("CARGO_PKG_VERSION").to_owned(),
+        epoch: store.epoch().to_string(),
+        marks: store.marks().get(),
+    }
 }

@@ -51,7 +51,7 @@ pub fn serve(wire: &mut Wire, work: &Work<'_>) -> io::Result<()> {
 
 fn carry_out(request: Request, wire: &mut Wire, work: &Work<'_>) -> Result<(), Ended> {
     match request {
-        Request::Backup { after } => cut::produce(wire, work, &after),
+        Request::Backup { after, base } => cut::produce(wire, work, &after, base),
         Request::Export(asked) => export::produce(wire, work, &asked),
         Request::Import { room } => import::take(wire, work, &room),
     }

@@ -505,6 +505,7 @@ impl Rooms {
                     changed.insert(*room);
                     continue;
                 }
+                Op::Mark { .. } => continue,
                 Op::Join { room, .. }
                 | Op::Leave { room, .. }
                 | Op::Cursor { room, .. }
@@ -575,7 +576,7 @@ impl Rooms {
                     read_on.push((client, id));
                     continue;
                 }
-                Op::Room { .. } | Op::Nick { .. } | Op::Delete { .. } => {}
+                Op::Room { .. } | Op::Nick { .. } | Op::Delete { .. } | Op::Mark { .. } => {}
             }
             changed.insert(id);
         }

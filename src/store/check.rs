@@ -527,7 +527,8 @@ impl Known {
             | Op::Access { .. }
             | Op::Join { .. }
             | Op::Leave { .. }
-            | Op::Nick { .. } => {}
+            | Op::Nick { .. }
+            | Op::Mark { .. } => {}
             Op::Cursor { room, client, seq } => {
                 let last = self.last(*room).seq;
                 if record::is_past(*seq, last) {

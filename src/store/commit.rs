@@ -114,6 +114,11 @@ pub enum Op {
         /// Its number.
         room: u64,
     },
+    /// The moment of a backup's cut; see [`marks`](super::marks).
+    Mark {
+        /// A random number.
+        mark: u64,
+    },
 }
 
 /// Changes that become durable together.
@@ -165,6 +170,14 @@ impl Commit {
     pub fn messages(&self) -> impl Iterator<Item = (u64, &Stored)> {
         self.ops.iter().filter_map(|op| match op {
             Op::Message { room, message } => Some((*room, message)),
+            _ => None,
+        })
+    }
+
+    /// The moments that it [marks](super::marks).
+    pub fn marks(&self) -> impl Iterator<Item = u64> {
+        self.ops.iter().filter_map(|op| match op {
+            Op::Mark { mark } => Some(*mark),
             _ => None,
         })
     }
@@ -221,7 +234,7 @@ impl Op {
     /// The room that it is of; none where it is of none.
     pub fn room(&self) -> Option<u64> {
         match self {
-            Op::Nick { .. } => None,
+            Op::Nick { .. } | Op::Mark { .. } => None,
             Op::Room { room, .. }
             | Op::Change { room, .. }
             | Op::Access { room, .. }
@@ -282,6 +295,10 @@ impl Op {
                 out.put_u8(15);
                 out.put_u64_le(*room);
             }
+            Op::Mark { mark } => {
+                out.put_u8(16);
+                out.put_u64_le(*mark);
+            }
             Op::Nick { client, nick } => {
                 out.put_u8(6);
                 put_text(out, client);
@@ -329,6 +346,7 @@ impl Op {
             }
             11 => Op::Redact { room: reader.u64()?, seq: reader.u64()?, by: reader.u64()? },
             15 => Op::Delete { room: reader.u64()? },
+            16 => Op::Mark { mark: reader.u64()? },
             _ => return None,
         })
     }
@@ -391,6 +409,7 @@ mod tests {
                 Op::Access { room: 1, client: "bob".into(), access: Some(Access::Banned) },
                 Op::Access { room: 1, client: "bob".into(), access: None },
                 Op::Delete { room: 2 },
+                Op::Mark { mark: 0x0123_4567_89ab_cdef },
             ],
         };
         let mut bytes = Vec::new();

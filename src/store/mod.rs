@@ -23,6 +23,7 @@ mod failure;
 pub mod group;
 pub mod journal;
 pub mod key;
+pub mod marks;
 pub mod messages;
 mod migrate;
 mod mover;
@@ -52,6 +53,7 @@ pub use disk::look;
 pub use failure::Failure;
 use group::GroupRecord;
 use journal::Journal;
+use marks::Marks;
 use messages::Messages;
 use mover::{Job, Mover};
 use note::{Closing, Note};
@@ -59,6 +61,11 @@ use record::{Access, Last, RoomRecord, Stored};
 use segments::{FileId, Segments};
 use tables::{Journaled, Tables};
 use tail::Tail;
+
+/// Whether a directory is a data directory, sound or not: whoever has one has a lock file in it.
+pub fn is_data_dir(dir: &Path) -> bool {
+    dir.join(disk::LOCK_FILE).is_file() && dir.join("FORMAT").is_file()
+}
 
 /// A room, as it was found at the start.
 #[derive(Clone, Debug)]
@@ -95,6 +102,7 @@ struct Inner {
     epoch: Arc<str>,
     tables: Arc<Tables>,
     tail: Tail,
+    marks: Marks,
     clock: KeptClock,
     failure: Arc<Failure>,
     short_of_space: AtomicBool,
@@ -242,6 +250,7 @@ impl Store {
         for room in &state.rooms {
             tail.begin(room.id, &room.last);
         }
+        let marks = Marks::of(tables.marks()?);
         let failure = Arc::new(Failure::new(note.clone()));
         syscalls::tell(&failure);
         let inner = Arc::new(Inner {
@@ -249,6 +258,7 @@ impl Store {
             epoch,
             tables,
             tail,
+            marks,
             clock,
             failure: failure.clone(),
             short_of_space: AtomicBool::new(false),
@@ -459,6 +469,11 @@ impl Store {
         &self.inner.epoch
     }
 
+    /// The newest moments of its past that this store can [prove](mod@marks) to go on from.
+    pub fn marks(&self) -> &Marks {
+        &self.inner.marks
+    }
+
     /// The clock that ages are counted on.
     pub fn clock(&self) -> &KeptClock {
         &self.inner.clock
@@ -606,6 +621,7 @@ impl Writer {
             self.store.failure().set(&error.to_string());
         })?;
         self.store.inner.tail.add(&commit.ops);
+        commit.marks().for_each(|mark| self.store.inner.marks.add(mark));
         if !self.store.hand(Job::Commit(number, self.payload.len(), Journaled { commit, chunks, spot })) {
             // It is durable, and will be found at the next start; the mover has said why it ended.
             self.store.failure().set("the store's thread has ended");

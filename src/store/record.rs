@@ -21,6 +21,7 @@
 //!         13 ungroup | room u64 | group
 //!         14 done    | room u64 | group | seq u64 | floor u64
 //!         15 delete  | room u64: behind it nothing is of this room, whose number is never given again
+//!         16 mark    | mark u64
 //! chunk    1 | crc32 u32 of all that follows | first seq u64 | messages u32 | (time_ms u64 | kept_ms u64 | client | id | body) …;
 //!          no longer written
 //!          3 | the same, with a kind between id and body: 0, or 1 reply, 2 redaction, 3 redacted, and a seq u64
@@ -40,6 +41,7 @@
 //! highest  1 | the highest number that a deleted room had u64
 //! nick     1 | nick
 //! reading  1 | covered u64 | boottime_ms u64 | kept_ms u64 | timeline
+//! marks    1 | mark u64 …, the newest last
 //! ```
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use crate::store::commit::{Commit, Op};
 use crate::store::group::{self, GroupRecord};
 use crate::store::journal::Spot;
 use crate::store::key;
+use crate::store::marks;
 use crate::store::record::{self, Last, Stored};
 use crate::store::segments::FileId;
 
@@ -100,6 +101,7 @@ impl Tables {
     }
 
     fn apply_all(&self, commits: &[Journaled], is_again: bool) -> Result<Vec<(u64, i64)>, Error> {
+        self.mark(commits)?;
         let all = || commits.iter().flat_map(|journaled| &journaled.commit.ops);
         // Only a start meets any such: what of a deleted room is there no more does not come back.
         let deleted = self.deleted_rooms().clone();
@@ -110,6 +112,17 @@ impl Tables {
         let larger = self.redact(ops(), is_again)?;
         self.delete(ops())?;
         Ok(larger)
+    }
+
+    fn mark(&self, commits: &[Journaled]) -> Result<(), Error> {
+        let mut new = commits.iter().flat_map(|journaled| journaled.commit.marks()).peekable();
+        if new.peek().is_none() {
+            return Ok(());
+        }
+        let mut marks = self.marks()?;
+        new.for_each(|mark| marks::push(&mut marks, mark));
+        self.meta.insert(super::MARKS_KEY, marks::encode(&marks)).map_err(self.failed("write the marks"))?;
+        Ok(())
     }
 
     /// Names before what is said of a room, and its last seq before its cursors: so that what a kill leaves still fits together.
@@ -138,8 +151,8 @@ impl Tables {
         let mut nicks = Batch::of(&self.nicks);
         for op in ops {
             match op {
-                // Redactions come behind all this, and then deletions; groups between.
-                Op::Room { .. } | Op::Change { .. } | Op::Redact { .. } | Op::Delete { .. } => {}
+                // Marks came before all this, redactions come behind it, and then deletions; groups between.
+                Op::Room { .. } | Op::Change { .. } | Op::Redact { .. } | Op::Delete { .. } | Op::Mark { .. } => {}
                 Op::Group { room, group, .. } | Op::Ungroup { room, group } | Op::Done { room, group, .. } => {
                     let key = key::member(*room, &group::member_name(group));
                     let record = match groups.remove(&key) {

@@ -26,6 +26,7 @@ pub use expire::Expired;
 use super::chunk::{self, Parsed};
 use super::group::{self, GroupRecord};
 use super::journal::sync_dir;
+use super::marks;
 use super::note::Note;
 use super::record::{self, Access, Last, RoomRecord};
 use super::segments::{FileId, Place, Segments};
@@ -38,6 +39,7 @@ use crate::limits::{SLED_CACHE_BYTES, SLED_SEGMENT_BYTES};
 const LOCK_ATTEMPTS: u32 = 100;
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
+const MARKS_KEY: &[u8] = b"marks";
 
 /// The trees.
 #[derive(Debug)]
@@ -248,6 +250,17 @@ impl Tables {
         match self.meta.get(CHECKPOINT_KEY).map_err(self.failed("read the checkpoint"))? {
             None => Ok((0, Reading::default())),
             Some(bytes) => record::decode_reading(&bytes).ok_or_else(|| self.damaged("the checkpoint's record")),
+        }
+    }
+
+    /// The store's [marks](super::marks), oldest first.
+    ///
+    /// # Errors
+    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    pub fn marks(&self) -> Result<Vec<u64>, Error> {
+        match self.meta.get(MARKS_KEY).map_err(self.failed("read the marks"))? {
+            None => Ok(Vec::new()),
+            Some(bytes) => marks::decode(&bytes).ok_or_else(|| self.damaged("the marks' record")),
         }
     }
 

@@ -1,0 +1,39 @@
+//! A backup's cut: a moment between two commits, which the store can prove later to go on from.
+
+use super::draft::Draft;
+use super::{Committer, Worker};
+use crate::store::commit::Op;
+
+impl Committer {
+    /// Looks at what is published, in the thread, with no commit under way: everything that was acknowledged by now, and nothing else.
+    /// Commits wait meanwhile. A commit before it [marks](mod@crate::store::marks) this moment; `look` is given the mark, or none
+    /// where no commit can be made: a backup of a disk that is full is wanted all the same. None where the committer has ended. Blocks.
+    pub fn at_mark<T: Send + 'static>(&self, look: impl FnOnce(Option<u64>) -> T + Send + 'static) -> Option<T> {
+        self.aside(move |worker| {
+            let mark = worker.mark();
+            look(mark)
+        })
+    }
+}
+
+impl Worker {
+    fn mark(&mut self) -> Option<u64> {
+        let mark = match getrandom::u64() {
+            Ok(mark) => mark.max(1),
+            Err(error) => {
+                tracing::warn!(%error, "can't make a random number to mark a backup with");
+                return None;
+            }
+        };
+        let mut draft = Draft::new(self);
+        draft.ops.push(Op::Mark { mark });
+        let drafted = draft.end();
+        match self.make_durable(drafted, false) {
+            None => Some(mark),
+            Some(refusal) => {
+                tracing::warn!(why = %refusal.text, "can't mark the backup in the store: no incremental one can go on from it");
+                None
+            }
+        }
+    }
+}
