@@ -12,11 +12,13 @@
 //! before it say the same. So a file that is imported again, also after it was cut off, adds only what is new in it, as long as what
 //! the room has got of it is kept. A line that has the id of what was imported, and another text, is refused.
 
+mod spool;
+
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,6 +31,7 @@ use crate::control::{self, Connection, Ended, Request, Wire, Work};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::protocol::name::{check_client, check_room};
+use spool::Spool;
 
 /// Lines, and bytes of them, that are stored together, in one commit.
 const BATCH_LINES: usize = 1024;
@@ -39,8 +42,6 @@ const LINE_MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// A line. What else is in it is passed over.
 #[derive(Debug, Deserialize)]
 struct Line {
-    #[serde(rename = "type")]
-    kind: Option<String>,
     room: Option<String>,
     seq: Option<u64>,
     time: Option<String>,
@@ -62,6 +63,8 @@ pub struct Figures {
     pub repeated: u64,
     /// Redactions of what was not imported, or is one.
     pub left_out: u64,
+    /// Lines that say of themselves that they are something else than a message.
+    pub passed_over: u64,
 }
 
 /// Imports a file into a room; `-`: from standard input.
@@ -75,8 +78,8 @@ pub fn run(config: &Config, room: &str, from: &Path) -> Result<(), Error> {
         true => Box::new(io::stdin().lock()),
         false => Box::new(BufReader::new(opened()?)),
     };
-    let mut connection = control::connect(&config.data_dir, &config.limits)?;
-    connection.ask(&Request::Import { room: room.to_owned() })?;
+    skip_mark(&mut *input, from)?;
+    let mut importing = Importing { config, room, from, spool: None, connection: None, tried: None };
     let mut progress = Progress::default();
     let mut figures = Figures::default();
     let mut first = 1u64;
@@ -88,17 +91,114 @@ pub fn run(config: &Config, room: &str, from: &Path) -> Result<(), Error> {
         if lines == 0 {
             break;
         }
-        figures = send(&mut connection, &batch, first).map_err(|error| match error {
-            Error::Command(what) => Error::Command(format!("{}: {what}", from.display())),
-            error => error,
-        })?;
+        figures = importing.take(first, batch)?.unwrap_or(figures);
         first += lines;
         progress.tell(|| format!("importing: {} lines", first - 1));
     }
+    figures = importing.finish()?.unwrap_or(figures);
     progress.clear();
-    let Figures { stored, repeated, left_out } = figures;
-    println!("{room}: imported: {stored}, were there already: {repeated}, left out: {left_out}");
+    report(room, from, first - 1, &figures)
+}
+
+/// Says what came of it, which is an error where there was something and no message in it.
+fn report(room: &str, from: &Path, lines: u64, figures: &Figures) -> Result<(), Error> {
+    let Figures { stored, repeated, left_out, passed_over } = *figures;
+    if lines > 0 && stored + repeated + left_out == 0 {
+        return Err(Error::Command(format!(
+            "{}: nothing was imported: no line of {lines} is a message as `dantok export` writes it (of another type: {passed_over}, \
+             blank: {})",
+            from.display(),
+            lines - passed_over.min(lines)
+        )));
+    }
+    let passed_over = if passed_over > 0 { format!(", passed over: {passed_over}") } else { String::new() };
+    // Whoever does not want to know may have gone.
+    let _ = writeln!(
+        io::stdout(),
+        "{room}: imported: {stored}, were there already: {repeated}, left out: {left_out}{passed_over}"
+    );
     Ok(())
+}
+
+/// Skips the byte order mark of UTF-8, and refuses the others.
+fn skip_mark(input: &mut dyn BufRead, from: &Path) -> Result<(), Error> {
+    let begins = input.fill_buf().map_err(Error::io("read", from))?;
+    if begins.starts_with(b"\xff\xfe") || begins.starts_with(b"\xfe\xff") {
+        let what = "this is UTF-16, and lines of JSON are UTF-8: `iconv -f UTF-16 -t UTF-8` makes them";
+        return Err(Error::Command(format!("{}: {what}", from.display())));
+    }
+    // A pipe that gives less at first ends in a line that is no JSON, which is told.
+    if begins.starts_with(b"\xef\xbb\xbf") {
+        input.consume(3);
+    }
+    Ok(())
+}
+
+/// How often a data directory that another command has is looked at, while there is still something to read.
+const TRIED_EVERY: Duration = Duration::from_millis(100);
+
+/// An import's way to the store. Where another command has the data directory, what is read waits in a file: it may be that command's
+/// output, which ends only when all of it is read. For the same reason nothing is opened before there is something to import.
+struct Importing<'a> {
+    config: &'a Config,
+    room: &'a str,
+    from: &'a Path,
+    spool: Option<Spool>,
+    connection: Option<Connection>,
+    tried: Option<Instant>,
+}
+
+impl Importing<'_> {
+    /// Imports a batch, or keeps it for later. The figures are of all that was imported by now.
+    fn take(&mut self, first: u64, batch: Vec<u8>) -> Result<Option<Figures>, Error> {
+        let mut figures = None;
+        if self.connection.is_none() && self.tried.is_none_or(|tried| tried.elapsed() >= TRIED_EVERY) {
+            self.tried = Some(Instant::now());
+            if let Some(connection) = control::connect_unless_busy(&self.config.data_dir, &self.config.limits)? {
+                figures = self.begin(connection)?;
+            }
+        }
+        match &mut self.connection {
+            Some(connection) => send(connection, &batch, first).map(Some).map_err(|error| named(self.from, error)),
+            None => {
+                let spool = match &mut self.spool {
+                    Some(spool) => spool,
+                    None => self.spool.insert(Spool::create()?),
+                };
+                spool.push(first, &batch)?;
+                Ok(figures)
+            }
+        }
+    }
+
+    fn begin(&mut self, mut connection: Connection) -> Result<Option<Figures>, Error> {
+        connection.ask(&Request::Import { room: self.room.to_owned() })?;
+        let mut figures = None;
+        if let Some(spool) = self.spool.take() {
+            let mut batches = spool.read()?;
+            while let Some((first, batch)) = batches.next()? {
+                figures = Some(send(&mut connection, &batch, first).map_err(|error| named(self.from, error))?);
+            }
+        }
+        self.connection = Some(connection);
+        Ok(figures)
+    }
+
+    /// What was kept must be imported now, or never.
+    fn finish(&mut self) -> Result<Option<Figures>, Error> {
+        match &self.connection {
+            Some(_) => Ok(None),
+            None => control::connect(&self.config.data_dir, &self.config.limits).and_then(|made| self.begin(made)),
+        }
+    }
+}
+
+/// With what is imported from.
+fn named(from: &Path, error: Error) -> Error {
+    match error {
+        Error::Command(what) => Error::Command(format!("{}: {what}", from.display())),
+        error => error,
+    }
 }
 
 /// A batch begins with the number of its first line.
@@ -135,6 +235,7 @@ pub(crate) fn take(wire: &mut Wire, work: &Work<'_>, room: &str) -> Result<(), E
     let mut import = Import::into(room);
     // Lines without a seq may say the same: so each is counted.
     let mut alike: HashMap<String, u64> = HashMap::new();
+    let mut passed_over = 0;
     while let Some(frame) = wire.receive()? {
         let (first, lines) = frame.bytes.split_first_chunk().unwrap_or((&[0; 8], &[]));
         let first = u64::from_le_bytes(*first);
@@ -142,7 +243,10 @@ pub(crate) fn take(wire: &mut Wire, work: &Work<'_>, room: &str) -> Result<(), E
         let mut messages = Vec::new();
         for (line, number) in lines.split(|byte| *byte == b'\n').zip(first..) {
             let parsed = parse(line).map_err(|what| Error::Command(format!("line {number}: {what}")))?;
-            if let Some(mut message) = parsed {
+            if parsed == Parsed::OfAnotherType {
+                passed_over += 1;
+            }
+            if let Parsed::Message(mut message) = parsed {
                 if message.seq.is_none() {
                     let count = alike.entry(message.id.clone()).or_default();
                     *count += 1;
@@ -163,21 +267,44 @@ pub(crate) fn take(wire: &mut Wire, work: &Work<'_>, room: &str) -> Result<(), E
             }
         };
         let Import { stored, repeated, left_out, .. } = import;
-        wire.send_json(b'P', &Figures { stored, repeated, left_out })?;
+        wire.send_json(b'P', &Figures { stored, repeated, left_out, passed_over })?;
     }
     Ok(())
 }
 
-/// A line's message; none where it is of something else.
-fn parse(line: &[u8]) -> Result<Option<Imported>, String> {
-    if line.trim_ascii().is_empty() {
-        return Ok(None);
+/// What a line is.
+#[derive(Debug, PartialEq)]
+enum Parsed {
+    Blank,
+    /// It says so itself.
+    OfAnotherType,
+    Message(Imported),
+}
+
+/// What kind of line it is, before the rest of it is looked at.
+#[derive(Debug, Deserialize)]
+struct Type {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+fn parse(line: &[u8]) -> Result<Parsed, String> {
+    let text = line.trim_ascii();
+    if text.is_empty() {
+        return Ok(Parsed::Blank);
     }
-    let line: Line =
-        serde_json::from_slice(line).map_err(|error| format!("no JSON as `dantok export` writes it: {error}"))?;
-    if line.kind.as_deref().is_some_and(|kind| kind != "message") {
-        return Ok(None);
+    // An array would be taken by its places.
+    if !text.starts_with(b"{") {
+        let is_array = text.starts_with(b"[");
+        let hint = if is_array { ": this is an array; `jq -c '.[]'` makes a line of each that is in it" } else { "" };
+        return Err(format!("no JSON object as `dantok export` writes it, one a line{hint}"));
     }
+    let no_json = |error| format!("no JSON as `dantok export` writes it, one object a line: {error}");
+    let of_type: Type = serde_json::from_slice(text).map_err(no_json)?;
+    if of_type.kind.is_some_and(|kind| kind != "message") {
+        return Ok(Parsed::OfAnotherType);
+    }
+    let line: Line = serde_json::from_slice(text).map_err(no_json)?;
     let client = line.client.as_deref().ok_or("it has no client")?;
     check_client(client).map_err(|refusal| refusal.text)?;
     let body = match (&line.text, &line.base64) {
@@ -202,7 +329,7 @@ fn parse(line: &[u8]) -> Result<Option<Imported>, String> {
         (None, None) => About::Nothing,
     };
     let id = id(&line, &body);
-    Ok(Some(Imported { seq: line.seq, time_ms, client: client.into(), id, body: body.into(), about }))
+    Ok(Parsed::Message(Imported { seq: line.seq, time_ms, client: client.into(), id, body: body.into(), about }))
 }
 
 /// The same for the same message, and for no other.
@@ -231,7 +358,10 @@ mod tests {
 
     #[test]
     fn a_line_is_what_it_says() {
-        let parsed = |line: &str| parse(line.as_bytes());
+        let parsed = |line: &str| match parse(line.as_bytes())? {
+            Parsed::Message(message) => Ok(Some(message)),
+            Parsed::Blank | Parsed::OfAnotherType => Ok::<_, String>(None),
+        };
         let line = r#"{"type":"message","room":"r","seq":7,"time":"1970-01-01T00:00:01.500Z","client":"al/x","reply":3,"base64":"AP8="}"#;
         let message = parsed(line).unwrap().unwrap();
         assert_eq!((message.seq, message.time_ms, &*message.client), (Some(7), Some(1500), "al/x"));
@@ -243,6 +373,12 @@ mod tests {
         assert_ne!(parsed(&line.replace("\"seq\":7", "\"seq\":8")).unwrap().unwrap().id, message.id);
         assert_eq!(parsed(r#"{"type":"end","room":"r"}"#).unwrap(), None);
         assert_eq!(parsed(" ").unwrap(), None);
+        assert_eq!(parse(br#"{"type":"room","seq":"x","client":[]}"#), Ok(Parsed::OfAnotherType));
+        for bad in
+            ["hi", "7", "null", r#"["message","r",1,null,"a",null,null,null,null,"x"]"#, r#"{"client":"a","text":7}"#]
+        {
+            assert!(parsed(bad).is_err(), "{bad}");
+        }
         for bad in ["hi", "{}", r#"{"client":"a b","text":"x"}"#, r#"{"client":"a"}"#, r#"{"client":"a","base64":"%"}"#]
         {
             assert!(parsed(bad).is_err(), "{bad}");

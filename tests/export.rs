@@ -218,3 +218,96 @@ fn what_only_looks_the_same_is_not_passed_over() {
     assert!(run(&data, &["import", "both"], &named).contains("imported: 1,"));
     assert_eq!(fetched(&daemon, "both").len(), 2);
 }
+
+#[test]
+fn a_file_in_which_nothing_is_a_message_is_not_imported() {
+    let daemon = Daemon::start();
+    let data = daemon.data_dir();
+    let of_other_types = "{\"type\":\"end\",\"room\":\"r\",\"seq\":\"none\"}\n{\"type\":\"ok\"}\n\n";
+    for (input, why) in [
+        (of_other_types, "nothing was imported: no line of 3 is a message"),
+        (of_other_types, "of another type: 2, blank: 1"),
+        ("\r\n\n", "nothing was imported"),
+        ("[\"r\",1,null,\"a\",null,null,null,null,\"text\"]\n", "line 1: no JSON object"),
+        ("[{\"client\":\"a\",\"text\":\"x\"}]\n", "jq -c"),
+        ("{\n\"client\": \"a\",\n\"text\": \"x\"\n}\n", "one object a line"),
+        ("\"text\"\n", "line 1: no JSON object"),
+        ("\u{0}\u{1}\n", "line 1: no JSON object"),
+        ("{\"client\":\"a\",\"text\":\"cut o", "line 1: no JSON"),
+    ] {
+        let told = fail(&data, &["import", "none"], input);
+        assert!(told.contains(why), "{input:?}: {told}");
+    }
+    let path = data.with_file_name("utf-16");
+    std::fs::write(&path, b"\xff\xfe{\0}\0").unwrap();
+    assert!(fail(&data, &["import", "none", path.to_str().unwrap()], "").contains("UTF-16"));
+    assert_eq!(daemon.lines("a").ask("ROOMS"), ["OK 0"], "nothing was made");
+    // Nothing, of nothing, is no failure; with a mark of UTF-8 or without.
+    for empty in ["", "\u{feff}"] {
+        assert!(run(&data, &["import", "none"], empty).contains("imported: 0,"));
+    }
+    let marked = "\u{feff}{\"client\":\"a\",\"text\":\"x\",\"more\":[1]}\r\n{\"type\":\"end\"}\r\n";
+    let told = run(&data, &["import", "marked"], marked);
+    assert_eq!(told, "marked: imported: 1, were there already: 0, left out: 0, passed over: 1\n");
+}
+
+#[test]
+fn both_ends_of_a_pipe_work_on_one_data_directory() {
+    let mut daemon = Daemon::start();
+    let data = daemon.data_dir();
+    // More than a pipe holds, and than two batches.
+    let many: String =
+        (1..=5000).map(|n| format!("{{\"client\":\"a\",\"seq\":{n},\"text\":\"{n:0>200}\"}}\n")).collect();
+    run(&data, &["import", "one"], &many);
+    assert!(daemon.terminate().success());
+    for (other, is_import_first) in [("two", false), ("three", true)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let command = |args: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
+            command.args(args).arg("--data-dir").arg(&data).env_clear().stderr(Stdio::piped());
+            command
+        };
+        let mut export = command(&["export", "one"]);
+        export.stdin(Stdio::null()).stdout(writer);
+        let mut import = command(&["import", other]);
+        import.stdin(reader).stdout(Stdio::piped());
+        let (exporting, importing) = if is_import_first {
+            let importing = import.spawn().unwrap();
+            (export.spawn().unwrap(), importing)
+        } else {
+            (export.spawn().unwrap(), import.spawn().unwrap())
+        };
+        // They hold the pipe's ends.
+        drop((export, import));
+        let exported = exporting.wait_with_output().unwrap();
+        assert!(exported.status.success(), "{exported:?}");
+        let imported = importing.wait_with_output().unwrap();
+        assert!(imported.status.success(), "{imported:?}");
+        assert!(String::from_utf8_lossy(&imported.stdout).contains("imported: 5000,"), "{imported:?}");
+    }
+    let texts = |room| -> Vec<Value> {
+        let exported = run(&data, &["export", room], "");
+        exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["text"].clone()).collect()
+    };
+    assert_eq!(texts("one").len(), 5000);
+    assert!(texts("two") == texts("one") && texts("three") == texts("one"));
+}
+
+#[test]
+fn nobody_who_stops_reading_is_complained_at() {
+    let daemon = Daemon::start();
+    let data = daemon.data_dir();
+    let many: String = (1..=3000).map(|n| format!("{{\"client\":\"a\",\"text\":\"{n:0>200}\"}}\n")).collect();
+    run(&data, &["import", "one"], &many);
+    for args in [&["export", "one"][..], &["import", "two"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
+        command.args(args).arg("--data-dir").arg(&data).env_clear().stdin(Stdio::piped()).stdout(writer);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        drop(command);
+        let _ = child.stdin.take().unwrap().write_all(b"{\"client\":\"a\",\"text\":\"x\"}\n");
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
+}

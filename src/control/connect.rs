@@ -44,27 +44,38 @@ pub struct Connection {
 /// # Errors
 /// There is no data directory; its daemon can't be reached, or is of another version; the store does not open.
 pub fn connect(dir: &Path, limits: &Limits) -> Result<Connection, Error> {
-    let socket = dir.join(SOCKET_FILE);
     let begun = Instant::now();
     loop {
-        match try_connect(dir) {
-            Ok(stream) => return Connection::begin(stream, socket, true, None),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
-            Err(error) => return Err(Error::io("reach the daemon by its control socket", &socket)(error)),
+        if let Some(connection) = connect_unless_busy(dir, limits)? {
+            return Ok(connection);
         }
-        match open(dir, limits) {
-            Ok((stream, thread)) => return Connection::begin(stream, socket, false, Some(thread)),
-            // It may be about to listen, or to end.
-            Err(Error::InUse { .. }) if begun.elapsed() < BUSY_FOR => std::thread::sleep(BUSY_PAUSE),
-            Err(Error::InUse { .. }) => {
-                return Err(Error::Command(format!(
-                    "{}: a dantok has this data directory and does not listen on {SOCKET_FILE}; its log says why. \
-                     Once it is stopped this works without it",
-                    dir.display()
-                )));
-            }
-            Err(error) => return Err(error),
+        // It may be about to listen, or to end.
+        if begun.elapsed() >= BUSY_FOR {
+            return Err(Error::Command(format!(
+                "{}: a dantok has this data directory and does not listen on {SOCKET_FILE}; its log says why. \
+                 Once it is stopped this works without it",
+                dir.display()
+            )));
         }
+        std::thread::sleep(BUSY_PAUSE);
+    }
+}
+
+/// The same, once; none where a dantok has the directory that does not listen: another command, or a daemon that starts or stops.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_unless_busy(dir: &Path, limits: &Limits) -> Result<Option<Connection>, Error> {
+    let socket = dir.join(SOCKET_FILE);
+    match try_connect(dir) {
+        Ok(stream) => return Connection::begin(stream, socket, true, None).map(Some),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
+        Err(error) => return Err(Error::io("reach the daemon by its control socket", &socket)(error)),
+    }
+    match open(dir, limits) {
+        Ok((stream, thread)) => Connection::begin(stream, socket, false, Some(thread)).map(Some),
+        Err(Error::InUse { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -34,7 +34,7 @@ use crate::export;
 use crate::hub::Hub;
 use crate::rooms::Rooms;
 use crate::store::Store;
-pub use connect::{Connection, connect};
+pub use connect::{Connection, connect, connect_unless_busy};
 pub use listen::{SOCKET_FILE, listen};
 pub(crate) use serve::Ended;
 pub use wire::{Frame, Wire};
