@@ -112,8 +112,10 @@ fn write<W: Write>(
 }
 
 fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error> {
-    // Before anything is made.
-    expect_data_dir(&config.data_dir)?;
+    // Before anything is made. Who listens there says itself what it is.
+    if !config.data_dir.join(control::SOCKET_FILE).exists() {
+        expect_data_dir(&config.data_dir)?;
+    }
     outside(dir, Some(&config.data_dir))?;
     match std::fs::create_dir(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
