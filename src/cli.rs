@@ -217,7 +217,9 @@ pub fn command() -> Command {
                 ),
         )
         .subcommand(
-            Command::new("doctor").about("Say whether this machine can keep the promises; exits with 1 where it can't"),
+            Command::new("doctor")
+                .about("Say whether this machine can keep the promises; exits with 1 where it can't")
+                .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON object, for programs")),
         );
     let command = command.arg(
         Arg::new("config")

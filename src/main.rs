@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         return check(&resolved.config.data_dir, scratch.unwrap_or(&resolved.config.data_dir));
     }
     if command == "doctor" {
-        return doctor(&resolved.config);
+        return doctor(&resolved.config, matches.get_flag("json"));
     }
     if command == "epoch" {
         return epoch(matches.get_flag("renew"), &resolved.config.data_dir);
@@ -131,10 +131,16 @@ fn check(dir: &Path, scratch: &Path) -> ExitCode {
 }
 
 /// Prints what was found about the machine.
-fn doctor(config: &Config) -> ExitCode {
+fn doctor(config: &Config, json: bool) -> ExitCode {
     match doctor::examine(&config.data_dir, config.limits.connections_max) {
         Ok(report) => {
-            print!("{report}");
+            #[cfg(feature = "tls")]
+            let report = report.with_certificates(config);
+            if json {
+                println!("{}", report.json())
+            } else {
+                print!("{report}")
+            }
             if report.can_keep_the_promises() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {

@@ -1,5 +1,5 @@
 //! What is in `contrib` for who watches: the dashboard and the alerts name what is really there, and a real Prometheus takes them.
-#![cfg(feature = "metrics")]
+#![cfg(all(feature = "metrics", feature = "tls"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -61,7 +61,14 @@ fn names(expression: &str) -> impl Iterator<Item = &str> {
 
 /// Somebody has been there, so that there is something of everything.
 fn visited(flags: &[&str]) -> Watched {
-    let watched = Watched::start(flags);
+    // With TLS, and a certificate that nobody is shown.
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = ["--listen-tls", "127.0.0.1:0", "--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    let watched = Watched::start_in(dir, &[&tls, flags].concat());
     visit(&watched);
     watched
 }

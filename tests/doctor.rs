@@ -23,6 +23,18 @@ fn it_tells_every_figure_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn programs_get_the_same_as_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
+    let output = command.args(["doctor", "--json", "--data-dir"]).arg(dir.path()).output().unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["can_keep_the_promises"].as_bool(), Some(output.status.success()));
+    let findings = said["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|finding| finding["what"] == "sync" && finding["text"].is_string()), "{said}");
+    assert!(findings.iter().all(|finding| ["ok", "warning", "bad"].contains(&finding["level"].as_str().unwrap())));
+}
+
+#[test]
 fn memory_is_no_disk() {
     let shm = Path::new("/dev/shm");
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();

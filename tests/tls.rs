@@ -267,6 +267,51 @@ async fn a_port_is_for_tls_or_is_not() {
 }
 
 #[test]
+#[cfg(feature = "metrics")]
+fn a_certificate_that_is_not_good_is_warned_of_wherever_it_stands() {
+    let files = Files::new();
+    let ends_on = |name: &str, from: i32, to: i32| {
+        let pair = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        let pem = params.signed_by(&pair, &files.ca.0).unwrap().pem();
+        std::fs::write(files.path(&format!("{name}.key")), pair.serialize_pem()).unwrap();
+        pem
+    };
+    let (expired, early, good) =
+        (ends_on("expired", 2001, 2002), ends_on("early", 2998, 2999), ends_on("good", 2001, 2999));
+    let metrics = ["--metrics", "127.0.0.1:0"];
+    for (name, chain, said) in [
+        ("expired", expired.clone(), "has expired at 2002-01-01"),
+        ("early", early, "is not valid before 2998-01-01"),
+        ("good", good + &expired, "has expired at 2002-01-01"),
+    ] {
+        std::fs::write(files.path("cert.pem"), chain).unwrap();
+        std::fs::copy(files.path(&format!("{name}.key")), files.path("key.pem")).unwrap();
+        let daemon = files.daemon(&metrics);
+        let warned = |count: usize| {
+            wait_until("it warns", || {
+                let log = daemon.log();
+                log.lines().filter(|line| line.contains("WARN") && line.contains(said)).count() >= count
+            });
+        };
+        warned(1);
+        daemon.signal("HUP");
+        warned(2);
+        let log = daemon.log();
+        let address = log.lines().find(|line| line.contains(" metrics address=")).unwrap();
+        let mut stream = TcpStream::connect(address.rsplit_once("address=").unwrap().1.trim()).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        let line = page.lines().find(|line| line.starts_with("dantok_tls_certificate_expires_seconds{")).unwrap();
+        let left: f64 = line.rsplit_once(' ').unwrap().1.parse().unwrap();
+        assert_eq!(left < 0.0, name != "early", "{line}");
+    }
+}
+
+#[test]
 fn sighup_reads_the_certificate_again() {
     let files = Files::new();
     let daemon = files.daemon(&[]);

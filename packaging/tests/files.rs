@@ -162,6 +162,21 @@ fn man_and_mandoc_have_nothing_to_say_against_the_pages() {
 }
 
 #[test]
+fn what_is_installed_has_no_debug_information_in_it_and_packages_have_it_beside_it() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml");
+    let manifest: toml::Table = std::fs::read_to_string(manifest).unwrap().parse().unwrap();
+    let profile = &manifest["profile"];
+    assert_eq!(profile["release"]["strip"].as_str(), Some("debuginfo"));
+    assert_eq!(profile["release"]["debug"].as_str(), Some("line-tables-only"));
+    assert_eq!(
+        (profile["dist"]["inherits"].as_str(), profile["dist"]["strip"].as_str()),
+        (Some("release"), Some("none"))
+    );
+    let build = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deb/build")).unwrap();
+    assert!(build.contains("--profile dist --dbgsym"), "{build}");
+}
+
+#[test]
 fn what_is_gone_leaves_no_page() {
     let written = Written::new();
     std::fs::write(written.path("man/dantok-gone.1"), "").unwrap();

@@ -103,6 +103,12 @@ fn run_logged(
         };
         #[cfg(feature = "metrics")]
         watched.begin(server.hub());
+        #[cfg(all(feature = "metrics", feature = "tls"))]
+        watched.show_certificates(opened.tls.as_ref());
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &opened.tls {
+            tokio::spawn(warn_daily(Arc::downgrade(tls)));
+        }
         notify::ready();
         let hub = Arc::downgrade(server.hub());
         let of_watchdog = hub.clone();
@@ -241,6 +247,16 @@ impl Opened {
         }
         self.listeners.push(Listener { socket, speaks, is_passed });
         Ok(())
+    }
+}
+
+/// Says now, and once a day, that a certificate is about to expire, or has.
+#[cfg(feature = "tls")]
+async fn warn_daily(tls: std::sync::Weak<crate::tls::Server>) {
+    while let Some(tls) = tls.upgrade() {
+        tls.warn();
+        drop(tls);
+        tokio::time::sleep(std::time::Duration::from_secs(86_400)).await;
     }
 }
 

@@ -129,6 +129,7 @@ impl Reload {
                 let crate::tls::Files { cert, key, client_ca } = files;
                 let client_ca = client_ca.as_ref().map(|path| path.display().to_string());
                 tracing::info!(cert = %cert.display(), key = %key.display(), client_ca, "TLS was read again");
+                tls.warn();
             }
             Err(error) => tracing::error!("{error}; TLS goes on with what it had before SIGHUP"),
         }

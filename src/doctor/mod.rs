@@ -49,14 +49,48 @@ impl Report {
     }
 }
 
+impl Report {
+    /// The same for programs.
+    pub fn json(&self) -> serde_json::Value {
+        let findings: Vec<_> = self
+            .0
+            .iter()
+            .map(|finding| {
+                let level = finding.level.as_str().to_lowercase();
+                serde_json::json!({ "what": finding.what, "level": level, "text": finding.text })
+            })
+            .collect();
+        serde_json::json!({ "can_keep_the_promises": self.can_keep_the_promises(), "findings": findings })
+    }
+
+    /// With what is to be said of the certificates that the daemon is told to use.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_certificates(mut self, config: &crate::config::Config) -> Report {
+        let Ok(Some(files)) = config.tls_files() else { return self };
+        let warning = |text: String| Finding::new("certificate", Level::Warning, text);
+        match crate::tls::validities(&files) {
+            Err(error) => self.0.push(warning(error.to_string())),
+            Ok(found) => self.0.extend(found.iter().filter_map(crate::tls::Validity::remark).map(warning)),
+        }
+        self
+    }
+}
+
+impl Level {
+    fn as_str(self) -> &'static str {
+        match self {
+            Level::Fine => "ok",
+            Level::Warning => "warning",
+            Level::Bad => "BAD",
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.0 {
-            let level = match finding.level {
-                Level::Fine => "ok",
-                Level::Warning => "warning",
-                Level::Bad => "BAD",
-            };
+            let level = finding.level.as_str();
             writeln!(out, "{level:<8} {:<12} {}", finding.what, finding.text)?;
         }
         let verdict = if self.can_keep_the_promises() { "can" } else { "can NOT" };

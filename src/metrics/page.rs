@@ -46,6 +46,16 @@ pub(super) async fn page(watched: Arc<Watched>) -> Result<String, String> {
             "1 while clients are served and what they send is taken, as /readyz says; otherwise 0.",
             number(watched.ready().is_ok()),
         );
+        #[cfg(feature = "tls")]
+        if let certificates @ [_, ..] = &*watched.certificates() {
+            page.labelled(
+                MetricType::GAUGE,
+                "dantok_tls_certificate_expires_seconds",
+                "Seconds until the first certificate of a chain expires; below 0 once it has.",
+                "purpose",
+                certificates.iter().copied(),
+            );
+        }
         process::add(&mut page, watched.started);
         of_runtime(&mut page, &runtime);
         if let Some(hub) = watched.hub() {

@@ -17,11 +17,18 @@ pub struct Watched {
     /// Kept, and not worked out anew: it must differ only from one start to the next.
     pub(super) started: SystemTime,
     opened: OnceLock<(Weak<Hub>, Liveness)>,
+    #[cfg(feature = "tls")]
+    tls: OnceLock<Arc<crate::tls::Server>>,
 }
 
 impl Default for Watched {
     fn default() -> Watched {
-        Watched { started: SystemTime::now(), opened: OnceLock::new() }
+        Watched {
+            started: SystemTime::now(),
+            opened: OnceLock::new(),
+            #[cfg(feature = "tls")]
+            tls: OnceLock::new(),
+        }
     }
 }
 
@@ -30,6 +37,26 @@ impl Watched {
     pub fn begin(&self, hub: &Arc<Hub>) {
         // Once is enough.
         let _ = self.opened.set((Arc::downgrade(hub), Liveness::new(hub)));
+    }
+
+    /// Shows when these expire.
+    #[cfg(feature = "tls")]
+    pub fn show_certificates(&self, tls: Option<&Arc<crate::tls::Server>>) {
+        if let Some(tls) = tls {
+            let _ = self.tls.set(tls.clone());
+        }
+    }
+
+    /// For each purpose, the seconds until the first of its certificates expires.
+    #[cfg(feature = "tls")]
+    pub(super) fn certificates(&self) -> Vec<(&'static str, f64)> {
+        use crate::tls::Purpose;
+        let validities = self.tls.get().map(|tls| tls.validities()).unwrap_or_default();
+        let first = |purpose: Purpose| {
+            let left = validities.iter().filter(|one| one.purpose == purpose).map(|one| one.left()).min()?;
+            Some((purpose.as_str(), left as f64))
+        };
+        [Purpose::Server, Purpose::ClientCa].into_iter().filter_map(first).collect()
     }
 
     /// What is served, while it is.

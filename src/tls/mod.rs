@@ -1,5 +1,7 @@
 //! Certificates, keys and what is made of them: a side of TLS.
 
+mod validity;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,6 +13,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+pub use validity::{Purpose, Validity, WARNED_BEFORE};
 
 /// Files that can't be used: the message names the one, and says what is wrong with it.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,7 @@ pub struct Files {
 #[derive(Debug)]
 pub struct Server {
     config: RwLock<Arc<ServerConfig>>,
+    validities: RwLock<Vec<Validity>>,
 }
 
 impl Server {
@@ -47,7 +52,7 @@ impl Server {
     /// A file that can't be read, has not in it what it should, or does not belong to the others.
     pub fn load(files: &Files) -> Result<Server, Error> {
         let config = RwLock::new(Arc::new(server_config(files)?));
-        Ok(Server { config })
+        Ok(Server { config, validities: RwLock::new(validities(files)?) })
     }
 
     /// Reads files again, or others, for connections from now on. After an error all is as it was.
@@ -55,9 +60,22 @@ impl Server {
     /// # Errors
     /// As [`Server::load`].
     pub fn reload(&self, files: &Files) -> Result<(), Error> {
-        let config = Arc::new(server_config(files)?);
+        let (config, validities) = (Arc::new(server_config(files)?), validities(files)?);
+        *self.validities.write().unwrap_or_else(PoisonError::into_inner) = validities;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
+    }
+
+    /// How long its certificates are good for: the whole chain, and those that sign clients'.
+    pub fn validities(&self) -> Vec<Validity> {
+        self.validities.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says in the log what is to be said of them.
+    pub fn warn(&self) {
+        for remark in self.validities().iter().filter_map(Validity::remark) {
+            tracing::warn!("{remark}");
+        }
     }
 
     /// Meets a client; where that fails, its socket is given back, so that it gets to read why.
@@ -157,6 +175,18 @@ fn misfit(cert: &Path, key: &Path, error: &rustls::Error) -> Error {
         rustls::Error::InvalidCertificate(_) => Error::of(cert, error),
         _ => Error::of(key, format_args!("can't be used with {}: {error}", cert.display())),
     }
+}
+
+/// How long the certificates of these files are good for.
+///
+/// # Errors
+/// A file that can't be read, or has no certificate in it.
+pub fn validities(files: &Files) -> Result<Vec<Validity>, Error> {
+    let mut found = Validity::of(&files.cert, Purpose::Server, &certificates(&files.cert)?);
+    if let Some(ca) = &files.client_ca {
+        found.extend(Validity::of(ca, Purpose::ClientCa, &certificates(ca)?));
+    }
+    Ok(found)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
