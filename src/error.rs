@@ -166,6 +166,16 @@ impl Error {
         move |source| Error::Io { what, path: path.to_owned(), source }
     }
 
+    /// Whether the same may succeed a moment later: the system could not do it. What is missing or damaged stays so.
+    pub fn is_passing(&self) -> bool {
+        let passes = |kind| !matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound);
+        match self {
+            Error::Io { source, .. } => passes(source.kind()),
+            Error::Store { source: sled::Error::Io(source), .. } => passes(source.kind()),
+            _ => false,
+        }
+    }
+
     /// Damage in a file.
     pub fn damaged(path: &Path, what: impl Into<String>) -> Error {
         Error::Damaged { path: path.to_owned(), what: what.into() }

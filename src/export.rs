@@ -101,7 +101,7 @@ pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, asked: &Asked) -> Result
     }
     let mut out = Vec::new();
     while page.after < last {
-        let messages = work.store.read(&page)?;
+        let messages = work.store.read_patiently(&page)?;
         let Some(newest) = messages.last() else { break };
         page.after = newest.seq;
         messages.each(|message| put(work, &room, asked.format, message, &mut out));
@@ -121,9 +121,9 @@ fn last_before(work: &Work<'_>, page: &Page, time_ms: u64) -> Result<u64, Error>
     let (mut low, mut high) = (0, page.through);
     while low < high {
         let middle = low + (high - low).div_ceil(2);
-        let message = work.store.message(page.room, middle, page.through, page.cutoff_ms)?;
+        let one = Page { after: middle - 1, through: middle, max_messages: 1, ..*page };
         // One that has expired is older than all that are stored.
-        if message.is_none_or(|message| message.time_ms < time_ms) {
+        if work.store.read_patiently(&one)?.first().is_none_or(|message| message.time_ms < time_ms) {
             low = middle;
         } else {
             high = middle - 1;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::committer::Committer;
 use crate::error::Error;
 use crate::figures::Figures;
-use crate::limits::{PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
+use crate::limits::{PAGE_MAX_BYTES, PAGE_MAX_MESSAGES, READ_AGAIN_AFTER};
 use crate::person::People;
 use crate::pushed::Pushed;
 use crate::rooms::{Room, Rooms};
@@ -51,7 +51,11 @@ pub fn cutoff_ms(store: &Store, retention: Duration) -> u64 {
 
 /// A page that is being read.
 #[derive(Debug)]
-pub struct Reading(From);
+pub struct Reading {
+    store: Arc<Store>,
+    page: Page,
+    from: From,
+}
 
 #[derive(Debug)]
 enum From {
@@ -60,12 +64,36 @@ enum From {
 }
 
 impl Reading {
-    /// The page.
+    fn from_disk(store: Arc<Store>, page: Page) -> Reading {
+        let of_task = store.clone();
+        let from = From::Disk(tokio::task::spawn_blocking(move || of_task.read(&page)));
+        Reading { store, page, from }
+    }
+
+    /// The page; a read that fails and may succeed later is tried again, for [a while](READ_AGAIN_AFTER).
     ///
     /// # Errors
     /// As [`Store::read`].
     pub async fn read(self) -> Result<Messages, Error> {
-        match self.0 {
+        let (store, page) = (self.store.clone(), self.page);
+        let mut read = self.read_once().await;
+        for pause in READ_AGAIN_AFTER {
+            match &read {
+                Err(error) if error.is_passing() => tracing::warn!(%error, again_in = ?pause, "can't read messages"),
+                _ => break,
+            }
+            tokio::time::sleep(pause).await;
+            read = Reading::from_disk(store.clone(), page).read_once().await;
+        }
+        read
+    }
+
+    /// The page, or why it can't be read now.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn read_once(self) -> Result<Messages, Error> {
+        match self.from {
             From::Memory(messages) => Ok(messages),
             From::Disk(read) => read.await.map_err(|error| Error::Failed(format!("a read died: {error}")))?,
         }
@@ -125,14 +153,11 @@ impl Hub {
             max_messages: usize::try_from(max).unwrap_or(usize::MAX).min(PAGE_MAX_MESSAGES),
             max_bytes: PAGE_MAX_BYTES,
         };
-        let from = match self.store.read_recent(&page) {
-            Some(messages) => From::Memory(messages),
-            None => {
-                let store = self.store.clone();
-                From::Disk(tokio::task::spawn_blocking(move || store.read(&page)))
-            }
-        };
-        Reading(from)
+        let store = self.store.clone();
+        match store.read_recent(&page) {
+            Some(messages) => Reading { store, page, from: From::Memory(messages) },
+            None => Reading::from_disk(store, page),
+        }
     }
 
     /// How everything is; see [`Surveyed::get`]. Blocks.

@@ -86,6 +86,10 @@ pub const MOVE_SPACE_MIN_BYTES: u64 = 24 * 1024 * 1024;
 pub const PAGE_MAX_MESSAGES: usize = 1024;
 /// … and in bytes of bodies (at least one message is always handed over).
 pub const PAGE_MAX_BYTES: usize = 128 * 1024;
+/// How long after a read that failed it is tried again, and after the next: a disk that is out of reach for a moment ends nothing. Behind
+/// the last of them it has failed for good.
+pub const READ_AGAIN_AFTER: [Duration; 3] =
+    [Duration::from_millis(50), Duration::from_millis(250), Duration::from_millis(1000)];
 /// Pages that are kept as they were pushed, for other followers: a page is a few times [`PAGE_MAX_BYTES`] at the most.
 pub const PUSHED_MAX_PAGES: usize = 32;
 /// Persons that are invited to one room. Each member may invite …

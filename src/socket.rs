@@ -1,6 +1,9 @@
 //! A connection's two directions, plain or inside TLS, for the daemon and for its client. Little outside of here knows which.
 
+mod kernel;
+
 use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 #[cfg(feature = "tls")]
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 #[cfg(feature = "tls")]
 use tokio_rustls::TlsStream;
+
+pub(crate) use kernel::Peer;
 
 /// Both directions of TLS go through one state. One task has both halves, so nobody waits for the lock.
 #[cfg(feature = "tls")]
@@ -55,6 +60,29 @@ pub(crate) fn read_kernel(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<u
 }
 
 impl ReadHalf {
+    fn with_kernel<T>(&self, ask: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
+        match self {
+            ReadHalf::Plain(half) => ask(half.as_ref().as_fd()),
+            #[cfg(feature = "tls")]
+            ReadHalf::Tls(stream) => ask(lock(stream).get_ref().0.as_fd()),
+        }
+    }
+
+    /// How the peer is now, whatever is not read yet.
+    pub fn peer(&self) -> Peer {
+        self.with_kernel(kernel::peer)
+    }
+
+    /// Whether the peer's kernel has all that was written.
+    pub fn has_arrived(&self) -> bool {
+        self.with_kernel(kernel::unacknowledged) == Some(0)
+    }
+
+    /// Has the kernel look for the peer more often.
+    pub fn watch_closely(&self) {
+        self.with_kernel(kernel::watch_closely);
+    }
+
     /// Takes what has arrived, without waiting; 0 where there is nothing (more).
     pub fn read_now(&mut self, buffer: &mut [u8]) -> usize {
         match self {

@@ -209,6 +209,8 @@ fn item() -> impl Strategy<Value = Item> {
         (name(), name(), select([Access::Owner, Access::Invited, Access::Banned]))
             .prop_map(|(room, client, access)| { Item::Access { room: room.into(), client: client.into(), access } }),
         name().prop_map(|room| Item::Gone { room: room.into() }),
+        (name(), prop::sample::select(ErrorCode::ALL.to_vec()), sentence())
+            .prop_map(|(room, code, text)| Item::Ended { room: room.into(), code, text }),
         (name(), name(), any::<[u64; 4]>()).prop_map(|(room, group, [cursor, pending, waiting, timeout_ms])| {
             Item::Group { room: room.into(), group: group.into(), cursor, pending, waiting, timeout_ms }
         }),

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
+#[path = "common/stall.rs"]
+mod stall;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -226,5 +228,198 @@ fn what_can_t_be_is_refused() {
         ("PENDING jobs v", "ERR no-group jobs has no group v; GROUP makes it"),
     ] {
         alice.expect(line, answer);
+    }
+}
+
+/// How a worker's connection ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// As that of a program that ends, or is killed, with nothing unread.
+    Close,
+    /// As that of one that ends with something unread.
+    Reset,
+}
+
+fn end(mut worker: Lines, how: End) {
+    if let End::Reset = how {
+        socket2::SockRef::from(&*worker.stream()).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    }
+}
+
+fn is_away(lines: &mut Lines, client: &str) -> bool {
+    lines.ask("WHO jobs").iter().any(|line| line.starts_with(&format!("MEMBER jobs {client} 0 ")))
+}
+
+/// A member of the room on a connection of its own.
+fn worker(daemon: &Daemon, client: &str) -> Lines {
+    let mut lines = daemon.lines(client);
+    assert!(lines.ask("JOIN jobs")[0].starts_with("OK "));
+    lines
+}
+
+#[test]
+fn a_worker_that_goes_while_it_waits_is_handed_nothing() {
+    let (daemon, mut alice) = filled(0, "w timeout=1h");
+    let behind = "PING\n".repeat(20_000);
+    let mut seq = 0;
+    for how in [End::Close, End::Reset] {
+        for behind in ["", "PING\n", &behind] {
+            let mut bob = worker(&daemon, "bob");
+            bob.send_bytes(format!("TAKE jobs w wait=60s\n{behind}").as_bytes());
+            end(bob, how);
+            wait_until("the worker is away", || is_away(&mut alice, "bob"));
+            seq += 1;
+            alice.expect("SEND jobs job", &format!("OK {seq}"));
+            assert_eq!(take(&mut alice, "w"), [seq], "{how:?}");
+            alice.expect(&format!("DONE jobs w {seq}"), &format!("OK {seq}"));
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_goes_gives_its_place_up() {
+    let daemon = Daemon::start_with(&["--max-connections-per-address", "1"]);
+    for how in [End::Close, End::Reset] {
+        let mut served = None;
+        wait_until("there is a place", || {
+            let mut bob = Lines::connect(daemon.address());
+            bob.send("HELLO bob");
+            served = bob.line().filter(|line| line.starts_with("OK ")).map(|_| bob);
+            served.is_some()
+        });
+        let mut bob = served.unwrap();
+        bob.ask("JOIN jobs");
+        bob.ask("GROUP jobs w");
+        bob.send("TAKE jobs w wait=60s");
+        end(bob, how);
+    }
+    wait_until("there is a place", || {
+        let mut bob = Lines::connect(daemon.address());
+        bob.send("PING");
+        bob.line().as_deref() == Some("OK pong")
+    });
+}
+
+#[test]
+fn what_does_not_arrive_is_nobodys() {
+    let (daemon, mut alice) = filled(4, "w timeout=1h");
+    // Handed over, and not read.
+    let mut bob = worker(&daemon, "bob");
+    bob.send("TAKE jobs w 2 wait=60s");
+    wait_until("they are handed over", || alice.ask("PENDING jobs w").len() == 3);
+    end(bob, End::Reset);
+    wait_until("they are free", || alice.ask("GROUPS jobs") == ["GROUP jobs w 0 0 4 3600s", "OK 1"]);
+    assert_eq!(take(&mut alice, "w 2"), [1, 2]);
+    assert!(alice.ask("PENDING jobs w")[0].ends_with(" 1"));
+    // Gone before there is an answer, which can't be told from a half-closed one that reads; again and again, as it is a race.
+    for round in 0..20 {
+        let mut bob = worker(&daemon, "bob");
+        bob.send("TAKE jobs w 2");
+        end(bob, if round % 2 == 0 { End::Close } else { End::Reset });
+        wait_until("they are free", || {
+            is_away(&mut alice, "bob") && alice.ask("GROUPS jobs") == ["GROUP jobs w 0 2 2 3600s", "OK 1"]
+        });
+    }
+    assert_eq!(take(&mut alice, "w 2"), [3, 4]);
+}
+
+#[test]
+fn what_has_arrived_stays_whosever_it_is() {
+    let (daemon, mut alice) = filled(3, "w timeout=1h");
+    // Closed, or half-closed, in order.
+    let mut bob = worker(&daemon, "bob");
+    assert_eq!(take(&mut bob, "w"), [1]);
+    drop(bob);
+    let mut bob = worker(&daemon, "bob");
+    bob.send("TAKE jobs w wait=60s");
+    bob.done();
+    assert!(bob.rest().ends_with(" alice job 2\nOK 1\n"));
+    // Reset, but after another word.
+    let mut bob = worker(&daemon, "bob");
+    assert_eq!(take(&mut bob, "w"), [3]);
+    bob.expect("PING", "OK pong");
+    end(bob, End::Reset);
+    wait_until("the worker is away", || is_away(&mut alice, "bob"));
+    assert_eq!(take(&mut alice, "w 9"), [0u64; 0]);
+    assert_eq!(alice.ask("GROUPS jobs"), ["GROUP jobs w 0 3 0 3600s", "OK 1"]);
+    let mut bob = worker(&daemon, "bob");
+    bob.expect("DONE jobs w 1", "OK 1");
+}
+
+#[test]
+fn a_half_closed_take_does_not_wait() {
+    let (daemon, _alice) = filled(0, "w");
+    for before in [true, false] {
+        let mut bob = worker(&daemon, "bob");
+        if before {
+            bob.send_bytes(b"@1 TAKE jobs w wait=60s\n@2 PING\n");
+        } else {
+            bob.send("@1 TAKE jobs w wait=60s");
+            bob.send("@2 PING");
+        }
+        bob.done();
+        assert_eq!(bob.rest(), "@1 OK 0\n@2 OK pong\n");
+    }
+}
+
+#[test]
+fn what_is_told_unasked_does_not_wait_behind_a_take() {
+    let (daemon, mut alice) = filled(0, "w");
+    alice.ask("JOIN talk");
+    let mut bob = worker(&daemon, "bob");
+    bob.ask("JOIN talk");
+    bob.expect("EVENTS on", "OK");
+    bob.expect("FOLLOW talk", "OK after=0");
+    bob.send_bytes(b"@1 TAKE jobs w wait=60s\n@2 PING\n");
+    for seq in 1..=3 {
+        alice.expect("SEND talk hello", &format!("OK {seq}"));
+        let line = bob.line().unwrap();
+        assert!(line.starts_with(&format!("MSG talk {seq} ")), "{line}");
+    }
+    alice.expect("TYPING talk", "OK");
+    assert!(bob.line().unwrap().ends_with(" alice typing"));
+    alice.expect("SEND jobs job", "OK 1");
+    let line = bob.line().unwrap();
+    assert!(line.starts_with("@1 MSG jobs 1 "), "{line}");
+    assert_eq!(bob.line().unwrap(), "@1 OK 1");
+    assert_eq!(bob.line().unwrap(), "@2 OK pong");
+
+    let mut carol = daemon.frames("carol");
+    for room in ["jobs", "talk"] {
+        carol.ask(Command::join(room));
+    }
+    carol.ask(Command::Watch);
+    let (room, group) = ("jobs".to_owned(), "w".to_owned());
+    let id = carol.send(Command::Take { room, group, max: None, wait_ms: 60_000 });
+    alice.expect("SEND talk hello", "OK 4");
+    while !matches!(carol.push(), Item::Room(info) if &*info.room == "talk" && info.last == 4) {}
+    alice.expect("SEND jobs job", "OK 2");
+    let (items, reply) = carol.try_answer(id).unwrap();
+    assert!(matches!(&items[..], [Item::Message(message)] if message.seq == 2));
+    assert_eq!(reply, Reply::Count(1));
+}
+
+#[test]
+fn who_is_reset_is_away_whatever_waits_for_the_disk() {
+    if !common::has_tool("strace") {
+        return;
+    }
+    for waits in ["SEND jobs one\nFETCH jobs\n", "LEAVE jobs\n", "SEEK jobs start\nPING\n"] {
+        // So few commits that the next is made by the committer's thread, and holds up no connection.
+        let daemon = Daemon::start();
+        let (mut alice, mut bob) = (worker(&daemon, "alice"), worker(&daemon, "bob"));
+        let mut stall = stall::Stall::of(daemon.pid());
+        wait_until("strace has all threads", || {
+            stall.check();
+            let threads = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
+            threads.flatten().all(|thread| {
+                let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+                !status.contains("TracerPid:\t0\n")
+            })
+        });
+        bob.send_bytes(waits.as_bytes());
+        assert!(!is_away(&mut alice, "bob"));
+        end(bob, End::Reset);
+        wait_until("the client is away", || is_away(&mut alice, "bob"));
     }
 }

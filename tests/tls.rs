@@ -440,6 +440,39 @@ fn a_half_closed_connection_gets_every_answer() {
 }
 
 #[test]
+fn a_worker_that_vanishes_behind_tls_is_handed_nothing() {
+    let files = Files::new();
+    let daemon = files.daemon(&[]);
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN jobs");
+    alice.ask("GROUP jobs w timeout=1h");
+    let mut seq = 0;
+    for (reset, unread) in [(false, false), (true, false), (true, true)] {
+        let mut bob = files.lines(&daemon, "bob");
+        bob.ask("JOIN jobs");
+        bob.send("TAKE jobs w wait=60s");
+        if unread {
+            seq += 1;
+            alice.expect("SEND jobs job", &format!("OK {seq}"));
+            wait_until("it is handed over", || alice.ask("PENDING jobs w").len() == 2);
+        }
+        if reset {
+            socket2::SockRef::from(&bob.stream().sock).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        }
+        drop(bob); // Without a word of TLS's.
+        let is_away =
+            |lines: &mut Lines| lines.ask("WHO jobs").iter().any(|line| line.starts_with("MEMBER jobs bob 0 "));
+        wait_until("the worker is away", || is_away(&mut alice));
+        if !unread {
+            seq += 1;
+            alice.expect("SEND jobs job", &format!("OK {seq}"));
+        }
+        wait_until("it is for others", || alice.ask("TAKE jobs w")[0].starts_with(&format!("MSG jobs {seq} ")));
+        alice.expect(&format!("DONE jobs w {seq}"), &format!("OK {seq}"));
+    }
+}
+
+#[test]
 fn sigterm_answers_everything_that_was_received() {
     const SENDS: u64 = 3000;
     let files = Files::new();

@@ -243,6 +243,11 @@ impl App {
                 self.inform(info);
             }
             News::Item(Item::Gone { room }) => self.gone(&room),
+            News::Item(Item::Ended { room: name, text, .. }) => {
+                if let Some(room) = self.rooms.get_mut(&*name) {
+                    room.note(format!("can't go on here now, and tries again: {text}"));
+                }
+            }
             News::Item(Item::Event { room: name, time_ms, client, event }) => {
                 let Some(room) = self.rooms.get_mut(&*name) else { return };
                 if let Some(note) = room.presence.event(&name, &client, time_ms, event, self.seconds) {

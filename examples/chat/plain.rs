@@ -39,7 +39,8 @@ pub async fn fetch(client: &Client, room: &str, json: bool) -> Outcome<()> {
 pub async fn follow(client: &Client, room: &str, json: bool) -> Outcome<()> {
     let mut follow = client.follow(room);
     while let Some(first) = follow.next().await {
-        let (items, error) = batch(&mut follow, first);
+        let (mut items, error) = batch(&mut follow, first);
+        items.retain(|item| !is_trouble(item));
         print(items.iter().map(|item| show(item, json)))?;
         match acknowledge(client, room, &items).await {
             // What is not acknowledged is of before that; `follow` comes to it.
@@ -56,6 +57,13 @@ pub async fn follow(client: &Client, room: &str, json: bool) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// Whether it says that the daemon can't read the room now, which is for people, and told to them.
+fn is_trouble(item: &Item) -> bool {
+    let Item::Ended { room, text, .. } = item else { return false };
+    eprintln!("chat: {}: {}; trying again", escape(room.as_bytes()), escape(text.as_bytes()));
+    true
 }
 
 /// An item, and those that have come already behind it, up to an error.

@@ -105,7 +105,7 @@ fn produce_messages(
                 max_messages: PAGE_MESSAGES,
                 max_bytes: PAGE_BYTES,
             };
-            let messages = work.store.read(&page)?.to_stored();
+            let messages = work.store.read_patiently(&page)?.to_stored();
             let Some(newest) = messages.last() else { break };
             reached = newest.seq;
             item::put_messages(out, room.id, &messages);

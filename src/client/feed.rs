@@ -6,21 +6,26 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::codec::Encoder;
 
 use super::link::{Conn, Dialler, broken, is_passing, unexpected};
 use super::{Error, Options};
 use crate::protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
-use crate::protocol::{Command, Item, Refusal, Reply, Welcome};
+use crate::protocol::{Command, ErrorCode, Item, Refusal, Reply, Welcome};
 use crate::supervise;
 
 /// News between the task and its reader; past it the daemon waits.
 const AHEAD: usize = 64;
 /// Messages asked for at a time when resuming.
 const PAGE: u64 = 512;
+/// How long after a room could not be read it is tried again; each time twice as long, up to the second.
+const AGAIN_MIN: Duration = Duration::from_millis(250);
+const AGAIN_MAX: Duration = Duration::from_secs(10);
 
 /// What a [`Feed`] has to tell.
 #[derive(Clone, Debug)]
@@ -32,8 +37,9 @@ pub enum News {
     /// The rooms were restored from a backup, and have this epoch now: seqs from before may be other messages. Comes right before
     /// the connection that told it; behind it all followed rooms go on from their cursors.
     Restored(Arc<str>),
-    /// Of a followed room: a message, a gap or an event. Or [`Item::Room`]: a room of the list, as it is now; [`Item::Gone`]: one that
-    /// the client does not see, or is no member of, any more.
+    /// Of a followed room: a message, a gap or an event; [`Item::Ended`]: the daemon can't read it now, and the feed tries again, for as
+    /// long as the options allow. Or [`Item::Room`]: a room of the list, as it is now; [`Item::Gone`]: one that the client does not
+    /// see, or is no member of, any more.
     Item(Item),
     /// A room can't be followed, or not any more.
     Refused {
@@ -142,6 +148,18 @@ struct Place {
     reached: Option<u64>,
     /// Pushes of this connection go on behind `reached` without a hole.
     live: bool,
+    /// The daemon can't read it.
+    unread: Option<Unread>,
+}
+
+/// A room that can't be read, as long as nothing of it has come since.
+struct Unread {
+    since: Instant,
+    /// When that was found out last.
+    last: Instant,
+    /// When it is to be tried again; none while it is.
+    again: Option<Instant>,
+    pause: Duration,
 }
 
 struct Task {
@@ -237,6 +255,7 @@ impl Task {
                     Some(order) => self.carry_out(conn, order).await?,
                     None => return Err(End::Dropped),
                 },
+                room = next_unread(&self.places) => self.resume(conn, &room).await?,
             }
         }
     }
@@ -269,6 +288,8 @@ impl Task {
     }
 
     async fn try_resume(&mut self, conn: &mut Conn, room: &str) -> Result<(), End> {
+        let unread = self.places.get_mut(room).and_then(|place| place.unread.as_mut());
+        unread.into_iter().for_each(|unread| unread.again = None);
         let name = || room.to_owned();
         if self.places.get(room).is_some_and(|place| place.join && place.number.is_none()) {
             self.ask(conn, Command::join(room)).await?;
@@ -291,16 +312,50 @@ impl Task {
             // alone would skip what is between.
             while let Some(reached) = self.places.get(room).and_then(|place| place.reached) {
                 let fetch = Command::Fetch { room: name(), after: Some(reached), max: Some(PAGE) };
-                match self.ask(conn, fetch).await? {
+                match self.ask_any(conn, fetch).await? {
                     Reply::End { handed, last, .. } if handed < last => {}
-                    _ => break,
+                    // It is this room's trouble, and the others go on.
+                    Reply::Error(Refusal { code: ErrorCode::Storage, text, .. }) => {
+                        return self.unreadable(name().into(), ErrorCode::Storage, text).await;
+                    }
+                    reply => {
+                        taken(reply)?;
+                        self.places.get_mut(room).into_iter().for_each(|place| place.unread = None);
+                        break;
+                    }
                 }
             }
         }
     }
 
-    /// Sends a request and takes its answer; its items are handed on.
+    /// A followed room can't be read, whether the daemon says so unasked or in an answer: tried again later, from where it is.
+    async fn unreadable(&mut self, room: Arc<str>, code: ErrorCode, text: String) -> Result<(), End> {
+        let limit = self.dialler.options.reconnect;
+        let Some(place) = self.places.get_mut(&*room) else { return Ok(()) };
+        place.live = false;
+        let now = Instant::now();
+        // Where nothing came because there was nothing, this is another trouble.
+        place.unread.take_if(|unread| unread.last.elapsed() > 2 * AGAIN_MAX);
+        let is_new = place.unread.is_none();
+        let unread = place.unread.get_or_insert(Unread { since: now, last: now, again: None, pause: AGAIN_MIN });
+        unread.last = now;
+        if limit.is_some_and(|limit| unread.since.elapsed() >= limit) {
+            self.places.remove(&*room);
+            let refusal = Refusal::new(code, text);
+            return self.tell(News::Refused { room: room.to_string(), refusal }).await;
+        }
+        unread.again = Some(now + unread.pause);
+        unread.pause = AGAIN_MAX.min(unread.pause * 2);
+        if is_new { self.tell(News::Item(Item::Ended { room, code, text })).await } else { Ok(()) }
+    }
+
+    /// Sends a request and takes its answer, which is no refusal; its items are handed on.
     async fn ask(&mut self, conn: &mut Conn, command: Command) -> Result<Reply, End> {
+        taken(self.ask_any(conn, command).await?)
+    }
+
+    /// The same, refused or not.
+    async fn ask_any(&mut self, conn: &mut Conn, command: Command) -> Result<Reply, End> {
         let id = self.next_id;
         self.next_id += 1;
         let mut output = BytesMut::new();
@@ -308,13 +363,7 @@ impl Task {
         conn.send(&output).await?;
         loop {
             match conn.frame().await? {
-                ServerFrame::Reply { id: of, reply } if of == id => {
-                    return match reply {
-                        Reply::Error(refusal) if is_passing(&refusal) => Err(End::Broken(broken(refusal))),
-                        Reply::Error(refusal) => Err(End::Failed(Error::Refused(refusal))),
-                        reply => Ok(reply),
-                    };
-                }
+                ServerFrame::Reply { id: of, reply } if of == id => return Ok(reply),
                 ServerFrame::Part { id: of, item } if of == id => self.hand_on(item, true).await?,
                 // Of another room, or the list.
                 ServerFrame::Push { item } => self.hand_on(item, false).await?,
@@ -326,14 +375,17 @@ impl Task {
 
     /// Yields what is new of an item; `fetched`: it was asked for, to close the hole up to the pushes.
     async fn hand_on(&mut self, item: Item, fetched: bool) -> Result<(), End> {
-        if let Item::Gone { room } = &item {
-            self.places.remove(&**room);
+        match item {
+            Item::Gone { ref room } => drop(self.places.remove(&**room)),
+            Item::Ended { room, code, text } => return self.unreadable(room, code, text).await,
+            _ => {}
         }
         let Some(room) = in_order(&item) else { return self.tell(News::Item(item)).await };
-        let Some(place) = self.places.get(room) else { return Ok(()) };
+        let Some(place) = self.places.get_mut(room) else { return Ok(()) };
         if !place.live && !fetched {
             return Ok(());
         }
+        place.unread = None;
         let Some((item, to)) = unseen(item, place.reached.unwrap_or(0)) else { return Ok(()) };
         let room = in_order(&item).unwrap_or_default().to_owned();
         self.tell(News::Item(item)).await?;
@@ -341,6 +393,27 @@ impl Task {
             place.reached = Some(to);
         }
         Ok(())
+    }
+}
+
+/// The answer, where it is no refusal.
+fn taken(reply: Reply) -> Result<Reply, End> {
+    match reply {
+        Reply::Error(refusal) if is_passing(&refusal) => Err(End::Broken(broken(refusal))),
+        Reply::Error(refusal) => Err(End::Failed(Error::Refused(refusal))),
+        reply => Ok(reply),
+    }
+}
+
+/// The next room that is to be read again, when its time has come.
+async fn next_unread(places: &BTreeMap<String, Place>) -> String {
+    let unread = places.iter().filter_map(|(room, place)| Some((place.unread.as_ref()?.again?, room)));
+    match unread.min() {
+        Some((again, room)) => {
+            sleep_until(again).await;
+            room.clone()
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -10,8 +10,8 @@ use crate::protocol::{ErrorCode, Item, Refusal};
 
 /// What a room has after the cursor, and then each message as it commits; see [`Client::follow`](super::Client::follow).
 ///
-/// Yields [`Item::Message`] and [`Item::Gap`] in the room's order, each seq once, over broken connections too. Ends after
-/// its first error, unless that is [`Error::Restored`]: behind it comes what the restored room has after the cursor, whatever seqs
+/// Yields [`Item::Message`] and [`Item::Gap`] in the room's order, each seq once, over broken connections too; and [`Item::Ended`]
+/// where the daemon can't read the room now: that is tried again, for as long as the options allow. Ends after its first error, unless that is [`Error::Restored`]: behind it comes what the restored room has after the cursor, whatever seqs
 /// were yielded before. Dropping it ends the connection.
 #[derive(Debug)]
 pub struct Follow {

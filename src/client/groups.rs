@@ -76,7 +76,7 @@ impl Client {
     /// and gaps for what nobody had and is past retention. Each is to be [done](Client::done) within the group's timeout.
     ///
     /// While it waits, later calls on this client wait behind it: a worker is best a client of its own. What was taken on a
-    /// connection that broke before the answer came is handed out again when its time is over.
+    /// connection that broke before the answer arrived is free again at once.
     ///
     /// # Errors
     /// `no-group`; otherwise as every call; see [`Error`].

@@ -270,6 +270,12 @@ impl Pending {
         matches!(self.command, Command::Typing { .. }) && (self.repeated || self.asked.elapsed() >= TYPING_HOLDS)
     }
 
+    /// Whether to try it again on another connection, after a refusal that is [passing](is_passing). One room that can't be read is no
+    /// reason for all others to wait: the daemon has tried again, and its caller may.
+    fn breaks(&self, refusal: &Refusal) -> bool {
+        refusal.code != ErrorCode::Storage || self.command.is_write()
+    }
+
     /// Whether this refusal only says that an earlier connection has carried it out. Not so a `room-exists`: the room may
     /// be somebody else's.
     fn is_done_before(&self, refusal: &Refusal) -> bool {
@@ -435,7 +441,9 @@ impl Link {
                     front.items.push(item);
                 }
             }
-            ServerFrame::Reply { reply: Reply::Error(refusal), .. } if is_passing(&refusal) => {
+            ServerFrame::Reply { reply: Reply::Error(refusal), .. }
+                if is_passing(&refusal) && self.pending.front().is_none_or(|front| front.breaks(&refusal)) =>
+            {
                 return Err(broken(refusal));
             }
             ServerFrame::Reply { reply, .. } => self.answer(reply),

@@ -3,7 +3,7 @@
 //! A [`Client`] is one connection for many callers: calls are pipelined and answered in their order. When the connection
 //! breaks it is made again, with growing pauses, and what was not answered is sent again in the same order. A message keeps
 //! its id, so it is stored once however often it is sent. A refusal that is the daemon's trouble and not the request's
-//! (`storage`, `stopping`) counts as a broken connection.
+//! (`stopping`, and `storage` where something was to be written) counts as a broken connection.
 //!
 //! Where the daemon that comes back has rooms that were restored from a backup, what names a seq from before is not sent, and
 //! its caller is told: see [`Error::Restored`].

@@ -6,8 +6,10 @@
 
 mod output;
 mod patience;
+mod peer;
 #[cfg(feature = "tls")]
 mod secure;
+mod taking;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -31,7 +33,8 @@ use crate::person::Pace;
 use crate::protocol::frame::RequestDecoder;
 use crate::protocol::line::LineDecoder;
 use crate::protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag};
-use crate::session::{Action, Session};
+use crate::rooms::Handed;
+use crate::session::{Action, Session, Take};
 use crate::socket::{self, ReadHalf, WriteHalf};
 use crate::supervise::{self, Caught};
 use crate::units;
@@ -133,6 +136,8 @@ struct Connection {
     waiting: usize,
     /// What waits until they are answered.
     held: Option<Box<Incoming>>,
+    /// A TAKE that waits for something to take. What comes behind it waits as well; what is told unasked goes on.
+    taking: Option<Box<(Tag, Take)>>,
     /// There were as many as may be, so that the input may hold more.
     full: bool,
     /// No more bytes come, or none are taken any more.
@@ -161,7 +166,8 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
             let mut output = Output::new(write, Framing::Lines, hub.figures.clone());
             output.closing(refusal);
             output.flush().await?;
-            return linger(socket, output.socket).await;
+            let (mut socket, mut write) = (socket, output.socket);
+            return linger(&mut socket, &mut write).await;
         }
     };
     let mut connection = Connection {
@@ -182,6 +188,7 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
         pending: VecDeque::new(),
         waiting: 0,
         held: None,
+        taking: None,
         full: false,
         ended: false,
         stopped: false,
@@ -191,21 +198,27 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
         let run = std::pin::pin!(connection.run(deadline, stop));
         Caught(run).await
     };
-    match caught {
-        Ok(ran) => ran?,
+    let (served, has_died) = match caught {
+        Ok(served) => (served, false),
         Err(panic) => {
             tracing::error!("a connection died: {}; this is a bug", supervise::said(&*panic));
             let text =
                 "the daemon has made a mistake, which its log tells; what was not answered may or may not be done";
             connection.output.closing(Refusal::new(ErrorCode::Storage, text));
-            connection.output.flush().await?;
-            return linger(connection.socket, connection.output.socket).await;
+            (connection.output.flush().await, true)
         }
-    }
-    if connection.ended && !connection.stopped {
-        return connection.output.socket.shutdown().await;
-    }
-    linger(connection.socket, connection.output.socket).await
+    };
+    let Connection { mut socket, mut output, mut session, ended, stopped, .. } = connection;
+    let handed = session.take_handed();
+    // Whoever asks who is there is told at once.
+    drop(session);
+    let closed = match served {
+        Ok(()) if ended && !stopped && !has_died => output.socket.shutdown().await,
+        Ok(()) => linger(&mut socket, &mut output.socket).await,
+        Err(error) => Err(error),
+    };
+    peer::see_arrive(&socket, handed, closed.is_err() || has_died).await;
+    closed
 }
 
 type Begun = (Result<Framing, Refusal>, BytesMut, ReadHalf, WriteHalf);
@@ -246,7 +259,7 @@ async fn begin(
 /// # Errors
 /// What the socket says.
 pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures: Arc<Figures>) -> io::Result<()> {
-    let (first, socket, write) = match speaks {
+    let (first, mut socket, write) = match speaks {
         Speaks::Plain => {
             let mut first = [b'\n'];
             // The first byte tells the framing; a peer that waits for us to begin is a person.
@@ -264,11 +277,11 @@ pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures
     let mut output = Output::new(write, framing(first).unwrap_or(Framing::Lines), figures);
     output.closing(refusal);
     output.flush().await?;
-    linger(socket, output.socket).await
+    linger(&mut socket, &mut output.socket).await
 }
 
 /// Closes such that the peer can still read what was written: a close with unread bytes would throw it away.
-async fn linger(mut socket: ReadHalf, mut write: WriteHalf) -> io::Result<()> {
+async fn linger(socket: &mut ReadHalf, write: &mut WriteHalf) -> io::Result<()> {
     write.shutdown().await?;
     let mut sink = vec![0; 4096];
     let drain = async {
@@ -297,6 +310,9 @@ impl Connection {
                 supervise::fail_point("connection");
             }
             self.take_requests().await?;
+            if self.go_on_taking().await? {
+                continue;
+            }
             if self.take_answers() && !self.closing {
                 continue; // What was held, or is in the input yet, may go on now.
             }
@@ -306,9 +322,11 @@ impl Connection {
                     self.held = None;
                     continue;
                 }
-                self.session.pump(&mut Items::new(&mut self.output, None, &self.hub.pushed)).await;
+                let mut out = Items::new(&mut self.output, None, &self.hub.pushed);
+                peer::unless_gone(&self.socket, self.session.pump(&mut out)).await?;
             }
             if self.pending.is_empty()
+                && self.taking.is_none()
                 && let Some(refusal) = self.session.over()
             {
                 // Behind the answers to what was asked before.
@@ -320,24 +338,28 @@ impl Connection {
             if more {
                 continue;
             }
-            if self.pending.is_empty() && self.held.is_none() && (self.closing || self.ended) {
+            let rests_until = self.session.rests_until();
+            let all_told = self.closing || self.ended && rests_until.is_none();
+            if self.pending.is_empty() && self.held.is_none() && self.taking.is_none() && all_told {
                 return Ok(());
             }
             self.output.shrink();
             too_late = too_late.filter(|_| !self.session.is_known());
             let can_read = !(self.ended || self.closing || self.held.is_some() || self.patience.is_over())
-                && self.waiting < PIPELINE_MAX_REQUESTS;
+                && self.waiting < PIPELINE_MAX_REQUESTS
+                && (self.taking.is_none() || self.input.len() < READ_BYTES);
+            let look_at =
+                [rests_until, self.taking.as_ref().map(|taking| taking.1.look_at)].into_iter().flatten().min();
             tokio::select! {
                 biased;
                 replies = next_answer(&mut self.pending) => self.answer(replies),
-                read = read(&mut self.socket, &mut self.input), if can_read => {
-                    let read = read?;
-                    self.hub.figures.received_bytes.add(read as u64);
-                    self.ended = read == 0;
+                read = peer::read_or_watch(&mut self.socket, &mut self.input, can_read) => {
+                    self.note_read(read?);
                 }
                 () = &mut changed => changed.set(waker.changed()),
                 () = passed(&mut too_late) => self.too_late(),
                 () = passed(self.patience.pause()) => self.patience.restore(),
+                () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {}
                 _ = &mut stopping, if !self.stopped => self.last_read(),
             }
             if self.input.is_empty() && self.input.capacity() > 0 {
@@ -365,13 +387,22 @@ impl Connection {
         }
     }
 
+    fn note_read(&mut self, read: usize) {
+        self.hub.figures.received_bytes.add(read as u64);
+        self.ended = read == 0;
+        if read > 0 && self.session.is_handing() && self.socket.has_arrived() {
+            // It has what it was given, and goes on.
+            self.session.take_handed().into_iter().for_each(Handed::arrived);
+        }
+    }
+
     /// Carries out what the input holds, as far as it can go on now.
     async fn take_requests(&mut self) -> io::Result<()> {
-        while !self.closing && self.waiting < PIPELINE_MAX_REQUESTS {
+        while !self.closing && self.taking.is_none() && self.waiting < PIPELINE_MAX_REQUESTS {
             self.follow_settings();
             let next = self.next_request()?;
             let is_more = self.batch_bytes >= BATCH_MAX_BYTES;
-            self.submit().await;
+            self.submit().await?;
             match next {
                 None if is_more => {}
                 None => break,
@@ -453,7 +484,7 @@ impl Connection {
     }
 
     /// Hands the batch to the committer.
-    async fn submit(&mut self) {
+    async fn submit(&mut self) -> io::Result<()> {
         let (tags, writes) = std::mem::take(&mut self.batch);
         // Nobody but a known client has writes.
         if !writes.is_empty()
@@ -462,9 +493,11 @@ impl Connection {
             self.batch_bytes = 0;
             self.waiting += tags.len();
             // Boxed, as it is over soon and an idle connection would hold room for it.
-            let answered = Box::pin(self.hub.committer.submit(author, person.clone(), writes)).await;
+            let submitting = Box::pin(self.hub.committer.submit(author, person.clone(), writes));
+            let answered = peer::unless_gone(&self.socket, submitting).await?;
             self.pending.push_back((tags, answered));
         }
+        Ok(())
     }
 
     /// Answers what is no write, with nothing before it unanswered.
@@ -478,8 +511,12 @@ impl Connection {
                     self.output.reply(&tag, Reply::Error(refusal));
                     return Ok(());
                 }
+                if let Command::Take { room, group, max, wait_ms } = command {
+                    self.begin_taking(tag, Take::begin(room, group, max, wait_ms));
+                    return Ok(());
+                }
                 let mut out = Items::new(&mut self.output, Some(&tag), &self.hub.pushed);
-                let reply = self.session.run(command, &mut out).await?;
+                let reply = peer::unless_gone(&self.socket, self.session.run(command, &mut out)).await??;
                 self.output.reply(&tag, reply);
                 self.pace.take_if(|_| self.session.is_known());
             }

@@ -78,21 +78,21 @@ async fn handshake(
         return Ok(None);
     }
     if first != [HANDSHAKE] {
-        let (socket, mut write) = socket::plain(stream);
+        let (mut socket, mut write) = socket::plain(stream);
         let refusal = Refusal::new(ErrorCode::BadCommand, "this port speaks TLS only");
         figures.refused(refusal.code);
         let mut bytes = Vec::new();
         line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut bytes);
         write.write_all(&bytes).await?;
-        linger(socket, write).await?;
+        linger(&mut socket, &mut write).await?;
         return Err(io::Error::new(io::ErrorKind::InvalidData, "plain text on a port for TLS"));
     }
     match tls.accept(stream).await {
         Ok(stream) => Ok(Some(socket::tls(stream))),
         Err((error, stream)) => {
             // The alert that says why is on its way.
-            let (socket, write) = socket::plain(stream);
-            let _ = linger(socket, write).await;
+            let (mut socket, mut write) = socket::plain(stream);
+            let _ = linger(&mut socket, &mut write).await;
             Err(io::Error::new(error.kind(), format!("TLS handshake: {error}")))
         }
     }

@@ -192,6 +192,7 @@ pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
         Item::Event { .. } => "event",
         Item::Group { .. } => "group",
         Item::Pending { .. } => "pending",
+        Item::Ended { .. } => "ended",
     };
     let mut object = Object::of(kind, tag, out);
     match item {
@@ -227,6 +228,11 @@ pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
             object.put("access", access.as_str());
         }
         Item::Gone { room } => object.put("room", room),
+        Item::Ended { room, code, text } => {
+            object.put("room", room);
+            object.put("code", code.as_str());
+            object.put("text", text);
+        }
         Item::Group { room, group, cursor, pending, waiting, timeout_ms } => {
             object.put("room", room);
             object.put("group", group);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Keep, Refusal};
+use super::{ErrorCode, Keep, Refusal};
 
 /// What ends the answer to a request. FETCH, READ, ROOMS, WHO and HELP are preceded by their [`Item`]s.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +187,15 @@ pub enum Item {
         since_ms: u64,
         /// How often it was taken, since the daemon started.
         deliveries: u64,
+    },
+    /// A FOLLOW that can't go on: nothing more of the room is told until it is followed again.
+    Ended {
+        /// Of this room.
+        room: Arc<str>,
+        /// Why.
+        code: ErrorCode,
+        /// The same, for people.
+        text: String,
     },
 }
 

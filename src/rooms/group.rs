@@ -2,11 +2,10 @@
 //! not done may be taken at once.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
-
+use super::waker::Waker;
 use crate::clock::wall_ms;
 use crate::limits::GROUP_WINDOW;
 use crate::store::group::GroupRecord;
@@ -23,6 +22,8 @@ pub struct Lease {
     pub deliveries: u64,
     /// From here on others may take it.
     until: Instant,
+    /// By which of the group's takes.
+    take: u64,
 }
 
 /// What was taken.
@@ -34,27 +35,46 @@ pub struct Taken {
     pub seqs: Vec<u64>,
     /// Where nothing was: when something that others have may be taken, unless it is done before.
     pub next: Option<Instant>,
+    /// Which of the group's takes this is.
+    take: u64,
 }
 
 #[derive(Debug)]
 struct State {
     record: GroupRecord,
     leases: BTreeMap<u64, Lease>,
+    /// What was taken and never arrived, and how often it had been taken before.
+    free: BTreeMap<u64, u64>,
+    /// The same of what was [gone](Taken::gone).
+    untold: Option<(u64, u64)>,
     /// What comes before this was taken once, or is done.
     fresh: u64,
+    /// How many takes there were.
+    takes: u64,
+}
+
+/// The span of both.
+fn both(one: Option<(u64, u64)>, other: Option<(u64, u64)>) -> Option<(u64, u64)> {
+    match (one, other) {
+        (Some((from, to)), Some((other_from, other_to))) => Some((from.min(other_from), to.max(other_to))),
+        (one, other) => one.or(other),
+    }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Group {
     state: Mutex<State>,
-    changed: Notify,
+    /// Who waits for something to take.
+    waiting: Mutex<Vec<Weak<Waker>>>,
 }
 
 impl Group {
     pub(super) fn new(record: GroupRecord) -> Group {
         let fresh = record.cursor + 1;
-        Group { state: Mutex::new(State { record, leases: BTreeMap::new(), fresh }), changed: Notify::new() }
+        let (leases, free) = (BTreeMap::new(), BTreeMap::new());
+        let state = State { record, leases, free, untold: None, fresh, takes: 0 };
+        Group { state: Mutex::new(state), waiting: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -74,12 +94,23 @@ impl Group {
 
     /// Wakes who waits for something to take.
     pub(super) fn wake(&self) {
-        self.changed.notify_waiters();
+        let waiting = std::mem::take(&mut *self.waiting());
+        for waker in waiting.iter().filter_map(Weak::upgrade) {
+            waker.wake(|changed| !std::mem::replace(&mut changed.taking, true));
+        }
     }
 
-    /// Done when there may be something to take; to be [enabled](tokio::sync::futures::Notified::enable) before one looks.
-    pub fn changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.changed.notified()
+    fn waiting(&self) -> MutexGuard<'_, Vec<Weak<Waker>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes once in `waker` when there may be something to take; to be said before one looks.
+    pub fn wait(&self, waker: &Arc<Waker>) {
+        let mut waiting = self.waiting();
+        let is_other =
+            |other: &Weak<Waker>| other.strong_count() > 0 && !std::ptr::eq(other.as_ptr(), Arc::as_ptr(waker));
+        waiting.retain(is_other);
+        waiting.push(Arc::downgrade(waker));
     }
 
     /// Takes messages for a client: those whose time is over first, then new ones. `floor`: up to where the room's messages are
@@ -87,26 +118,39 @@ impl Group {
     pub fn take(&self, client: &Arc<str>, max: usize, floor: u64, last: u64) -> Taken {
         let mut guard = self.state();
         let state = &mut *guard;
-        let mut taken = Taken::default();
+        state.takes += 1;
+        let take = state.takes;
+        let mut taken = Taken { gone: state.untold.take(), take, ..Taken::default() };
         if state.fresh <= floor {
             let first = (state.fresh..=floor).find(|seq| !state.record.is_done(*seq));
-            taken.gone = first.map(|first| (first, floor));
+            taken.gone = both(taken.gone, first.map(|first| (first, floor)));
             state.fresh = floor + 1;
         }
         state.leases.retain(|seq, _| *seq > floor);
+        let free = state.free.split_off(&(floor + 1));
+        let unread = std::mem::replace(&mut state.free, free).into_iter().filter(|(_, deliveries)| *deliveries == 0);
+        taken.gone = unread.fold(taken.gone, |gone, (seq, _)| both(gone, Some((seq, seq))));
         let now = Instant::now();
         // What is stored is bounded where it is asked for.
         let until = units::after(now, Duration::from_millis(state.record.timeout_ms));
         for (seq, lease) in state.leases.iter_mut().filter(|(_, lease)| lease.until <= now).take(max) {
             let deliveries = lease.deliveries + 1;
-            *lease = Lease { client: client.clone(), since_ms: wall_ms(), deliveries, until };
+            *lease = Lease { client: client.clone(), since_ms: wall_ms(), deliveries, until, take };
             taken.seqs.push(*seq);
+        }
+        while taken.seqs.len() < max
+            && let Some((seq, deliveries)) = state.free.pop_first()
+        {
+            let deliveries = deliveries + 1;
+            let lease = Lease { client: client.clone(), since_ms: wall_ms(), deliveries, until, take };
+            state.leases.insert(seq, lease);
+            taken.seqs.push(seq);
         }
         // What is done and what is taken beyond a message that nobody does is bounded.
         let end = last.min(state.record.cursor.max(floor).saturating_add(GROUP_WINDOW));
         while taken.seqs.len() < max && state.fresh <= end {
             if !state.record.is_done(state.fresh) {
-                let lease = Lease { client: client.clone(), since_ms: wall_ms(), deliveries: 1, until };
+                let lease = Lease { client: client.clone(), since_ms: wall_ms(), deliveries: 1, until, take };
                 state.leases.insert(state.fresh, lease);
                 taken.seqs.push(state.fresh);
             }
@@ -115,6 +159,22 @@ impl Group {
         taken.seqs.sort_unstable();
         taken.next = state.leases.values().map(|lease| lease.until).min();
         taken
+    }
+
+    /// What was taken did not arrive: as if it had not been.
+    fn give_back(&self, take: u64, seqs: &[u64], gone: Option<(u64, u64)>) {
+        let mut state = self.state();
+        state.untold = both(state.untold, gone);
+        for seq in seqs {
+            // Not so what is done, or somebody else's by now.
+            if let Some(lease) = state.leases.get(seq).filter(|lease| lease.take == take) {
+                let deliveries = lease.deliveries - 1;
+                state.leases.remove(seq);
+                state.free.insert(*seq, deliveries);
+            }
+        }
+        drop(state);
+        self.wake();
     }
 
     /// What is taken and not done, by seq.
@@ -127,6 +187,7 @@ impl Group {
         let mut state = self.state();
         state.record.set_done(seq, floor);
         state.leases.remove(&seq);
+        state.free.remove(&seq);
         drop(state);
         self.wake();
     }
@@ -136,9 +197,76 @@ impl Group {
     }
 }
 
+/// What was taken, on its way to who took it: taken back when this is dropped, unless it has [arrived](Handed::arrived).
+#[derive(Debug)]
+pub struct Handed {
+    group: Arc<Group>,
+    take: u64,
+    seqs: Vec<u64>,
+    gone: Option<(u64, u64)>,
+    since: Instant,
+}
+
+impl Handed {
+    /// On its way from now on.
+    pub fn of(group: Arc<Group>, taken: &Taken) -> Handed {
+        let Taken { gone, seqs, take, .. } = taken;
+        Handed { group, take: *take, seqs: seqs.clone(), gone: *gone, since: Instant::now() }
+    }
+
+    /// What comes after this seq is not handed over.
+    pub fn cut(&mut self, after: u64) {
+        let rest = self.seqs.split_off(self.seqs.partition_point(|seq| *seq <= after));
+        self.group.give_back(self.take, &rest, None);
+    }
+
+    /// How long ago it was taken.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// It has arrived.
+    pub fn arrived(mut self) {
+        self.seqs.clear();
+        self.gone = None;
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        if !self.seqs.is_empty() || self.gone.is_some() {
+            self.group.give_back(self.take, &self.seqs, self.gone);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_did_not_arrive_is_as_if_it_had_not_been_taken() {
+        let (alice, bob): (Arc<str>, Arc<str>) = ("alice".into(), "bob".into());
+        let group = Arc::new(group(3_600_000));
+        let taken = group.take(&alice, 3, 1, 5);
+        assert_eq!((taken.gone, &*taken.seqs), (Some((1, 1)), &[2, 3, 4][..]));
+        group.set_done(3, 1);
+        drop(Handed::of(group.clone(), &taken));
+        assert!(group.pending().is_empty());
+        let taken = group.take(&bob, 1, 1, 5);
+        assert_eq!((taken.gone, &*taken.seqs), (Some((1, 1)), &[2][..]));
+        Handed::of(group.clone(), &taken).arrived();
+        let (_, lease) = group.pending().remove(0);
+        assert_eq!((&*lease.client, lease.deliveries), ("bob", 1));
+        let taken = group.take(&alice, 9, 1, 5);
+        assert_eq!(taken.seqs, [4, 5]);
+        let mut handed = Handed::of(group.clone(), &taken);
+        handed.cut(4);
+        handed.arrived();
+        // What nobody was given before it expired is said to be gone.
+        assert_eq!(group.take(&bob, 9, 5, 5).gone, Some((5, 5)));
+        assert!(group.take(&bob, 9, 5, 5) == Taken { take: 6, ..Taken::default() });
+    }
 
     fn group(timeout_ms: u64) -> Group {
         Group::new(GroupRecord { timeout_ms, ..GroupRecord::default() })

@@ -29,7 +29,7 @@ use deleted::Deleted;
 pub use deleted::Was;
 use events::Events;
 pub use events::Happened;
-pub use group::{Group, Lease, Taken};
+pub use group::{Group, Handed, Lease, Taken};
 use presence::Here;
 pub use presence::Presence;
 pub use waker::{Changed, Waker};

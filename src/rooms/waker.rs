@@ -23,6 +23,8 @@ pub struct Changed {
     pub events: BTreeSet<u64>,
     /// More has become of watched rooms than is noted.
     pub lost: bool,
+    /// There may be something to take.
+    pub taking: bool,
     /// The tokens are not what they were.
     pub recheck: bool,
 }

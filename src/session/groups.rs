@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::listing::list;
 use super::reading::{tell, unreadable};
@@ -12,7 +12,40 @@ use super::{Out, Session};
 use crate::committer::{no_group, no_room};
 use crate::limits::{TAKE_MAX, TAKE_WAIT_MAX};
 use crate::protocol::{ErrorCode, GapReason, Item, Refusal, Reply};
-use crate::rooms::{Group, Room};
+use crate::rooms::{Group, Handed, Room};
+
+/// A TAKE that may have to wait.
+#[derive(Debug)]
+pub struct Take {
+    room: String,
+    group: String,
+    max: usize,
+    deadline: Instant,
+    /// The room that it was first.
+    asked: Option<Arc<Room>>,
+    /// When to try it again, if nothing happens before.
+    pub look_at: Instant,
+    /// There was nothing to take at first.
+    pub has_waited: bool,
+}
+
+impl Take {
+    /// From now on.
+    ///
+    /// # Errors
+    /// Too many messages, or too long.
+    pub fn begin(room: String, group: String, max: Option<u64>, wait_ms: u64) -> Result<Take, Refusal> {
+        let wait = Duration::from_millis(wait_ms);
+        let max = usize::try_from(max.unwrap_or(1)).unwrap_or(usize::MAX);
+        if wait > TAKE_WAIT_MAX || !(1..=TAKE_MAX).contains(&max) {
+            let text =
+                format!("a TAKE is of 1 to {TAKE_MAX} messages, and waits for {} s at most", TAKE_WAIT_MAX.as_secs());
+            return Err(Refusal::new(ErrorCode::BadArgument, text));
+        }
+        let now = Instant::now();
+        Ok(Take { room, group, max, deadline: now + wait, asked: None, look_at: now, has_waited: false })
+    }
+}
 
 /// How often a TAKE that waits looks whether its client may still wait.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,74 +57,62 @@ impl Session {
         Ok((room, found, last))
     }
 
-    /// Takes messages, waiting for some where there are none.
-    pub(super) async fn take(
-        &mut self,
-        name: &str,
-        group: &str,
-        max: Option<u64>,
-        wait_ms: u64,
-        out: &mut impl Out,
-    ) -> io::Result<Reply> {
-        let wait = Duration::from_millis(wait_ms);
-        let max = usize::try_from(max.unwrap_or(1)).unwrap_or(usize::MAX);
-        if wait > TAKE_WAIT_MAX || !(1..=TAKE_MAX).contains(&max) {
-            let text =
-                format!("a TAKE is of 1 to {TAKE_MAX} messages, and waits for {} s at most", TAKE_WAIT_MAX.as_secs());
-            return Ok(Reply::Error(Refusal::new(ErrorCode::BadArgument, text)));
+    /// Takes messages, if there are any, or it has waited as long as it may. None: it is to be tried again, at the latest
+    /// [then](Take::look_at).
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub async fn take(&mut self, take: &mut Take, out: &mut impl Out) -> io::Result<Option<Reply>> {
+        let (name, group, max, deadline) = (&*take.room, &*take.group, take.max, take.deadline);
+        // Before anything is looked at, so that no change is missed.
+        if let Some(group) = self.hub.rooms.get(name).and_then(|room| room.group(group)) {
+            group.wait(&self.waker);
         }
-        let deadline = Instant::now() + wait;
-        let mut asked: Option<Arc<Room>> = None;
-        loop {
-            // Before anything is looked at, so that no change is missed.
-            let changing = self.hub.rooms.get(name).and_then(|room| room.group(group));
-            let changed = changing.as_ref().map(|group| group.changed());
-            tokio::pin!(changed);
-            if let Some(changed) = changed.as_mut().as_pin_mut() {
-                changed.enable();
-            }
-            // Another one of the name is not what was asked about.
-            if asked.as_ref().is_some_and(|room| room.is_deleted()) {
-                return Ok(Reply::Error(no_room(name)));
-            }
-            // Again each time: it may have ended meanwhile, and so may the membership or the token.
-            let (room, found, last) = match self.group(name, group) {
-                Ok(found) => found,
-                Err(refusal) => return Ok(Reply::Error(refusal)),
-            };
-            asked = Some(room.clone());
-            let client = match self.known() {
-                Ok(client) if self.over().is_none() && self.still_holds() => client.clone(),
-                _ => return Ok(Reply::Count(0)),
-            };
-            let floor = match self.hub.floor(&room).await {
-                Ok(floor) => floor,
-                Err(error) => return Ok(Reply::Error(unreadable(&room.name, &error))),
-            };
-            let taken = found.take(&client, max, floor, last);
-            if let Some((from, to)) = taken.gone {
-                out.item(Item::Gap { room: room.name.clone(), from, to, reason: GapReason::Expired });
-            }
-            if !taken.seqs.is_empty() || taken.gone.is_some() || Instant::now() >= deadline {
-                return self.hand_taken(&room, &taken.seqs, out).await;
-            }
-            let look = Instant::now() + LOOK_EVERY;
-            let next = taken.next.map_or(look, |next| look.min(Instant::from_std(next)));
-            tokio::select! {
-                () = async {
-                    match changed.as_mut().as_pin_mut() {
-                        Some(changed) => changed.await,
-                        None => std::future::pending().await,
-                    }
-                } => {}
-                () = sleep_until(deadline.min(next)) => {}
-                () = self.hub.stopping.cancelled() => return Ok(Reply::Count(0)),
-            }
+        // Another one of the name is not what was asked about.
+        if take.asked.as_ref().is_some_and(|room| room.is_deleted()) {
+            return Ok(Some(Reply::Error(no_room(name))));
         }
+        // Again each time: it may have ended meanwhile, and so may the membership or the token.
+        let (room, found, last) = match self.group(name, group) {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Some(Reply::Error(refusal))),
+        };
+        take.asked = Some(room.clone());
+        let client = match self.known() {
+            Ok(client) if self.over().is_none() && self.still_holds() => client.clone(),
+            _ => return Ok(Some(Reply::Count(0))),
+        };
+        let floor = match self.hub.floor(&room).await {
+            Ok(floor) => floor,
+            Err(error) => return Ok(Some(Reply::Error(unreadable(&room.name, &error)))),
+        };
+        let taken = found.take(&client, max, floor, last);
+        if let Some((from, to)) = taken.gone {
+            out.item(Item::Gap { room: room.name.clone(), from, to, reason: GapReason::Expired });
+        }
+        if !taken.seqs.is_empty() || taken.gone.is_some() {
+            let handed = Handed::of(found, &taken);
+            return self.hand_taken(&room, &taken.seqs, handed, out).await.map(Some);
+        }
+        if Instant::now() >= deadline {
+            return Ok(Some(Reply::Count(0)));
+        }
+        let look = Instant::now() + LOOK_EVERY;
+        take.look_at = deadline.min(taken.next.map_or(look, |next| look.min(Instant::from_std(next))));
+        take.has_waited = true;
+        Ok(None)
     }
 
-    /// Hands over messages that were taken; what can't be handed over now may be taken again when its time is over.
-    async fn hand_taken(&self, room: &Arc<Room>, seqs: &[u64], out: &mut impl Out) -> io::Result<Reply> {
+    /// Hands over messages that were taken; what can't be handed over now may be taken again.
+    async fn hand_taken(
+        &mut self,
+        room: &Arc<Room>,
+        seqs: &[u64],
+        handed: Handed,
+        out: &mut impl Out,
+    ) -> io::Result<Reply> {
+        // Here, so that it is taken back where this ends halfway.
+        self.handed.push(handed);
         let mut count = 0;
         for run in seqs.chunk_by(|one, other| one + 1 == *other) {
             let (Some(first), Some(through)) = (run.first(), run.last()) else { continue };
@@ -99,9 +120,13 @@ impl Session {
             while after < *through {
                 let messages = match self.hub.begin_read(room, after, *through, u64::MAX).read().await {
                     Ok(messages) => messages,
-                    Err(error) => return Ok(Reply::Error(unreadable(&room.name, &error))),
+                    Err(error) => {
+                        self.handed.iter_mut().next_back().into_iter().for_each(|handed| handed.cut(after));
+                        return Ok(Reply::Error(unreadable(&room.name, &error)));
+                    }
                 };
                 if let Err(refusal) = self.still_readable(room) {
+                    self.handed.iter_mut().next_back().into_iter().for_each(|handed| handed.cut(after));
                     return Ok(Reply::Error(refusal));
                 }
                 self.count(tell(room, after, *through, &messages, out));
@@ -113,6 +138,16 @@ impl Session {
             }
         }
         Ok(Reply::Count(count))
+    }
+
+    /// Whether it is open that what was handed over by TAKE has arrived.
+    pub fn is_handing(&self) -> bool {
+        !self.handed.is_empty()
+    }
+
+    /// What was handed over by TAKE, and may not have arrived.
+    pub fn take_handed(&mut self) -> Vec<Handed> {
+        std::mem::take(&mut self.handed)
     }
 
     /// What of a group is taken and not done.

@@ -5,7 +5,7 @@ mod groups;
 mod listing;
 mod reading;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::io;
 use std::ops::RangeInclusive;
@@ -20,10 +20,11 @@ use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS, TOKE
 use crate::person::Person;
 use crate::protocol::name::person;
 use crate::protocol::{Begin, Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
-use crate::rooms::{Membership, Presence, Room, Rooms, Waker};
+use crate::rooms::{Handed, Membership, Presence, Room, Rooms, Waker};
 use crate::supervise;
 use crate::tokens::{Grant, Role};
 use crate::unread::Counted;
+pub use groups::Take;
 
 /// Where a session's items go: an answer that is being given, or what is told unasked.
 pub trait Out: Send {
@@ -88,6 +89,8 @@ struct Place {
     followed: Option<(Arc<Room>, Arc<AtomicU64>)>,
     /// The next event, where events are listened to.
     heard: Option<u64>,
+    /// How often the next page could not be read.
+    failed: usize,
 }
 
 /// What GROUP may say of how long one has for a message.
@@ -113,6 +116,8 @@ pub struct Session {
     shown: BTreeSet<u64>,
     /// Followed rooms with something to hand over.
     behind: BTreeSet<u64>,
+    /// Those of which it could not be read, and when that is tried again.
+    resting: BTreeMap<u64, Instant>,
     /// Watched rooms with something to tell.
     changed: BTreeSet<u64>,
     /// What was unread in watched rooms when that was told last.
@@ -123,6 +128,8 @@ pub struct Session {
     eventful: BTreeSet<u64>,
     /// The room of the last TYPING, and when that was.
     typed: Option<(u64, Instant)>,
+    /// What was taken and may not have arrived.
+    handed: Vec<Handed>,
     /// The client's token is no longer good.
     is_over: bool,
     /// More has become of watched rooms than could be told.
@@ -144,11 +151,13 @@ impl Session {
             watching: false,
             shown: BTreeSet::new(),
             behind: BTreeSet::new(),
+            resting: BTreeMap::new(),
             changed: BTreeSet::new(),
             counted: HashMap::new(),
             events: false,
             eventful: BTreeSet::new(),
             typed: None,
+            handed: Vec::new(),
             is_over: false,
             is_lost: false,
             swept_at: 0,
@@ -231,7 +240,6 @@ impl Session {
                 return self.history(&room, before, since, max, out).await;
             }
             Command::Seek { room, to } => Ok(self.seek(room, to).await),
-            Command::Take { room, group, max, wait_ms } => return self.take(&room, &group, max, wait_ms, out).await,
             Command::Pending { room, group } => return self.pending(&room, &group, out).await,
             Command::Groups { room } => return self.groups(&room, out).await,
             Command::Events { on } => Ok(self.want_events(on)),
@@ -245,6 +253,8 @@ impl Session {
             Command::Quit => Ok(Reply::Bye),
             // Its connection has done it.
             Command::Format { .. } => Ok(Reply::Done),
+            // Nor is this run, but begun: it may wait, while other things go on.
+            Command::Take { .. } => Ok(Reply::Count(0)),
             // These are writes, and `action` never says to run one.
             Command::Nick { .. }
             | Command::Create { .. }
@@ -404,12 +414,18 @@ impl Session {
         self.hub.rooms.unlisten(room, &self.waker);
         self.places.remove(&room.id);
         self.behind.remove(&room.id);
+        self.resting.remove(&room.id);
     }
 
     /// Whether [`pump`](Session::pump) has something to do.
     pub fn has_news(&mut self) -> bool {
         let changed = self.waker.take();
         self.behind.extend(changed.followed);
+        self.behind.extend(self.resting.keys());
+        let now = Instant::now();
+        self.resting.retain(|_, until| *until > now);
+        // What is new there is no reason to read sooner.
+        self.behind.retain(|id| !self.resting.contains_key(id));
         self.eventful.extend(changed.events);
         if changed.recheck {
             self.recheck();
@@ -419,6 +435,11 @@ impl Session {
             self.is_lost |= changed.lost;
         }
         !self.behind.is_empty() || !self.changed.is_empty() || !self.eventful.is_empty() || self.is_over || self.is_lost
+    }
+
+    /// When there is something to [`pump`](Session::pump) that nobody notes: what could not be read is tried again.
+    pub fn rests_until(&self) -> Option<Instant> {
+        self.resting.values().min().copied()
     }
 
     fn recheck(&mut self) {

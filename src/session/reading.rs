@@ -4,10 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::time::Instant;
+
 use super::{Out, Session, Told};
 use crate::clock::wall_ms;
 use crate::committer::no_room;
 use crate::error::Error;
+use crate::limits::READ_AGAIN_AFTER;
 use crate::protocol::name::person;
 use crate::protocol::{Command, ErrorCode, GapReason, Item, MessageRef, Refusal, Reply, Seek, Since};
 use crate::rooms::Room;
@@ -147,13 +150,7 @@ impl Session {
 
     pub(super) fn unfollow(&mut self, name: &str) -> Result<Reply, Refusal> {
         let room = self.room(name)?;
-        room.unfollow(&self.waker);
-        if let Some(place) = self.places.get_mut(&room.id) {
-            place.followed = None;
-            place.heard = None;
-        }
-        self.hub.rooms.unlisten(&room, &self.waker);
-        self.behind.remove(&room.id);
+        self.stop_following(&room);
         Ok(Reply::Done)
     }
 
@@ -170,7 +167,7 @@ impl Session {
             return Ok(told.through);
         }
         let redactions = room.redactions();
-        let messages = self.hub.begin_read(room, after, through, u64::MAX).read().await?;
+        let messages = self.hub.begin_read(room, after, through, u64::MAX).read_once().await?;
         if !self.hub.store.has(room.id) {
             return Ok(after); // It was deleted meanwhile, which is told next.
         }
@@ -209,16 +206,45 @@ impl Session {
             match self.push(&room, from, through, out).await {
                 Ok(seq) => reached = seq,
                 Err(error) => {
-                    // Not told to the client: the FETCH that it will try says it. Following ends here.
-                    let _ = unreadable(&room.name, &error);
-                    self.forget(&room);
+                    self.rest_or_end(&room, &error, out);
                     return false;
                 }
             }
         }
+        if let Some(place) = self.places.get_mut(&id) {
+            place.failed = 0;
+        }
         self.note_handed(&room, from, reached);
         shown.store(reached, Ordering::Relaxed);
         reached < through
+    }
+
+    /// A followed room can't be read. What may pass is tried again, with the session going on meanwhile; otherwise following ends, and
+    /// the client is told: what it was handed stays so, and FOLLOW begins anew.
+    fn rest_or_end(&mut self, room: &Arc<Room>, error: &Error, out: &mut impl Out) {
+        let place = self.places.entry(room.id).or_default();
+        let pause = READ_AGAIN_AFTER.get(place.failed).filter(|_| error.is_passing());
+        if let Some(pause) = pause {
+            tracing::warn!(%error, again_in = ?pause, "can't read messages");
+            place.failed += 1;
+            self.resting.insert(room.id, Instant::now() + *pause);
+            return;
+        }
+        let Refusal { code, text, .. } = unreadable(&room.name, error);
+        self.stop_following(room);
+        out.item(Item::Ended { room: room.name.clone(), code, text });
+    }
+
+    fn stop_following(&mut self, room: &Room) {
+        room.unfollow(&self.waker);
+        if let Some(place) = self.places.get_mut(&room.id) {
+            place.followed = None;
+            place.heard = None;
+            place.failed = 0;
+        }
+        self.hub.rooms.unlisten(room, &self.waker);
+        self.behind.remove(&room.id);
+        self.resting.remove(&room.id);
     }
 
     /// A part of the room, beside what was handed over and what is acknowledged.

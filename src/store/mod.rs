@@ -46,7 +46,7 @@ use std::time::Duration;
 use crate::clock::KeptClock;
 use crate::count::{Counted, Counter, Histogram};
 use crate::error::Error;
-use crate::limits::JOURNAL_FILE_BYTES;
+use crate::limits::{JOURNAL_FILE_BYTES, READ_AGAIN_AFTER};
 use chunk::Parsed;
 use commit::Commit;
 pub use disk::look;
@@ -307,6 +307,23 @@ impl Store {
             }
             // All of these have expired, or some did while they were read: the floor is higher now.
         }
+    }
+
+    /// The same, for who can wait: a read that fails and may succeed later is tried again, for [a while](READ_AGAIN_AFTER).
+    ///
+    /// # Errors
+    /// As [`read`](Store::read).
+    pub fn read_patiently(&self, page: &Page) -> Result<Messages, Error> {
+        for pause in READ_AGAIN_AFTER {
+            match self.read(page) {
+                Err(error) if error.is_passing() => {
+                    tracing::warn!(%error, again_in = ?pause, "can't read messages");
+                    std::thread::sleep(pause);
+                }
+                read => return read,
+            }
+        }
+        self.read(page)
     }
 
     /// A page's messages, chunk by chunk. Behind the first chunk only whole ones: a part would be read again for the next page.

@@ -202,6 +202,9 @@ pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
             push(out, format_args!("PENDING {room} {group} {seq} {client} {} {deliveries}", time(*since_ms)))
         }
         Item::Gone { room } => push(out, format_args!("GONE {room}")),
+        Item::Ended { room, code, text } => {
+            push(out, format_args!("ENDED {room} {} {}", code.as_str(), escape(text.as_bytes())));
+        }
     }
     out.push(b'\n');
 }
