@@ -79,13 +79,14 @@ fn command() -> impl Strategy<Value = Command> {
         (name(), sentence(), any::<bool>()).prop_map(|(room, topic, private)| Command::Create { room, topic, private }),
         (name(), select([Begin::Start, Begin::Now, Begin::Nowhere]))
             .prop_map(|(room, from)| Command::Join { room, from }),
-        (name(), sentence()).prop_map(|(room, topic)| Command::Topic { room, topic }),
+        (name(), proptest::option::of(sentence())).prop_map(|(room, topic)| Command::Topic { room, topic }),
         (name(), name()).prop_map(|(room, client)| Command::Invite { room, client }),
         (name(), name()).prop_map(|(room, client)| Command::Kick { room, client }),
         (name(), name()).prop_map(|(room, client)| Command::Ban { room, client }),
         (name(), name()).prop_map(|(room, client)| Command::Unban { room, client }),
         name().prop_map(|room| Command::Access { room }),
-        (name(), proptest::option::of(keep())).prop_map(|(room, keep)| Command::Retain { room, keep }),
+        (name(), proptest::option::of(0..3_153_600_000u64), number())
+            .prop_map(|(room, secs, cap_bytes)| Command::Retain { room, secs, cap_bytes }),
         (name(), number(), proptest::option::of(since()), number())
             .prop_map(|(room, before, since, max)| { Command::History { room, before, since, max } }),
         (name(), prop_oneof![Just(Seek::Start), Just(Seek::Now), any::<u64>().prop_map(Seek::To)])

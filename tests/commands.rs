@@ -6,7 +6,7 @@ mod common;
 use std::time::{Duration, SystemTime};
 
 use common::{Daemon, Frames, Lines};
-use dantok::protocol::{Begin, Command, ErrorCode, Keep, Reply, Seek, Since};
+use dantok::protocol::{Begin, Command, ErrorCode, Reply, Seek, Since};
 
 /// The lines with the times of MSG and ROOM lines as `TIME`, once it is known that they are about now.
 fn timeless(lines: Vec<String>) -> Vec<String> {
@@ -142,10 +142,10 @@ fn read_is_a_loop_of_one_word() {
     for n in 1..=3 {
         alice.expect(&format!("SEND r {n}"), &format!("OK {n}"));
     }
-    assert_eq!(timeless(alice.ask("READ r 2")), ["MSG r 1 TIME alice 1", "MSG r 2 TIME alice 2", "END r 2 1 3"]);
+    assert_eq!(timeless(alice.ask("READ r max=2")), ["MSG r 1 TIME alice 1", "MSG r 2 TIME alice 2", "END r 2 1 3"]);
     // Another connection still gets them: nobody has said yet that they arrived.
     assert_eq!(daemon.lines("alice").ask("READ r").len(), 4);
-    assert_eq!(timeless(alice.ask("READ r 2")), ["MSG r 3 TIME alice 3", "END r 3 1 3"]);
+    assert_eq!(timeless(alice.ask("READ r max=2")), ["MSG r 3 TIME alice 3", "END r 3 1 3"]);
     assert_eq!(alice.ask("READ r"), ["END r 3 1 3"]);
     assert_eq!(daemon.lines("alice").ask("READ r"), ["END r 3 1 3"]);
 }
@@ -200,10 +200,10 @@ fn help_stats_ping_and_quit() {
     let help = lines.ask("HELP");
     assert_eq!(*help.last().unwrap(), format!("OK {}", help.len() - 1));
     for verb in ["HELLO", "SENDB", "UNWATCH", "QUIT"] {
-        assert!(help.iter().any(|line| line.starts_with(&format!("HELP {verb}"))), "{verb}");
+        assert!(help.iter().any(|line| line.split(' ').any(|word| word == verb)), "{verb}");
     }
     let one = lines.ask("HELP send");
-    assert!(one[0].starts_with("HELP SEND ") && one[1] == "OK 1", "{one:?}");
+    assert!(one[0].starts_with("HELP SEND ") && one.iter().any(|line| line.contains("id=")), "{one:?}");
     assert!(lines.ask("HELP me")[0].starts_with("ERR bad-argument "));
     lines.ask("HELLO a");
     lines.ask("JOIN r");
@@ -379,8 +379,8 @@ fn no_number_in_a_frame_ends_a_connection() {
     for most in [u64::MAX, u64::MAX / 1000 + 1, i64::MAX as u64] {
         let (room, group) = (|| "g".to_owned(), || "w".to_owned());
         for command in [
-            Command::Retain { room: room(), keep: Some(Keep { secs: most, cap_bytes: most }) },
-            Command::Retain { room: room(), keep: Some(Keep { secs: 0, cap_bytes: most }) },
+            Command::Retain { room: room(), secs: Some(most), cap_bytes: Some(most) },
+            Command::Retain { room: room(), secs: None, cap_bytes: Some(most) },
             Command::History { room: room(), before: Some(most), since: Some(Since::Ago(most)), max: Some(most) },
             Command::History { room: room(), before: None, since: Some(Since::At(most)), max: None },
             Command::Group { room: room(), group: "v".into(), from: Begin::Now, timeout_ms: Some(most) },
@@ -398,4 +398,234 @@ fn no_number_in_a_frame_ends_a_connection() {
         }
     }
     assert!(!daemon.log().contains("a bug"), "{}", daemon.log());
+}
+
+/// What a room is, as its owner is shown it.
+fn access_of(alice: &mut Lines, room: &str) -> String {
+    let rooms = alice.ask("ROOMS");
+    let of_room = rooms.iter().find(|line| line.starts_with(&format!("ROOM {room} ")));
+    of_room.map_or("none", |line| line.split(' ').nth(6).unwrap()).to_owned()
+}
+
+#[test]
+fn an_option_means_the_same_wherever_it_stands() {
+    let daemon = Daemon::start();
+    let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
+    for (n, create) in [
+        "CREATE --private ROOM",
+        "CREATE ROOM --private",
+        "CREATE --private ROOM a topic",
+        "CREATE ROOM --private a topic",
+        "CREATE ROOM a --private topic",
+        "CREATE ROOM a topic --private",
+        "create  ROOM   --private  ",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let room = format!("plans{n}");
+        let made = alice.ask(&create.replace("ROOM", &room));
+        assert!(made[0].starts_with("OK"), "{create}: {made:?}");
+        assert_eq!(access_of(&mut alice, &room), "private", "{create}");
+        assert!(bob.ask(&format!("JOIN {room}"))[0].starts_with("ERR denied "), "{create}");
+        let topic = if create.contains("topic") { "OK a topic" } else { "OK" };
+        alice.expect(&format!("TOPIC {room}"), topic);
+    }
+    alice.ask("JOIN r");
+    for n in 1..=3 {
+        alice.expect(&format!("SEND r {n}"), &format!("OK {n}"));
+    }
+    alice.ask("GROUP from=now r g");
+    alice.ask("GROUP timeout=9s r from=start w");
+    for (fetch, count) in [
+        ("FETCH after=1 r", 2),
+        ("FETCH r after=1", 2),
+        ("FETCH after=1 max=1 r", 1),
+        ("FETCH max=1 r after=1", 1),
+        ("FETCH r 1 after=1", 1),
+        ("READ max=2 r", 2),
+        ("HISTORY max=1 r", 1),
+        ("HISTORY before=3 r max=2", 2),
+        ("HISTORY r 2", 2),
+        ("TAKE max=2 r wait=1ms w", 2),
+    ] {
+        assert_eq!(alice.ask(fetch).len(), count + 1, "{fetch}");
+    }
+    alice.expect("SEND reply=1 r id=b --private --x max=3", "OK 4");
+    assert!(alice.ask("FETCH r after=3")[0].ends_with(" reply=1 alice id=b --private --x max=3"));
+    alice.send_bytes(b"SENDB r 2 id=c\n\xff-\n");
+    assert_eq!(alice.answer(), ["OK 5"]);
+    alice.send_bytes(b"SENDB r id=c 2\n\xff-\n");
+    assert_eq!(alice.answer(), ["OK 5 dup"]);
+}
+
+#[test]
+fn what_looks_like_an_option_and_is_none_is_refused() {
+    let daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN r");
+    let before = alice.ask("ROOMS");
+    for wrong in [
+        "CREATE --privat x",
+        "CREATE x --privat",
+        "CREATE x a topic --privat",
+        "CREATE x --PRIVATE",
+        "CREATE x -private",
+        "CREATE x \u{2014}private",
+        "CREATE x \u{2013}private a topic",
+        "CREATE \u{2014}private x",
+        "CREATE x private=yes",
+        "CREATE x --private=yes",
+        "CREATE x --private --private",
+        "CREATE -x",
+        "CREATE -- -x",
+        "JOIN --x",
+        "JOIN -x",
+        "JOIN x --x",
+        "JOIN x max=3",
+        "JOIN x from=",
+        "JOIN x from=now from=now",
+        "JOIN x from=never",
+        "TOPIC r --x",
+        "TOPIC r a --clear",
+        "TOPIC r a clear=1",
+        "NICK --x",
+        "NICK a -x b",
+        "SEND --x r text",
+        "SEND id=1 k=v r text",
+        "READ r min=3",
+        "READ r max=+3",
+        "READ r max=1 2",
+        "READ r -3",
+        "FETCH --max=3 r",
+        "FETCH r after=-1",
+        "SEEK r +1",
+        "SEEK r -1",
+        "ACK r +1",
+        "REDACT r +1",
+        "GROUP r -g",
+        "GROUP r g --x",
+        "TAKE r g max=",
+        "INVITE r --x",
+        "INVITE -- r -x",
+        "GROUP -- r -g",
+        "HELLO -- -x",
+        "HELLO -- alice/-x",
+        "ROOMS --all",
+        "PING --x",
+        "RETAIN r --cap=1",
+        "RETAIN r cap=0",
+        "RETAIN r cap=0.1",
+        "RETAIN r cap=-1",
+        "RETAIN r cap=",
+        "RETAIN r 30d 30d",
+        "HELP --x",
+        "UNFOLLOW -x",
+        "WHO --x",
+        "DELETE r --force",
+        "DELETE r number=+1",
+        "STATS x=y",
+        "HISTORY r since=",
+        "DONE r g +1",
+    ] {
+        let answer = alice.ask(wrong);
+        assert!(answer[0].starts_with("ERR bad-argument "), "{wrong}: {answer:?}");
+        assert!(answer[0].is_ascii() || !wrong.is_ascii(), "{answer:?}");
+    }
+    assert!(alice.ask("CREATE x --privat")[0].contains("did you mean --private"));
+    assert!(alice.ask("READ r --max=3")[0].contains("did you mean max="));
+    assert!(alice.ask("JOIN my room")[0].contains("a name has no spaces"));
+    assert_eq!(alice.ask("ROOMS"), before);
+    // Where nothing is an option any more, or never was one.
+    assert!(alice.ask("CREATE a -- --private -x k=v")[0].starts_with("OK"));
+    alice.expect("TOPIC a", "OK --private -x k=v");
+    assert_eq!(access_of(&mut alice, "a"), "open");
+    assert!(alice.ask("CREATE b -5 \u{b0}C -- and a=b --> c - d")[0].starts_with("OK"));
+    alice.expect("TOPIC b", "OK -5 \u{b0}C -- and a=b --> c - d");
+    alice.expect("NICK -- --x", "OK");
+    alice.expect("SEND -- r x", "OK 1");
+}
+
+#[test]
+fn a_topic_is_shown_and_cleared_only_when_that_is_said() {
+    let daemon = Daemon::start();
+    let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
+    alice.ask("CREATE r 점심\u{a0}is at noon");
+    alice.ask("CREATE --private secret sh");
+    for topic in ["TOPIC r", "TOPIC r ", "topic  r", "TOPIC r --", "TOPIC -- r"] {
+        alice.expect(topic, "OK 점심\u{a0}is at noon");
+        bob.expect(topic, "OK 점심\u{a0}is at noon");
+    }
+    assert!(bob.ask("TOPIC secret")[0].starts_with("ERR no-room "));
+    assert!(bob.ask("TOPIC nowhere")[0].starts_with("ERR no-room "));
+    assert!(bob.ask("TOPIC r --clear")[0].starts_with("ERR not-joined "));
+    let mut frames = daemon.frames("alice");
+    let ask = |topic: Option<&str>| Command::Topic { room: "r".into(), topic: topic.map(str::to_owned) };
+    assert_eq!(frames.ask(ask(None)).1, Reply::Topic("점심\u{a0}is at noon".into()));
+    alice.send("FORMAT json\nTOPIC r\nFORMAT text");
+    assert_eq!(alice.line().unwrap(), "{\"type\":\"ok\"}");
+    assert_eq!(alice.line().unwrap(), "{\"type\":\"ok\",\"topic\":\"점심\u{a0}is at noon\"}");
+    assert_eq!(alice.answer(), ["OK"]);
+    alice.expect("TOPIC r --clear", "OK");
+    alice.expect("TOPIC r", "OK");
+    assert_eq!(frames.ask(ask(Some("b"))).1, Reply::Done);
+    alice.expect("TOPIC r", "OK b");
+    assert_eq!(frames.ask(ask(Some(""))).1, Reply::Done);
+    alice.expect("TOPIC r", "OK");
+}
+
+#[test]
+fn retain_leaves_what_is_not_said() {
+    let daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN r");
+    for (retain, time, cap) in [
+        ("30d", 30, "none"),
+        ("cap=1GiB", 30, "1073741824"),
+        ("", 30, "1073741824"),
+        ("60d", 60, "1073741824"),
+        ("cap=none", 60, "none"),
+        ("cap=1", 60, "1"),
+        ("default", 1, "1"),
+        ("default cap=none", 1, "none"),
+        ("1y", 365, "none"),
+        ("365d", 365, "none"),
+        ("cap=2MB 2w", 14, "2000000"),
+        ("12month", 360, "2000000"),
+        ("default", 1, "2000000"),
+    ] {
+        let (answer, secs) = (alice.ask(&format!("RETAIN r {retain}")), time * 86_400);
+        assert_eq!(answer, [format!("OK retention={secs}s cap={cap} stored=0")], "{retain}");
+    }
+    for wrong in [
+        "366d",
+        "1y1s",
+        "1h",
+        "0s",
+        "1ms",
+        "10y",
+        "cap=0",
+        "cap=0KiB",
+        "30d cap=0",
+        "99999999999999999999y",
+        "cap=99EiB",
+    ] {
+        assert!(alice.ask(&format!("RETAIN r {wrong}"))[0].starts_with("ERR bad-argument "), "{wrong}");
+    }
+    alice.expect("RETAIN r 2h", "ERR bad-argument a room is kept for 1day to 365days, or by default");
+    alice.expect("RETAIN r", "OK retention=86400s cap=2000000 stored=0");
+    // What a shorter time would have dropped at once is there.
+    alice.expect("RETAIN r 30d cap=none", "OK retention=2592000s cap=none stored=0");
+    alice.expect("SEND r kept", "OK 1");
+    assert!(alice.ask("RETAIN r cap=1MiB")[0].starts_with("OK retention=2592000s cap=1048576 stored="));
+    let mut frames = daemon.frames("alice");
+    let retain = |secs, cap_bytes| Command::Retain { room: "r".into(), secs, cap_bytes };
+    for (secs, cap_bytes, then) in
+        [(None, Some(0), (2_592_000, 0)), (Some(0), None, (86_400, 0)), (None, None, (86_400, 0))]
+    {
+        let Reply::Retained { keep, .. } = frames.ask(retain(secs, cap_bytes)).1 else {
+            panic!("{secs:?} {cap_bytes:?}")
+        };
+        assert_eq!((keep.secs, keep.cap_bytes), then);
+    }
 }

@@ -6,7 +6,7 @@ mod common;
 use bytes::{Bytes, BytesMut};
 use common::{Daemon, Frames, Lines};
 use dantok::protocol::line::{LineDecoder, encode_item, encode_reply, encode_request};
-use dantok::protocol::{Begin, Command, Incoming, Item, Keep, Reply, Seek, Since, Tag};
+use dantok::protocol::{Begin, Command, Incoming, Item, Reply, Seek, Since, Tag};
 use tokio_util::codec::Decoder;
 
 /// Any bytes that a body may be made of.
@@ -52,7 +52,12 @@ fn script() -> Vec<Command> {
         Command::Rooms,
         Command::Who { room: room() },
         Command::Who { room: "nowhere".to_owned() },
-        Command::Topic { room: room(), topic: "something else".to_owned() },
+        Command::Topic { room: room(), topic: Some("something else".to_owned()) },
+        Command::Topic { room: room(), topic: None },
+        Command::Topic { room: room(), topic: Some(String::new()) },
+        Command::Topic { room: room(), topic: None },
+        Command::Topic { room: "nowhere".to_owned(), topic: None },
+        Command::join("-r"),
         Command::Create { room: "secret".to_owned(), topic: String::new(), private: true },
         Command::Invite { room: "secret".to_owned(), client: "bob".to_owned() },
         Command::join("secret"),
@@ -64,9 +69,11 @@ fn script() -> Vec<Command> {
         Command::Ban { room: "secret".to_owned(), client: "bob".to_owned() },
         Command::Ban { room: "secret".to_owned(), client: "alice".to_owned() },
         Command::Unban { room: "secret".to_owned(), client: "bob".to_owned() },
-        Command::Retain { room: "secret".to_owned(), keep: None },
-        Command::Retain { room: "secret".to_owned(), keep: Some(Keep { secs: 200_000, cap_bytes: 1000 }) },
-        Command::Retain { room: "secret".to_owned(), keep: Some(Keep { secs: 3600, cap_bytes: 0 }) },
+        Command::Retain { room: "secret".to_owned(), secs: None, cap_bytes: None },
+        Command::Retain { room: "secret".to_owned(), secs: Some(200_000), cap_bytes: Some(1000) },
+        Command::Retain { room: "secret".to_owned(), secs: None, cap_bytes: Some(2000) },
+        Command::Retain { room: "secret".to_owned(), secs: Some(0), cap_bytes: None },
+        Command::Retain { room: "secret".to_owned(), secs: Some(3600), cap_bytes: Some(0) },
         Command::History { room: room(), before: Some(4), since: None, max: Some(2) },
         Command::History { room: room(), before: None, since: Some(Since::Ago(3_600_000)), max: Some(2) },
         Command::Seek { room: room(), to: Seek::To(2) },
@@ -90,7 +97,7 @@ fn script() -> Vec<Command> {
         Command::Delete { room: "nowhere".to_owned(), number: None },
         Command::Delete { room: "secret".to_owned(), number: Some(99) },
         Command::Delete { room: "secret".to_owned(), number: None },
-        Command::Retain { room: "secret".to_owned(), keep: None },
+        Command::Retain { room: "secret".to_owned(), secs: None, cap_bytes: None },
         Command::join("secret"),
         Command::Help { verb: None },
         Command::Help { verb: Some("nope".to_owned()) },

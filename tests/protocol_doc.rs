@@ -79,7 +79,7 @@ fn the_vectors_are_what_the_codec_and_the_tables_make() {
 #[test]
 fn every_verb_has_its_usage_and_an_example() {
     let doc = read("protocol.md");
-    for (verb, usage, _) in line::VERBS {
+    for line::Verb { name: verb, usage, .. } in line::VERBS {
         assert!(doc.lines().any(|line| line == *usage), "{verb}: its usage `{usage}` is on no line of protocol.md");
         let heading = |line: &str| line.starts_with("### ") && line.split([' ', ',']).any(|word| word == *verb);
         assert!(doc.lines().any(heading), "{verb} has no heading in protocol.md");
@@ -162,7 +162,7 @@ fn every_option_has_its_row_in_the_readme_and_no_other_is_named() {
     for doc in [readme, read("protocol.md")] {
         for option in doc.split('`').filter_map(|code| code.strip_prefix("--")).filter(|code| !code.contains(' ')) {
             let known = dantok::config::SETTINGS.iter().any(|setting| setting.name == option);
-            let of_verb = line::VERBS.iter().any(|(_, usage, _)| usage.contains(&format!("[--{option}]")));
+            let of_verb = line::VERBS.iter().any(|verb| verb.options.contains(&&*format!("--{option}")));
             assert!(
                 known || of_one(option) || of_verb || matches!(option, "config" | "release" | ""),
                 "--{option} is no option"

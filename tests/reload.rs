@@ -6,7 +6,7 @@ mod common;
 use std::path::PathBuf;
 
 use common::{Daemon, Frames, Lines, wait_until};
-use dantok::protocol::{Begin, Command, Keep, Reply};
+use dantok::protocol::{Begin, Command, Reply};
 
 struct Configured {
     daemon: Daemon,
@@ -131,8 +131,8 @@ fn each_limit_changes_for_those_who_are_there_up_and_down() {
     let retain = |days: u64| {
         move |of: &'static str| {
             let room = format!("a{of}");
-            let keep = Some(Keep { secs: days * 86_400, cap_bytes: 0 });
-            (format!("RETAIN {room} {days}d"), Command::Retain { room, keep })
+            let secs = Some(days * 86_400);
+            (format!("RETAIN {room} {days}d"), Command::Retain { room, secs, cap_bytes: None })
         }
     };
     let mut configured = Configured::start("");

@@ -194,7 +194,7 @@ fn a_writer_need_not_be_a_reader() {
     }
     cron.expect(
         "GROUP lobby more from=none",
-        "ERR bad-argument usage: GROUP <room> <group> [from=start|now] [timeout=<time>]",
+        "ERR bad-argument from= takes start or now; usage: GROUP <room> <group> [from=start|now] [timeout=<time>]",
     );
 }
 
@@ -403,7 +403,7 @@ fn history_hands_over_a_part_and_moves_nothing() {
     alice.expect("ACK lobby", "OK 0");
     assert_eq!(alice.ask("FETCH lobby").len(), 51);
     for bad in ["since=yesterday", "before=x", "max", "max=1 max=2"] {
-        assert!(alice.ask(&format!("HISTORY lobby {bad}"))[0].starts_with("ERR bad-argument usage: HISTORY"));
+        assert!(alice.ask(&format!("HISTORY lobby {bad}"))[0].starts_with("ERR bad-argument "));
     }
 }
 
@@ -460,7 +460,7 @@ fn a_room_is_kept_longer_than_others_and_never_shorter() {
         alice.expect(&format!("JOIN {room}"), "OK cursor=0 last=0");
     }
     alice.expect("RETAIN long", "OK retention=2s cap=none stored=0");
-    alice.expect("RETAIN long 1s", "ERR bad-argument a room is kept for 2s to 31536000s, or by default");
+    alice.expect("RETAIN long 1s", "ERR bad-argument a room is kept for 2s to 365days, or by default");
     alice.expect("RETAIN long 1h", "OK retention=3600s cap=none stored=0");
     for room in ["short", "long"] {
         alice.expect(&format!("SEND id=1 {room} keep me"), "OK 1");

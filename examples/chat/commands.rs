@@ -7,6 +7,7 @@ use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crate::app::{App, Overlay};
 use crate::ask::{Ask, Deed};
 use crate::room::Room;
+use crate::typed;
 
 /// What the help shows.
 pub const HELP: &[(&str, &str)] = &[
@@ -29,7 +30,7 @@ pub const HELP: &[(&str, &str)] = &[
         "/create [--private] ROOM [TOPIC]",
         "make a room; a private one, with a * in the list, is seen by whom you invite",
     ),
-    ("/topic TEXT", "what this room is about"),
+    ("/topic [TEXT|--clear]", "what this room is about; with TEXT, say it; or that it has no topic"),
     ("/invite NAME", "let somebody into this private room"),
     ("/kick NAME", "end somebody's membership in this room"),
     ("/ban NAME, /unban NAME", "and keep them out; or not any more"),
@@ -267,14 +268,24 @@ fn redact(app: &mut App, text: &str) {
 }
 
 fn create(app: &mut App, text: &str) {
-    let rest = text.strip_prefix("--private").filter(|rest| rest.is_empty() || rest.starts_with(' '));
-    let (private, text) = rest.map_or((false, text), |rest| (true, rest.trim_start()));
-    let (room, topic) = text.split_once(' ').unwrap_or((text, ""));
-    if room.is_empty() {
-        app.notice = Some("which room? /create [--private] ROOM [TOPIC]".to_owned());
-    } else {
-        let topic = topic.trim_start().to_owned();
-        deed(app, Deed::Create { room: room.to_owned(), topic, private });
+    match typed::create(text) {
+        Ok((room, topic, private)) => deed(app, Deed::Create { room, topic, private }),
+        Err(notice) => app.notice = Some(notice),
+    }
+}
+
+fn topic(app: &mut App, text: &str) {
+    match typed::topic(text) {
+        Ok(None) => {
+            let topic = app.room().and_then(|room| room.info.as_ref()).map(|info| crate::draw::name(&info.topic));
+            let none = "this room has no topic; /topic TEXT sets one".to_owned();
+            app.notice = Some(topic.filter(|topic| !topic.is_empty()).unwrap_or(none));
+        }
+        Ok(Some(topic)) => match app.open.clone() {
+            Some(name) => deed(app, Deed::Topic(name, topic)),
+            None => app.notice = Some("there is no room for this; /join ROOM".to_owned()),
+        },
+        Err(notice) => app.notice = Some(notice),
     }
 }
 
@@ -285,12 +296,20 @@ fn deed(app: &mut App, deed: Deed) {
     app.asks.push(Ask::Deed(deed));
 }
 
-/// A deed in the open room, that is about somebody or something.
-fn deed_here(app: &mut App, of: &str, make: impl FnOnce(String, String) -> Deed) {
-    match app.open.clone() {
-        Some(_) if of.is_empty() => app.notice = Some("about what, or whom? /help tells".to_owned()),
-        Some(name) => deed(app, make(name, of.to_owned())),
-        None => app.notice = Some("there is no room for this; /join ROOM".to_owned()),
+/// A deed in the open room, that is about somebody.
+fn deed_here(app: &mut App, verb: &str, of: &str, make: impl FnOnce(String, String) -> Deed) {
+    match (app.open.clone(), typed::name(of, &format!("/{verb} NAME"))) {
+        (Some(name), Ok(who)) => deed(app, make(name, who)),
+        (Some(_), Err(notice)) => app.notice = Some(notice),
+        (None, _) => app.notice = Some("there is no room for this; /join ROOM".to_owned()),
+    }
+}
+
+/// What is about a room by its name.
+fn with_room(app: &mut App, verb: &str, of: &str, act: impl FnOnce(&mut App, String)) {
+    match typed::name(of, &format!("/{verb} ROOM")) {
+        Ok(room) => act(app, room),
+        Err(notice) => app.notice = Some(notice),
     }
 }
 
@@ -331,23 +350,26 @@ fn command(app: &mut App, text: &str) {
             Some(name) => join(app, name),
             None => app.notice = Some("which room? /join ROOM".to_owned()),
         },
-        ("join", room) => join(app, room.to_owned()),
+        ("join", room) => with_room(app, verb, room, join),
         ("leave", "") => match app.open.clone() {
             Some(name) => leave(app, name),
             None => app.notice = Some("there is no room to leave".to_owned()),
         },
-        ("leave", room) => leave(app, room.to_owned()),
+        ("leave", room) => with_room(app, verb, room, leave),
         ("delete", name) => delete(app, name),
         ("nick", "") => app.notice = Some("which name? /nick NAME".to_owned()),
-        ("nick", nick) => app.asks.push(Ask::Nick(nick.to_owned())),
+        ("nick", nick) => match typed::nick(nick) {
+            Ok(nick) => app.asks.push(Ask::Nick(nick)),
+            Err(notice) => app.notice = Some(notice),
+        },
         ("reply", text) => reply(app, text),
         ("redact", seq) => redact(app, seq),
         ("create", text) => create(app, text),
-        ("topic", topic) => deed_here(app, topic, Deed::Topic),
-        ("invite", who) => deed_here(app, who, Deed::Invite),
-        ("kick", who) => deed_here(app, who, Deed::Kick),
-        ("ban", who) => deed_here(app, who, Deed::Ban),
-        ("unban", who) => deed_here(app, who, Deed::Unban),
+        ("topic", text) => topic(app, text),
+        ("invite", who) => deed_here(app, verb, who, Deed::Invite),
+        ("kick", who) => deed_here(app, verb, who, Deed::Kick),
+        ("ban", who) => deed_here(app, verb, who, Deed::Ban),
+        ("unban", who) => deed_here(app, verb, who, Deed::Unban),
         _ => app.notice = Some(format!("there is no /{verb}; /help lists what there is, and //{text} sends it")),
     }
 }
@@ -473,7 +495,26 @@ mod tests {
             type_line(&mut app, "/create --private plans 점심 and so on"),
             create("plans", "점심 and so on", true)
         );
-        assert_eq!(type_line(&mut app, "/create --private"), []);
+        for private in ["/create plans --private", "/create plans talk --private", "/create plans --private talk"] {
+            let topic = if private.contains("talk") { "talk" } else { "" };
+            assert_eq!(type_line(&mut app, private), create("plans", topic, true), "{private}");
+        }
+        assert_eq!(type_line(&mut app, "/create plans -- --private"), create("plans", "--private", false));
+        for wrong in ["/create --private", "/create plans --privat", "/create --x plans", "/join --x", "/join a b"] {
+            app.notice = None;
+            assert_eq!(type_line(&mut app, wrong), [], "{wrong}");
+            assert!(app.notice.is_some(), "{wrong}");
+        }
+        for wrong in
+            ["/nick --x", "/topic --x", "/kick --x", "/leave a b", "/topic a --clear", "/create plans —private"]
+        {
+            app.notice = None;
+            assert_eq!(type_line(&mut app, wrong), [], "{wrong}");
+            assert!(app.notice.is_some(), "{wrong}");
+        }
+        assert_eq!(type_line(&mut app, "/topic"), []);
+        assert!(app.notice.as_ref().unwrap().contains("no topic"));
+        assert_eq!(type_line(&mut app, "/topic --clear"), vec![Ask::Deed(Deed::Topic("lobby".into(), String::new()))]);
         let here = |deed: fn(String, String) -> Deed, of: &str| vec![Ask::Deed(deed("lobby".into(), of.into()))];
         assert_eq!(type_line(&mut app, "/topic 무엇이든"), here(Deed::Topic, "무엇이든"));
         assert_eq!(type_line(&mut app, "/invite bob"), here(Deed::Invite, "bob"));

@@ -31,6 +31,7 @@ mod screen;
 mod selection;
 mod text;
 mod timeline;
+mod typed;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;

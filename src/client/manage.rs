@@ -122,7 +122,18 @@ impl Client {
     /// # Errors
     /// `no-room`, `not-joined`; otherwise as every call; see [`Error`].
     pub async fn topic(&self, room: &str, topic: &str) -> Result<(), Error> {
-        self.ask_done(Command::Topic { room: room.to_owned(), topic: topic.to_owned() }).await
+        self.ask_done(Command::Topic { room: room.to_owned(), topic: Some(topic.to_owned()) }).await
+    }
+
+    /// What a room is about; empty where nothing was said.
+    ///
+    /// # Errors
+    /// `no-room`; otherwise as every call; see [`Error`].
+    pub async fn topic_of(&self, room: &str) -> Result<Arc<str>, Error> {
+        match self.ask(Command::Topic { room: room.to_owned(), topic: None }).await?.1 {
+            Reply::Topic(topic) => Ok(topic),
+            _ => Err(Error::Unexpected),
+        }
     }
 
     /// Lets a person, without a device, see and join a private room. Each of its members may.
@@ -176,7 +187,27 @@ impl Client {
     /// `bad-argument`: a time that can't be; `denied`: setting is for the room's owner and for admins; `no-room`,
     /// `not-joined`; otherwise as every call; see [`Error`].
     pub async fn retain(&self, room: &str, keep: Option<Keep>) -> Result<Retained, Error> {
-        match self.ask(Command::Retain { room: room.to_owned(), keep }).await?.1 {
+        self.retain_in(room, keep.map(|keep| keep.secs), keep.map(|keep| keep.cap_bytes)).await
+    }
+
+    /// Says how long a room is kept, in seconds, 0: as long as the daemon keeps messages; leaves its cap as it is.
+    ///
+    /// # Errors
+    /// As [`retain`](Client::retain).
+    pub async fn keep_for(&self, room: &str, secs: u64) -> Result<Retained, Error> {
+        self.retain_in(room, Some(secs), None).await
+    }
+
+    /// Says how many bytes of stored messages a room may hold, 0: as many as come; leaves its time as it is.
+    ///
+    /// # Errors
+    /// As [`retain`](Client::retain).
+    pub async fn cap(&self, room: &str, bytes: u64) -> Result<Retained, Error> {
+        self.retain_in(room, None, Some(bytes)).await
+    }
+
+    async fn retain_in(&self, room: &str, secs: Option<u64>, cap_bytes: Option<u64>) -> Result<Retained, Error> {
+        match self.ask(Command::Retain { room: room.to_owned(), secs, cap_bytes }).await?.1 {
             Reply::Retained { keep, stored_bytes } => Ok(Retained { keep, stored_bytes }),
             _ => Err(Error::Unexpected),
         }

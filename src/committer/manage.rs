@@ -7,6 +7,7 @@ use super::{Author, not_joined};
 use crate::protocol::name::person;
 use crate::protocol::{ErrorCode, Keep, Refusal, Reply};
 use crate::store::record::{Access, RoomRecord};
+use crate::units::in_words;
 
 fn denied(why: &str) -> Refusal {
     Refusal::new(ErrorCode::Denied, why)
@@ -108,21 +109,30 @@ impl Draft<'_> {
         Ok(Reply::Done)
     }
 
-    pub(super) fn retain(&mut self, author: &Author, name: &str, keep: Option<Keep>) -> Result<Reply, Refusal> {
-        let of_all = self.retention();
-        let Some(Keep { secs, cap_bytes }) = keep else {
+    /// Sets what is said, and leaves the rest as it is.
+    pub(super) fn retain(
+        &mut self,
+        author: &Author,
+        name: &str,
+        secs: Option<u64>,
+        cap_bytes: Option<u64>,
+    ) -> Result<Reply, Refusal> {
+        if secs.is_none() && cap_bytes.is_none() {
             let room = self.of_member(author, name)?;
             return Ok(self.retained(room));
-        };
+        }
         let room = self.of_master(author, name)?;
-        let (asked, longest) = (Duration::from_secs(secs), self.limits().room_retention_max.max(of_all));
-        if secs > 0 && !(of_all..=longest).contains(&asked) {
-            let (least, most) = (of_all.as_secs(), longest.as_secs());
-            let text = format!("a room is kept for {least}s to {most}s, or by default");
+        let of_all = self.retention();
+        let longest = self.limits().room_retention_max.max(of_all);
+        if let Some(secs) = secs.filter(|secs| *secs > 0)
+            && !(of_all..=longest).contains(&Duration::from_secs(secs))
+        {
+            let text = format!("a room is kept for {} to {}, or by default", in_words(of_all), in_words(longest));
             return Err(Refusal::new(ErrorCode::BadArgument, text));
         }
-        let keep_ms = secs.saturating_mul(1000);
         let record = self.record(room);
+        let keep_ms = secs.map_or(record.keep_ms, |secs| secs.saturating_mul(1000));
+        let cap_bytes = cap_bytes.unwrap_or(record.cap_bytes);
         if (record.keep_ms, record.cap_bytes) != (keep_ms, cap_bytes) {
             self.change(room, RoomRecord { keep_ms, cap_bytes, ..record });
         }

@@ -113,12 +113,12 @@ pub enum Command {
     },
     /// Ends the connection after all answers.
     Quit,
-    /// Says what a room is about.
+    /// What a room is about.
     Topic {
         /// Which room.
         room: String,
-        /// What it is about; may be empty.
-        topic: String,
+        /// What to say that it is about, empty: nothing; none: only asks.
+        topic: Option<String>,
     },
     /// Lets a person join a private room.
     Invite {
@@ -157,8 +157,10 @@ pub enum Command {
     Retain {
         /// Which room.
         room: String,
-        /// What to set; none: only asks.
-        keep: Option<Keep>,
+        /// How many seconds, 0: as long as the daemon's own retention; none: as before.
+        secs: Option<u64>,
+        /// How many bytes of stored messages, 0: no such bound; none: as before. With neither it only asks.
+        cap_bytes: Option<u64>,
     },
     /// Hands over a part of a room again; moves nothing, and counts for nothing.
     History {
@@ -281,7 +283,7 @@ impl Command {
                 | Command::Send { .. }
                 | Command::Ack { .. }
                 | Command::Seek { .. }
-                | Command::Topic { .. }
+                | Command::Topic { topic: Some(_), .. }
                 | Command::Invite { .. }
                 | Command::Kick { .. }
                 | Command::Ban { .. }
@@ -323,7 +325,7 @@ impl Command {
         match self {
             Command::Hello { client, .. } => check_client(client),
             Command::Nick { nick } => check_nick(nick),
-            Command::Create { room, topic, .. } | Command::Topic { room, topic } => {
+            Command::Create { room, topic, .. } | Command::Topic { room, topic: Some(topic) } => {
                 check_room(room).and_then(|()| check_topic(topic))
             }
             Command::Send { room, id, .. } => check_room(room).and_then(|()| id.as_deref().map_or(Ok(()), check_id)),
@@ -340,6 +342,7 @@ impl Command {
             | Command::Unfollow { room }
             | Command::Who { room }
             | Command::Access { room }
+            | Command::Topic { room, topic: None }
             | Command::Retain { room, .. }
             | Command::History { room, .. }
             | Command::Seek { room, .. }

@@ -119,7 +119,7 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
         Reply::Count(count) => object.put("count", count),
         Reply::Stats(figures) => {
             for (name, value) in figures {
-                object.put(name, value);
+                object.put(&name.replace('-', "_"), value);
             }
         }
         Reply::Retained { keep: Keep { secs, cap_bytes }, stored_bytes } => {
@@ -132,6 +132,7 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
             object.put("last", last);
             object.put("timeout_ms", timeout_ms);
         }
+        Reply::Topic(topic) => object.put("topic", &**topic),
         Reply::Error(Refusal { code, text, wait_ms }) => {
             object.put("code", code.as_str());
             if let Some(wait_ms) = wait_ms {

@@ -75,6 +75,17 @@ pub fn check_person(person: &str) -> Result<(), Refusal> {
     check("the client's name", person)
 }
 
+/// Checks what a name that nothing has yet must keep to as well: it may not look like an option. One from before stays reachable.
+///
+/// # Errors
+/// `bad-argument`, with a sentence that says what is wrong.
+pub fn check_new(name: &str) -> Result<(), Refusal> {
+    match name.split('/').any(|part| part.starts_with('-')) {
+        true => Err(Refusal::new(ErrorCode::BadArgument, "a name may not begin with '-'")),
+        false => Ok(()),
+    }
+}
+
 /// The person behind `client` or `client/device`.
 pub fn person(client: &str) -> &str {
     client.split_once('/').map_or(client, |(person, _)| person)

@@ -86,6 +86,8 @@ pub enum Reply {
         /// Its number, as JOIN tells it.
         number: u64,
     },
+    /// TOPIC: what the room is about; may be empty.
+    Topic(Arc<str>),
 }
 
 /// HELLO's answer.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::reading::unreadable;
 use super::{Out, Session};
-use crate::protocol::{Item, Reply, RoomInfo};
+use crate::protocol::{Item, Refusal, Reply, RoomInfo};
 use crate::rooms::Room;
 
 impl Session {
@@ -28,6 +28,11 @@ impl Session {
             }
         }
         Ok(Reply::Count(count))
+    }
+
+    /// What a room is about, for whoever sees it.
+    pub(super) fn topic(&self, name: &str) -> Result<Reply, Refusal> {
+        Ok(Reply::Topic(self.room(name)?.record().topic.clone()))
     }
 
     async fn info(&mut self, room: &Room) -> RoomInfo {

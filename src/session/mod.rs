@@ -18,7 +18,7 @@ use crate::committer::{self, Author, no_cursor, no_room, not_joined};
 use crate::hub::Hub;
 use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
 use crate::person::Person;
-use crate::protocol::name::person;
+use crate::protocol::name::{check_new, person};
 use crate::protocol::{Begin, Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
 use crate::rooms::{Handed, Membership, Presence, Room, Rooms, Waker};
 use crate::supervise;
@@ -175,9 +175,23 @@ impl Session {
         self.waker.clone()
     }
 
+    /// Checks the names that a command would be the first to use.
+    fn check_new_names(&self, command: &Command) -> Result<(), Refusal> {
+        let rooms = &self.hub.rooms;
+        match command {
+            Command::Create { room, .. } | Command::Join { room, .. } if rooms.get(room).is_none() => check_new(room),
+            Command::Group { room, group, .. } if rooms.get(room).is_none_or(|room| room.group(group).is_none()) => {
+                check_new(group)
+            }
+            Command::Hello { client, .. } if rooms.joined(client) == 0 => check_new(client),
+            Command::Invite { client, .. } => check_new(client),
+            _ => Ok(()),
+        }
+    }
+
     /// How to carry out a command.
     pub fn action(&mut self, command: Command) -> Action {
-        if let Err(refusal) = command.check_names() {
+        if let Err(refusal) = command.check_names().and_then(|()| self.check_new_names(&command)) {
             return Action::Refuse(refusal);
         }
         if self.who.is_none() {
@@ -241,6 +255,7 @@ impl Session {
             }
             Command::Seek { room, to } => Ok(self.seek(room, to).await),
             Command::Pending { room, group } => return self.pending(&room, &group, out).await,
+            Command::Topic { room, topic: None } => self.topic(&room),
             Command::Groups { room } => return self.groups(&room, out).await,
             Command::Events { on } => Ok(self.want_events(on)),
             Command::Typing { room } => self.typing(&room),
@@ -261,7 +276,7 @@ impl Session {
             | Command::Join { .. }
             | Command::Send { .. }
             | Command::Delete { .. }
-            | Command::Topic { .. }
+            | Command::Topic { topic: Some(_), .. }
             | Command::Invite { .. }
             | Command::Kick { .. }
             | Command::Ban { .. }

@@ -95,6 +95,8 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
         Reply::Grouped { cursor, last, timeout_ms } => {
             push(out, format_args!("OK cursor={cursor} last={last} timeout={}", seconds(*timeout_ms)));
         }
+        Reply::Topic(topic) if topic.is_empty() => out.extend_from_slice(b"OK"),
+        Reply::Topic(topic) => push(out, format_args!("OK {}", escape(topic.as_bytes()))),
         Reply::Pong => out.extend_from_slice(b"OK pong"),
         Reply::Bye => out.extend_from_slice(b"OK bye"),
         Reply::Error(Refusal { code, text, wait_ms }) => {

@@ -3,24 +3,38 @@
 //! The grammar, every reply and every error are in `protocol.md`.
 
 mod answer;
+mod arguments;
 mod request;
+mod verbs;
+mod write;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 pub use answer::{encode_item, encode_message, encode_reply, time};
-pub use request::{VERBS, encode_request, help};
+pub use verbs::{About, VERBS, Verb, help};
+pub use write::encode_request;
 
 use super::{Command, ErrorCode, Incoming, Refusal, Tag};
 use crate::limits::ENVELOPE_BYTES;
-use request::{Target, Words, ascii_tag, parse, split_tag, target, usage};
+use arguments::Words;
+use request::{ascii_tag, parse, sendb_line, split_tag};
+
+/// Reads a command as it is typed, without a tag; a SENDB without what follows it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_request(line: &str) -> Result<Command, Refusal> {
+    let mut words = Words(line);
+    let verb = words.next().unwrap_or_default().to_ascii_uppercase();
+    parse(&verb, words)
+}
 
 /// The payload of a SENDB that is on its way.
 #[derive(Clone, Debug)]
 struct Payload {
     tag: Tag,
-    room: String,
-    id: Option<String>,
-    reply: Option<u64>,
+    /// Without the body.
+    command: Command,
     length: usize,
 }
 
@@ -149,9 +163,11 @@ impl LineDecoder {
                         return None;
                     }
                     // A body of its own: a view would keep the whole of a read alive for as long as the message is in memory.
-                    let body = Bytes::copy_from_slice(&buffer.split_to(payload.length));
-                    let Payload { tag, room, id, reply, .. } = payload;
-                    let command = Command::Send { room, id, body, reply };
+                    let payload_bytes = Bytes::copy_from_slice(&buffer.split_to(payload.length));
+                    let Payload { tag, mut command, .. } = payload;
+                    if let Command::Send { body, .. } = &mut command {
+                        *body = payload_bytes;
+                    }
                     self.state = State::PayloadEnd(Some((tag, command)));
                 }
                 State::SkipPayload(left) => {
@@ -229,19 +245,15 @@ impl LineDecoder {
         })
     }
 
-    fn sendb(&mut self, tag: Tag, mut words: Words<'_>) -> Option<Incoming> {
-        let parsed = (|| {
-            let target = target(&mut words)?;
-            let length = words.next()?.parse::<u64>().ok()?;
-            words.0.trim().is_empty().then_some((target, length))
-        })();
-        let Some((Target { id, reply, room }, length)) = parsed else {
+    fn sendb(&mut self, tag: Tag, words: Words<'_>) -> Option<Incoming> {
+        let (command, length) = match sendb_line(words) {
+            Ok(parsed) => parsed,
             // Without the count, the payload can't be told from commands.
-            return self.broken(ErrorCode::BadArgument, usage("SENDB"));
+            Err(refusal) => return self.broken(refusal.code, refusal.text),
         };
         match usize::try_from(length) {
             Ok(length) if length <= self.body_max => {
-                self.state = State::Payload(Payload { tag, room, id, reply, length });
+                self.state = State::Payload(Payload { tag, command, length });
                 None
             }
             _ => {

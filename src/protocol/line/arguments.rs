@@ -1,0 +1,289 @@
+//! What stands behind a verb: its options, its words and its text, told apart the same way for all verbs.
+
+use super::verbs::Verb;
+
+/// What stands behind a verb's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing.
+    Nothing,
+    /// A text to the end of the line, between whose words options are still options.
+    Text,
+    /// A message: everything behind one space, as it stands.
+    Body,
+}
+
+/// What is wrong with a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// It is not how the verb is written.
+    Usage,
+    /// For this reason.
+    Because(String),
+}
+
+/// The most words that a verb has, without options and text.
+pub(super) const WORDS_MAX: usize = 3;
+
+/// What stands behind a verb.
+#[derive(Debug, Default)]
+pub(super) struct Arguments<'a> {
+    words: [Option<&'a str>; WORDS_MAX],
+    options: Vec<(&'static str, &'a str)>,
+    text: Text<'a>,
+}
+
+#[derive(Debug, Default)]
+enum Text<'a> {
+    #[default]
+    None,
+    /// As it stands in the line.
+    Whole(&'a str),
+    /// With options taken out of it.
+    Joined(String),
+}
+
+/// Words separated by one or more spaces.
+#[derive(Clone, Copy)]
+pub(super) struct Words<'a>(pub(super) &'a str);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.0.trim_start_matches(' ');
+        if rest.is_empty() {
+            self.0 = rest;
+            return None;
+        }
+        let (word, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        self.0 = rest;
+        Some(word)
+    }
+}
+
+/// What ends the options of a command.
+const END: &str = "--";
+
+/// A hyphen, or what keyboards and word processors make of one or two.
+pub(super) fn is_dash(c: char) -> bool {
+    matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}')
+}
+
+/// What a word is, where options may stand.
+enum Is {
+    Word,
+    Option(&'static str),
+    /// It looks like an option, and is none of the verb's.
+    NoOption,
+}
+
+/// What a word is among a verb's words.
+fn is_among_words(verb: &Verb, word: &str) -> Is {
+    if let Some(option) = option(verb, word) {
+        return Is::Option(option);
+    }
+    // No name begins with a dash or has an '=', and no number has either.
+    if word.starts_with(is_dash) || word.contains('=') { Is::NoOption } else { Is::Word }
+}
+
+/// What a word is in a verb's text.
+fn is_in_text(verb: &Verb, word: &str) -> Is {
+    if let Some(option) = option(verb, word).filter(|option| option.starts_with(END)) {
+        return Is::Option(option);
+    }
+    let name = word.trim_start_matches(is_dash);
+    // "-5 °C", "-->" and a lone dash are text.
+    let dashed = name.len() < word.len() && name.starts_with(char::is_alphabetic)
+        || word.strip_prefix(END).is_some_and(|name| name.starts_with(char::is_alphanumeric));
+    let key = |(key, _): (&str, &str)| verb.options.iter().any(|option| bare(option) == key.to_ascii_lowercase());
+    if dashed || word.split_once('=').is_some_and(key) { Is::NoOption } else { Is::Word }
+}
+
+/// The option that a word is.
+fn option(verb: &Verb, word: &str) -> Option<&'static str> {
+    let is_it = |option: &&&str| match option.strip_suffix('=') {
+        Some(key) => word.split_once('=').is_some_and(|(of, _)| of == key),
+        None => word == **option,
+    };
+    verb.options.iter().find(is_it).copied()
+}
+
+/// An option's name, without what makes it one.
+fn bare(option: &str) -> &str {
+    option.trim_start_matches(is_dash).trim_end_matches('=')
+}
+
+fn no_option(verb: &Verb, word: &str) -> Wrong {
+    let (name, _) = word.split_once('=').unwrap_or((word, ""));
+    let name = bare(name).to_lowercase();
+    let near = verb.options.iter().find(|option| strsim::osa_distance(bare(option), &name) <= name.len() / 3);
+    let hint = match (near, verb.rest) {
+        (Some(option), _) => format!("; did you mean {option}"),
+        (None, Rest::Text) => "; if it is text, put -- before the text".to_owned(),
+        (None, _) => String::new(),
+    };
+    Wrong::Because(format!("{} has no option {word}{hint}", verb.name))
+}
+
+impl<'a> Arguments<'a> {
+    /// Tells apart what stands behind a verb.
+    pub(super) fn of(verb: &Verb, line: &'a str) -> Result<Arguments<'a>, Wrong> {
+        let (mut arguments, mut rest) = (Arguments::default(), Words(line));
+        let (mut count, mut options_end) = (0, false);
+        while count < verb.words.1 || verb.rest == Rest::Nothing {
+            let Some(word) = rest.next() else { break };
+            match is_among_words(verb, word) {
+                _ if options_end => {}
+                _ if word == END => {
+                    options_end = true;
+                    continue;
+                }
+                Is::Option(option) => {
+                    arguments.put(option, word)?;
+                    continue;
+                }
+                Is::NoOption => return Err(no_option(verb, word)),
+                Is::Word => {}
+            }
+            let Some(place) = arguments.words.get_mut(count).filter(|_| count < verb.words.1) else {
+                return Err(arguments.too_many(verb, word));
+            };
+            *place = Some(word);
+            count += 1;
+        }
+        if count < verb.words.0 {
+            return Err(Wrong::Usage);
+        }
+        match verb.rest {
+            Rest::Nothing => {}
+            Rest::Body => arguments.text = Text::Whole(rest.0),
+            Rest::Text => arguments.take_text(verb, rest, options_end)?,
+        }
+        Ok(arguments)
+    }
+
+    fn put(&mut self, option: &'static str, word: &'a str) -> Result<(), Wrong> {
+        if self.option(option).is_some() {
+            return Err(Wrong::Because(format!("{option} is said twice")));
+        }
+        self.options.push((option, word.get(option.len()..).unwrap_or_default()));
+        Ok(())
+    }
+
+    fn too_many(&self, verb: &Verb, word: &str) -> Wrong {
+        let before = self.words.iter().flatten().last();
+        match before {
+            Some(before) if verb.usage.contains("<room>") && before.parse::<u64>().is_err() => Wrong::Because(format!(
+                "{word} is one word too many; a name has no spaces, so write {before}-{word}, say"
+            )),
+            _ => Wrong::Because(format!("{word} is one word too many")),
+        }
+    }
+
+    /// The text to the line's end, without the options in it.
+    fn take_text(&mut self, verb: &Verb, line: Words<'a>, mut options_end: bool) -> Result<(), Wrong> {
+        let mut rest = line;
+        let mut left_out = false;
+        let mut text = String::new();
+        loop {
+            let spaces = rest.0.len() - rest.0.trim_start_matches(' ').len();
+            let Some(word) = rest.next() else { break };
+            if !options_end {
+                match is_in_text(verb, word) {
+                    _ if word == END && text.is_empty() => {
+                        (options_end, left_out) = (true, true);
+                        continue;
+                    }
+                    Is::Option(option) => {
+                        self.put(option, word)?;
+                        left_out = true;
+                        continue;
+                    }
+                    Is::NoOption => return Err(no_option(verb, word)),
+                    Is::Word => {}
+                }
+            }
+            // One space was taken with the word before.
+            text.extend(std::iter::repeat_n(' ', if text.is_empty() { 0 } else { spaces + 1 }));
+            text.push_str(word);
+        }
+        self.text = if left_out { Text::Joined(text.trim().to_owned()) } else { Text::Whole(line.0.trim()) };
+        Ok(())
+    }
+
+    /// A word, by its place.
+    pub(super) fn word(&self, place: usize) -> Option<&'a str> {
+        self.words.get(place).copied().flatten()
+    }
+
+    /// A word that has to be there.
+    pub(super) fn name(&self, place: usize) -> Result<String, Wrong> {
+        self.word(place).map(str::to_owned).ok_or(Wrong::Usage)
+    }
+
+    /// An option's value.
+    pub(super) fn option(&self, option: &str) -> Option<&'a str> {
+        self.options.iter().find(|(of, _)| *of == option).map(|(_, value)| *value)
+    }
+
+    /// Whether an option without a value is there.
+    pub(super) fn has(&self, option: &str) -> bool {
+        self.option(option).is_some()
+    }
+
+    /// The text.
+    pub(super) fn text(&self) -> &str {
+        match &self.text {
+            Text::None => "",
+            Text::Whole(text) => text,
+            Text::Joined(text) => text,
+        }
+    }
+
+    /// An option's value that is a number.
+    pub(super) fn number(&self, option: &str) -> Result<Option<u64>, Wrong> {
+        self.option(option).map(|value| number(option, value)).transpose()
+    }
+
+    /// `max=`, for which a bare number in this place may stand.
+    pub(super) fn max(&self, place: usize) -> Result<Option<u64>, Wrong> {
+        match (self.word(place), self.number("max=")?) {
+            (Some(_), Some(_)) => Err(Wrong::Because("max= is said twice".to_owned())),
+            (Some(word), None) => number("max=", word).map(Some),
+            (None, max) => Ok(max),
+        }
+    }
+}
+
+/// A number: digits, and nothing before or behind them.
+pub(super) fn number(what: &str, text: &str) -> Result<u64, Wrong> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or_else(|| Wrong::Because(format!("{what} takes a number, and not {text}")))
+}
+
+/// Appends a command as it is read again: the options, the words and the text.
+pub(super) fn write(verb: &Verb, options: &[String], words: &[&str], text: Option<&str>, out: &mut Vec<u8>) {
+    let is_taken = |is: Is| !matches!(is, Is::Word);
+    let in_text = |text: &str| {
+        let mut words = Words(text).enumerate();
+        words.any(|(at, word)| is_taken(is_in_text(verb, word)) || at == 0 && word == END)
+    };
+    let ends = words.iter().any(|word| *word == END || is_taken(is_among_words(verb, word)))
+        || verb.rest == Rest::Text && text.is_some_and(in_text);
+    let options = options.iter().map(String::as_str);
+    let words = words.iter().copied();
+    let mut put = |word: &str| {
+        out.push(b' ');
+        out.extend_from_slice(word.as_bytes());
+    };
+    if ends || verb.rest != Rest::Nothing {
+        options.for_each(&mut put);
+        ends.then_some(END).into_iter().chain(words).for_each(&mut put);
+    } else {
+        words.chain(options).for_each(&mut put);
+    }
+    if let Some(text) = text {
+        put(text);
+    }
+}
