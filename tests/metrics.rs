@@ -343,6 +343,7 @@ fn health_is_told_before_the_store_is_open_and_while_the_daemon_stops() {
     std::fs::create_dir(&data).unwrap();
     // What the start reads once, and nobody writes yet.
     std::fs::write(data.join("FORMAT"), "2\n").unwrap();
+    std::fs::write(data.join("dantok.lock"), "clean \n").unwrap();
     let epoch = data.join("EPOCH");
     assert!(Command::new("mkfifo").arg(&epoch).status().unwrap().success());
     let log = dir.path().join("log");
