@@ -37,6 +37,16 @@ struct Entry {
 pub struct Amends(Mutex<BTreeMap<u64, Entry>>);
 
 impl Amends {
+    /// Higher whenever more is known.
+    pub fn mark(&self) -> u64 {
+        self.with(|entries| entries.values().map(|entry| 1 + entry.redacted as u64 + entry.done as u64).sum())
+    }
+
+    /// A copy of what is known now.
+    pub fn copy(&self) -> Amends {
+        Amends(Mutex::new(self.with(|entries| entries.clone())))
+    }
+
     fn with<T>(&self, with: impl FnOnce(&mut BTreeMap<u64, Entry>) -> T) -> T {
         with(&mut self.0.lock().expect("no thread died with it"))
     }

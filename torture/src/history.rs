@@ -3,7 +3,7 @@
 //! Seqs are dense and every body is unique, so nothing has to be searched: each rule is one look at what is known already.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::amends::Amends;
 use crate::reborn::Reborn;
@@ -19,7 +19,7 @@ pub struct Sent {
     /// With this id.
     pub id: Option<String>,
     /// These bytes, which begin with the message's number.
-    pub body: Vec<u8>,
+    pub body: Arc<[u8]>,
     /// When it was first sent, on the history's own count.
     began: u64,
     /// The seq of its OK, and when that came.
@@ -30,7 +30,7 @@ pub struct Sent {
     excused: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Seen {
     number: usize,
     time: String,
@@ -42,7 +42,7 @@ struct Cursor {
     asked: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inner {
     now: u64,
     sent: Vec<Sent>,
@@ -99,6 +99,25 @@ impl History {
     pub fn reborn(&self) -> &Reborn {
         &self.2
     }
+
+    /// What is known now, to judge by it what a cut at this moment leaves; but not of the room that is deleted and made anew, of which its
+    /// own thread knows only between two commands.
+    pub fn copy(&self) -> History {
+        History(Mutex::new(self.lock().clone()), self.1.copy(), Reborn::default())
+    }
+
+    /// Higher whenever more is known.
+    pub fn mark(&self) -> u64 {
+        let inner = self.lock();
+        inner.now + inner.figures.read + inner.figures.cursors + self.1.mark()
+    }
+
+    /// The same for a store that was made of a backup: it is another one.
+    pub fn copy_for_restored(&self) -> History {
+        let copy = self.copy();
+        copy.lock().epoch = None;
+        copy
+    }
 }
 
 /// Violations kept; one is enough to fail, and a broken daemon makes thousands.
@@ -125,7 +144,7 @@ impl Inner {
             return self.violation(format!("{at}, which nobody sent: {:.60?}", String::from_utf8_lossy(body)));
         };
         let sent = &mut self.sent[number];
-        if sent.room != *room || sent.client != *client || sent.body != *body {
+        if sent.room != *room || sent.client != *client || *sent.body != **body {
             let what = format!("{at} not as it was sent (message {number}, by {} to {})", sent.client, sent.room);
             return self.violation(what);
         }
@@ -167,7 +186,7 @@ impl History {
             room: room.to_owned(),
             client: client.to_owned(),
             id: with_id.then(|| format!("m{number}")),
-            body: [format!("#{number} ").as_bytes(), content].concat(),
+            body: [format!("#{number} ").as_bytes(), content].concat().into(),
             began,
             acked: None,
             seen: None,
@@ -377,7 +396,7 @@ mod tests {
             time,
             about: String::new(),
             client: sent.client,
-            body: sent.body,
+            body: sent.body.to_vec(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! What a power cut leaves.
 
-use super::{Change, Disk, FileData, Names, Node, ROOT, apply, put};
+use super::{Change, Disk, FileData, Names, Node, ROOT, apply};
 
 /// Sectors are written whole or not at all.
 const SECTOR: usize = 512;
@@ -77,7 +77,7 @@ impl Disk {
         operations.get(place).copied().unwrap_or(u64::MAX)
     }
 
-    fn drop_nameless(&mut self) {
+    pub(super) fn drop_nameless(&mut self) {
         let mut named = vec![ROOT];
         let mut next = 0;
         while let Some(&ino) = named.get(next) {
@@ -112,7 +112,7 @@ impl FileData {
                     while from < bytes.len() {
                         let to = (from + SECTOR - (at + from) % SECTOR).min(bytes.len());
                         if random.f64() < kept {
-                            put(&mut self.stable, at + from, &bytes[from..to]);
+                            self.stable.put(at + from, &bytes[from..to]);
                         } else {
                             torn = true;
                         }
@@ -128,7 +128,7 @@ impl FileData {
         // The size is written apart from the bytes.
         if self.stable.len() > synced && !matches!(leaves, Leaves::Everything) && random.u8(..4) == 0 {
             let size = if random.bool() { synced } else { random.usize(synced..=self.stable.len()) };
-            self.stable.truncate(size);
+            self.stable.resize(size);
             lost += 1;
         }
         self.seen = self.stable.clone();

@@ -10,15 +10,21 @@
 //! kinder, like a journaling file system ([`Names::Journaled`]). A rename is there or not, never half. After an fsync that
 //! failed, what it should have written counts as clean: it can be read, and no later fsync writes it.
 
+mod content;
 mod cut;
 mod mount;
+mod points;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
 
 use fuser::Errno;
 
-pub use mount::Mount;
+use content::Content;
+pub use mount::{Mount, Wait};
+use points::{Around, Watch};
+pub use points::{KEEPS, Keeps, Point};
 
 /// The root directory.
 pub const ROOT: u64 = 1;
@@ -62,32 +68,32 @@ pub enum Names {
     Journaled,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Change {
-    Write { at: usize, bytes: Vec<u8> },
+    Write { at: usize, bytes: Arc<[u8]> },
     Resize(usize),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct FileData {
-    seen: Vec<u8>,
-    stable: Vec<u8>,
+    seen: Content,
+    stable: Content,
     pending: Vec<(u64, Change)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct DirData {
     seen: BTreeMap<OsString, u64>,
     stable: BTreeMap<OsString, u64>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Node {
     File(FileData),
     Dir(DirData),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum NameChange {
     Link { dir: u64, name: OsString, ino: u64 },
     Unlink { dir: u64, name: OsString },
@@ -121,6 +127,9 @@ pub struct Counts {
 /// The disk.
 #[derive(Debug)]
 pub struct Disk {
+    watch: Option<Box<Watch>>,
+    /// Syncs of files whose path has this in it.
+    tally: (&'static str, u64),
     nodes: BTreeMap<u64, Node>,
     names: Vec<(u64, NameChange)>,
     names_mode: Names,
@@ -158,11 +167,28 @@ impl From<Errno> for Stop {
 
 type Outcome<T> = Result<T, Stop>;
 
+impl Clone for Disk {
+    /// A copy, of which nobody wants copies.
+    fn clone(&self) -> Disk {
+        Disk {
+            watch: None,
+            nodes: self.nodes.clone(),
+            names: self.names.clone(),
+            faults: self.faults.clone(),
+            given: self.given.clone(),
+            random: self.random.clone(),
+            ..*self
+        }
+    }
+}
+
 impl Disk {
     /// An empty disk.
     pub fn new(seed: u64, capacity: u64) -> Disk {
         let mut random = fastrand::Rng::with_seed(seed);
         Disk {
+            watch: None,
+            tally: ("", 0),
             nodes: BTreeMap::from([(ROOT, Node::Dir(DirData::default()))]),
             names: Vec::new(),
             names_mode: if random.bool() { Names::Strict } else { Names::Journaled },
@@ -191,6 +217,16 @@ impl Disk {
     /// Orders an error.
     pub fn fail(&mut self, fault: Fault) {
         self.faults.push(fault);
+    }
+
+    /// Begins to count syncs that succeed, of files whose path has this in it.
+    pub fn tally(&mut self, path: &'static str) {
+        self.tally = (path, 0);
+    }
+
+    /// How many there were.
+    pub fn tallied(&self) -> u64 {
+        self.tally.1
     }
 
     /// Takes the orders back; what hangs has ended.
@@ -311,6 +347,7 @@ impl Disk {
         self.nodes.insert(ino, node);
         self.dir(dir)?.seen.insert(name.to_owned(), ino);
         self.names.push((operation, NameChange::Link { dir, name: name.to_owned(), ino }));
+        self.point(Around::Change(operation), |disk| format!("made {}/{}", disk.path(dir), name.to_string_lossy()));
         Ok(ino)
     }
 
@@ -322,6 +359,7 @@ impl Disk {
         self.names.push((operation, NameChange::Unlink { dir, name: name.to_owned() }));
         // Its space is free at once, as far as the running system can tell.
         self.used -= self.stat(ino).map_or(0, |(_, size)| size);
+        self.point(Around::Change(operation), |disk| format!("removed {}/{}", disk.path(dir), name.to_string_lossy()));
         Ok(())
     }
 
@@ -335,6 +373,7 @@ impl Disk {
         }
         let (from, to) = ((from.0, from.1.to_owned()), (to.0, to.1.to_owned()));
         self.names.push((operation, NameChange::Rename { from, to, ino }));
+        self.point(Around::Change(operation), |disk| format!("renamed to {}", disk.path(ino)));
         Ok(())
     }
 
@@ -344,9 +383,7 @@ impl Disk {
             return Err(Stop::Cut);
         }
         self.refuse(Kind::Read, |disk| disk.path(ino))?;
-        let seen = &self.file(ino)?.seen;
-        let end = at.saturating_add(bytes).min(seen.len());
-        Ok(seen.get(at..end).unwrap_or_default().to_vec())
+        Ok(self.file(ino)?.seen.read(at, bytes))
     }
 
     fn grow(&mut self, old: usize, new: usize) -> Outcome<()> {
@@ -369,8 +406,8 @@ impl Disk {
         let size = self.file(ino)?.seen.len();
         self.grow(size, size.max(at + bytes.len()))?;
         let file = self.file(ino)?;
-        put(&mut file.seen, at, bytes);
-        file.pending.push((operation, Change::Write { at, bytes: bytes.to_vec() }));
+        file.seen.put(at, bytes);
+        file.pending.push((operation, Change::Write { at, bytes: bytes.into() }));
         refused
     }
 
@@ -381,14 +418,26 @@ impl Disk {
         let old = self.file(ino)?.seen.len();
         self.grow(old, size)?;
         let file = self.file(ino)?;
-        file.seen.resize(size, 0);
+        file.seen.resize(size);
         file.pending.push((operation, Change::Resize(size)));
+        self.point(Around::Change(operation), |disk| {
+            format!("{} {}", if size < old { "cut" } else { "grown" }, disk.path(ino))
+        });
         Ok(())
     }
 
     /// Reserves a file's space.
     pub fn reserve(&mut self, ino: u64, size: usize) -> Outcome<()> {
         if self.file(ino)?.seen.len() < size { self.resize(ino, size) } else { Ok(()) }
+    }
+
+    /// Whether a sync is to write a file's first bytes, and little else: a header.
+    fn is_beginning_pending(&self, ino: u64) -> bool {
+        let Some(Node::File(file)) = self.nodes.get(&ino) else { return false };
+        let writes = file.pending.iter();
+        let mut small =
+            writes.filter(|(_, change)| matches!(change, Change::Write { bytes, .. } if bytes.len() < 4096));
+        small.any(|(_, change)| matches!(change, Change::Write { at: 0, .. }))
     }
 
     /// The beginning of a sync: returns what [`end_sync`](Disk::end_sync) has to be told.
@@ -399,6 +448,7 @@ impl Disk {
     /// The end of a sync that began at an operation: what was changed before it is stable now, or the sync fails.
     pub fn end_sync(&mut self, ino: u64, began: u64) -> Outcome<()> {
         self.step()?;
+        self.point(Around::SyncToCome(ino), |disk| format!("about to sync {}", disk.path(ino)));
         let refused = self.refuse(Kind::Sync, |disk| disk.path(ino));
         let mut random = self.random.fork();
         let is_file = if let Some(Node::File(file)) = self.nodes.get_mut(&ino) {
@@ -416,12 +466,16 @@ impl Disk {
         };
         refused?;
         self.counts.syncs += 1;
+        if !self.tally.0.is_empty() && self.path(ino).contains(self.tally.0) {
+            self.tally.1 += 1;
+        }
         let journaled = self.names_mode == Names::Journaled;
         let (synced, rest) = std::mem::take(&mut self.names).into_iter().partition(|(operation, change)| {
             *operation <= began && if is_file { journaled } else { journaled || change.touches(ino) }
         });
         self.names = rest;
         self.settle_names(synced);
+        self.point(Around::Sync, |disk| format!("synced {}", disk.path(ino)));
         Ok(())
     }
 
@@ -447,17 +501,10 @@ impl Disk {
     }
 }
 
-fn put(file: &mut Vec<u8>, at: usize, bytes: &[u8]) {
-    if file.len() < at + bytes.len() {
-        file.resize(at + bytes.len(), 0);
-    }
-    file[at..at + bytes.len()].copy_from_slice(bytes);
-}
-
-fn apply(file: &mut Vec<u8>, change: &Change) {
+fn apply(file: &mut Content, change: &Change) {
     match change {
-        Change::Write { at, bytes } => put(file, *at, bytes),
-        Change::Resize(size) => file.resize(*size, 0),
+        Change::Write { at, bytes } => file.put(*at, bytes),
+        Change::Resize(size) => file.resize(*size),
     }
 }
 

@@ -11,7 +11,7 @@ use fuser::{
     ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
-use super::{Disk, Outcome, ROOT, Stop};
+use super::{Disk, Kind, Outcome, ROOT, Stop};
 
 /// Nothing is cached by the kernel: a cut changes files behind its back.
 const TTL: Duration = Duration::ZERO;
@@ -24,7 +24,28 @@ struct State {
     dead: bool,
     /// The longest that a sync takes, in microseconds.
     slow_us: u64,
+    waits: Vec<Wait>,
+    /// Operations that are held now, and those that were let go since.
+    held: u64,
+    let_go: u64,
+    /// Whether those that were let go last are carried out.
+    goes_on: bool,
     random: fastrand::Rng,
+}
+
+/// An order to have operations wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// Reads, or syncs.
+    pub kind: Kind,
+    /// Of files whose path has this in it.
+    pub path: &'static str,
+    /// Only the sync of what was written to a file's very beginning.
+    pub of_beginning: bool,
+    /// So many of them …
+    pub times: u32,
+    /// … for so long; none: until they are [let go](Mount::let_go).
+    pub takes: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -36,6 +57,42 @@ struct Shared {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an operation is to wait.
+    fn wait_for(&self, kind: Kind, ino: u64) -> Option<Wait> {
+        let mut state = self.lock();
+        let State { disk, waits, .. } = &mut *state;
+        if waits.is_empty() {
+            return None;
+        }
+        let path = disk.path(ino);
+        let is_meant = |wait: &&mut Wait| {
+            wait.kind == kind
+                && wait.times > 0
+                && path.contains(wait.path)
+                && (!wait.of_beginning || disk.is_beginning_pending(ino))
+        };
+        let wait = waits.iter_mut().find(is_meant)?;
+        wait.times -= 1;
+        Some(*wait)
+    }
+
+    /// Waits so long; false where it is not to be carried out.
+    fn wait(&self, wait: Option<Wait>) -> bool {
+        let Some(wait) = wait else { return true };
+        if let Some(takes) = wait.takes {
+            std::thread::sleep(takes);
+            return true;
+        }
+        let mut state = self.lock();
+        state.held += 1;
+        self.changed.notify_all();
+        let before = state.let_go;
+        let is_held = |state: &mut State| state.let_go == before && !state.dead;
+        let mut state = self.changed.wait_while(state, is_held).unwrap_or_else(PoisonError::into_inner);
+        state.held -= 1;
+        state.goes_on && !state.dead
     }
 
     /// Carries out an operation. Once the power is off none ends before the machine is gone, and nothing that hangs before its processes
@@ -76,7 +133,8 @@ impl Mount {
     /// What the system says; it takes root, or `fusermount3`.
     pub fn new(disk: Disk, at: &Path, seed: u64) -> std::io::Result<Mount> {
         let random = fastrand::Rng::with_seed(seed);
-        let state = State { disk, dead: false, slow_us: 0, random };
+        let state =
+            State { disk, dead: false, slow_us: 0, waits: Vec::new(), held: 0, let_go: 0, goes_on: true, random };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("dantok-torture".to_owned()), MountOption::NoAtime];
@@ -97,6 +155,34 @@ impl Mount {
     /// How long a sync takes at the most.
     pub fn set_slow(&self, most: Duration) {
         self.shared.lock().slow_us = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+    }
+
+    /// Orders that operations wait.
+    pub fn wait_at(&self, wait: Wait) {
+        self.shared.lock().waits.push(wait);
+    }
+
+    /// Waits until an operation is held; false where none is in time.
+    pub fn wait_held(&self, most: Duration) -> bool {
+        let state = self.shared.lock();
+        let waited = self.shared.changed.wait_timeout_while(state, most, |state| state.held == 0);
+        waited.unwrap_or_else(PoisonError::into_inner).0.held > 0
+    }
+
+    /// Takes all such orders back, and lets what is held go: to be carried out, or as if it had never come, for whoever was killed meanwhile.
+    pub fn let_go(&self, goes_on: bool) {
+        let mut state = self.shared.lock();
+        state.waits.clear();
+        state.let_go += 1;
+        state.goes_on = goes_on;
+        self.shared.changed.notify_all();
+    }
+
+    /// Puts another disk in the place of this one, when no process is left on it.
+    pub fn put(&self, disk: Disk) {
+        let mut state = self.shared.lock();
+        state.dead = false;
+        state.disk = disk;
     }
 
     /// Waits until the power goes; false where it does not in time.
@@ -169,6 +255,7 @@ impl Served {
             Ok(began) => began,
             Err(errno) => return reply.error(errno),
         };
+        let wait = shared.wait_for(Kind::Sync, ino);
         let (takes, may_hang) = {
             let mut state = shared.lock();
             let most = state.slow_us;
@@ -176,9 +263,13 @@ impl Served {
         };
         let end = move || {
             std::thread::sleep(Duration::from_micros(takes));
-            done(reply, shared.run(|disk| disk.end_sync(ino, began)));
+            if shared.wait(wait) {
+                done(reply, shared.run(|disk| disk.end_sync(ino, began)));
+            } else {
+                reply.error(Errno::EIO);
+            }
         };
-        if takes == 0 && !may_hang { end() } else { drop(std::thread::spawn(end)) }
+        if takes == 0 && wait.is_none() && !may_hang { end() } else { drop(std::thread::spawn(end)) }
     }
 }
 
@@ -283,10 +374,18 @@ impl Filesystem for Served {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self.0.run(|disk| disk.read(ino.0, place(offset), size as usize)) {
-            Ok(bytes) => reply.data(&bytes),
-            Err(errno) => reply.error(errno),
-        }
+        let wait = self.0.wait_for(Kind::Read, ino.0);
+        let read = self.0.run(|disk| disk.read(ino.0, place(offset), size as usize));
+        let shared = self.0.clone();
+        let end = move || {
+            // What was read may be out of date when it is answered.
+            shared.wait(wait);
+            match read {
+                Ok(bytes) => reply.data(&bytes),
+                Err(errno) => reply.error(errno),
+            }
+        };
+        if wait.is_none() { end() } else { drop(std::thread::spawn(end)) }
     }
 
     fn write(

@@ -45,7 +45,7 @@ pub(super) const START: Schedule = Schedule {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn under_load(run: &mut Run, kind: Kind) {
-    let Some((mount, recipe)) = mounted(run, 1 << 40) else { return };
+    let Some((mount, recipe)) = mounted(run, "disk", 1 << 40) else { return };
     let shape = Shape::random(&mut run.random);
     let load = Load::start(&run.history, &shape, &mut run.random);
     for _ in 0..run.cycles {
@@ -153,7 +153,7 @@ fn last_look(run: &mut Run, mount: &Mount, recipe: &Recipe) {
 }
 
 fn at_start(run: &mut Run) {
-    let Some((mount, recipe)) = mounted(run, 1 << 40) else { return };
+    let Some((mount, recipe)) = mounted(run, "disk", 1 << 40) else { return };
     let shape = Shape { senders: 2, followers: 1, readers: 1, ..Shape::random(&mut run.random) };
     let load = Load::start(&run.history, &shape, &mut run.random);
     for _ in 0..run.cycles {

@@ -7,7 +7,9 @@ mod full;
 mod kill;
 mod need;
 mod network;
+mod points;
 mod power;
+mod races;
 mod rest;
 mod sync_kill;
 mod upgrade;
@@ -46,6 +48,7 @@ pub struct Schedule {
 pub const SCHEDULES: &[Schedule] = &[
     kill::SCHEDULE,
     power::SCHEDULE,
+    points::SCHEDULE,
     errors::WRITE,
     errors::SYNC,
     sync_kill::SCHEDULE,
@@ -57,6 +60,7 @@ pub const SCHEDULES: &[Schedule] = &[
     clock::SCHEDULE,
     clock::REBOOT,
     network::SCHEDULE,
+    races::SCHEDULE,
     abuse::IDLE,
     abuse::SILENT,
     abuse::LENGTHS,

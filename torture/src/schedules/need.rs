@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::clock;
+use super::{clock, races};
 use crate::disk::{Disk, Mount};
 
 /// What a schedule needs.
@@ -13,6 +13,8 @@ pub enum Need {
     Fuse,
     /// To mount a tmpfs, and to make an ext4.
     Mount,
+    /// To stop single threads of a process of our own.
+    Ptrace,
     /// libfaketime.
     Faketime,
     /// A time namespace, and a mount in it.
@@ -40,6 +42,17 @@ impl Need {
                 std::fs::write(mount.path().join("file"), "works")
                     .map_err(|error| format!("a FUSE that works: {error}"))
             }),
+            Need::Ptrace => {
+                let child = Command::new("sleep").arg("10").stdin(Stdio::null()).spawn();
+                let mut child =
+                    child.map_err(|error| Missing::Permission(format!("the program sleep: {error}"))).ok()?;
+                let stopped = races::Stopped::stop(child.id().cast_signed());
+                let missing = stopped.is_none().then(|| Missing::Permission("ptrace of its own children".to_owned()));
+                drop(stopped);
+                // It is ours, and has nothing to lose.
+                let _ = child.kill().and_then(|()| child.wait());
+                missing
+            }
             Need::Mount if !has_program("mkfs.ext4") => Some(Missing::Program("mkfs.ext4 (Debian: e2fsprogs)")),
             Need::Mount => in_directory(|dir| {
                 run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "dantok-torture"]).arg(dir))?;

@@ -19,7 +19,7 @@ pub(super) const SCHEDULE: Schedule = Schedule {
 const PATIENCE: Duration = Duration::from_secs(4);
 
 fn run(run: &mut Run) {
-    let Some((mount, recipe)) = mounted(run, 1 << 40) else { return };
+    let Some((mount, recipe)) = mounted(run, "disk", 1 << 40) else { return };
     let shape = Shape::random(&mut run.random);
     let load = Load::start(&run.history, &shape, &mut run.random);
     for _ in 0..run.cycles {
@@ -78,14 +78,15 @@ fn run(run: &mut Run) {
 }
 
 /// A disk of so many bytes, mounted, and how to start a daemon on it.
-pub fn mounted(run: &mut Run, capacity: u64) -> Option<(Mount, Recipe)> {
-    let at = run.dir.join("disk");
+pub fn mounted(run: &mut Run, name: &str, capacity: u64) -> Option<(Mount, Recipe)> {
+    let at = run.dir.join(name);
     let disk = Disk::new(run.random.u64(..), capacity);
     let made = std::fs::create_dir(&at).and_then(|()| Mount::new(disk, &at, run.random.u64(..)));
     match made {
         Ok(mount) => {
             let mut recipe = run.recipe();
             recipe.data_dir = mount.path().join("data");
+            recipe.log = run.dir.join(format!("{name}.log"));
             Some((mount, recipe))
         }
         Err(error) => {

@@ -42,7 +42,7 @@ fn run(run: &mut Run) {
 }
 
 fn cycle(run: &mut Run) -> io::Result<()> {
-    let Some((mount, mut recipe)) = mounted(run, 1 << 40) else { return Ok(()) };
+    let Some((mount, mut recipe)) = mounted(run, "disk", 1 << 40) else { return Ok(()) };
     // They are older than any retention.
     recipe.flags.extend(["--retention", "3650days"].map(str::to_owned));
     let data = recipe.data_dir.clone();

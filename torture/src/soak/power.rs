@@ -24,7 +24,7 @@ const MOVES_WITHIN: Duration = Duration::from_secs(40);
 const PATIENCE: Duration = Duration::from_secs(4);
 
 fn run(run: &mut Run) {
-    let Some((mount, mut recipe)) = mounted(run, 1 << 40) else { return };
+    let Some((mount, mut recipe)) = mounted(run, "disk", 1 << 40) else { return };
     recipe.flags.extend(["--log", "info,dantok::store::mover=debug"].map(str::to_owned));
     let world = world(run, &mut recipe, true);
     let mut load = None;
