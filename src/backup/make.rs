@@ -18,6 +18,7 @@ use crate::control::{self, Connection, Request};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::store::disk::expect_data_dir;
+use crate::store::journal::sync_dir;
 
 /// What a backup is called until it is whole.
 const PARTIAL: &str = ".partial";
@@ -117,12 +118,7 @@ fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error
         expect_data_dir(&config.data_dir)?;
     }
     outside(dir, Some(&config.data_dir))?;
-    match std::fs::create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(Error::io("create the directory", dir)(error));
-        }
-        _ => {}
-    }
+    make_dir(dir)?;
     let lock = File::open(dir).map_err(Error::io("open the directory", dir))?;
     match lock.try_lock() {
         Ok(()) => {}
@@ -150,6 +146,23 @@ fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error
     println!("{}: rooms: {}, messages: {}, bytes: {}", path.display(), head.rooms, written.messages, written.bytes);
     warn_of_tokens(config, &head);
     Ok(())
+}
+
+/// Makes the directory where it is missing, and its name durable: what is in it is gone with it.
+fn make_dir(dir: &Path) -> Result<(), Error> {
+    let above = match dir.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    match std::fs::create_dir(dir) {
+        Ok(()) => sync_dir(above),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // A backup that was killed may have made it just now; what others made may lie where one may not look.
+            let _ = sync_dir(above);
+            Ok(())
+        }
+        Err(error) => Err(Error::io("create the directory", dir)(error)),
+    }
 }
 
 /// What an incremental backup goes on from; where there is nothing, it is a full one.

@@ -39,6 +39,16 @@ fn power() {
 }
 
 #[test]
+fn points() {
+    sound("points", 1, 1, 40);
+}
+
+#[test]
+fn races() {
+    sound("races", 1, 1, 4);
+}
+
+#[test]
 fn write_error() {
     sound("write-error", 1, 2, 3);
 }

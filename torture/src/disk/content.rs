@@ -65,7 +65,7 @@ impl Content {
     /// Cuts it, or goes on with zeros.
     pub(super) fn resize(&mut self, len: usize) {
         if len < self.len
-            && len % PAGE > 0
+            && !len.is_multiple_of(PAGE)
             && let Some(Some(page)) = self.pages.get_mut(len / PAGE)
         {
             Arc::make_mut(page)[len % PAGE..].fill(0);

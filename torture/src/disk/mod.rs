@@ -431,6 +431,14 @@ impl Disk {
         if self.file(ino)?.seen.len() < size { self.resize(ino, size) } else { Ok(()) }
     }
 
+    /// How much a sync is to write of a file.
+    fn pending_bytes(&self, ino: u64) -> usize {
+        let Some(Node::File(file)) = self.nodes.get(&ino) else { return 0 };
+        let bytes =
+            |(_, change): &(u64, Change)| if let Change::Write { bytes, .. } = change { bytes.len() } else { 0 };
+        file.pending.iter().map(bytes).sum()
+    }
+
     /// Whether a sync is to write a file's first bytes, and little else: a header.
     fn is_beginning_pending(&self, ino: u64) -> bool {
         let Some(Node::File(file)) = self.nodes.get(&ino) else { return false };

@@ -42,6 +42,8 @@ pub struct Wait {
     pub path: &'static str,
     /// Only the sync of what was written to a file's very beginning.
     pub of_beginning: bool,
+    /// Only a sync that has so much to write.
+    pub at_least_bytes: usize,
     /// So many of them …
     pub times: u32,
     /// … for so long; none: until they are [let go](Mount::let_go).
@@ -71,6 +73,7 @@ impl Shared {
             wait.kind == kind
                 && wait.times > 0
                 && path.contains(wait.path)
+                && (wait.at_least_bytes == 0 || disk.pending_bytes(ino) >= wait.at_least_bytes)
                 && (!wait.of_beginning || disk.is_beginning_pending(ino))
         };
         let wait = waits.iter_mut().find(is_meant)?;

@@ -78,16 +78,25 @@ fn phases(run: &mut Run, mount: &Mount, recipe: &Recipe, small: &Load, large: &L
     phase("commits and moves");
     small.resume(address);
     wait(|| done("synced /data/segments/N.segment")() >= 10);
-    killed_in_a_sync(mount, daemon);
+    killed_in_a_sync(mount, daemon, 0);
     small.pause();
     phase("a start after a kill");
     let (daemon, address) = run.must_start(recipe, "SIGKILL")?;
     run.audit(address);
     phase("new journal files");
-    mount.wait_at(Wait { kind: Kind::Sync, path: "/journal/", of_beginning: true, times: 1, takes: Some(SLOW) });
+    mount.wait_at(Wait {
+        kind: Kind::Sync,
+        path: "/journal/",
+        of_beginning: true,
+        at_least_bytes: 0,
+        times: 1,
+        takes: Some(SLOW),
+    });
     large.resume(address);
-    wait(|| done("cut /data/journal/N.journal")() >= 1);
-    killed_in_a_sync(mount, daemon);
+    // The first one is slow; the next is begun while commits wait to move.
+    wait(|| done("cut /data/journal/N.journal")() >= 2);
+    // One whose messages stay where they are in the journal.
+    killed_in_a_sync(mount, daemon, 16 * 1024);
     large.pause();
     phase("a start after a kill with large commits");
     let (daemon, address) = run.must_start(recipe, "SIGKILL")?;
@@ -120,9 +129,16 @@ fn phases(run: &mut Run, mount: &Mount, recipe: &Recipe, small: &Load, large: &L
 }
 
 /// SIGKILL between a commit's write and its sync.
-fn killed_in_a_sync(mount: &Mount, mut daemon: Daemon) {
+fn killed_in_a_sync(mount: &Mount, mut daemon: Daemon, at_least_bytes: usize) {
     mount.let_go(true);
-    mount.wait_at(Wait { kind: Kind::Sync, path: "/journal/", of_beginning: false, times: u32::MAX, takes: None });
+    mount.wait_at(Wait {
+        kind: Kind::Sync,
+        path: "/journal/",
+        of_beginning: false,
+        at_least_bytes,
+        times: u32::MAX,
+        takes: None,
+    });
     mount.wait_held(PATIENCE);
     daemon.kill();
     mount.let_go(false);
@@ -145,10 +161,13 @@ fn dantok(recipe: &Recipe, words: &[&Path]) -> Result<(), String> {
     }
 }
 
+/// A moment, and what is left of it.
+type Turn<'a> = (&'a Point, Keeps);
+
 /// Moments and what is left in the order in which they are judged: first the worst of each kind of operation, of each phase one after the
 /// other.
-fn in_turn(points: &[Vec<Point>]) -> Vec<(&Point, Keeps)> {
-    let mut phases: Vec<(&str, Vec<Vec<(&Point, Keeps)>>)> = Vec::new();
+fn in_turn(points: &[Vec<Point>]) -> Vec<Turn<'_>> {
+    let mut phases: Vec<(&str, Vec<Vec<Turn<'_>>>)> = Vec::new();
     for of_kind in points {
         let Some(first) = of_kind.first() else { continue };
         let of_kind = KEEPS.into_iter().flat_map(|keeps| of_kind.iter().map(move |point| (point, keeps))).collect();

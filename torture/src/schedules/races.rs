@@ -101,7 +101,7 @@ fn redacted_while_it_is_read(run: &mut Run, mount: &Mount, recipe: &Recipe) -> i
         seq_of(&redacted)?;
         let path = "/data/";
         mount.disk(|disk| disk.tally("/segments/"));
-        mount.wait_at(Wait { kind: Kind::Read, path, of_beginning: false, times: 1, takes: None });
+        mount.wait_at(Wait { kind: Kind::Read, path, of_beginning: false, at_least_bytes: 0, times: 1, takes: None });
         reader.send(format!("FETCH {ROOM} after={}\n", seq - 1).as_bytes())?;
         expect(mount.wait_held(PATIENCE), "a message was read from the disk")?;
         // The redaction itself, and the message without its text.
@@ -131,7 +131,14 @@ fn keeping_short(recipe: &Recipe) -> Recipe {
 
 /// Holds the next sync of a segment, and sends something, so that it comes.
 fn hold_a_move(mount: &Mount, wire: &mut Wire, send: &str) -> io::Result<()> {
-    mount.wait_at(Wait { kind: Kind::Sync, path: "/segments/", of_beginning: false, times: 1, takes: None });
+    mount.wait_at(Wait {
+        kind: Kind::Sync,
+        path: "/segments/",
+        of_beginning: false,
+        at_least_bytes: 0,
+        times: 1,
+        takes: None,
+    });
     seq_of(&wire.ask(send)?)?;
     expect(mount.wait_held(PATIENCE), "a message moved")
 }

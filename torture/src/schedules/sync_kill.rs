@@ -20,7 +20,7 @@ pub(super) const SCHEDULE: Schedule = Schedule {
 const PATIENCE: Duration = Duration::from_secs(4);
 
 fn run(run: &mut Run) {
-    let Some((mount, recipe)) = mounted(run, 1 << 40) else { return };
+    let Some((mount, recipe)) = mounted(run, "disk", 1 << 40) else { return };
     let shape = Shape::random(&mut run.random);
     let load = Load::start(&run.history, &shape, &mut run.random);
     for _ in 0..run.cycles {
