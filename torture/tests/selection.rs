@@ -40,7 +40,7 @@ fn power() {
 
 #[test]
 fn points() {
-    sound("points", 1, 1, 40);
+    sound("points", 1, 1, 20);
 }
 
 #[test]
