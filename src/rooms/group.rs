@@ -265,7 +265,7 @@ mod tests {
         handed.arrived();
         // What nobody was given before it expired is said to be gone.
         assert_eq!(group.take(&bob, 9, 5, 5).gone, Some((5, 5)));
-        assert!(group.take(&bob, 9, 5, 5) == Taken { take: 6, ..Taken::default() });
+        assert!(group.take(&bob, 9, 5, 5) == Taken { take: 5, ..Taken::default() });
     }
 
     fn group(timeout_ms: u64) -> Group {

@@ -99,8 +99,9 @@ fn overview() -> Vec<String> {
     }
     lines.extend(
         [
-            "Options (key=value, --word) stand anywhere behind the verb; with SEND, before",
-            "the room. Behind a lone -- nothing is an option. Names have no spaces in them.",
+            "Options (key=value, --word) may stand anywhere behind the verb, but in",
+            "SEND only before the room. After a lone -- there are no options. Names",
+            "have no spaces.",
         ]
         .map(str::to_owned),
     );
