@@ -48,6 +48,8 @@ pub const CONTROL: Duty = again("control");
 pub const METRICS: Duty = again("metrics");
 /// Reads the configuration again, at each SIGHUP.
 pub const RELOAD: Duty = again("reload");
+/// Warns of certificates that are about to expire.
+pub const CERTIFICATES: Duty = again("certificates");
 /// Tells the service manager's watchdog that the daemon lives.
 pub const WATCHDOG: Duty = again("watchdog");
 /// Tells the service manager of the end.
@@ -62,8 +64,20 @@ pub const MOVER: Duty = end("mover");
 pub const JOURNAL: Duty = again("journal-prepare");
 
 /// All of them.
-pub const DUTIES: [&Duty; 12] = [
-    &RETENTION, &TEND, &TOKENS, &CONTROL, &METRICS, &RELOAD, &WATCHDOG, &END, &LISTENERS, &COMMITTER, &MOVER, &JOURNAL,
+pub const DUTIES: [&Duty; 13] = [
+    &RETENTION,
+    &TEND,
+    &TOKENS,
+    &CONTROL,
+    &METRICS,
+    &RELOAD,
+    &CERTIFICATES,
+    &WATCHDOG,
+    &END,
+    &LISTENERS,
+    &COMMITTER,
+    &MOVER,
+    &JOURNAL,
 ];
 
 /// Before what died begins again: what dies at once each time is not to fill the log.

@@ -103,6 +103,16 @@ fn an_error_while_it_opens_the_store_leaves_the_store_as_it_was() {
     assert!(daemon.log().contains("writing everything again"), "{}", daemon.log());
 }
 
+/// Has a daemon serve TLS too, with a certificate of its own.
+fn serve_tls(dir: &Path) -> Vec<String> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let (cert, key) = (cert.display().to_string(), key.display().to_string());
+    ["--listen-tls", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key].map(str::to_owned).to_vec()
+}
+
 /// What dies is named in the log, and begins again: its work goes on, and so does everything else.
 #[test]
 fn what_dies_is_named_and_begins_again() {
@@ -110,7 +120,15 @@ fn what_dies_is_named_and_begins_again() {
         return eprintln!("skipped: a release build can't be told to panic");
     }
     for duty in dantok::supervise::DUTIES.iter().filter(|duty| duty.then == Then::BeginsAgain) {
-        let flags = ["--metrics", "127.0.0.1:0", "--retention", "24h"];
+        let certificate = tempfile::tempdir().unwrap();
+        let mut flags = ["--metrics", "127.0.0.1:0", "--retention", "24h"].map(str::to_owned).to_vec();
+        if duty.name == "certificates" {
+            if !cfg!(feature = "tls") {
+                continue;
+            }
+            flags.extend(serve_tls(certificate.path()));
+        }
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         let env = [("DANTOK_TEST_PANIC", duty.name), ("WATCHDOG_USEC", "60000000")];
         let mut daemon = Daemon::start_as(tempfile::tempdir().unwrap(), &flags, &env);
         let mut alice = daemon.lines("alice");

@@ -107,7 +107,8 @@ fn run_logged(
         watched.show_certificates(opened.tls.as_ref());
         #[cfg(feature = "tls")]
         if let Some(tls) = &opened.tls {
-            tokio::spawn(warn_daily(Arc::downgrade(tls)));
+            let tls = Arc::downgrade(tls);
+            supervise::task(&supervise::CERTIFICATES, move || warn_daily(tls.clone()));
         }
         notify::ready();
         let hub = Arc::downgrade(server.hub());
@@ -252,7 +253,7 @@ impl Opened {
 
 /// Says now, and once a day, that a certificate is about to expire, or has.
 #[cfg(feature = "tls")]
-async fn warn_daily(tls: std::sync::Weak<crate::tls::Server>) {
+async fn warn_daily(tls: Weak<crate::tls::Server>) {
     while let Some(tls) = tls.upgrade() {
         tls.warn();
         drop(tls);

@@ -68,13 +68,23 @@ impl Validity {
 
     /// What is to be said of it; none where all is well.
     pub fn remark(&self) -> Option<String> {
-        let left = self.left();
-        let what = if self.begins > now() {
+        self.remark_at(now())
+    }
+
+    /// As it is at a time, in seconds since 1970 UTC.
+    fn remark_at(&self, now: i64) -> Option<String> {
+        let left = self.ends.saturating_sub(now);
+        let what = if self.begins > now {
             format!("is not valid before {}: who is shown it refuses it", time(self.begins))
         } else if left <= 0 {
             format!("has expired at {}: who is shown it refuses it", time(self.ends))
         } else if left <= i64::try_from(WARNED_BEFORE.as_secs()).unwrap_or(i64::MAX) {
-            format!("expires at {}, in {} days", time(self.ends), left / 86_400)
+            let when = match left / 86_400 {
+                0 => "in less than a day".to_owned(),
+                1 => "in 1 day".to_owned(),
+                days => format!("in {days} days"),
+            };
+            format!("expires at {}, {when}", time(self.ends))
         } else {
             return None;
         };
@@ -93,4 +103,60 @@ fn now() -> i64 {
 fn time(seconds: i64) -> String {
     let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     UNIX_EPOCH.checked_add(since).map_or_else(|| seconds.to_string(), |time| units::time(time).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+    use super::super::{Files, validities};
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    /// A certificate that signs itself, good for 2030; and when that ends.
+    fn write(path: &Path, is_ca: bool) -> i64 {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2030, 1, 1), rcgen::date_time_ymd(2031, 1, 1));
+        if is_ca {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        std::fs::write(path, made.pem()).unwrap();
+        params.not_after.unix_timestamp()
+    }
+
+    #[test]
+    fn fourteen_days_before_its_end_a_certificate_is_warned_of_and_so_is_the_client_ca() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cert, ca) = (dir.path().join("cert.pem"), dir.path().join("ca.pem"));
+        let ends = write(&cert, false);
+        assert_eq!(write(&ca, true), ends);
+        let files = Files { cert: cert.clone(), key: dir.path().join("key.pem"), client_ca: Some(ca.clone()) };
+        let found = validities(&files).unwrap();
+        assert_eq!(found.iter().map(|one| one.purpose).collect::<Vec<_>>(), [Purpose::Server, Purpose::ClientCa]);
+        for (one, path) in found.iter().zip([&cert, &ca]) {
+            assert_eq!((one.ends, &one.path), (ends, path));
+            for (now, said) in [
+                (one.begins - 1, Some("is not valid before 2030-01-01T00:00:00")),
+                (one.begins, None),
+                (ends - 14 * DAY - 1, None),
+                (ends - 14 * DAY, Some("expires at 2031-01-01T00:00:00")),
+                (ends - 14 * DAY, Some(", in 14 days; put another there")),
+                (ends - DAY, Some(", in 1 day;")),
+                (ends - 1, Some(", in less than a day;")),
+                (ends, Some("has expired at 2031-01-01T00:00:00")),
+                (i64::MAX, Some("has expired at 2031-01-01T00:00:00")),
+            ] {
+                let remark = one.remark_at(now);
+                match said {
+                    None => assert_eq!(remark, None, "{now}"),
+                    Some(said) => {
+                        let remark = remark.unwrap_or_else(|| panic!("nothing at {now}"));
+                        assert!(remark.starts_with(&path.display().to_string()) && remark.contains(said), "{remark}");
+                    }
+                }
+            }
+        }
+    }
 }
