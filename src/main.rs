@@ -1,5 +1,6 @@
 //! The command line: which command, and the exit code.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -25,13 +26,18 @@ fn main() -> ExitCode {
     // What is stored is the daemon's alone.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let matches = cli::command().get_matches();
+    #[cfg(feature = "manual")]
+    match matches.subcommand() {
+        Some(("completions", matches)) => return completions(matches),
+        Some(("man", matches)) => return manual(matches),
+        _ => {}
+    }
     let (command, matches) = match matches.subcommand() {
         Some((name, of_command)) => (name, of_command),
         None => ("serve", &matches),
     };
     if command == "config" && matches.get_flag("example") {
-        print!("{}", config::example(&Config::default()));
-        return ExitCode::SUCCESS;
+        return put(config::example(&Config::default()).as_bytes());
     }
     let passed = if command == "serve" && !matches.get_flag("test") { sockets::take() } else { Ok(Passed::default()) };
     let both = passed.map_err(|error| vec![error]).and_then(|passed| match resolve(matches, !passed.tls.is_empty()) {
@@ -75,6 +81,43 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // The log has it.
         Err(error) => ExitCode::from(if error.is_for_the_operator() { USAGE } else { 1 }),
+    }
+}
+
+/// Prints what a shell reads to complete dantok's command line.
+#[cfg(feature = "manual")]
+fn completions(matches: &ArgMatches) -> ExitCode {
+    let shell = matches.get_one::<String>("shell").map(String::as_str).unwrap_or_default();
+    put(&cli::completions::script(shell).unwrap_or_default())
+}
+
+/// Prints a manual page.
+#[cfg(feature = "manual")]
+fn manual(matches: &ArgMatches) -> ExitCode {
+    let words: Vec<String> = matches.get_many::<String>("page").into_iter().flatten().cloned().collect();
+    let date = match cli::manual::date() {
+        Ok(date) => date,
+        Err(error) => {
+            eprintln!("dantok: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    if let Some(page) = cli::manual::page_of(&words, &date) {
+        return put(page.as_bytes());
+    }
+    eprintln!("dantok: there is no page of {}; `dantok --help` lists the commands", words.join(" "));
+    ExitCode::from(USAGE)
+}
+
+/// Prints it. Who reads a part of it and goes has what he wanted.
+fn put(text: &[u8]) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("dantok: can't write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

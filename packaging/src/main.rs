@@ -1,16 +1,15 @@
 //! Writes what a package of dantok has beside the program, from the program's own command line and settings: manual pages,
 //! completions for shells, and a file with every setting, as comments. And the licences of what the program is built from.
 
-mod completions;
 mod licences;
-mod man;
-mod settings;
 
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+
+use dantok::cli::{completions, manual};
+use dantok::config;
 
 const USAGE: &str = "\
 Usage: dantok-packaging [DIR]
@@ -40,12 +39,14 @@ fn main() -> ExitCode {
 
 fn write(target: &Path) -> Result<(), Box<dyn Error>> {
     let man = emptied(target.join("man"))?;
-    let date = date()?;
-    for (name, page) in man::pages(&date).into_iter().chain([settings::page(&date)]) {
+    for (name, page) in manual::pages(&manual::date()?) {
         std::fs::write(man.join(name), page)?;
     }
-    completions::write(&emptied(target.join("completions"))?)?;
-    std::fs::write(target.join("dantok.toml"), settings::file())?;
+    let dir = emptied(target.join("completions"))?;
+    for (shell, name) in completions::SHELLS {
+        std::fs::write(dir.join(name), completions::script(shell).ok_or(shell)?)?;
+    }
+    std::fs::write(target.join("dantok.toml"), config::example(&manual::installed()))?;
     std::fs::write(target.join("third-party-licences"), licences::file()?)?;
     Ok(())
 }
@@ -57,16 +58,4 @@ fn emptied(dir: PathBuf) -> std::io::Result<PathBuf> {
         _ => std::fs::create_dir_all(&dir)?,
     }
     Ok(dir)
-}
-
-/// What the pages say they are of: today, or the day of `$SOURCE_DATE_EPOCH`, so that the same sources make the same pages.
-fn date() -> Result<String, Box<dyn Error>> {
-    let time = match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(epoch) => {
-            let seconds = epoch.parse().map_err(|_| "SOURCE_DATE_EPOCH is no number of seconds")?;
-            SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or("SOURCE_DATE_EPOCH is too large")?
-        }
-        Err(_) => SystemTime::now(),
-    };
-    Ok(humantime::format_rfc3339_seconds(time).to_string().chars().take(10).collect())
 }

@@ -52,7 +52,7 @@ fn commands() -> Vec<Vec<String>> {
         }
     }
     let mut all = Vec::new();
-    below(&dantok::cli::command(), &["dantok".to_owned()], &mut all);
+    below(&dantok::cli::shown(), &["dantok".to_owned()], &mut all);
     all
 }
 
@@ -67,14 +67,16 @@ fn there_is_a_page_for_every_command_and_it_names_what_it_takes() {
     for words in commands() {
         let page = written.text(&format!("man/{}.1", words.join("-")));
         assert!(page.contains(&roff(&words.join(" "))), "{words:?}");
-        let mut command = &dantok::cli::command();
+        let mut command = &dantok::cli::shown();
         for word in &words[1..] {
             command = command.find_subcommand(word).unwrap();
         }
         for arg in command.get_arguments() {
-            let shown = arg
-                .get_long()
-                .map_or_else(|| arg.get_value_names().unwrap()[0].to_string(), |long| format!("--{long}"));
+            let shown = match (arg.get_long(), arg.get_short()) {
+                (Some(long), _) => format!("--{long}"),
+                (None, Some(short)) => format!("-{short}"),
+                (None, None) => arg.get_value_names().unwrap()[0].to_string(),
+            };
             assert!(page.contains(&roff(&shown)), "{words:?}: {shown}");
         }
         for inner in command.get_subcommands() {
@@ -214,6 +216,11 @@ fn bash_completes_commands_options_and_what_stands_behind_a_command() {
     assert_eq!(complete("dantok --max-j").trim(), "--max-joined-rooms");
     assert_eq!(complete("dantok token is").trim(), "issue");
     assert_eq!(complete("dantok token issue --ad").trim(), "--admin");
+    assert_eq!(complete("dantok completions fi").trim(), "fish");
+    // A command has its own options, and the settings that it goes by.
+    let of_check = complete("dantok check --");
+    assert!(of_check.contains("--scratch") && of_check.contains("--data-dir"), "{of_check}");
+    assert!(!of_check.contains("--listen") && !of_check.contains("--max-rooms"), "{of_check}");
     let all = complete("dantok --");
     for setting in SETTINGS {
         assert!(all.contains(&format!("--{}", setting.name)), "{}", setting.name);

@@ -1,20 +1,58 @@
-//! A manual page for the program, and one for each of its commands.
+//! A manual page for the program, one for each of its commands, and one for the file of settings.
+
+mod settings;
+
+use std::time::{Duration, SystemTime};
 
 use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
+pub use settings::installed;
+
 /// What stands at the foot of every page.
-pub const MANUAL: &str = "dantok";
+const MANUAL: &str = "dantok";
+
+/// What the pages say they are of: the day of `$SOURCE_DATE_EPOCH`, so that the same sources make the same pages; else that of the commit;
+/// else today.
+///
+/// # Errors
+/// A `$SOURCE_DATE_EPOCH` that is no time.
+pub fn date() -> Result<String, String> {
+    let time = match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(epoch) => {
+            let seconds = epoch.parse().map_err(|_| "SOURCE_DATE_EPOCH is no number of seconds")?;
+            let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+            // The year has four digits.
+            time.filter(|_| seconds < 253_402_300_800).ok_or("SOURCE_DATE_EPOCH is too large")?
+        }
+        Err(_) => match env!("DANTOK_COMMIT").split_once(' ') {
+            Some((_, day)) => return Ok(day.to_owned()),
+            None => SystemTime::now(),
+        },
+    };
+    Ok(humantime::format_rfc3339_seconds(time).to_string().chars().take(10).collect())
+}
+
+/// A page by the words of its command, or by what the file of settings is called; none where there is no such page.
+pub fn page_of(words: &[String], date: &str) -> Option<String> {
+    let asked = words.join("-");
+    let name = match asked.as_str() {
+        "" | "dantok" => "dantok.1".to_owned(),
+        "dantok.toml" => "dantok.toml.5".to_owned(),
+        asked => format!("dantok-{}.1", asked.strip_prefix("dantok-").unwrap_or(asked)),
+    };
+    pages(date).into_iter().find_map(|(page, text)| if page == name { Some(text) } else { None })
+}
 
 /// Every page by its file's name.
 pub fn pages(date: &str) -> Vec<(String, String)> {
-    // Its commands' own pages leave out what is told here: the options that all of them take.
-    let command = dantok::cli::command().disable_help_subcommand(true);
+    let command = super::shown().disable_help_subcommand(true);
     let usage = "dantok [OPTIONS]\ndantok [OPTIONS] COMMAND";
     let top = command.clone().override_usage(usage);
     let mut pages = vec![page(top, date, &[EXIT_STATUS, FILES], &names(&command, "dantok"))];
     below(&command, "dantok", date, &mut pages);
+    pages.push(settings::page(date));
     pages
 }
 
@@ -23,7 +61,7 @@ fn below(command: &Command, name: &str, date: &str, pages: &mut Vec<(String, Str
         let page_name = format!("{name}-{}", inner.get_name());
         let also = [vec![name.to_owned()], names(inner, &page_name)].concat();
         let titled = inner.clone().disable_help_subcommand(true).display_name(&page_name);
-        pages.push(page(titled.bin_name(page_name.replace('-', " ")), date, &[OPTIONS_OF_ALL], &also));
+        pages.push(page(titled.bin_name(page_name.replace('-', " ")), date, &[OTHER_OPTIONS], &also));
         below(inner, &page_name, date, pages);
     }
 }
@@ -36,7 +74,12 @@ fn names(command: &Command, name: &str) -> Vec<String> {
 /// A heading and the paragraphs under it.
 type Section = (&'static str, &'static [&'static str]);
 
-const OPTIONS_OF_ALL: Section = ("COMMON OPTIONS", &["Every option of dantok(1) is taken as well."]);
+const OTHER_OPTIONS: Section = (
+    "OTHER OPTIONS",
+    &[
+        "The other settings of dantok(1) are taken as well, and change nothing here: what is said to the daemon can be said to its commands.",
+    ],
+);
 
 const EXIT_STATUS: Section = (
     "EXIT STATUS",
@@ -57,8 +100,8 @@ const FILES: Section = (
 
 fn page(command: Command, date: &str, sections: &[Section], also: &[String]) -> (String, String) {
     let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
-    let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let after = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
     let has_commands = command.has_subcommands();
     let man = Man::new(command.subcommand_help_heading("COMMANDS").subcommand_value_name("command"))
         .title(name.to_uppercase())
@@ -90,7 +133,7 @@ fn page(command: Command, date: &str, sections: &[Section], also: &[String]) -> 
 }
 
 /// Paragraphs; lines that are indented stay as they are.
-pub fn prose(roff: &mut Roff, text: &str) {
+fn prose(roff: &mut Roff, text: &str) {
     for (number, paragraph) in text.trim().split("\n\n").enumerate() {
         if number > 0 {
             roff.control("PP", []);
@@ -114,7 +157,7 @@ pub fn prose(roff: &mut Roff, text: &str) {
 }
 
 /// Refers to other pages.
-pub fn see_also(roff: &mut Roff, names: &[String]) {
+fn see_also(roff: &mut Roff, names: &[String]) {
     roff.control("SH", ["SEE ALSO"]);
     let pages = names.iter().map(|name| (name.as_str(), "(1), ")).chain([("dantok.toml", "(5)")]);
     roff.text(pages.flat_map(|(name, section)| [bold(name), roman(section)]).collect::<Vec<Inline>>());

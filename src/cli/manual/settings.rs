@@ -1,9 +1,8 @@
-//! The file of settings: one with every setting, as comments, and its manual page.
+//! The file of settings has a manual page too.
 
 use clap_mangen::roff::{Roff, bold, italic, roman};
-use dantok::config::{Config, SETTINGS, example};
 
-use crate::man;
+use crate::config::{Config, SETTINGS};
 
 const ABOUT: &str = "\
 The settings of dantok: a TOML file that --config, or DANTOK_CONFIG, names. Every setting \
@@ -14,25 +13,20 @@ setting is an error. A switch takes true or false.
 What takes several values takes an array of them, and what takes one is text, or a number \
 where it is one. `dantok config` prints the values in force, and where each came from.";
 
-/// As the service runs it, where nobody says anything.
-fn defaults() -> Config {
+/// As a package's service runs it, where nobody says anything.
+pub fn installed() -> Config {
     Config { data_dir: "/var/lib/dantok".into(), ..Config::default() }
 }
 
-/// The file that a package brings.
-pub fn file() -> String {
-    example(&defaults())
-}
-
 /// dantok.toml(5).
-pub fn page(date: &str) -> (String, String) {
+pub(super) fn page(date: &str) -> (String, String) {
     let mut roff = Roff::new();
     let source = concat!("dantok ", env!("CARGO_PKG_VERSION"));
-    roff.control("TH", ["DANTOK.TOML", "5", date, source, man::MANUAL]);
+    roff.control("TH", ["DANTOK.TOML", "5", date, source, super::MANUAL]);
     roff.control("SH", ["NAME"]);
     roff.text([roman("dantok.toml - settings of dantok")]);
     roff.control("SH", ["DESCRIPTION"]);
-    man::prose(&mut roff, ABOUT);
+    super::prose(&mut roff, ABOUT);
     let mut heading = "";
     for setting in SETTINGS {
         if setting.heading != heading {
@@ -42,7 +36,7 @@ pub fn page(date: &str) -> (String, String) {
         roff.control("TP", []);
         roff.text([bold(setting.name), roman(" = "), italic(setting.value)]);
         roff.text([roman(setting.help)]);
-        let default = (setting.show)(&defaults());
+        let default = (setting.show)(&installed());
         if default != "\"\"" && default != "[]" {
             roff.control("br", []);
             roff.text([roman("Default: "), roman(default)]);
@@ -54,6 +48,6 @@ pub fn page(date: &str) -> (String, String) {
         roff.text([roman(line)]);
     }
     roff.control("fi", []).control("RE", []);
-    man::see_also(&mut roff, &["dantok".to_owned()]);
+    super::see_also(&mut roff, &["dantok".to_owned()]);
     ("dantok.toml.5".to_owned(), roff.render())
 }

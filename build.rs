@@ -1,0 +1,70 @@
+//! Finds out which commit the program is built of, for `dantok --version`. The same sources say the same: nothing here depends on
+//! when, or where, it is built.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// So many digits of a commit are shown.
+const DIGITS: usize = 9;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let Some(dir) = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else { return };
+    // From a tarball neither is known.
+    let commit = of_git(&dir).or_else(|| of_crate(&dir));
+    println!("cargo::rustc-env=DANTOK_COMMIT={}", commit.unwrap_or_default());
+}
+
+/// From a checkout: the commit and its day, as in `1a2b3c4d5 2026-11-28`.
+fn of_git(dir: &Path) -> Option<String> {
+    // Of a repository around it nothing is asked: that is another's.
+    if !dir.join(".git").exists() {
+        return None;
+    }
+    watch(dir);
+    let said =
+        git(dir, &["log", "-1", "--no-show-signature", "--date=format-local:%Y-%m-%d", "--format=%H %cd", "HEAD"])?;
+    let (commit, day) = said.split_once(' ')?;
+    Some(format!("{} {day}", shortened(commit)?))
+}
+
+/// From what `cargo package` has made: the commit, as in `1a2b3c4d5`.
+fn of_crate(dir: &Path) -> Option<String> {
+    let path = dir.join(".cargo_vcs_info.json");
+    let info = std::fs::read_to_string(&path).ok()?;
+    println!("cargo::rerun-if-changed={}", path.display());
+    let (_, behind) = info.split_once("\"sha1\"")?;
+    shortened(behind.trim_start_matches([':', ' ', '"']).split('"').next()?)
+}
+
+fn shortened(commit: &str) -> Option<String> {
+    let is_one = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_one { commit.get(..DIGITS).map(str::to_owned) } else { None }
+}
+
+/// Has cargo build anew after a commit or a checkout. A file that is not there would have it build anew each time.
+fn watch(dir: &Path) {
+    let path = |name: &str| git(dir, &["rev-parse", "--git-path", name]).map(|path| dir.join(path));
+    let branch = git(dir, &["symbolic-ref", "--quiet", "HEAD"]);
+    let mut watched = vec![path("HEAD"), path("packed-refs"), path("reftable")];
+    if let Some(branch) = branch.and_then(|branch| path(&branch)) {
+        // Where it is among the packed ones, the next commit makes the file.
+        let made_in = branch.ancestors().skip(1).find(|dir| dir.exists()).map(Path::to_owned);
+        watched.push(if branch.exists() { Some(branch) } else { made_in });
+    }
+    for path in watched.into_iter().flatten().filter(|path| path.exists()) {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+}
+
+fn git(dir: &Path, arguments: &[&str]) -> Option<String> {
+    let mut git = Command::new("git");
+    // A hook that builds has variables of its own; and whoever builds need not own the sources.
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR"] {
+        git.env_remove(name);
+    }
+    git.args(["-c", "safe.directory=*"]).arg("-C").arg(dir).args(arguments).env("TZ", "UTC");
+    let output = git.output().ok().filter(|output| output.status.success())?;
+    let said = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    if said.is_empty() { None } else { Some(said) }
+}

@@ -1,0 +1,31 @@
+//! What shells know about the command line.
+
+use clap::ValueHint;
+use clap_complete::aot::{Shell, generate};
+
+/// The shells that Debian has a place for, and what each calls its file.
+pub const SHELLS: [(&str, &str); 3] = [("bash", "dantok.bash"), ("zsh", "_dantok"), ("fish", "dantok.fish")];
+
+/// What a shell reads; none where it is none of [`SHELLS`].
+pub fn script(shell: &str) -> Option<Vec<u8>> {
+    let shell = match shell {
+        "bash" => Shell::Bash,
+        "zsh" => Shell::Zsh,
+        "fish" => Shell::Fish,
+        _ => return None,
+    };
+    let mut command = hinted(super::shown());
+    let mut script = Vec::new();
+    generate(shell, &mut command, "dantok", &mut script);
+    Some(script)
+}
+
+/// Says which arguments are files, for the whole command line.
+fn hinted(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| match arg.get_value_names().unwrap_or_default() {
+        [name] if name == "FILE" => arg.value_hint(ValueHint::FilePath),
+        [name] if name == "DIR" => arg.value_hint(ValueHint::DirPath),
+        _ => arg,
+    });
+    command.mut_subcommands(hinted)
+}
