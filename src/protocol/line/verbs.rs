@@ -224,7 +224,7 @@ pub const VERBS: &[Verb] = &[
         purpose: "what came after your cursor (or seq); moves nothing",
         about: About::Reading,
         more: &[
-            "after=     begin after this seq instead of the cursor; 0: at the beginning",
+            "after=     begin after this seq instead of the cursor; 0 is the start",
             "max=       at most so many messages; a bare number means the same",
             "answer: MSG and GAP lines, then END <room> <handed> <oldest> <last>",
         ],
@@ -310,7 +310,7 @@ pub const VERBS: &[Verb] = &[
         purpose: "the rooms that you see",
         about: About::Rooms,
         more: &[
-            "answer: ROOM <room> <members> <last> <unread> <time> open|private [<topic>]",
+            "answer: ROOM <room> <members> <last> <unread> <time> <access> [<topic>]",
             "for each, the latest first, then OK <how many>",
         ],
         options: &[],
@@ -481,7 +481,7 @@ pub const VERBS: &[Verb] = &[
         usage: "GROUPS <room>",
         purpose: "the room's groups: cursor, taken, waiting, timeout",
         about: About::Sharing,
-        more: &["answer: GROUP <room> <group> <cursor> <pending> <waiting> <timeout>, OK <n>"],
+        more: &["answer: GROUP <room> <group> <cursor> <pending> <waiting> <timeout>"],
         options: &[],
         words: (1, 1),
         rest: Rest::Nothing,
