@@ -15,7 +15,7 @@ HELLO, JOIN, SEND, FETCH, ACK = 0, 3, 5, 6, 8  # commands that are used here
 REPLY, PART, PUSH, CLOSING = range(4)  # what the daemon sends
 CODES = (
     "bad-command bad-argument too-long not-utf8 bad-frame hello-first denied not-joined "
-    "no-room room-exists id-reused limit storage stopping no-group epoch"
+    "no-room room-exists id-reused limit storage stopping no-group epoch set-back"
 ).split()
 
 

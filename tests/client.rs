@@ -22,7 +22,7 @@ fn options(daemon: &Daemon, client: &str) -> Options {
 
 fn code(error: Error) -> ErrorCode {
     match error {
-        Error::Refused(refusal) => refusal.code,
+        Error::Refused(refusal) | Error::SetBack(refusal) => refusal.code,
         other => panic!("{other}"),
     }
 }
@@ -324,7 +324,7 @@ async fn history_moves_nothing_and_seek_does() {
     assert_eq!(client.ack("lobby", None).await.unwrap(), 0);
     client.fetch("lobby", None, Some(6)).await.unwrap();
     assert_eq!(client.ack("lobby", None).await.unwrap(), 6);
-    assert_eq!(code(client.seek("lobby", Seek::To(11)).await.unwrap_err()), ErrorCode::BadArgument);
+    assert_eq!(code(client.seek("lobby", Seek::To(11)).await.unwrap_err()), ErrorCode::SetBack);
     assert_eq!(client.ack("lobby", None).await.unwrap(), 6);
     assert_eq!(client.seek("lobby", Seek::To(2)).await.unwrap(), 2);
     // Nor does what was read before the SEEK count.
@@ -348,9 +348,9 @@ async fn replies_and_redactions_reach_a_feed_and_so_does_typing() {
     let again = bob.reply_with_id("lobby", "r", 1, "really").await.unwrap();
     assert_eq!((first.seq, first.dup, again.seq, again.dup), (3, false, 3, true));
     assert_eq!(code(bob.reply_with_id("lobby", "r", 2, "really").await.unwrap_err()), ErrorCode::IdReused);
-    assert_eq!(code(bob.reply("lobby", 9, "?").await.unwrap_err()), ErrorCode::BadArgument);
+    assert_eq!(code(bob.reply("lobby", 9, "?").await.unwrap_err()), ErrorCode::SetBack);
     assert_eq!(code(bob.redact("lobby", 1).await.unwrap_err()), ErrorCode::Denied);
-    assert_eq!(code(bob.redact("lobby", 9).await.unwrap_err()), ErrorCode::BadArgument);
+    assert_eq!(code(bob.redact("lobby", 9).await.unwrap_err()), ErrorCode::SetBack);
     let redacted = alice.redact("lobby", 1).await.unwrap();
     let again = alice.redact("lobby", 1).await.unwrap();
     assert_eq!((redacted.seq, redacted.dup, again.seq, again.dup), (4, false, 4, true));

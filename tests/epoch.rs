@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use common::{Daemon, Frames};
-use dantok::protocol::{Command as Request, ErrorCode, Reply};
+use dantok::protocol::{Command as Request, ErrorCode, Reply, Seek};
 
 fn epoch(arguments: &[&str], data_dir: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
@@ -123,12 +123,87 @@ fn without_the_epoch_messages_would_be_missed_and_nothing_would_tell() {
     assert!(fetched[0].ends_with(" alice after 10"), "after 6 to 9 are skipped: {fetched:?}");
 }
 
-#[test]
-fn a_seq_past_the_last_is_told_without_it() {
-    let (daemon, _) = taken_back(true);
+/// A daemon with five messages, the fifth of them unread by bob, that was set back from ten under the same epoch.
+fn set_back() -> Daemon {
+    let mut daemon = Daemon::start();
     let mut bob = daemon.lines("bob");
-    for command in ["FETCH lobby after=14", "ACK lobby 14", "SEEK lobby 14"] {
-        bob.expect(command, "ERR bad-argument 14 is past the room's last seq, 13");
+    bob.expect("JOIN lobby", "OK cursor=0 last=0");
+    bob.expect("GROUP lobby w", "OK cursor=0 last=0 timeout=30s");
+    (1..=5).for_each(|n| bob.expect(&format!("SEND id=b-{n} lobby before {n}"), &format!("OK {n}")));
+    bob.expect("ACK lobby 4", "OK 4");
+    let backup = daemon.back_up();
+    let mut bob = daemon.lines("bob");
+    (6..=10).for_each(|n| bob.expect(&format!("SEND id=l-{n} lobby lost {n}"), &format!("OK {n}")));
+    bob.expect("ACK lobby 9", "OK 9");
+    daemon.go_back_to(&backup, false);
+    daemon
+}
+
+#[test]
+fn who_is_ahead_of_a_room_is_told_that_it_was_set_back() {
+    let daemon = set_back();
+    let mut bob = daemon.lines("bob");
+    for seq in [6, 9, u64::MAX] {
+        let told =
+            format!("ERR set-back {seq} is past the last seq of lobby, 5: the room was set back to an older state");
+        let commands = [
+            format!("FETCH lobby after={seq}"),
+            format!("ACK lobby {seq}"),
+            format!("SEEK lobby {seq}"),
+            format!("REDACT lobby {seq}"),
+            format!("DONE lobby w {seq}"),
+            format!("SEND id=r-1 reply={seq} lobby an answer"),
+            format!("SENDB id=r-2 reply={seq} lobby 2\nhi"),
+        ];
+        for command in commands {
+            let answer = bob.ask(&command).remove(0);
+            assert!(answer.starts_with(&told), "{command}: {answer}");
+        }
+    }
+    // Its own seqs are no such thing, nor what no room ever has.
+    for command in ["REDACT lobby 0", "DONE lobby w 0", "SEND reply=0 lobby to what?"] {
+        assert!(bob.ask(command)[0].starts_with("ERR bad-argument "), "{command}");
+    }
+    bob.send("FORMAT json\nACK lobby 9");
+    bob.line().unwrap();
+    assert!(bob.line().unwrap().contains(r#""code":"set-back""#));
+    // Nothing came of it: all is there from the cursor on, and what was sent is stored under its id.
+    let mut bob = daemon.lines("bob");
+    let fetched = bob.ask("FETCH lobby");
+    assert!(fetched[0].ends_with(" bob before 5") && fetched[1] == "END lobby 5 1 5", "{fetched:?}");
+    bob.expect("FETCH lobby after=5", "END lobby 5 1 5");
+    bob.expect(
+        "SEND id=b-5 reply=9 lobby before 5",
+        "ERR id-reused this id was used for another message, 5; a new message wants a new id",
+    );
+    bob.expect("SEND id=r-1 lobby an answer", "OK 6");
+    bob.expect("SEND id=l-9 lobby lost 9", "OK 7");
+    bob.expect("ACK lobby 7", "OK 7");
+}
+
+#[test]
+fn by_frames_too() {
+    let daemon = set_back();
+    let mut frames = Frames::connect(daemon.address());
+    let hello =
+        Request::Hello { version: 1, client: "bob".to_owned(), token: None, epoch: Some(epoch_of(&daemon.data_dir())) };
+    assert!(matches!(frames.ask(hello).1, Reply::Welcome(_)));
+    let room = || "lobby".to_owned();
+    let (seq, id, body) = (9, Some("r".to_owned()), "an answer".into());
+    let commands = [
+        Request::Fetch { room: room(), after: Some(seq), max: None },
+        Request::Ack { room: room(), seq: Some(seq) },
+        Request::Seek { room: room(), to: Seek::To(seq) },
+        Request::Redact { room: room(), seq },
+        Request::Done { room: room(), group: "w".to_owned(), seq },
+        Request::Send { room: room(), id, body, reply: Some(seq) },
+    ];
+    for command in commands {
+        let told = format!("{command:?}");
+        match frames.ask(command).1 {
+            Reply::Error(refusal) => assert_eq!(refusal.code, ErrorCode::SetBack, "{told}"),
+            other => panic!("{told}: {other:?}"),
+        }
     }
 }
 

@@ -48,6 +48,16 @@ fn go_back(daemon: &mut Daemon, backup: &std::path::Path) {
     say(daemon, "after", 6..=13);
 }
 
+/// Says so many other things in a backup, where no client of the daemon is.
+fn say_in(backup: &std::path::Path, count: u64) {
+    let mut other = Daemon::start();
+    other.go_back_to(backup, false);
+    (6..=5 + count).for_each(|n| say(&other, "after", n..=n));
+    assert!(other.terminate().success());
+    std::fs::remove_dir_all(backup).unwrap();
+    common::copy_dir(&other.data_dir(), backup);
+}
+
 fn text(item: Item) -> String {
     match item {
         Item::Message(message) => String::from_utf8(message.body.to_vec()).unwrap(),
@@ -62,6 +72,19 @@ fn all_of_it() -> Vec<String> {
 
 async fn next(follow: &mut Follow) -> Result<Item, Error> {
     tokio::time::timeout(DEADLINE, follow.next()).await.unwrap().unwrap()
+}
+
+fn is_set_back<T: std::fmt::Debug>(result: Result<T, Error>) -> bool {
+    matches!(result, Err(Error::SetBack(refusal)) if refusal.code == ErrorCode::SetBack)
+}
+
+/// What comes after an error of `follow`, up to this.
+async fn rest(follow: &mut Follow, last: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    while texts.last().is_none_or(|text| text != last) {
+        texts.push(text(next(follow).await.unwrap()));
+    }
+    texts
 }
 
 fn is_restored<T: std::fmt::Debug>(result: Result<T, Error>) -> bool {
@@ -192,6 +215,200 @@ async fn who_remembers_an_epoch_from_an_earlier_process_is_refused() {
     // The one that is there goes on.
     good.ping().await.unwrap();
     assert!(is_restored(good.ack("lobby", Some(9)).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_ahead_of_a_room_that_was_set_back_without_a_word_is_told_and_begins_at_the_cursor() {
+    let mut daemon = Daemon::start();
+    let backup = tokio::task::block_in_place(|| backed_up(&mut daemon));
+    let bob = connect(&daemon, "bob").await;
+    assert_eq!(bob.fetch("lobby", None, None).await.unwrap().handed, 10);
+    tokio::task::block_in_place(|| daemon.go_back_to(&backup, false));
+    // What was fetched before is forgotten with the first of these.
+    assert!(is_set_back(bob.ack("lobby", None).await));
+    assert_eq!(bob.ack("lobby", None).await.unwrap(), 4);
+    assert!(is_set_back(bob.fetch("lobby", Some(9), None).await));
+    assert!(is_set_back(bob.ack("lobby", Some(9)).await));
+    assert!(is_set_back(bob.seek("lobby", Seek::To(9)).await));
+    assert!(is_set_back(bob.redact("lobby", 9).await));
+    bob.group("lobby", "workers", dantok::protocol::Begin::Start, None).await.unwrap();
+    assert!(is_set_back(bob.done("lobby", "workers", 9).await));
+    assert!(is_set_back(bob.reply_with_id("lobby", "r", 9, "an answer").await));
+    assert!(!bob.is_restored());
+    let fetched = bob.fetch("lobby", None, None).await.unwrap();
+    assert_eq!(fetched.items.into_iter().map(text).collect::<Vec<_>>(), ["before 5"]);
+    assert_eq!(bob.ack("lobby", None).await.unwrap(), 5);
+    // What was typed is stored, under the same id.
+    assert_eq!(bob.send_with_id("lobby", "r", "an answer").await.unwrap().seq, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follow_of_a_room_that_was_set_back_goes_on_from_the_cursor() {
+    // When the feed is back the room is shorter than what it yielded; as long; longer.
+    for others in [0, 5, 8] {
+        let mut daemon = Daemon::start();
+        let backup = tokio::task::block_in_place(|| backed_up(&mut daemon));
+        let bob = connect(&daemon, "bob").await;
+        let mut follow = bob.follow("lobby");
+        assert_eq!(rest(&mut follow, "lost 10").await.len(), 6);
+        tokio::task::block_in_place(|| {
+            say_in(&backup, others);
+            daemon.go_back_to(&backup, false);
+        });
+        assert!(is_set_back(next(&mut follow).await), "{others}");
+        tokio::task::block_in_place(|| say(&daemon, "after", 6 + others..=13)); // Nothing where all is said.
+        assert_eq!(rest(&mut follow, "after 13").await, all_of_it(), "{others}");
+        assert_eq!(bob.ack("lobby", Some(13)).await.unwrap(), 13);
+        // Where nothing was set back nothing is told, whatever became of the last message.
+        let redacted = bob.send("lobby", "soon redacted").await.unwrap().seq;
+        assert_eq!(text(next(&mut follow).await.unwrap()), "soon redacted");
+        bob.redact("lobby", redacted).await.unwrap();
+        next(&mut follow).await.unwrap();
+        tokio::task::block_in_place(|| {
+            daemon.kill();
+            daemon.start_again();
+            say(&daemon, "still", 16..=16);
+        });
+        assert_eq!(text(next(&mut follow).await.unwrap()), "still 16");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_tells_which_rooms_were_set_back() {
+    let mut daemon = Daemon::start();
+    let backup = tokio::task::block_in_place(|| backed_up(&mut daemon));
+    let bob = connect(&daemon, "bob").await;
+    bob.join("quiet").await.unwrap();
+    let (mut first, mut second) = (bob.feed(), bob.feed());
+    first.follow("lobby", Some(7));
+    loop {
+        match tokio::time::timeout(DEADLINE, first.next()).await.unwrap().unwrap().unwrap() {
+            News::Item(Item::Message(message)) if message.seq == 10 => break,
+            _ => {}
+        }
+    }
+    tokio::task::block_in_place(|| daemon.go_back_to(&backup, false));
+    // This one goes by what its caller remembers.
+    second.follow("lobby", Some(10));
+    for (nth, feed) in [&mut first, &mut second].into_iter().enumerate() {
+        let (mut told, mut texts) = (0, Vec::new());
+        while texts.last().is_none_or(|text| text != "before 5") {
+            match tokio::time::timeout(DEADLINE, feed.next()).await.unwrap().unwrap().unwrap() {
+                News::SetBack { room } => {
+                    assert_eq!(&*room, "lobby");
+                    told += 1;
+                }
+                News::Item(item @ Item::Message(_)) => texts.push(text(item)),
+                _ => {}
+            }
+        }
+        assert_eq!((told, &*texts), (1, &["before 5".to_owned()][..]), "{nth}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_yielded_nothing_of_a_room_knows_it_all_the_same() {
+    let mut daemon = Daemon::start();
+    let backup = tokio::task::block_in_place(|| backed_up(&mut daemon));
+    let bob = connect(&daemon, "bob").await;
+    assert_eq!(bob.ack("lobby", Some(10)).await.unwrap(), 10);
+    bob.join("other").await.unwrap();
+    bob.send("other", "the mark").await.unwrap();
+    let mut feed = bob.feed();
+    feed.follow("lobby", None);
+    feed.follow("other", None);
+    let (mut told, mut texts, mut is_back) = (false, Vec::new(), false);
+    while texts.last().is_none_or(|text| text != "after 13") {
+        match tokio::time::timeout(DEADLINE, feed.next()).await.unwrap().unwrap().unwrap() {
+            // By now the feed has dealt with the other.
+            News::Item(Item::Message(message)) if &*message.room == "other" => {
+                assert!(!std::mem::replace(&mut is_back, true));
+                tokio::task::block_in_place(|| {
+                    say_in(&backup, 8);
+                    daemon.go_back_to(&backup, false);
+                });
+            }
+            News::SetBack { .. } => told = true,
+            News::Item(item @ Item::Message(_)) => texts.push(text(item)),
+            _ => {}
+        }
+    }
+    assert!(told);
+    assert_eq!(texts, all_of_it());
+}
+
+#[test]
+fn a_chat_in_a_pipe_goes_on_in_a_room_that_was_set_back() {
+    let mut daemon = Daemon::start();
+    let backup = backed_up(&mut daemon);
+    let mut chat = Command::new(example("chat"))
+        .args(["lobby", "--follow", "--as", "bob", "--retry-for", "1m", "--server", &daemon.address().to_string()])
+        .env_remove("DANTOK_TOKEN")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(chat.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    let mut take = |last: &str| {
+        let mut texts = Vec::new();
+        while texts.last().is_none_or(|text| text != last) {
+            texts.push(lines.next().unwrap().rsplit_once(": ").unwrap().1.to_owned());
+        }
+        texts
+    };
+    assert_eq!(take("lost 10").len(), 6);
+    daemon.go_back_to(&backup, false);
+    assert_eq!(take("before 5"), ["before 5"]);
+    say(&daemon, "after", 6..=7);
+    assert_eq!(take("after 7"), ["after 6", "after 7"]);
+    chat.kill().unwrap();
+    let said = String::from_utf8(chat.wait_with_output().unwrap().stderr).unwrap();
+    assert!(said.contains("lobby was set back to an older state"), "{said}");
+}
+
+#[test]
+fn the_full_screen_shows_the_room_as_it_was_set_back_and_sends_what_waited() {
+    if !has_tool("tmux") {
+        return;
+    }
+    let said = |lines: &[(&str, &str)]| -> Vec<Said> {
+        lines.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    };
+    let mut daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN lobby");
+    alice.expect("SEND lobby before 1", "OK 1");
+    let minji = Person::new("minji");
+    daemon.lines("minji").ask("JOIN lobby");
+    let backup = daemon.back_up();
+    let mut alice = daemon.lines("alice");
+    alice.expect("SEND lobby lost 2", "OK 2");
+    alice.expect("SEND lobby lost 3", "OK 3");
+    let chat = minji.chat(&daemon.address().to_string(), "lobby");
+    chat.wait("all of it", |_| chat.said() == said(&[("alice", "before 1"), ("alice", "lost 2"), ("alice", "lost 3")]));
+    daemon.terminate();
+    chat.wait_for("no connection");
+    // An answer to what will be gone, and what was typed behind it.
+    chat.line("/reply waited 1");
+    chat.wait_for("1 message waits");
+    chat.line("waited 2");
+    chat.wait_for("2 messages wait");
+    daemon.go_back_to(&backup, false);
+    chat.wait_for("was set back to an older state");
+    let mut alice = daemon.lines("alice");
+    common::wait_until("what waited is stored", || alice.ask("FETCH lobby after=0").len() == 4);
+    alice.expect("SEND lobby after 4", "OK 4");
+    chat.wait("the room as it is", |_| {
+        chat.said()
+            == said(&[("alice", "before 1"), ("minji", "waited 1"), ("minji", "waited 2"), ("alice", "after 4")])
+    });
+    let fetched = alice.ask("FETCH lobby after=0");
+    assert!(!fetched.iter().any(|line| line.contains("reply=")), "it answers what nobody said: {fetched:?}");
+    chat.keys(&["Escape"]);
+    common::wait_until("nothing waits any more", || {
+        !chat.screen().contains("waits") && !chat.screen().contains("wait ")
+    });
 }
 
 #[test]

@@ -351,7 +351,7 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                 match model.cursors.get_mut(&(room, client)) {
                     None => assert!(matches!(reply, Reply::Error(_))),
                     Some(_) if seq > last => {
-                        assert!(matches!(reply, Reply::Error(refusal) if refusal.code == ErrorCode::BadArgument));
+                        assert!(matches!(reply, Reply::Error(refusal) if refusal.code == ErrorCode::SetBack));
                     }
                     Some(cursor) => {
                         *cursor = seq.max(*cursor);

@@ -235,6 +235,7 @@ impl App {
                         .to_owned(),
                 );
             }
+            News::SetBack { room } => self.set_back(&room),
             News::Disconnected(why) => self.link = Link::Down(Instant::now(), why),
             News::Item(Item::Room(info)) => {
                 if self.asked_rooms {
@@ -268,14 +269,25 @@ impl App {
                 let Some(room) = self.rooms.get_mut(&room) else { return };
                 match refusal.code {
                     code if ends_membership(code) => room.forget(),
-                    // Past the last seq: this is not the room that it was.
-                    ErrorCode::BadArgument => (room.timeline, room.last) = (None, 0),
                     _ => {}
                 }
                 (room.followed, room.paused) = (false, true);
                 room.note(refusal.to_string());
             }
         }
+    }
+
+    /// A room is not what it was: what is shown of it is taken anew, and what waits for it waits on.
+    fn set_back(&mut self, name: &str) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        if room.followed {
+            self.asks.push(Ask::Unfollow(name.to_owned()));
+        }
+        room.restored();
+        self.notice = Some(format!(
+            "{name} was set back to an older state: what was said after it is gone, but for what waits here"
+        ));
+        self.list_anew();
     }
 
     /// Takes what came of an [`Ask`] from before the rooms were restored: its seqs say nothing.
@@ -300,6 +312,9 @@ impl App {
     /// Takes what came of an [`Ask`].
     pub fn told(&mut self, told: Told) {
         match told {
+            Told::Page(name, Err(Error::SetBack(_)))
+            | Told::Older(name, Err(Error::SetBack(_)))
+            | Told::Acked(name, Err(Error::SetBack(_))) => self.set_back(&name),
             Told::Page(name, result) => {
                 let Some(room) = self.rooms.get_mut(&name) else { return };
                 room.asked.page = false;

@@ -50,12 +50,19 @@ fn holds(client: &Client, message: &Waiting) -> bool {
     message.epoch.as_ref().is_none_or(|epoch| **epoch == *client.epoch())
 }
 
-/// Sends a message. What it answers may be another message by now, where the rooms were restored since it was typed: it answers
-/// none then.
+/// Sends a message. What it answers may be another message by now, where the rooms were restored since it was typed, or is none, where
+/// the room was set back: it answers none then.
 async fn send(client: &Client, message: &Waiting) -> Result<Sent, Error> {
     let Waiting { id, room, text, .. } = message;
     match message.reply {
-        Some(to) if holds(client, message) => client.reply_with_id(room, id, to, text.clone()).await,
+        Some(to) if holds(client, message) => match client.reply_with_id(room, id, to, text.clone()).await {
+            // `id-reused`: so it was sent before, and not seen to be answered.
+            Err(Error::SetBack(_)) => client.send_with_id(room, id, text.clone()).await,
+            Err(Error::Refused(refusal)) if refusal.code == ErrorCode::IdReused => {
+                client.send_with_id(room, id, text.clone()).await
+            }
+            sent => sent,
+        },
         Some(to) => match client.send_with_id(room, id, text.clone()).await {
             // It is in the backup, as it was typed: no other message has its id.
             Err(Error::Refused(refusal)) if refusal.code == ErrorCode::IdReused => {

@@ -44,13 +44,16 @@ pub async fn follow(client: &Client, room: &str, json: bool) -> Outcome<()> {
         print(items.iter().map(|item| show(item, json)))?;
         match acknowledge(client, room, &items).await {
             // What is not acknowledged is of before that; `follow` comes to it.
-            Err(Error::Restored { .. }) | Ok(()) => {}
+            Err(Error::Restored { .. } | Error::SetBack(_)) | Ok(()) => {}
             Err(error) => return Err(error.into()),
         }
         match error {
             Some(Error::Restored { epoch }) => {
                 client.adopt(&epoch);
                 eprintln!("chat: {room} was restored from a backup; going on from where it was acknowledged then");
+            }
+            Some(Error::SetBack(_)) => {
+                eprintln!("chat: {room} was set back to an older state; going on from where it was acknowledged then");
             }
             Some(error) => return Err(error.into()),
             None => {}

@@ -140,7 +140,9 @@ impl Room {
         // What is stored and was not shown yet is in the backup, or gone.
         self.pending.retain(|pending| pending.seq.is_none());
         self.pending.iter_mut().for_each(|pending| pending.seen = false);
-        self.notes.clear();
+        // What was not sent is said there alone.
+        self.notes.retain(|note| !note.quiet);
+        self.notes.iter_mut().for_each(|note| note.after = 0);
         self.info = None;
     }
 

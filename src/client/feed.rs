@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::codec::Encoder;
 
-use super::link::{Conn, Dialler, broken, is_passing, unexpected};
+use super::link::{Conn, Dialler, broken, is_passing, refused, unexpected};
 use super::{Error, Options};
 use crate::protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
 use crate::protocol::{Command, ErrorCode, Item, Refusal, Reply, Welcome};
@@ -37,6 +37,12 @@ pub enum News {
     /// The rooms were restored from a backup, and have this epoch now: seqs from before may be other messages. Comes right before
     /// the connection that told it; behind it all followed rooms go on from their cursors.
     Restored(Arc<str>),
+    /// A followed room was set back to an older state, without a word from its operator: seqs from before may be other messages.
+    /// Behind it the room goes on from the cursor, and seqs come again.
+    SetBack {
+        /// Which.
+        room: Arc<str>,
+    },
     /// Of a followed room: a message, a gap or an event; [`Item::Ended`]: the daemon can't read it now, and the feed tries again, for as
     /// long as the options allow. Or [`Item::Room`]: a room of the list, as it is now; [`Item::Gone`]: one that the client does not
     /// see, or is no member of, any more.
@@ -54,7 +60,7 @@ pub enum News {
 /// [`Client::feed`](super::Client::feed).
 ///
 /// Each room's messages and gaps come in the room's order, each seq once, over broken connections too; but anew where the rooms
-/// [were restored](News::Restored). The list comes anew
+/// [were restored](News::Restored), or a room [was set back](News::SetBack). The list comes anew
 /// with each connection. Ends after its first error. Dropping it ends the connection.
 #[derive(Debug)]
 pub struct Feed {
@@ -87,7 +93,8 @@ impl Feed {
     }
 
     /// Follows a room that the client has joined: what came after this seq (without one, after the cursor), and then each
-    /// message as it commits. Changes nothing where the room is followed already.
+    /// message as it commits. Changes nothing where the room is followed already. A room that never came to that seq
+    /// [was set back](News::SetBack).
     pub fn follow(&self, room: &str, after: Option<u64>) {
         // A feed at its end has told why.
         let after = after.map(|after| (self.epoch.clone(), after));
@@ -137,6 +144,9 @@ enum Order {
     },
 }
 
+/// A message's seq, time and client. A redaction leaves them as they are.
+type Stamp = (u64, u64, Arc<str>);
+
 /// How far a followed room is told.
 #[derive(Default)]
 struct Place {
@@ -146,6 +156,8 @@ struct Place {
     number: Option<u64>,
     /// The last seq that was yielded, or the one where the first FOLLOW began.
     reached: Option<u64>,
+    /// That message, to be known by its time and its client; none where it had expired.
+    newest: Option<Stamp>,
     /// Pushes of this connection go on behind `reached` without a hole.
     live: bool,
     /// The daemon can't read it.
@@ -232,7 +244,7 @@ impl Task {
         self.places.values_mut().for_each(|place| place.live = false);
         if conn.welcome.epoch != self.epoch {
             self.epoch = conn.welcome.epoch.clone();
-            self.places.values_mut().for_each(|place| (place.reached, place.number) = (None, None));
+            self.places.values_mut().for_each(|place| (place.reached, place.number, place.newest) = (None, None, None));
             self.tell(News::Restored(self.epoch.clone())).await?;
         }
         self.tell(News::Connected(conn.welcome.clone())).await?;
@@ -294,6 +306,7 @@ impl Task {
         if self.places.get(room).is_some_and(|place| place.join && place.number.is_none()) {
             self.ask(conn, Command::join(room)).await?;
         }
+        let mut is_set_back = self.is_set_back(conn, room).await?;
         loop {
             let Reply::Following { after, number } = self.ask(conn, Command::Follow { room: name() }).await? else {
                 return Err(End::Failed(Error::Unexpected));
@@ -303,9 +316,15 @@ impl Task {
                 self.ask(conn, Command::Unfollow { room: name() }).await?;
                 return self.hand_on(Item::Gone { room: room.into() }, false).await;
             }
+            if std::mem::take(&mut is_set_back) {
+                (place.reached, place.newest, place.live) = (Some(after), None, true);
+                self.tell(News::SetBack { room: room.into() }).await?;
+                return self.is_set_back(conn, room).await.map(drop);
+            }
             if after <= *place.reached.get_or_insert(after) {
                 place.live = true;
-                return Ok(());
+                // Where it begins here, what it is to be known by is found.
+                return if place.newest.is_none() { self.is_set_back(conn, room).await.map(drop) } else { Ok(()) };
             }
             self.ask(conn, Command::Unfollow { room: name() }).await?;
             // The cursor may have passed what was yielded here, moved by another connection of the same client; FOLLOW
@@ -326,6 +345,34 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Whether the room is not the one whose messages were yielded here: it has not come as far, or has another message where these
+    /// end. All pushes up to there would be dropped as seen.
+    async fn is_set_back(&mut self, conn: &mut Conn, room: &str) -> Result<bool, End> {
+        let Some(place) = self.places.get(room) else { return Ok(false) };
+        let Some(reached) = place.reached.filter(|reached| *reached > 0) else { return Ok(false) };
+        let newest = place.newest.clone();
+        let fetch = Command::Fetch { room: room.to_owned(), after: Some(reached - 1), max: Some(1) };
+        let mut found = Vec::new();
+        let last = match self.exchange(conn, fetch, Some(&mut found)).await? {
+            Reply::End { last, .. } => last,
+            Reply::Error(refusal) if refusal.code == ErrorCode::SetBack => return Ok(true),
+            // It can't be read: what comes behind it may be.
+            Reply::Error(refusal) if refusal.code == ErrorCode::Storage => return Ok(false),
+            reply => return taken(reply).and(Err(End::Failed(Error::Unexpected))),
+        };
+        // Where it has expired nobody knows, and nobody is kept from what is stored.
+        let found = found.iter().find_map(stamp).filter(|(seq, ..)| *seq == reached);
+        if let Some(place) = self.places.get_mut(room)
+            && place.newest.is_none()
+            && place.reached == Some(reached)
+        {
+            // It was not yielded here; from here on it is known.
+            place.newest = found.clone();
+        }
+        let is_another = |found: Stamp| newest.is_some_and(|newest| newest != found);
+        Ok(last < reached || found.is_some_and(is_another))
     }
 
     /// A followed room can't be read, whether the daemon says so unasked or in an answer: tried again later, from where it is.
@@ -356,6 +403,16 @@ impl Task {
 
     /// The same, refused or not.
     async fn ask_any(&mut self, conn: &mut Conn, command: Command) -> Result<Reply, End> {
+        self.exchange(conn, command, None).await
+    }
+
+    /// The same; its items are put `aside`, where there is that.
+    async fn exchange(
+        &mut self,
+        conn: &mut Conn,
+        command: Command,
+        mut aside: Option<&mut Vec<Item>>,
+    ) -> Result<Reply, End> {
         let id = self.next_id;
         self.next_id += 1;
         let mut output = BytesMut::new();
@@ -364,7 +421,10 @@ impl Task {
         loop {
             match conn.frame().await? {
                 ServerFrame::Reply { id: of, reply } if of == id => return Ok(reply),
-                ServerFrame::Part { id: of, item } if of == id => self.hand_on(item, true).await?,
+                ServerFrame::Part { id: of, item } if of == id => match &mut aside {
+                    Some(items) => items.push(item),
+                    None => self.hand_on(item, true).await?,
+                },
                 // Of another room, or the list.
                 ServerFrame::Push { item } => self.hand_on(item, false).await?,
                 ServerFrame::Closing { refusal } => return Err(End::Broken(broken(refusal))),
@@ -388,9 +448,10 @@ impl Task {
         place.unread = None;
         let Some((item, to)) = unseen(item, place.reached.unwrap_or(0)) else { return Ok(()) };
         let room = in_order(&item).unwrap_or_default().to_owned();
+        let newest = stamp(&item);
         self.tell(News::Item(item)).await?;
         if let Some(place) = self.places.get_mut(&room) {
-            place.reached = Some(to);
+            (place.reached, place.newest) = (Some(to), newest);
         }
         Ok(())
     }
@@ -400,7 +461,7 @@ impl Task {
 fn taken(reply: Reply) -> Result<Reply, End> {
     match reply {
         Reply::Error(refusal) if is_passing(&refusal) => Err(End::Broken(broken(refusal))),
-        Reply::Error(refusal) => Err(End::Failed(Error::Refused(refusal))),
+        Reply::Error(refusal) => Err(End::Failed(refused(refusal))),
         reply => Ok(reply),
     }
 }
@@ -422,6 +483,13 @@ fn in_order(item: &Item) -> Option<&str> {
     match item {
         Item::Message(message) => Some(&message.room),
         Item::Gap { room, .. } => Some(room),
+        _ => None,
+    }
+}
+
+fn stamp(item: &Item) -> Option<Stamp> {
+    match item {
+        Item::Message(message) => Some((message.seq, message.time_ms, message.client.clone())),
         _ => None,
     }
 }

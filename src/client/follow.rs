@@ -11,8 +11,9 @@ use crate::protocol::{ErrorCode, Item, Refusal};
 /// What a room has after the cursor, and then each message as it commits; see [`Client::follow`](super::Client::follow).
 ///
 /// Yields [`Item::Message`] and [`Item::Gap`] in the room's order, each seq once, over broken connections too; and [`Item::Ended`]
-/// where the daemon can't read the room now: that is tried again, for as long as the options allow. Ends after its first error, unless that is [`Error::Restored`]: behind it comes what the restored room has after the cursor, whatever seqs
-/// were yielded before. Dropping it ends the connection.
+/// where the daemon can't read the room now: that is tried again, for as long as the options allow. Ends after its first error, unless
+/// that is [`Error::Restored`] or [`Error::SetBack`]: behind it comes what the room has now after the cursor, whatever seqs were yielded
+/// before. Dropping it ends the connection.
 #[derive(Debug)]
 pub struct Follow {
     /// None after an error.
@@ -27,7 +28,7 @@ impl Follow {
     /// The next item; none after an error. Cancel safe.
     ///
     /// # Errors
-    /// Restored rooms; a refusal, or a daemon that was not there for as long as the options allow.
+    /// Restored rooms, or a room that was set back; a refusal, or a daemon that was not there for as long as the options allow.
     pub async fn next(&mut self) -> Option<Result<Item, Error>> {
         std::future::poll_fn(|context| self.poll(context)).await
     }
@@ -44,6 +45,12 @@ impl Follow {
                 Some(Ok(News::Item(item))) => return Poll::Ready(Some(Ok(item))),
                 Some(Ok(News::Connected(_) | News::Disconnected(_))) => continue,
                 Some(Ok(News::Restored(epoch))) => return Poll::Ready(Some(Err(Error::Restored { epoch }))),
+                Some(Ok(News::SetBack { room })) => {
+                    let text = format!(
+                        "{room} was set back to an older state, and seqs from before may be other messages now"
+                    );
+                    return Poll::Ready(Some(Err(Error::SetBack(Refusal::new(ErrorCode::SetBack, text)))));
+                }
                 Some(Ok(News::Refused { refusal, .. })) => Some(Err(Error::Refused(refusal))),
                 Some(Err(error)) => Some(Err(error)),
                 None => None,

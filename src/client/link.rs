@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::{Answer, Error, Options};
+use super::{Answer, Error, Memory, Options};
 use crate::protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
 use crate::protocol::{Command, ErrorCode, Item, Refusal, Reply, VERSION, Welcome};
 use crate::socket::{self, ReadHalf, WriteHalf};
@@ -37,6 +37,14 @@ pub(super) fn is_passing(refusal: &Refusal) -> bool {
 /// A refusal as the reason why a connection broke.
 pub(super) fn broken(refusal: Refusal) -> io::Error {
     io::Error::other(refusal)
+}
+
+/// A refusal as the error of a call.
+pub(super) fn refused(refusal: Refusal) -> Error {
+    match refusal.code {
+        ErrorCode::SetBack => Error::SetBack(refusal),
+        _ => Error::Refused(refusal),
+    }
 }
 
 /// A connection that has said HELLO.
@@ -300,14 +308,16 @@ pub(super) struct Link {
     next_id: u64,
     /// Of the connection that there is, or was last.
     epoch: Epoch,
+    /// The handle's: what it has to forget where a room was set back.
+    memory: Arc<Mutex<Memory>>,
 }
 
 /// An epoch that the client's task tells its handle.
 pub(super) type Epoch = Arc<Mutex<Arc<str>>>;
 
 impl Link {
-    pub fn new(dialler: Dialler, requests: mpsc::Receiver<Request>, epoch: Epoch) -> Self {
-        Link { dialler, requests, pending: VecDeque::new(), encoded: 0, next_id: 1, epoch }
+    pub fn new(dialler: Dialler, requests: mpsc::Receiver<Request>, epoch: Epoch, memory: Arc<Mutex<Memory>>) -> Self {
+        Link { dialler, requests, pending: VecDeque::new(), encoded: 0, next_id: 1, epoch, memory }
     }
 
     /// Serves requests until all handles are gone and all is answered, or the daemon is given up.
@@ -467,9 +477,16 @@ impl Link {
         self.dialler.settled();
         let result = match reply {
             Reply::Error(refusal) if front.is_done_before(&refusal) => Ok((front.items, Reply::Done)),
-            Reply::Error(refusal) => Err(Error::Refused(refusal)),
+            Reply::Error(refusal) => Err(refused(refusal)),
             reply => Ok((front.items, reply)),
         };
+        if let (Err(Error::SetBack(_)), Some(room)) = (&result, front.command.room_of_seq()) {
+            // Before the caller is answered: what it asks next must not go by it.
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            if memory.epoch == front.epoch {
+                memory.handed.remove(room);
+            }
+        }
         let _ = front.answer.send(result);
     }
 }

@@ -6,7 +6,8 @@
 //! (`stopping`, and `storage` where something was to be written) counts as a broken connection.
 //!
 //! Where the daemon that comes back has rooms that were restored from a backup, what names a seq from before is not sent, and
-//! its caller is told: see [`Error::Restored`].
+//! its caller is told: see [`Error::Restored`]. Where the rooms were set back by other means, seqs that are past a room's last are
+//! refused: see [`Error::SetBack`].
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), dantok::client::Error> {
@@ -155,6 +156,11 @@ pub enum Error {
         /// The epoch that the rooms have now.
         epoch: Arc<str>,
     },
+    /// The daemon refused the request, [`ErrorCode::SetBack`]: it names a seq past the room's last, and did not happen. The room was
+    /// set back to an older state, as by an old copy of the daemon's files, under the same epoch. The client has forgotten what it
+    /// knew of this room's seqs; forget yours, and begin again from the cursor.
+    #[error("{0}")]
+    SetBack(Refusal),
     /// The client has ended, for a reason that an earlier call was told.
     #[error("the client has ended")]
     Closed,
@@ -245,7 +251,7 @@ pub struct Client {
     /// The same for all messages of this client and no other, so that counting makes ids.
     prefix: u64,
     sent: AtomicU64,
-    memory: Mutex<Memory>,
+    memory: Arc<Mutex<Memory>>,
     /// The daemon's, as far as its task knows.
     current: link::Epoch,
 }
@@ -265,11 +271,12 @@ impl Client {
         let welcome = conn.welcome.clone();
         let (requests, receiver) = mpsc::channel(QUEUED);
         let current = Arc::new(Mutex::new(welcome.epoch.clone()));
-        supervise::brief("the client's connection", link::Link::new(dialler, receiver, current.clone()).run(conn));
+        let memory = Memory { epoch: welcome.epoch.clone(), handed: HashMap::new(), numbers: HashMap::new() };
+        let memory = Arc::new(Mutex::new(memory));
+        let link = link::Link::new(dialler, receiver, current.clone(), memory.clone());
+        supervise::brief("the client's connection", link.run(conn));
         // It was said, and is good; from here on it is compared.
         options.epoch = None;
-        let memory =
-            Mutex::new(Memory { epoch: welcome.epoch.clone(), handed: HashMap::new(), numbers: HashMap::new() });
         Ok(Client { options, welcome, requests, prefix, sent: AtomicU64::new(0), memory, current })
     }
 
@@ -376,7 +383,7 @@ impl Client {
     /// A message that answers the one with this seq, in the same room; sent as by [`send`](Client::send).
     ///
     /// # Errors
-    /// `bad-argument` where there never was a message with this seq; otherwise as every call; see [`Error`].
+    /// [`Error::SetBack`] where there never was a message with this seq; otherwise as every call; see [`Error`].
     pub async fn reply(&self, room: &str, to: u64, body: impl Into<Bytes>) -> Result<Sent, Error> {
         self.queue_as(room, self.next_id(), body.into(), Some(to)).await?.await
     }
@@ -384,7 +391,7 @@ impl Client {
     /// The same under an id that the caller remembers, as [`send_with_id`](Client::send_with_id).
     ///
     /// # Errors
-    /// `bad-argument` where there never was a message with this seq; `id-reused` for the same id with another body or
+    /// [`Error::SetBack`] where there never was a message with this seq; `id-reused` for the same id with another body or
     /// another seq; otherwise as every call; see [`Error`].
     pub async fn reply_with_id(&self, room: &str, id: &str, to: u64, body: impl Into<Bytes>) -> Result<Sent, Error> {
         self.queue_as(room, id.to_owned(), body.into(), Some(to)).await?.await
@@ -417,7 +424,8 @@ impl Client {
     /// redacted before, be it by this call on a connection that broke.
     ///
     /// # Errors
-    /// `bad-argument` where there is no such message, no longer, or one that has no text; `denied` where it is somebody
+    /// [`Error::SetBack`] where there never was such a message; `bad-argument` where there is none any longer, or one that has no
+    /// text; `denied` where it is somebody
     /// else's; otherwise as every call; see [`Error`].
     pub async fn redact(&self, room: &str, seq: u64) -> Result<Sent, Error> {
         match self.ask(Command::Redact { room: room.to_owned(), seq }).await?.1 {

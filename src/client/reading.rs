@@ -67,7 +67,7 @@ impl Client {
     /// delayed means the last seq there is when it is carried out. A [`Follow`] or [`Feed`] is not moved.
     ///
     /// # Errors
-    /// `bad-argument` past the room's last seq; otherwise as every call; see [`Error`].
+    /// [`Error::SetBack`] past the room's last seq; otherwise as every call; see [`Error`].
     pub async fn seek(&self, room: &str, to: Seek) -> Result<u64, Error> {
         // Before the request, too: what was read before it does not count after it.
         let (epoch, before) = self.memory(|memory| (memory.epoch.clone(), memory.handed.remove(room)));
@@ -81,6 +81,7 @@ impl Client {
                 Ok(cursor)
             }
             Ok(_) => Err(Error::Unexpected),
+            Err(error @ Error::SetBack(_)) => Err(error),
             Err(error) => {
                 before.into_iter().for_each(|before| self.note(&epoch, room, before));
                 Err(error)

@@ -469,7 +469,7 @@ impl<'a> Draft<'a> {
         let (room, membership) = self.member(client, name)?;
         let (last, _) = self.last(room);
         let seq = match to {
-            Seek::To(seq) if seq > last => return Err(past_last(seq, last)),
+            Seek::To(seq) if seq > last => return Err(Refusal::set_back(name, seq, last)),
             Seek::To(seq) => seq,
             Seek::Start => 0,
             Seek::Now => last,
@@ -485,7 +485,7 @@ impl<'a> Draft<'a> {
         let cursor = membership.cursor().ok_or_else(|| no_cursor(name))?;
         let (last, _) = self.last(room);
         if seq > last {
-            return Err(past_last(seq, last));
+            return Err(Refusal::set_back(name, seq, last));
         }
         if seq > cursor {
             self.set_membership(room, client, Membership::Reader(seq));
@@ -516,8 +516,10 @@ impl<'a> Draft<'a> {
             return Ok(Reply::Sent { seq: first.seq, dup: true });
         }
         let (last, _) = self.last(room);
-        if let Some(answered) = reply.filter(|answered| *answered == 0 || *answered > last) {
-            return Err(Refusal::new(ErrorCode::BadArgument, format!("there is no message {answered} to reply to")));
+        match reply {
+            Some(0) => return Err(Refusal::new(ErrorCode::BadArgument, "there is no message 0 to reply to")),
+            Some(answered) if answered > last => return Err(Refusal::set_back(name, answered, last)),
+            _ => {}
         }
         let message = self.message(client, room, id, body, kind);
         if cap_bytes > 0 {
@@ -548,6 +550,10 @@ impl<'a> Draft<'a> {
             Err(_) if author.admin => self.seen(author, name)?,
             member => member?.0,
         };
+        let (last, _) = self.last(room);
+        if seq > last {
+            return Err(Refusal::set_back(name, seq, last));
+        }
         let bad = |why: &str| Err(Refusal::new(ErrorCode::BadArgument, format!("message {seq} {why}")));
         let Some((client, kind)) = self.what_is(room, seq)? else { return bad("is not stored") };
         match kind {
@@ -622,8 +628,4 @@ fn begin(from: Begin, last: u64) -> Membership {
         Begin::Now => Membership::Reader(last),
         Begin::Nowhere => Membership::Writer,
     }
-}
-
-fn past_last(seq: u64, last: u64) -> Refusal {
-    Refusal::new(ErrorCode::BadArgument, format!("{seq} is past the room's last seq, {last}"))
 }

@@ -61,6 +61,9 @@ impl Draft<'_> {
         let (room, _) = self.member(&author.client, name)?;
         let mut record = self.of_group(room, name, group)?;
         let (last, _) = self.last(room);
+        if seq > last {
+            return Err(Refusal::set_back(name, seq, last));
+        }
         let floor = self.floor(room);
         // Nothing beyond the window was taken, by nobody.
         if seq == 0 || seq > last.min(record.cursor.max(floor).saturating_add(GROUP_WINDOW)) {

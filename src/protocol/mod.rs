@@ -38,6 +38,15 @@ impl Refusal {
     pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
         Refusal { code, text: text.into(), wait_ms: None }
     }
+
+    /// Of a request that names a seq which its room has not come to: what the client remembers is no state of this room.
+    pub fn set_back(room: &str, seq: u64, last: u64) -> Self {
+        let text = format!(
+            "{seq} is past the last seq of {room}, {last}: the room was set back to an older state, or the seq is of another \
+             room; forget the seqs that you remember of {room}, and go on from your cursor or from 0"
+        );
+        Refusal::new(ErrorCode::SetBack, text)
+    }
 }
 
 /// Why a request was refused.
@@ -75,11 +84,13 @@ pub enum ErrorCode {
     NoGroup,
     /// What the client remembers is of another epoch.
     Epoch,
+    /// A seq that the client names is past the room's last.
+    SetBack,
 }
 
 impl ErrorCode {
     /// Every code, in the framed protocol's order.
-    pub const ALL: [ErrorCode; 16] = [
+    pub const ALL: [ErrorCode; 17] = [
         ErrorCode::BadCommand,
         ErrorCode::BadArgument,
         ErrorCode::TooLong,
@@ -96,6 +107,7 @@ impl ErrorCode {
         ErrorCode::Stopping,
         ErrorCode::NoGroup,
         ErrorCode::Epoch,
+        ErrorCode::SetBack,
     ];
 
     /// The code as a line has it.
@@ -117,6 +129,7 @@ impl ErrorCode {
             ErrorCode::Stopping => "stopping",
             ErrorCode::NoGroup => "no-group",
             ErrorCode::Epoch => "epoch",
+            ErrorCode::SetBack => "set-back",
         }
     }
 }

@@ -44,8 +44,7 @@ impl Session {
         };
         let after = after.unwrap_or(cursor);
         if after > last {
-            let text = format!("{after} is past the room's last seq, {last}");
-            return Ok(Reply::Error(Refusal::new(ErrorCode::BadArgument, text)));
+            return Ok(Reply::Error(Refusal::set_back(name, after, last)));
         }
         self.hand_over(&room, Part { after, through: last, max, last, counts: true }, out).await
     }
