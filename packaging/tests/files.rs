@@ -174,6 +174,8 @@ fn what_is_installed_has_no_debug_information_in_it_and_packages_have_it_beside_
         (profile["dist"]["inherits"].as_str(), profile["dist"]["strip"].as_str()),
         (Some("release"), Some("none"))
     );
+    // cargo-deb goes by what the profile itself says.
+    assert_eq!(profile["dist"]["debug"].as_str(), Some("line-tables-only"));
     let build = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deb/build")).unwrap();
     assert!(build.contains("--profile dist --dbgsym"), "{build}");
 }
