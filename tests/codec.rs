@@ -570,17 +570,27 @@ fn literal_lines() {
 }
 
 #[test]
-fn the_first_line_is_a_greeting_or_nothing_is_read() {
+fn the_third_wrong_line_is_the_last_and_one_of_another_protocol_the_first() {
     let long = vec![b'x'; BODY_MAX + ENVELOPE_BYTES + 1];
-    for (bytes, code) in [
-        (&b"GET / HTTP/1.1\r\nHELLO a\r\n\r\n"[..], ErrorCode::HelloFirst),
-        (b"JOIN r\nHELLO a\n", ErrorCode::HelloFirst),
-        (b"@1 SEND r x\nHELLO a\n", ErrorCode::HelloFirst),
-        (b"@\nHELLO a\n", ErrorCode::BadArgument),
-        (b"\xc3\x28\nHELLO a\n", ErrorCode::NotUtf8),
-        (&[&long[..], b"\nHELLO a\n"].concat(), ErrorCode::TooLong),
+    for bytes in [&b"GET / HTTP/1.1\r\nHELLO a\r\n\r\n"[..], b"@1 SENDB r 8\nHELLO a\n\n", b"@1 EHLO x\nHELLO a\n"] {
+        assert_eq!(found(lines(&[bytes])), [Found::Broken(ErrorCode::HelloFirst)], "{}", bytes.escape_ascii());
+    }
+    assert_eq!(found(lines(&[&long, b"\nHELLO a\n"])), [Found::Broken(ErrorCode::TooLong)]);
+    let tag = || Tag::Text("1".into());
+    for (line, tag, code) in [
+        (&b"JOIN r\n"[..], Tag::None, ErrorCode::HelloFirst),
+        (b"@1 SEND r x\n", tag(), ErrorCode::HelloFirst),
+        (b"@1 nonsense\n", tag(), ErrorCode::HelloFirst),
+        (b"@\n", Tag::None, ErrorCode::BadArgument),
+        (b"@1 \xc3\x28\n", tag(), ErrorCode::NotUtf8),
     ] {
-        assert_eq!(found(lines(&[bytes])), [Found::Broken(code)], "{}", bytes.escape_ascii());
+        let refused = || Found::Refused(tag.clone(), code);
+        let twice = [line, line, b"HELLO a\n", line].concat();
+        let found_twice = found(lines(&[&twice]));
+        assert_eq!(found_twice[..3], [refused(), refused(), hello()], "{}", line.escape_ascii());
+        assert!(matches!(found_twice[3..], [Found::Request(..) | Found::Refused(..)]), "{found_twice:?}");
+        let thrice = [line, line, line, b"HELLO a\n"].concat();
+        assert_eq!(found(lines(&[&thrice])), [refused(), refused(), Found::Broken(code)], "{}", line.escape_ascii());
     }
     for bytes in [&b"PING\n"[..], b"@1 help\r\n", b"\r\n\nQUIT\n", b"\xff\xfd\x03hello a\r\n"] {
         assert!(matches!(found(lines(&[bytes]))[..], [Found::Request(..)]), "{}", bytes.escape_ascii());

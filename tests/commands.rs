@@ -297,7 +297,36 @@ fn what_is_no_client_is_told_so_and_closed() {
     let daemon = Daemon::start();
     for (bytes, code) in [
         (&b"GET / HTTP/1.1\r\nHELLO a\r\nJOIN r\r\n\r\n"[..], "hello-first"),
-        (b"JOIN r\n", "hello-first"),
+        (b"GET / HTTP/1.1\r\nHELLO a\nJOIN r\n", "hello-first"),
+        // A verb of ours as a method, from a page that may choose it.
+        (b"HELLO / HTTP/1.1\r\n\r\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"PING /x http/1.1\r\n\r\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"POST /\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"post http://x/\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"OPTIONS *\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"HTTP/1.1 200 OK\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"CONNECT db:5432 HTTP/1.0\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"connect 10.0.0.1:22\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"INVITE sip:a@b SIP/2.0\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"DESCRIBE rtsp://x RTSP/1.0\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"Host: localhost\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"wrong\nX-Forwarded-For: x\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"wrong\nPUT /x HTTP/1.1\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"wrong\n{\"method\":\"HELLO\"}\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"EHLO x\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"HELO mail.example.org\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"PROXY UNKNOWN\r\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0cHELLO a\nJOIN r\n", "hello-first"),
+        (b"SSH-2.0-OpenSSH_9.9\r\nHELLO a\nJOIN r\n", "hello-first"),
+        // Its payload would be read as commands.
+        (b"SENDB r 15\nHELLO a\nJOIN r\n\n", "hello-first"),
+        (b"one\ntwo\nthree\nHELLO a\nJOIN r\n", "hello-first"),
+        (b"@1 one\n@2 \xff\n@\nHELLO a\nJOIN r\n", "bad-argument"),
+        (b"*1\r\n$4\r\nPING\r\nHELLO a\n", "bad-command"),
+        (b"{\"jsonrpc\":\"2.0\"}\nHELLO a\n", "bad-command"),
+        (b"<?xml?>\nHELLO a\n", "bad-command"),
         (b"\x16\x03\x01\x02\x00", "bad-command"),
         (b"\x80hello", "bad-command"),
         (b"7\n", "bad-command"),
@@ -308,7 +337,11 @@ fn what_is_no_client_is_told_so_and_closed() {
         let rest = lines.rest();
         let last = rest.lines().last().unwrap();
         assert!(last.starts_with(&format!("ERR {code} ")), "{}: {rest}", bytes.escape_ascii());
-        assert_eq!(rest.matches("ERR ").count(), 1, "{rest}");
+        // Nothing behind what is foreign, or behind a third wrong line, was read as a command.
+        let wrong = if bytes.starts_with(b"wrong") { 2 } else { 1 };
+        let wrong = if bytes.starts_with(b"one") || bytes.starts_with(b"@") { 3 } else { wrong };
+        assert_eq!(rest.matches("ERR ").count(), wrong, "{rest}");
+        assert_eq!(rest.contains("OK "), bytes.starts_with(b"HELLO a"), "{}: {rest}", bytes.escape_ascii());
     }
     let mut frames = Frames::connect(daemon.address());
     frames.send_bytes(&[0, 0, 0, 3, 1, 2, 3]);
@@ -628,4 +661,132 @@ fn retain_leaves_what_is_not_said() {
         };
         assert_eq!((keep.secs, keep.cap_bytes), then);
     }
+}
+
+/// What people type who know other programs, or have only begun to type; and what each is pointed to.
+const TYPED: [(&str, &str); 58] = [
+    ("/join r", "JOIN <room>, without the slash"),
+    ("/JOIN", "JOIN <room>, without the slash"),
+    ("\\join r", "JOIN <room>, without the slash"),
+    ("/msg r hi", "SEND <room> <text>, without the slash"),
+    ("/me waves", "SEND <room> <text>"),
+    ("/quit", "QUIT, without the slash"),
+    ("/nosuch", "HELP"),
+    (":q", "QUIT"),
+    ("!help", "HELP"),
+    ("--help", "HELP"),
+    ("-h", "HELP"),
+    ("\"JOIN\" r", "JOIN <room>"),
+    ("'help'", "HELP"),
+    ("#general", "HELP lists"),
+    ("PRIVMSG r :hi", "SEND <room> <text>"),
+    ("msg r hi", "SEND <room> <text>"),
+    ("NOTICE r hi", "SEND <room> <text>"),
+    ("say hi", "SEND <room> <text>"),
+    ("LIST", "ROOMS"),
+    ("ls", "ROOMS"),
+    ("NAMES r", "WHO <room>"),
+    ("users", "WHO <room>"),
+    ("PART r", "LEAVE <room>"),
+    ("USER alice 0 * :Alice", "HELLO <client>"),
+    ("PASS secret", "HELLO <client>"),
+    ("CAP LS 302", "HELLO <client>"),
+    ("login alice", "HELLO <client>"),
+    ("connect alice", "HELLO <client>"),
+    ("helo alice", "HELLO <client>"),
+    ("hi", "HELLO <client>"),
+    ("exit", "QUIT"),
+    ("bye", "QUIT"),
+    ("logout", "QUIT"),
+    ("?", "HELP"),
+    ("???", "HELP"),
+    ("？", "HELP"),
+    ("help!", "HELP"),
+    ("man", "HELP"),
+    ("SUBSCRIBE r", "FOLLOW <room>"),
+    ("tail -f r", "FOLLOW <room>"),
+    ("PUBLISH r hi", "SEND <room> <text>"),
+    ("JION r", "JOIN <room>"),
+    ("jojn r", "JOIN <room>"),
+    ("HLEP", "HELP"),
+    ("SEDN r x", "SEND <room> <text>"),
+    ("fecth r", "FETCH <room>"),
+    ("hist r", "HISTORY <room>"),
+    ("FOLOW r", "FOLLOW <room>"),
+    ("helllo alice", "HELLO <client>"),
+    ("도움말", "HELP"),
+    ("안녕하세요", "HELLO <client>"),
+    ("종료", "QUIT"),
+    ("방 목록", "ROOMS"),
+    ("ㅗ디ㅣㅐ alice", "HELLO <client>"),
+    ("ㅗ디ㅔ", "HELP"),
+    ("ㅓㅐㅑㅜ r", "JOIN <room>"),
+    ("ehdnaakf", "HELP"),
+    ("qkd", "ROOMS"),
+];
+
+#[test]
+fn what_people_type_is_answered_with_what_they_may_have_meant() {
+    let daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    for (typed, hint) in TYPED {
+        let answer = alice.ask(typed).remove(0);
+        assert!(answer.starts_with("ERR bad-command no such verb; ") && answer.contains(hint), "{typed}: {answer}");
+        // As the first line it is no worse, and the second may be the right one.
+        let mut stranger = Lines::connect(daemon.address());
+        let answer = stranger.ask(typed).remove(0);
+        assert!(answer.starts_with("ERR hello-first ") && answer.contains("HELLO <client>"), "{typed}: {answer}");
+        let hint = hint.trim_end_matches(", without the slash").trim_end_matches(" lists");
+        assert!(answer.contains(hint), "{typed}: {answer}");
+        stranger.expect("PING", "OK pong");
+        assert!(stranger.ask("HELLO bob")[0].starts_with("OK "), "{typed}");
+    }
+    for (typed, hint) in [
+        ("JOIN my room", "my-room"),
+        ("FETCH my room", "not room"),
+        ("CREATE", "usage: CREATE"),
+        ("HELP me", "SEND <room> <text>"),
+        ("HELP me please", "one word too many"),
+        ("HELP joni", "JOIN <room>"),
+        ("HELLO alice smith", "no spaces"),
+        ("HELLO alice van smith", "alice-van-smith"),
+        ("HELLO 앨리스 김", "no spaces"),
+    ] {
+        let mut lines = if typed.starts_with("HEL") { Lines::connect(daemon.address()) } else { daemon.lines("alice") };
+        let answer = lines.ask(typed).remove(0);
+        assert!(answer.starts_with("ERR bad-argument ") && answer.contains(hint), "{typed}: {answer}");
+        lines.expect("PING", "OK pong");
+    }
+    // What nobody types is not compared with anything.
+    alice.expect(&"x".repeat(60_000), "ERR bad-command no such verb; HELP lists them");
+}
+
+#[test]
+fn who_begins_with_a_wrong_line_has_another_try() {
+    let daemon = Daemon::start();
+    for (first, code, hint) in [
+        ("NICK alice", "hello-first", "HELLO <client> first: that is who you are"),
+        ("JOIN r", "hello-first", "HELLO <client> first, and then JOIN"),
+        ("@", "bad-argument", "tag"),
+        (" hola", "hello-first", "HELLO <client>"),
+        ("\thello", "hello-first", "HELLO <client>"),
+        ("\x1b[A", "hello-first", "HELLO <client>"),
+        ("\x7f\x7fhello alice", "hello-first", "HELLO <client>"),
+    ] {
+        let mut lines = Lines::connect(daemon.address());
+        for _ in 0..2 {
+            let answer = lines.ask(first).remove(0);
+            assert!(answer.starts_with(&format!("ERR {code} ")) && answer.contains(hint), "{first}: {answer}");
+        }
+        assert!(lines.ask("HELLO alice")[0].starts_with("OK "), "{first}");
+        // From here on every line may be wrong.
+        (0..9).for_each(|_| assert!(lines.ask("nonsense")[0].starts_with("ERR bad-command ")));
+    }
+    // A file that begins with a byte order mark; a terminal with another encoding.
+    let mut lines = Lines::connect(daemon.address());
+    assert!(lines.ask("\u{feff}HELLO alice")[0].starts_with("OK "));
+    let mut lines = Lines::connect(daemon.address());
+    lines.send_bytes(b"\xc7\xef\xc0\xcc\n");
+    assert!(lines.answer()[0].starts_with("ERR not-utf8 "));
+    assert!(lines.ask("HELLO alice")[0].starts_with("OK "));
 }

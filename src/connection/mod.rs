@@ -94,8 +94,11 @@ pub enum Framing {
 fn framing(first: u8) -> Result<Framing, Refusal> {
     match first {
         0x00 => Ok(Framing::Frames),
-        b'@' | b'\r' | b'\n' | 0xff => Ok(Framing::Lines),
         letter if letter.is_ascii_alphabetic() => Ok(Framing::Lines),
+        // What a person may begin with by mistake; it is told what is wrong once the line is there. The last are letters of other
+        // alphabets.
+        b'@' | b'\r' | b'\n' | b' ' | b'\t' | 0x08 | 0x1b | 0x7f | 0xff | 0xc2..=0xf4 => Ok(Framing::Lines),
+        b'/' | b'\\' | b'?' | b'!' | b'.' | b':' | b'#' | b'\'' | b'"' | b'`' | b'(' | b'-' => Ok(Framing::Lines),
         0x16 => Err(Refusal::new(ErrorCode::BadCommand, "this port does not speak TLS; connect without it")),
         _ => Err(Refusal::new(ErrorCode::BadCommand, "this is dantok; begin with HELLO <client>, or a frame")),
     }

@@ -100,6 +100,9 @@ const GROUP_TIMEOUTS_MS: RangeInclusive<u64> = 1000..=GROUP_TIMEOUT_MAX.as_secs(
 const RESTORED: &str = "the rooms were restored from a backup, and seqs from before may be other messages now; forget them, HELLO \
     without epoch=, and go on from your cursor or from 0";
 
+/// What a client is told whose token is a word, where there are no tokens.
+const NO_TOKENS: &str = "this daemon has no tokens, and that is none; if it is part of your name: a name has no spaces, so write alice-smith, say";
+
 /// What a client is told whose list of rooms can't be mended any more.
 const LOST: &str =
     "more rooms were deleted than this WATCH could be told of while it was not read; connect again and WATCH anew";
@@ -201,6 +204,7 @@ impl Session {
                 | Command::Help { .. }
                 | Command::Ping
                 | Command::Quit => Action::Run(command),
+                Command::Nick { .. } => Action::Refuse(Refusal::new(ErrorCode::HelloFirst, line::NICK_FIRST)),
                 _ => Action::Refuse(Refusal::new(ErrorCode::HelloFirst, "say HELLO <client> first")),
             };
         }
@@ -316,6 +320,11 @@ impl Session {
             return Err(Refusal::new(ErrorCode::Denied, "no such client, or another token"));
         };
         let settings = self.hub.settings.get();
+        // No token that was ever issued is only letters.
+        let is_word = |token: &str| !token.is_empty() && token.chars().all(char::is_alphabetic);
+        if grant.is_open() && token.as_deref().is_some_and(is_word) {
+            return Err(Refusal::new(ErrorCode::BadArgument, NO_TOKENS));
+        }
         // Here, and not at each command that names a seq: the epoch does not change while a daemon runs, and nothing that comes
         // behind a refused HELLO is carried out.
         if epoch.is_some_and(|epoch| *epoch != **self.hub.store.epoch()) {
@@ -522,8 +531,10 @@ impl Drop for Session {
 }
 
 fn help(verb: Option<&str>, out: &mut impl Out) -> Result<Reply, Refusal> {
-    let lines =
-        line::help(verb).ok_or_else(|| Refusal::new(ErrorCode::BadArgument, "no such verb; HELP lists them"))?;
+    let lines = line::help(verb).ok_or_else(|| {
+        let verb = verb.unwrap_or_default().to_uppercase();
+        Refusal::new(ErrorCode::BadArgument, line::no_verb(&verb))
+    })?;
     let count = lines.len() as u64;
     for line in lines {
         out.item(Item::Help(line));

@@ -169,6 +169,13 @@ pub struct Grant {
     pub role: Role,
 }
 
+impl Grant {
+    /// Whether there was no token to show.
+    pub fn is_open(&self) -> bool {
+        self.sha256.is_none()
+    }
+}
+
 #[derive(Debug)]
 struct State {
     /// None: there never were any, and anybody may be anybody.

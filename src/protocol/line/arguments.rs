@@ -172,13 +172,15 @@ impl<'a> Arguments<'a> {
     }
 
     fn too_many(&self, verb: &Verb, word: &str) -> Wrong {
-        let before = self.words.iter().flatten().last();
-        match before {
-            Some(before) if verb.usage.contains("<room>") && before.parse::<u64>().is_err() => Wrong::Because(format!(
-                "{word} is one word too many; a name has no spaces, so write {before}-{word}, say"
-            )),
-            _ => Wrong::Because(format!("{word} is one word too many")),
-        }
+        // A name with spaces in it, probably; but not where a number is the last word.
+        let words: Vec<&str> = self.words.iter().flatten().copied().collect();
+        let name = match (verb.name, &*words) {
+            ("HELLO", name) => name.join("-"),
+            (_, [.., last]) if verb.usage.contains("<room>") && last.parse::<u64>().is_err() => (*last).to_owned(),
+            _ => return Wrong::Because(format!("{word} is one word too many")),
+        };
+        let why = format!("{word} is one word too many; a name has no spaces, so write {name}-{word}, say");
+        Wrong::Because(why)
     }
 
     /// The text to the line's end, without the options in it.

@@ -4,6 +4,8 @@
 
 mod answer;
 mod arguments;
+mod hint;
+mod opening;
 mod request;
 mod verbs;
 mod write;
@@ -11,12 +13,14 @@ mod write;
 use bytes::{Buf, Bytes, BytesMut};
 
 pub use answer::{encode_item, encode_message, encode_reply, time};
+pub use hint::{NICK_FIRST, no_verb};
 pub use verbs::{About, VERBS, Verb, help};
 pub use write::encode_request;
 
 use super::{Command, ErrorCode, Incoming, Refusal, Tag};
 use crate::limits::ENVELOPE_BYTES;
 use arguments::Words;
+use opening::WRONG_LINES_MAX;
 use request::{ascii_tag, parse, sendb_line, split_tag};
 
 /// Reads a command as it is typed, without a tag; a SENDB without what follows it.
@@ -64,7 +68,8 @@ pub struct LineDecoder {
     body_max: usize,
     line_max: usize,
     state: State,
-    first: bool,
+    /// How many wrong lines there were, until the first right one.
+    opening: Option<u32>,
 }
 
 const IAC: u8 = 0xff;
@@ -74,7 +79,7 @@ const SE: u8 = 240;
 impl LineDecoder {
     /// A decoder that takes bodies of at most `body_max` bytes.
     pub fn new(body_max: usize) -> Self {
-        LineDecoder { body_max, line_max: body_max + ENVELOPE_BYTES, state: State::Start, first: true }
+        LineDecoder { body_max, line_max: body_max + ENVELOPE_BYTES, state: State::Start, opening: Some(0) }
     }
 
     /// Takes longer bodies, or only shorter ones, from the next request on.
@@ -133,7 +138,7 @@ impl LineDecoder {
                     if length > self.line_max {
                         self.state = if found.is_some() { State::Start } else { State::SkipLine };
                         buffer.advance(found.map_or(length, |at| at + 1));
-                        if std::mem::take(&mut self.first) {
+                        if self.opening.is_some() {
                             return self.broken(ErrorCode::TooLong, self.too_long().text);
                         }
                         return Some(Incoming::Refused { tag: Tag::None, refusal: self.too_long() });
@@ -212,26 +217,28 @@ impl LineDecoder {
         if line.is_empty() {
             return None;
         }
-        let first = std::mem::take(&mut self.first);
         let Ok(text) = std::str::from_utf8(&line) else {
             let refusal = Refusal::new(ErrorCode::NotUtf8, "a line is UTF-8; SENDB takes any bytes");
-            if first {
-                self.state = State::Broken;
-                return Some(Incoming::Broken(refusal));
-            }
             // The tag is only known where what stands before the broken byte is text.
-            return Some(Incoming::Refused { tag: ascii_tag(&line), refusal });
+            return Some(self.wrong(ascii_tag(&line), refusal));
         };
+        // What some editors put before a file that is sent.
+        let text = text.strip_prefix('\u{feff}').filter(|_| self.opening == Some(0)).unwrap_or(text);
         let (tag, rest) = match split_tag(text) {
             Ok(split) => split,
-            Err(refusal) if first => return self.broken(refusal.code, refusal.text),
-            Err(refusal) => return Some(Incoming::Refused { tag: Tag::None, refusal }),
+            Err(refusal) => return Some(self.wrong(Tag::None, refusal)),
         };
         let mut words = Words(rest);
         let verb = words.next().unwrap_or_default().to_ascii_uppercase();
-        if first && !matches!(verb.as_str(), "HELLO" | "FORMAT" | "HELP" | "PING" | "QUIT") {
-            // Whatever this is (a web browser's request, say), what follows it is not for us to run.
-            return self.broken(ErrorCode::HelloFirst, "this is dantok; begin with HELLO <client>, or HELP");
+        if self.opening.is_some() {
+            // What stands behind a request of another protocol, or is a SENDB's payload, is not for us to run.
+            if opening::is_foreign(rest) || verb == "SENDB" {
+                return self.broken(ErrorCode::HelloFirst, hint::BEGIN);
+            }
+            if let Some(text) = opening::wrong(&verb) {
+                return Some(self.wrong(tag, Refusal::new(ErrorCode::HelloFirst, text)));
+            }
+            self.opening = None;
         }
         if verb == "SENDB" {
             return self.sendb(tag, words);
@@ -243,6 +250,18 @@ impl LineDecoder {
             Ok(command) => Incoming::Request { tag, command },
             Err(refusal) => Incoming::Refused { tag, refusal },
         })
+    }
+
+    /// A line that is no command: a person who has just begun has another try, or two.
+    fn wrong(&mut self, tag: Tag, refusal: Refusal) -> Incoming {
+        if let Some(wrong) = &mut self.opening {
+            *wrong += 1;
+            if *wrong >= WRONG_LINES_MAX {
+                self.state = State::Broken;
+                return Incoming::Broken(refusal);
+            }
+        }
+        Incoming::Refused { tag, refusal }
     }
 
     fn sendb(&mut self, tag: Tag, words: Words<'_>) -> Option<Incoming> {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::arguments::{Arguments, Words, Wrong, number};
+use super::hint::no_verb;
 use super::verbs::verb;
 use crate::limits::TAG_MAX_BYTES;
 use crate::protocol::text::is_unsafe;
@@ -36,7 +37,7 @@ pub(super) fn ascii_tag(line: &[u8]) -> Tag {
 /// The command that a verb, in upper case, and what stands behind it are.
 pub(super) fn parse(name: &str, rest: Words<'_>) -> Result<Command, Refusal> {
     let Some(verb) = verb(name) else {
-        return Err(Refusal::new(ErrorCode::BadCommand, "no such verb; HELP lists them"));
+        return Err(Refusal::new(ErrorCode::BadCommand, no_verb(name)));
     };
     let made = Arguments::of(verb, rest.0).and_then(|arguments| (verb.read)(&arguments));
     made.map_err(|wrong| Refusal::new(ErrorCode::BadArgument, verb.wrong(wrong)))

@@ -60,6 +60,13 @@ pub(super) fn verb(name: &str) -> Option<&'static Verb> {
 }
 
 impl Verb {
+    /// How it is written, without what a beginner can do without.
+    pub(super) fn short(&self) -> String {
+        let short = self.usage.split(" [").next().unwrap_or_default();
+        let tail = self.usage.rsplit("] ").next().filter(|_| self.usage.contains("] <")).unwrap_or_default();
+        format!("{short} {tail}").trim_end().to_owned()
+    }
+
     /// A refusal's sentence.
     pub(super) fn wrong(&self, wrong: Wrong) -> String {
         match wrong {
@@ -86,11 +93,7 @@ fn overview() -> Vec<String> {
     let mut lines = vec!["These five are enough to talk:".to_owned()];
     for name in FIRST {
         let Some(verb) = verb(name) else { continue };
-        // Without what a beginner can do without.
-        let short = verb.usage.split(" [").next().unwrap_or_default();
-        let tail = verb.usage.rsplit("] ").next().filter(|_| verb.usage.contains("] <")).unwrap_or_default();
-        let short = format!("{short} {tail}");
-        lines.push(format!("  {:PURPOSE_AT$}{}", short.trim_end(), verb.purpose));
+        lines.push(format!("  {:PURPOSE_AT$}{}", verb.short(), verb.purpose));
     }
     lines.push("All there are; HELP <verb> tells the rest of each:".to_owned());
     for (about, name) in About::ALL {
