@@ -431,11 +431,13 @@ impl Disk {
         if self.file(ino)?.seen.len() < size { self.resize(ino, size) } else { Ok(()) }
     }
 
-    /// How much a sync is to write of a file.
+    /// How much a sync is to write of a file, but for the zeros that it is filled with before it is used.
     fn pending_bytes(&self, ino: u64) -> usize {
         let Some(Node::File(file)) = self.nodes.get(&ino) else { return 0 };
-        let bytes =
-            |(_, change): &(u64, Change)| if let Change::Write { bytes, .. } = change { bytes.len() } else { 0 };
+        let bytes = |(_, change): &(u64, Change)| match change {
+            Change::Write { bytes, .. } if bytes.iter().any(|byte| *byte != 0) => bytes.len(),
+            _ => 0,
+        };
         file.pending.iter().map(bytes).sum()
     }
 

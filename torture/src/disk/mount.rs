@@ -42,7 +42,7 @@ pub struct Wait {
     pub path: &'static str,
     /// Only the sync of what was written to a file's very beginning.
     pub of_beginning: bool,
-    /// Only a sync that has so much to write.
+    /// Only a sync that has so much to write, zeros not counted.
     pub at_least_bytes: usize,
     /// So many of them …
     pub times: u32,

@@ -6,6 +6,8 @@
 //! been there or not, and a daemon on it is judged by what was known at that moment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,6 +33,9 @@ pub(super) const SCHEDULE: Schedule = Schedule {
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How long the sync of a new journal file's header takes: longer than commits wait before they move.
 const SLOW: Duration = Duration::from_millis(1500);
+/// In a directory whose names nothing but a backup syncs.
+const KEPT: &str = "kept";
+const BACKUPS: &str = "kept/backups";
 const RESTORE: &str = "a restore";
 const RESTORED: &str = "an incremental backup";
 
@@ -78,7 +83,7 @@ fn phases(run: &mut Run, mount: &Mount, recipe: &Recipe, small: &Load, large: &L
     phase("commits and moves");
     small.resume(address);
     wait(|| done("synced /data/segments/N.segment")() >= 10);
-    killed_in_a_sync(mount, daemon, 0);
+    killed_in_a_sync(run, mount, daemon, 1);
     small.pause();
     phase("a start after a kill");
     let (daemon, address) = run.must_start(recipe, "SIGKILL")?;
@@ -96,7 +101,7 @@ fn phases(run: &mut Run, mount: &Mount, recipe: &Recipe, small: &Load, large: &L
     // The first one is slow; the next is begun while commits wait to move.
     wait(|| done("cut /data/journal/N.journal")() >= 2);
     // One whose messages stay where they are in the journal.
-    killed_in_a_sync(mount, daemon, 16 * 1024);
+    killed_in_a_sync(run, mount, daemon, 16 * 1024);
     large.pause();
     phase("a start after a kill with large commits");
     let (daemon, address) = run.must_start(recipe, "SIGKILL")?;
@@ -112,7 +117,10 @@ fn phases(run: &mut Run, mount: &Mount, recipe: &Recipe, small: &Load, large: &L
     // No socket can be made on this disk: `dantok backup` opens the store itself.
     run.must_end(daemon);
     phase("backups");
-    let backups = mount.path().join("backups");
+    if let Err(error) = make_kept(mount.path()) {
+        run.history.violation(format!("the harness can't make a directory: {error}"));
+    }
+    let backups = mount.path().join(BACKUPS);
     let must = |words: &[&Path]| {
         if let Err(error) = dantok(recipe, words) {
             run.history.violation(error);
@@ -128,8 +136,13 @@ fn phases(run: &mut Run, mount: &Mount, recipe: &Recipe, small: &Load, large: &L
     Some(known)
 }
 
+fn make_kept(disk: &Path) -> io::Result<()> {
+    std::fs::create_dir(disk.join(KEPT))?;
+    File::open(disk)?.sync_all()
+}
+
 /// SIGKILL between a commit's write and its sync.
-fn killed_in_a_sync(mount: &Mount, mut daemon: Daemon, at_least_bytes: usize) {
+fn killed_in_a_sync(run: &mut Run, mount: &Mount, mut daemon: Daemon, at_least_bytes: usize) {
     mount.let_go(true);
     mount.wait_at(Wait {
         kind: Kind::Sync,
@@ -139,7 +152,8 @@ fn killed_in_a_sync(mount: &Mount, mut daemon: Daemon, at_least_bytes: usize) {
         times: u32::MAX,
         takes: None,
     });
-    mount.wait_held(PATIENCE);
+    let is_held = mount.wait_held(PATIENCE);
+    run.count(if is_held { "SIGKILLs in the middle of a commit's sync" } else { "syncs that were not reached" });
     daemon.kill();
     mount.let_go(false);
     daemon.kill_and_wait();
@@ -246,8 +260,7 @@ fn judge_backup(mount: &Mount, recipe: &Recipe, at_backup: &History, point: &Poi
     if point.phase == RESTORED || is_store.exists() && !is_unfinished.exists() {
         started(&restored, at_backup);
         at_backup.violations().into_iter().for_each(|violation| known.violation(format!("restored: {violation}")));
-    } else if let Err(error) =
-        dantok(recipe, &["restore".as_ref(), "--dry-run".as_ref(), &mount.path().join("backups")])
+    } else if let Err(error) = dantok(recipe, &["restore".as_ref(), "--dry-run".as_ref(), &mount.path().join(BACKUPS)])
     {
         known.violation(format!("the backup: {error}"));
     }
