@@ -80,7 +80,7 @@ pub fn run(config: &Config, asked: Asked) -> Result<(), Error> {
 
 /// The daemon's part: sends the lines, then the end.
 pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, asked: &Asked) -> Result<(), Ended> {
-    let Some(room) = work.rooms.get(&asked.room) else {
+    let Some(room) = work.rooms.find(&asked.room) else {
         return Err(Error::Command(format!(
             "there is no room {}",
             crate::protocol::text::escape(asked.room.as_bytes())

@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::control::{self, Connection, Ended, Request, Wire, Work};
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::protocol::name::{check_client, check_room};
+use crate::protocol::name::{check_client, check_room, composed};
 use spool::Spool;
 
 /// Lines, and bytes of them, that are stored together, in one commit.
@@ -72,7 +72,7 @@ pub struct Figures {
 /// # Errors
 /// What went wrong, for whoever typed the command, with the line. What stands before it may be imported then.
 pub fn run(config: &Config, room: &str, from: &Path) -> Result<(), Error> {
-    check_room(room).map_err(|refusal| Error::Command(refusal.text))?;
+    check_room(&composed(room)).map_err(|refusal| Error::Command(refusal.text))?;
     let opened = || File::open(from).map_err(Error::io("open", from));
     let mut input: Box<dyn BufRead> = match from.as_os_str() == "-" {
         true => Box::new(io::stdin().lock()),
@@ -231,7 +231,7 @@ fn next_batch(input: &mut dyn BufRead, first: u64) -> Result<(u64, Vec<u8>), Bat
 
 /// The daemon's part: takes batches of lines, until the connection ends.
 pub(crate) fn take(wire: &mut Wire, work: &Work<'_>, room: &str) -> Result<(), Ended> {
-    check_room(room).map_err(|refusal| Error::Command(refusal.text))?;
+    check_room(&composed(room)).map_err(|refusal| Error::Command(refusal.text))?;
     let mut import = Import::into(room);
     // Lines without a seq may say the same: so each is counted.
     let mut alike: HashMap<String, u64> = HashMap::new();

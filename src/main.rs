@@ -250,7 +250,8 @@ fn token(matches: &ArgMatches, resolved: &Resolved) -> ExitCode {
     exit(match matches.subcommand() {
         Some(("issue", matches)) => {
             let role = if matches.get_flag("admin") { Role::Admin } else { Role::Member };
-            tokens::issue(&asked, &text(matches, "client"), role, matches.get_one::<Duration>("expires").copied())
+            let lasts = matches.get_one::<Duration>("expires").copied();
+            tokens::issue(&asked, &text(matches, "client"), role, lasts, matches.get_flag("as-is"))
         }
         Some(("revoke", matches)) => tokens::revoke(&asked, &text(matches, "which")),
         _ => tokens::list(&asked),

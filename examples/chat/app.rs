@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use dantok::client::{Error, News};
-use dantok::protocol::name::person;
+use dantok::protocol::name::{composed, person};
 use dantok::protocol::{ErrorCode, Item};
 use jiff::tz::TimeZone;
 
@@ -121,6 +121,11 @@ impl App {
         app
     }
 
+    /// A room's name as it is kept: as in the list, or else composed.
+    pub fn kept(&self, name: String) -> String {
+        if self.rooms.contains_key(&name) { name } else { composed(&name).into_owned() }
+    }
+
     /// The rooms in the order of the list: joined ones first, then what was active last. And how many are joined.
     pub fn list(&self) -> (Vec<&str>, usize) {
         let mut list: Vec<(&String, &Room)> = self.rooms.iter().collect();
@@ -218,8 +223,11 @@ impl App {
     /// Takes what the feed tells.
     pub fn news(&mut self, news: News) {
         match news {
-            News::Connected(_) => {
+            News::Connected(welcome) => {
                 self.link = Link::Up;
+                // As the daemon writes it.
+                self.me = welcome.client.to_string();
+                self.own = person(&self.me).to_owned();
                 self.list_anew();
                 self.who();
             }

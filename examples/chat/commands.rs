@@ -199,6 +199,7 @@ fn enter(app: &mut App) {
 }
 
 fn join(app: &mut App, name: String) {
+    let name = app.kept(name);
     app.wanted = Some(name.clone());
     app.asks.push(Ask::Join(name));
     if !app.is_up() {
@@ -269,7 +270,10 @@ fn redact(app: &mut App, text: &str) {
 
 fn create(app: &mut App, text: &str) {
     match typed::create(text) {
-        Ok((room, topic, private)) => deed(app, Deed::Create { room, topic, private }),
+        Ok((room, topic, private)) => {
+            let room = app.kept(room);
+            deed(app, Deed::Create { room, topic, private });
+        }
         Err(notice) => app.notice = Some(notice),
     }
 }
@@ -308,7 +312,10 @@ fn deed_here(app: &mut App, verb: &str, of: &str, make: impl FnOnce(String, Stri
 /// What is about a room by its name.
 fn with_room(app: &mut App, verb: &str, of: &str, act: impl FnOnce(&mut App, String)) {
     match typed::name(of, &format!("/{verb} ROOM")) {
-        Ok(room) => act(app, room),
+        Ok(room) => {
+            let room = app.kept(room);
+            act(app, room);
+        }
         Err(notice) => app.notice = Some(notice),
     }
 }

@@ -156,7 +156,8 @@ async fn run(arguments: &ArgMatches) -> Outcome<()> {
 
 async fn full_screen(options: Options, rooms: Vec<String>, outbox: Option<PathBuf>) -> Outcome<()> {
     // Before anything is typed for them.
-    name::check_client(&options.client)?;
+    name::check_client(&name::composed(&options.client))?;
+    let rooms: Vec<String> = rooms.iter().map(|room| name::composed(room).into_owned()).collect();
     rooms.iter().try_for_each(|room| name::check_room(room))?;
     let dir =
         outbox.or_else(outbox::default_dir).ok_or("neither $XDG_STATE_HOME nor $HOME is set; name an --outbox")?;

@@ -219,7 +219,8 @@ fn token() -> Command {
                     option("expires", "TIME", "How long it is good for, like 90d; for ever without it")
                         .value_parser(units::duration),
                 )
-                .arg(switch("admin", "Its bearer may do what members may not; in every room")),
+                .arg(switch("admin", "Its bearer may do what members may not; in every room"))
+                .arg(switch("as-is", "Take the name byte for byte; for a client from before names that look alike were refused")),
         )
         .subcommand(named("list", "Print the tokens' ids, whose they are, and when they end"))
         .subcommand(named("revoke", "Take a token back; connections that came with it are closed").arg(explained(

@@ -16,6 +16,7 @@ use tokio_util::codec::Encoder;
 use super::link::{Conn, Dialler, broken, is_passing, refused, unexpected};
 use super::{Error, Options};
 use crate::protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
+use crate::protocol::name::composed;
 use crate::protocol::{Command, ErrorCode, Item, Refusal, Reply, Welcome};
 use crate::supervise;
 
@@ -375,10 +376,21 @@ impl Task {
         Ok(last < reached || found.is_some_and(is_another))
     }
 
+    /// What a room is followed as, that the daemon calls by this name: the caller may have written it another way.
+    fn key(&self, room: &str) -> String {
+        let is_it = |written: &&String| composed(written) == room;
+        let written = match self.places.contains_key(room) {
+            true => None,
+            false => self.places.keys().find(is_it),
+        };
+        written.map_or_else(|| room.to_owned(), Clone::clone)
+    }
+
     /// A followed room can't be read, whether the daemon says so unasked or in an answer: tried again later, from where it is.
     async fn unreadable(&mut self, room: Arc<str>, code: ErrorCode, text: String) -> Result<(), End> {
         let limit = self.dialler.options.reconnect;
-        let Some(place) = self.places.get_mut(&*room) else { return Ok(()) };
+        let key = self.key(&room);
+        let Some(place) = self.places.get_mut(&key) else { return Ok(()) };
         place.live = false;
         let now = Instant::now();
         // Where nothing came because there was nothing, this is another trouble.
@@ -387,7 +399,7 @@ impl Task {
         let unread = place.unread.get_or_insert(Unread { since: now, last: now, again: None, pause: AGAIN_MIN });
         unread.last = now;
         if limit.is_some_and(|limit| unread.since.elapsed() >= limit) {
-            self.places.remove(&*room);
+            self.places.remove(&key);
             let refusal = Refusal::new(code, text);
             return self.tell(News::Refused { room: room.to_string(), refusal }).await;
         }
@@ -436,21 +448,21 @@ impl Task {
     /// Yields what is new of an item; `fetched`: it was asked for, to close the hole up to the pushes.
     async fn hand_on(&mut self, item: Item, fetched: bool) -> Result<(), End> {
         match item {
-            Item::Gone { ref room } => drop(self.places.remove(&**room)),
+            Item::Gone { ref room } => drop(self.places.remove(&self.key(room))),
             Item::Ended { room, code, text } => return self.unreadable(room, code, text).await,
             _ => {}
         }
         let Some(room) = in_order(&item) else { return self.tell(News::Item(item)).await };
-        let Some(place) = self.places.get_mut(room) else { return Ok(()) };
+        let key = self.key(room);
+        let Some(place) = self.places.get_mut(&key) else { return Ok(()) };
         if !place.live && !fetched {
             return Ok(());
         }
         place.unread = None;
         let Some((item, to)) = unseen(item, place.reached.unwrap_or(0)) else { return Ok(()) };
-        let room = in_order(&item).unwrap_or_default().to_owned();
         let newest = stamp(&item);
         self.tell(News::Item(item)).await?;
-        if let Some(place) = self.places.get_mut(&room) {
+        if let Some(place) = self.places.get_mut(&key) {
             (place.reached, place.newest) = (Some(to), newest);
         }
         Ok(())

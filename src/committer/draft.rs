@@ -12,7 +12,7 @@ use crate::clock::wall_ms;
 use crate::error::Error;
 use crate::hub::cutoff_ms;
 use crate::limits::{BANNED_MAX, INVITED_BY_OWNER_MAX, INVITED_MAX, Limits};
-use crate::protocol::name::person;
+use crate::protocol::name::{check_new, person};
 use crate::protocol::{Begin, Command, ErrorCode, Refusal, Reply, Seek};
 use crate::rooms::{Membership, Rooms};
 use crate::settings::Settings;
@@ -332,6 +332,7 @@ impl<'a> Draft<'a> {
     }
 
     fn make(&mut self, author: &Author, name: &str, topic: &str, private: bool) -> Result<u64, Refusal> {
+        check_new(name)?;
         if self.rooms_count() >= self.limits().rooms_max {
             return Err(limit("rooms", self.limits().rooms_max));
         }

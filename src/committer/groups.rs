@@ -3,6 +3,7 @@
 use super::draft::Draft;
 use super::{Author, limit};
 use crate::limits::{GROUP_TIMEOUT_DEFAULT, GROUP_WINDOW, GROUPS_MAX};
+use crate::protocol::name::check_new;
 use crate::protocol::{Begin, ErrorCode, Refusal, Reply};
 use crate::store::commit::Op;
 use crate::store::group::GroupRecord;
@@ -30,6 +31,7 @@ impl Draft<'_> {
         let record = match self.group(room, group) {
             Some(found) => GroupRecord { timeout_ms: timeout_ms.unwrap_or(found.timeout_ms), ..found },
             None => {
+                check_new(group)?;
                 if self.groups_in(room) >= GROUPS_MAX {
                     return Err(limit("groups in one room", GROUPS_MAX));
                 }

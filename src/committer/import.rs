@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::draft::Draft;
 use super::{Committer, Worker, limit};
 use crate::limits::BODY_MAX_BYTES;
+use crate::protocol::name::{check_new, composed};
 use crate::protocol::{ErrorCode, Refusal};
 use crate::store::commit::Op;
 use crate::store::key;
@@ -118,6 +119,9 @@ impl Draft<'_> {
         if body.len() > BODY_MAX_BYTES {
             return Err(Refusal::new(ErrorCode::TooLong, format!("a message has at most {BODY_MAX_BYTES} bytes")));
         }
+        if self.room(&import.room).is_none() {
+            import.room = composed(&import.room).into();
+        }
         let room = match self.room(&import.room) {
             Some(room) => room,
             None => self.make_for_import(&import.room)?,
@@ -199,6 +203,7 @@ impl Draft<'_> {
     }
 
     fn make_for_import(&mut self, name: &Arc<str>) -> Result<u64, Refusal> {
+        check_new(name)?;
         if self.rooms_count() >= self.limits().rooms_max {
             return Err(limit("rooms", self.limits().rooms_max));
         }

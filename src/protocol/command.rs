@@ -331,6 +331,51 @@ impl Command {
         if let Command::Send { body, .. } = self { body.len() } else { 0 }
     }
 
+    /// The room that it names, and the group in it.
+    pub fn room_mut(&mut self) -> Option<(&mut String, Option<&mut String>)> {
+        match self {
+            Command::Create { room, .. }
+            | Command::Topic { room, .. }
+            | Command::Send { room, .. }
+            | Command::Invite { room, .. }
+            | Command::Kick { room, .. }
+            | Command::Ban { room, .. }
+            | Command::Unban { room, .. }
+            | Command::Join { room, .. }
+            | Command::Leave { room }
+            | Command::Fetch { room, .. }
+            | Command::Read { room, .. }
+            | Command::Ack { room, .. }
+            | Command::Follow { room }
+            | Command::Unfollow { room }
+            | Command::Who { room }
+            | Command::Access { room }
+            | Command::Retain { room, .. }
+            | Command::History { room, .. }
+            | Command::Seek { room, .. }
+            | Command::Redact { room, .. }
+            | Command::Typing { room }
+            | Command::Delete { room, .. }
+            | Command::Groups { room } => Some((room, None)),
+            Command::Group { room, group, .. }
+            | Command::Ungroup { room, group }
+            | Command::Take { room, group, .. }
+            | Command::Done { room, group, .. }
+            | Command::Pending { room, group } => Some((room, Some(group))),
+            Command::Hello { .. }
+            | Command::Nick { .. }
+            | Command::Rooms
+            | Command::Watch
+            | Command::Unwatch
+            | Command::Events { .. }
+            | Command::Format { .. }
+            | Command::Stats
+            | Command::Ping
+            | Command::Help { .. }
+            | Command::Quit => None,
+        }
+    }
+
     /// Checks the names in it.
     ///
     /// # Errors

@@ -1,8 +1,17 @@
-//! The rule that names follow: rooms, clients, devices and message ids.
+//! The rules that names follow: rooms, groups, clients, devices and message ids.
+//!
+//! What has a name is found by its exact bytes, and only then by its [composed] form. So what has had its name since before there was
+//! such a rule stays reachable, and what is new must keep to [`check_new`]. Who looks whether something is there stands above: the session
+//! for names that come in, the committer for rooms and groups that are made.
+//!
+//! Message ids are made by programs and shown to nobody, so they are what their bytes are.
+
+mod look;
 
 use super::text::is_unsafe;
 use super::{ErrorCode, Refusal};
 use crate::limits::{NAME_MAX_BYTES, NICK_MAX_CHARS, TOPIC_MAX_BYTES};
+pub use look::composed;
 
 fn check(what: &str, name: &str) -> Result<(), Refusal> {
     let bad = |why: &str| Err(Refusal::new(ErrorCode::BadArgument, format!("{what} {why}")));
@@ -13,8 +22,9 @@ fn check(what: &str, name: &str) -> Result<(), Refusal> {
         return bad(&format!("is longer than {NAME_MAX_BYTES} bytes"));
     }
     // A name stands bare on lines and terminals, so what is escaped in a text can't be in a name at all.
-    if name.chars().any(|c| c.is_whitespace() || is_unsafe(c) || c == '=') {
-        return bad("may not contain white space, control characters or '='");
+    if let Some(c) = name.chars().find(|c| c.is_whitespace() || is_unsafe(*c) || *c == '=') {
+        let which = if c == '=' { String::new() } else { format!("; it has {}", look::named(c)) };
+        return bad(&format!("may not contain white space, control characters or '='{which}"));
     }
     Ok(())
 }
@@ -75,14 +85,22 @@ pub fn check_person(person: &str) -> Result<(), Refusal> {
     check("the client's name", person)
 }
 
-/// Checks what a name that nothing has yet must keep to as well: it may not look like an option. One from before stays reachable.
+/// Checks what a name that nothing has yet must keep to as well: it may not look like an option, nor like another name.
 ///
 /// # Errors
 /// `bad-argument`, with a sentence that says what is wrong.
 pub fn check_new(name: &str) -> Result<(), Refusal> {
-    match name.split('/').any(|part| part.starts_with('-')) {
-        true => Err(Refusal::new(ErrorCode::BadArgument, "a name may not begin with '-'")),
-        false => Ok(()),
+    let bad = |why: &str| Err(Refusal::new(ErrorCode::BadArgument, format!("a name {why}")));
+    if name.split('/').any(|part| part.starts_with('-')) {
+        return bad("may not begin with '-'");
+    }
+    let kept = composed(name);
+    if kept != name {
+        return bad(&format!("like this is written another way: {kept}"));
+    }
+    match name.split('/').find_map(look::fault_of_part) {
+        Some(fault) => bad(&fault),
+        None => Ok(()),
     }
 }
 
@@ -96,10 +114,12 @@ pub fn person(client: &str) -> &str {
 /// # Errors
 /// `bad-argument`, with a sentence that says what is wrong.
 pub fn check_nick(nick: &str) -> Result<(), Refusal> {
-    if nick.trim().is_empty() || nick.chars().count() > NICK_MAX_CHARS || nick.chars().any(is_unsafe) {
+    if nick.chars().all(look::is_blank) || nick.chars().count() > NICK_MAX_CHARS || nick.chars().any(is_unsafe) {
         return Err(Refusal::new(
             ErrorCode::BadArgument,
-            format!("a nick has 1 to {NICK_MAX_CHARS} characters, no control characters among them"),
+            format!(
+                "a nick has 1 to {NICK_MAX_CHARS} characters, one that is seen and no control characters among them"
+            ),
         ));
     }
     Ok(())
@@ -121,6 +141,9 @@ pub fn check_topic(topic: &str) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use unicode_normalization::UnicodeNormalization as _;
+
     use super::*;
 
     #[test]
@@ -130,6 +153,164 @@ mod tests {
         }
         for bad in ["", "a b", "a\u{a0}b", "a=b", "a\u{7f}", "a\u{85}", "a\u{202e}b", &"x".repeat(65)] {
             assert!(check_room(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_new_name_looks_like_no_other() {
+        for good in [
+            "lobby",
+            "#ubuntu",
+            "|trey|",
+            "v1.2",
+            "a-b",
+            "a/b",
+            "a_b",
+            "50%",
+            "단톡",
+            "단톡방1",
+            "ㅋㅋ",
+            "dev-단톡",
+            "한·글",
+            "漢字かなカナ",
+            "ラーメン",
+            "日本go",
+            "台北ㄅ",
+            "москва",
+            "ελλάδα",
+            "café",
+            "naïve",
+            "straße",
+            "sıcak",
+            "नमस्ते",
+            "مرحبا",
+            "שלום",
+            "ภาษาไทย",
+            "việt-nam",
+            "иван/phone",
+            "🚀",
+            "🏳\u{200d}🌈",
+            "👩\u{200d}💻",
+            "👍🏽",
+            "🇰🇷",
+            "❤",
+            "1\u{20e3}",
+            "🈁",
+            "→",
+            "★",
+            "₩",
+            "€",
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+        ] {
+            assert_eq!(check_room(good), Ok(()), "{good}");
+            assert_eq!(check_new(good), Ok(()), "{good}");
+        }
+        for (bad, says) in [
+            ("a\u{200b}", "U+200B "),
+            ("\u{feff}a", "U+FEFF "),
+            ("a\u{200d}b", "U+200D "),
+            ("🍎\u{200d}🍌", "U+200D "),
+            ("🚀\u{200d}", "U+200D "),
+            ("a\u{200c}b", "U+200C "),
+            ("a\u{ad}b", "U+00AD "),
+            ("a\u{34f}b", "U+034F "),
+            ("a\u{2060}b", "U+2060 "),
+            ("a\u{2061}b", "U+2061 "),
+            ("a\u{180e}b", "U+180E "),
+            ("a\u{180b}b", "U+180B "),
+            ("a\u{fe0f}b", "U+FE0F "),
+            ("a\u{fe00}b", "U+FE00 "),
+            ("a\u{e0100}b", "U+E0100 "),
+            ("a\u{e0061}", "U+E0061 "),
+            ("a\u{206a}", "U+206A "),
+            ("a\u{17b5}", "U+17B5 "),
+            ("\u{115f}", "U+115F "),
+            ("가\u{1160}", "U+1160 "),
+            ("\u{3164}", "U+3164 "),
+            ("\u{ffa0}", "U+FFA0 "),
+            ("\u{2800}", "U+2800 "),
+            ("\u{e000}", "U+E000 "),
+            ("a\u{378}", "U+0378 "),
+            ("a\u{ffff}", "U+FFFF "),
+            ("a\u{fffd}", "U+FFFD "),
+            ("\u{301}a", "U+0301"),
+            ("a/\u{301}b", "U+0301"),
+            ("q\u{302}\u{302}", "U+0302"),
+            ("q\u{300}\u{302}\u{303}\u{304}\u{306}\u{307}", "U+0307"),
+            ("ＡＢＣ", "U+FF21 (Ａ) in it, which is taken for A"),
+            ("ﬁsh", "taken for fi"),
+            ("ﾊ", "U+FF8A"),
+            ("ﾡ", "U+FFA1"),
+            ("x²", "taken for 2"),
+            ("𝐚", "taken for a"),
+            ("ᄀ", "U+1100"),
+            ("a–b", "U+2013 (–) in it, which is taken for -"),
+            ("a‐b", "U+2010"),
+            ("alice∕phone", "U+2215"),
+            ("alice⁄phone", "U+2044"),
+            ("aǃ", "U+01C3"),
+            ("ɑlice", "U+0251"),
+            ("аdmin", "U+0064 beside U+0430 (а)"),
+            ("pаypal", "U+0430 (а) beside U+0070"),
+            ("αdmin", "beside U+03B1 (α)"),
+            ("단톡а", "U+0430"),
+            ("かб", "U+0431"),
+            ("𐌀", "U+10300"),
+            ("-a", "'-'"),
+            ("a/-b", "'-'"),
+            ("cafe\u{301}", "way: café"),
+        ] {
+            let refusal = check_new(bad).expect_err(bad);
+            assert!(refusal.code == ErrorCode::BadArgument && refusal.text.contains(says), "{bad:?}: {}", refusal.text);
+        }
+    }
+
+    #[test]
+    fn every_emoji_is_a_name_in_one_way() {
+        let toned = |emoji: &'static emojis::Emoji| emoji.skin_tones().into_iter().flatten();
+        for emoji in emojis::iter().flat_map(|emoji| std::iter::once(emoji).chain(toned(emoji))) {
+            let name = composed(emoji.as_str());
+            // These are letters in a frame, or two signs in one place.
+            let is_other = matches!(emoji.as_str().chars().next(), Some('‼' | '⁉' | '™' | 'ℹ' | 'Ⓜ' | '㊗' | '㊙'));
+            assert!(check_new(&name).is_ok() != is_other, "{emoji} {:?}", check_new(&name));
+            let bare: String = emoji.as_str().chars().filter(|c| *c != '\u{fe0f}').collect();
+            assert_eq!(name, composed(&bare));
+        }
+    }
+
+    #[test]
+    fn one_way_of_writing_is_kept() {
+        for (written, kept) in [
+            ("cafe\u{301}", "café"),
+            ("\u{1103}\u{1161}\u{11ab}\u{1110}\u{1169}\u{11a8}", "단톡"),
+            ("\u{212a}", "K"),
+            ("❤\u{fe0f}", "❤"),
+            ("❤\u{fe0e}", "❤"),
+            ("🏳\u{fe0f}\u{200d}🌈", "🏳\u{200d}🌈"),
+            ("단톡", "단톡"),
+            ("a\u{fe0f}", "a\u{fe0f}"),
+            ("a\u{200b}", "a\u{200b}"),
+        ] {
+            assert_eq!(composed(written), kept);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_composed_stays_so_and_any_text_is_judged(name: String) {
+            let once = composed(&name).into_owned();
+            prop_assert_eq!(&*composed(&once), &*once);
+            if check_room(&name).is_ok() && check_new(&name).is_ok() {
+                prop_assert_eq!(&once, &name);
+                let is_hidden = name.contains(['\u{200b}', '\u{feff}', '\u{3164}']);
+                prop_assert!(!is_hidden);
+            }
+        }
+
+        #[test]
+        fn two_names_that_are_canonically_equal_are_one(name in "[가-힣à-ÿа-я]{1,8}") {
+            let apart: String = name.nfd().collect();
+            prop_assert_eq!(composed(&apart), composed(&name));
         }
     }
 
@@ -147,7 +328,9 @@ mod tests {
     fn nicks_count_characters() {
         assert!(check_nick(&"가".repeat(32)).is_ok());
         assert!(check_nick(&"가".repeat(33)).is_err());
-        assert!(check_nick(" ").is_err());
+        for blank in ["", " ", "\u{3164}", "\u{200b}\u{feff}", "\u{2800}"] {
+            assert!(check_nick(blank).is_err(), "{blank:?}");
+        }
         assert!(check_nick("a\u{1b}[2J").is_err());
     }
 }

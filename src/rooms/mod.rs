@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use crate::limits::DELETED_KEPT;
-use crate::protocol::name::person;
+use crate::protocol::name::{composed, person};
 use crate::protocol::{self, Event, RoomInfo};
 use crate::store::commit::Op;
 use crate::store::group::GroupRecord;
@@ -388,6 +388,11 @@ impl Rooms {
         read(&self.by_name).get(name).cloned()
     }
 
+    /// The room of this name as it is written; or, where there is none, as names are kept.
+    pub fn find(&self, name: &str) -> Option<Arc<Room>> {
+        self.get(name).or_else(|| self.get(&composed(name)))
+    }
+
     /// The room of this number.
     pub fn by_id(&self, id: u64) -> Option<Arc<Room>> {
         read(&self.by_id).get(&id).cloned()
@@ -423,6 +428,14 @@ impl Rooms {
     /// Rooms that this person owns.
     pub fn owned(&self, person: &str) -> usize {
         read(&self.owned).get(person).copied().unwrap_or(0)
+    }
+
+    /// Whether a person owns, has joined or may enter a room, or has a nick. Looks at everything where that is not so.
+    pub fn knows(&self, who: &str) -> bool {
+        self.owned(who) > 0
+            || read(&self.nicks).contains_key(who)
+            || read(&self.joined).keys().any(|client| person(client) == who)
+            || read(&self.by_id).values().any(|room| room.access(who).is_some())
     }
 
     /// What this client is shown as.

@@ -3,6 +3,7 @@
 mod events;
 mod groups;
 mod listing;
+mod names;
 mod reading;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,7 +19,7 @@ use crate::committer::{self, Author, no_cursor, no_room, not_joined};
 use crate::hub::Hub;
 use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
 use crate::person::Person;
-use crate::protocol::name::{check_new, person};
+use crate::protocol::name::person;
 use crate::protocol::{Begin, Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
 use crate::rooms::{Handed, Membership, Presence, Room, Rooms, Waker};
 use crate::supervise;
@@ -178,22 +179,9 @@ impl Session {
         self.waker.clone()
     }
 
-    /// Checks the names that a command would be the first to use.
-    fn check_new_names(&self, command: &Command) -> Result<(), Refusal> {
-        let rooms = &self.hub.rooms;
-        match command {
-            Command::Create { room, .. } | Command::Join { room, .. } if rooms.get(room).is_none() => check_new(room),
-            Command::Group { room, group, .. } if rooms.get(room).is_none_or(|room| room.group(group).is_none()) => {
-                check_new(group)
-            }
-            Command::Hello { client, .. } if rooms.joined(client) == 0 => check_new(client),
-            Command::Invite { client, .. } => check_new(client),
-            _ => Ok(()),
-        }
-    }
-
     /// How to carry out a command.
-    pub fn action(&mut self, command: Command) -> Action {
+    pub fn action(&mut self, mut command: Command) -> Action {
+        self.settle_names(&mut command);
         if let Err(refusal) = command.check_names().and_then(|()| self.check_new_names(&command)) {
             return Action::Refuse(refusal);
         }

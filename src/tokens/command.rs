@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{Ledger, Revoked, Role, Token, mark, read};
 use crate::error::{Error, READ_TOKENS};
-use crate::protocol::name::check_client;
+use crate::protocol::Refusal;
+use crate::protocol::name::{check_client, check_new, composed};
 use crate::store::disk::expect_data_dir;
 use crate::units;
 
@@ -37,6 +38,10 @@ impl Asked {
         }
     }
 
+    fn read_any(&self) -> Result<Vec<Token>, Error> {
+        Ok(read(&self.path)?.map(|(_, tokens)| tokens).unwrap_or_default())
+    }
+
     fn read(&self) -> Result<Option<Vec<Token>>, Error> {
         self.expect_use()?;
         match read(&self.path)? {
@@ -50,9 +55,19 @@ impl Asked {
 ///
 /// # Errors
 /// What is no client's name; a file that would be of no use; what the system says.
-pub fn issue(asked: &Asked, client: &str, role: Role, lasts: Option<Duration>) -> Result<(), Error> {
-    check_client(client).map_err(|refusal| Error::Command(refusal.text))?;
+pub fn issue(asked: &Asked, client: &str, role: Role, lasts: Option<Duration>, as_is: bool) -> Result<(), Error> {
+    let refused = |refusal: Refusal| Error::Command(refusal.text);
+    let kept = if as_is { client.into() } else { composed(client) };
+    check_client(&kept).map_err(refused)?;
     asked.expect_use()?;
+    // Nothing is made for a name that is refused.
+    let is_plain = kept == client && check_new(client).is_ok();
+    let has_one = |name: &str| Ok(asked.read_any()?.iter().any(|token| token.client == name));
+    let client = if is_plain || has_one(client)? { client } else { &*kept };
+    if !(is_plain || as_is || has_one(client)?) {
+        let hint = "; for a client that has had this name since before, say --as-is";
+        check_new(client).map_err(|refusal| Error::Command(format!("{}{hint}", refusal.text)))?;
+    }
     let mut ledger = Ledger::open(&asked.path)?;
     let (is_new, path) = (ledger.is_new(), asked.path.display());
     let had_some = mark::read(&asked.data_dir)?.is_some();
@@ -79,7 +94,13 @@ pub fn revoke(asked: &Asked, which: &str) -> Result<(), Error> {
     // Nothing is made where nothing is.
     let found = asked.read()?;
     let Revoked { revoked, remaining } = match found {
-        Some(_) => Ledger::open(&asked.path)?.revoke(which)?,
+        Some(_) => {
+            let mut ledger = Ledger::open(&asked.path)?;
+            match ledger.revoke(which)? {
+                Revoked { revoked, .. } if revoked.is_empty() => ledger.revoke(&composed(which))?,
+                revoked => revoked,
+            }
+        }
         None => Revoked { revoked: Vec::new(), remaining: Vec::new() },
     };
     if revoked.is_empty() {

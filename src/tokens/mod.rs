@@ -330,6 +330,11 @@ impl Tokens {
         found.map(|found| Grant { sha256: Some(found.sha256.as_str().into()), role: found.role })
     }
 
+    /// Whether one is for such a client.
+    pub fn name(&self, is_meant: impl Fn(&str) -> bool) -> bool {
+        self.state().tokens.iter().flatten().any(|token| is_meant(&token.client))
+    }
+
     /// Whether what was granted still is.
     pub fn hold(&self, grant: &Grant) -> bool {
         match (&self.state().tokens, &grant.sha256) {

@@ -1,0 +1,67 @@
+//! Whose names the names in a command are: what is there has the name that it was made with, and everything else the composed one.
+
+use super::Session;
+use crate::protocol::name::{check_new, composed, person};
+use crate::protocol::{Command, Refusal};
+
+/// The composed form of a name, where it is another and nothing has the name as it is written.
+fn settle(name: &mut String, is_there: impl FnOnce(&str) -> bool) {
+    let kept = composed(name);
+    if kept != **name && !is_there(name) {
+        *name = kept.into_owned();
+    }
+}
+
+impl Session {
+    /// Puts the names in a command as they are kept.
+    pub(super) fn settle_names(&self, command: &mut Command) {
+        let rooms = &self.hub.rooms;
+        if let Some((room, group)) = command.room_mut() {
+            settle(room, |room| rooms.get(room).is_some());
+            if let Some(group) = group {
+                settle(group, |group| rooms.get(room).is_some_and(|room| room.group(group).is_some()));
+            }
+        }
+        match command {
+            Command::Hello { client, .. } if composed(client) != **client && !self.is_client(client) => {
+                *client = match client.split_once('/') {
+                    Some((person, device)) if self.is_person(person) => format!("{person}/{}", composed(device)),
+                    _ => composed(client).into_owned(),
+                };
+            }
+            Command::Invite { client, .. }
+            | Command::Kick { client, .. }
+            | Command::Ban { client, .. }
+            | Command::Unban { client, .. } => settle(client, |client| self.is_person(client)),
+            _ => {}
+        }
+    }
+
+    /// Checks the names of persons that a command would be the first to use. The committer does so for rooms and groups, when it makes them.
+    pub(super) fn check_new_names(&self, command: &Command) -> Result<(), Refusal> {
+        let (client, fault) = match command {
+            Command::Hello { client, .. } | Command::Invite { client, .. } | Command::Ban { client, .. } => {
+                (client, check_new(client))
+            }
+            _ => return Ok(()),
+        };
+        if fault.is_ok() || self.is_client(client) {
+            return Ok(());
+        }
+        match client.split_once('/') {
+            Some((person, device)) if self.is_person(person) => check_new(device),
+            None if self.is_person(client) => Ok(()),
+            _ => fault,
+        }
+    }
+
+    /// Whether the store, or who gave out the tokens, knows a client.
+    fn is_client(&self, client: &str) -> bool {
+        self.hub.rooms.joined(client) > 0 || self.hub.tokens.name(|of| of == client)
+    }
+
+    /// The same of a person.
+    fn is_person(&self, who: &str) -> bool {
+        self.hub.rooms.knows(who) || self.hub.tokens.name(|of| person(of) == who)
+    }
+}
