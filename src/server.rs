@@ -337,14 +337,16 @@ fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures: Arc<Figu
     }
 }
 
-/// No waiting for full packets; and a peer that is gone without a word is found out.
+/// No waiting for full packets; what a telnet client sends as urgent stays in its place; and a peer that is gone without a word is
+/// found out.
 fn prepare(stream: &TcpStream) {
     let keepalive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(15))
         .with_retries(4);
-    let set = stream.set_nodelay(true).and_then(|()| socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive));
-    if let Err(error) = set {
+    let socket = socket2::SockRef::from(stream);
+    let set = stream.set_nodelay(true).and_then(|()| socket.set_out_of_band_inline(true));
+    if let Err(error) = set.and_then(|()| socket.set_tcp_keepalive(&keepalive)) {
         tracing::debug!(%error, "can't set the socket's options");
     }
 }

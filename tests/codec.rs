@@ -286,7 +286,8 @@ fn line_piece() -> impl Strategy<Value = Vec<u8>> {
         }),
         1 => prop::sample::select(vec![
             &b"\r\n"[..], b"\n\n", b"SENDB r 3\n\r\n\r\r\n", b"SENDB r 200\n", b"SENDB r 101\r\n", b"SEND r \xff\n",
-            b"\xff\xfd\x03", b"\xff\xfa\x18\x00vt\nQUIT\xff\xf0", b"\xff\xf1", b"@ PING\n", b"SENDB r\n", b"\xff", b"nonsense\r\n",
+            b"\xff\xfd\x03", b"\xff\xfa\x18\x00vt\nQUIT\xff\xf0", b"\xff\xf1", b"\xff\xf4\xff\xfd\x06", b"\xff\xf6", b"\xff\xf7", b"\xff\xf8",
+            b"\xff\xff", b"\xff\xfb\n", b"\xff\xfa", b"\xff\xf0", b"SEND r ha", b"@ PING\n", b"SENDB r\n", b"\xff", b"nonsense\r\n",
         ]).prop_map(<[u8]>::to_vec),
         1 => (BODY_MAX..BODY_MAX + ENVELOPE_BYTES + 9).prop_map(|length| [&b"SEND r "[..], &vec![b'x'; length], b"\n"].concat()),
         1 => vec(any::<u8>(), 0..30),
@@ -422,6 +423,7 @@ enum Found {
     Request(Tag, Command),
     Refused(Tag, ErrorCode),
     Broken(ErrorCode),
+    Telnet([u8; 3]),
 }
 
 fn found(incoming: Vec<Incoming>) -> Vec<Found> {
@@ -429,6 +431,7 @@ fn found(incoming: Vec<Incoming>) -> Vec<Found> {
         Incoming::Request { tag, command } => Found::Request(tag, command),
         Incoming::Refused { tag, refusal } => Found::Refused(tag, refusal.code),
         Incoming::Broken(refusal) => Found::Broken(refusal.code),
+        Incoming::Telnet(bytes) => Found::Telnet(bytes),
     };
     incoming.into_iter().map(brief).collect()
 }
@@ -533,11 +536,6 @@ fn literal_lines() {
             vec![Found::Refused(text("3"), ErrorCode::NotUtf8), ask(Command::Ping)],
         ),
         (
-            "telnet",
-            b"\xff\xfd\x01\xff\xfb\x1fPING\r\n\xff\xfa\x1f\x00\x50\x0a\x18\xff\xf0PING\r\n\xff\xf1PING\n".to_vec(),
-            vec![ask(Command::Ping), ask(Command::Ping), ask(Command::Ping)],
-        ),
-        (
             "FETCH",
             b"FETCH r\nFETCH r 5\nFETCH r after=3\nFETCH r after=3 5\nFETCH r after=x\nFETCH r 1 2\n".to_vec(),
             vec![
@@ -593,7 +591,9 @@ fn the_third_wrong_line_is_the_last_and_one_of_another_protocol_the_first() {
         assert_eq!(found(lines(&[&thrice])), [refused(), refused(), Found::Broken(code)], "{}", line.escape_ascii());
     }
     for bytes in [&b"PING\n"[..], b"@1 help\r\n", b"\r\n\nQUIT\n", b"\xff\xfd\x03hello a\r\n"] {
-        assert!(matches!(found(lines(&[bytes]))[..], [Found::Request(..)]), "{}", bytes.escape_ascii());
+        let mut found = found(lines(&[bytes]));
+        found.retain(|found| !matches!(found, Found::Telnet(_)));
+        assert!(matches!(found[..], [Found::Request(..)]), "{}", bytes.escape_ascii());
     }
 }
 
@@ -632,4 +632,90 @@ fn literal_frames() {
     let frame = RequestFrame { id: 1, command: Command::Send { room: "r".to_owned(), id: None, body, reply: None } };
     assert_eq!(frame::encode_request(&frame, &mut bytes).unwrap_err().code, ErrorCode::TooLong);
     assert_eq!(bytes, b"before");
+}
+
+/// What telnet sends and is answered, at a line's start and later; whole, and cut at every place.
+#[test]
+fn literal_telnet() {
+    let ping = || ask(Command::Ping);
+    let said = |text: &'static str| ask(send(text.as_bytes()));
+    let mark = || Found::Telnet([0xff, 251, 6]);
+    let (wont, dont) = (|option| Found::Telnet([0xff, 252, option]), |option| Found::Telnet([0xff, 254, option]));
+    let sub = |length: usize| [&b"\xff\xfa\x18"[..], &vec![b'\n'; length], b"\xff\xf0PING\n"].concat();
+    let within = BODY_MAX + ENVELOPE_BYTES;
+    // Behind the first line, in which the client has spoken telnet.
+    let spoken: Vec<(&str, Vec<u8>, Vec<Found>)> = vec![
+        ("an interrupt", b"\xff\xf4\xff\xfd\x06PING\r\n".to_vec(), vec![mark(), ping()]),
+        ("three of them", b"\xff\xf4\xff\xfd\x06".repeat(3), vec![mark(), mark(), mark()]),
+        ("an urgent one", b"\xff\xf4\xff\xf2PING\r\n".to_vec(), vec![ping()]),
+        ("in its place", b"PING\n\xff\xfd\x06PING\n".to_vec(), vec![ping(), mark(), ping()]),
+        ("half a line goes", b"SEND r ha\xff\xf4\xff\xfd\x06PING\r\n".to_vec(), vec![mark(), ping()]),
+        ("by a break", b"SEND r ha\xff\xf3PING\n".to_vec(), vec![ping()]),
+        ("or by the key for it", b"SEND r ha\xff\xf8PING\n".to_vec(), vec![ping()]),
+        ("each alone", [("SEND r 단톡x").as_bytes(), b"\xff\xf7\xff\xf7!\n"].concat(), vec![said("단!")]),
+        ("and no more than there are", b"NO\xff\xf7\xff\xf7\xff\xf7PING\n".to_vec(), vec![ping()]),
+        ("is anybody there", b"SEND r h\xff\xf6i\n".to_vec(), vec![ping(), said("hi")]),
+        ("nothing", b"\xff\xf1P\xff\xf9ING\xff\xf2\r\xff\xef\n".to_vec(), vec![ping()]),
+        ("once each", b"\xff\xfd\x01\xff\xfd\x01\xff\xfb\x01\xff\xfb\x01".to_vec(), vec![wont(1), dont(1)]),
+        ("no answer to an answer", b"\xff\xfc\x01\xff\xfe\x01\xff\xfe\x06PING\n".to_vec(), vec![ping()]),
+        ("a mark that is offered", b"\xff\xfb\x06\xff\xfb\x06".to_vec(), vec![dont(6)]),
+        ("an option that is a line feed", b"PI\xff\xfd\nNG\n".to_vec(), vec![wont(10), ping()]),
+        ("an option that is 255", b"PI\xff\xfd\xffNG\n".to_vec(), vec![wont(255), ping()]),
+        ("within a line", b"SEND r h\xff\xfd\x03i\n".to_vec(), vec![wont(3), said("hi")]),
+        ("a subnegotiation", b"PI\xff\xfa\x1f\x00\n\xff\xff\xf0\xff\xf0NG\n".to_vec(), vec![ping()]),
+        ("that has no end", b"\xff\xfa\x1f\x00\xff\xf4\xff\xfd\x06PING\n".to_vec(), vec![mark(), ping()]),
+        ("a long one", sub(within - 1), vec![ping()]),
+        ("one that is too long", sub(within), vec![Found::Broken(ErrorCode::TooLong)]),
+        (
+            "a byte 255",
+            b"@1 SEND r \xff\xff\nPING\n".to_vec(),
+            vec![Found::Refused(text("1"), ErrorCode::NotUtf8), ping()],
+        ),
+        (
+            "a payload",
+            b"SENDB r 6\n\xff\xf4\xff\xfd\x06\xff\nPING\n".to_vec(),
+            vec![ask(send(b"\xff\xf4\xff\xfd\x06\xff")), ping()],
+        ),
+        ("behind a payload", b"SENDB r 1\n\xff\xff\xf4\xff\xfd\x06\r\n".to_vec(), vec![mark(), ask(send(b"\xff"))]),
+        (
+            "in a line that is too long",
+            [&vec![b'x'; within + 1][..], b"\xff\xfd\x06\xff\xf4PING\n"].concat(),
+            vec![refused(ErrorCode::TooLong), mark(), ping()],
+        ),
+        ("cut", b"PING\n\xff\xfd".to_vec(), vec![ping()]),
+    ];
+    // Behind a first line without any: what a line's text may be is nobody's key.
+    let silent: Vec<(&str, Vec<u8>, Vec<Found>)> = vec![
+        ("an option in a line", b"SEND r h\xff\xfd\x03i\n".to_vec(), vec![wont(3), said("hi")]),
+        ("a mark in a line", b"SEND r h\xff\xfd\x06i\n".to_vec(), vec![mark(), said("hi")]),
+        ("a key in a line", b"SEND r \xff\xf4QUIT\nPING\n".to_vec(), vec![refused(ErrorCode::NotUtf8), ping()]),
+        ("another", b"SEND r \xff\xf8QUIT\nPING\n".to_vec(), vec![refused(ErrorCode::NotUtf8), ping()]),
+        ("and others", b"SEND r\xff\xf7\xff\xf6\nPING\n".to_vec(), vec![refused(ErrorCode::NotUtf8), ping()]),
+        ("a subnegotiation", b"SEND r \xff\xfa\nPING\n".to_vec(), vec![refused(ErrorCode::NotUtf8), ping()]),
+        ("a mark of UTF-16", b"SEND r \xff\xfe\nPING\n".to_vec(), vec![refused(ErrorCode::NotUtf8), ping()]),
+        ("no command of telnet", b"\xffPING\nPING\n".to_vec(), vec![refused(ErrorCode::NotUtf8), ping()]),
+        ("behind a payload", b"SENDB r 1\nx\xff\xf1\n".to_vec(), vec![Found::Broken(ErrorCode::BadArgument)]),
+        ("at a line's start", b"\xff\xf4\xff\xfd\x06SEND r h\xff\xf8PING\n".to_vec(), vec![mark(), ping()]),
+    ];
+    for (first, table) in [(&b"\xff\xfb\x1fHE\xff\xf1LLO a\r\n"[..], spoken), (b"HELLO a\n", silent)] {
+        for (what, bytes, mut expected) in table {
+            expected.insert(0, hello());
+            if first[0] == 0xff {
+                expected.insert(0, dont(0x1f));
+            }
+            let bytes = [first, &bytes].concat();
+            for at in 0..=bytes.len() {
+                let (one, two) = bytes.split_at(at);
+                assert_eq!(found(lines(&[one, two])), expected, "{what}, cut at {at}");
+            }
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            assert_eq!(found(lines(&single)), expected, "{what}, a byte at a time");
+        }
+    }
+    // All that there is, and no more of it.
+    let all: Vec<u8> = (0..=255).flat_map(|option| [0xff, 253, option, 0xff, 251, option]).collect();
+    let answers: Vec<Found> =
+        (0..=255).flat_map(|option| [if option == 6 { mark() } else { wont(option) }, dont(option)]).collect();
+    assert_eq!(found(lines(&[&all])), answers);
+    assert_eq!(found(lines(&[&all.repeat(50)])).len(), 512 + 49);
 }

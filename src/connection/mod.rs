@@ -105,7 +105,7 @@ fn framing(first: u8) -> Result<Framing, Refusal> {
 }
 
 enum Requests {
-    Lines(LineDecoder),
+    Lines(Box<LineDecoder>),
     Frames(RequestDecoder),
 }
 
@@ -114,6 +114,14 @@ impl Requests {
         match self {
             Requests::Lines(decoder) => decoder.decode(bytes),
             Requests::Frames(decoder) => decoder.decode(bytes),
+        }
+    }
+
+    /// Whether what comes next has a key that is to end what goes on.
+    fn is_interrupted(&self, bytes: &[u8]) -> bool {
+        match self {
+            Requests::Lines(decoder) => decoder.is_interrupted(bytes),
+            Requests::Frames(_) => false,
         }
     }
 }
@@ -177,7 +185,7 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
         socket,
         input,
         requests: match framing {
-            Framing::Lines | Framing::Json => Requests::Lines(LineDecoder::new(body_max)),
+            Framing::Lines | Framing::Json => Requests::Lines(Box::new(LineDecoder::new(body_max))),
             Framing::Frames => Requests::Frames(RequestDecoder::new(body_max)),
         },
         output: Output::new(write, framing, hub.figures.clone()),
@@ -453,7 +461,7 @@ impl Connection {
         let body_bytes = match &incoming {
             Incoming::Request { command: Command::Send { body, .. }, .. } => body.len(),
             Incoming::Request { .. } | Incoming::Refused { .. } => 0,
-            Incoming::Broken(_) => return incoming,
+            Incoming::Broken(_) | Incoming::Telnet(_) => return incoming,
         };
         match (pace.take(body_bytes), incoming) {
             (Err(refusal), Incoming::Request { tag, .. } | Incoming::Refused { tag, .. }) => {
@@ -524,6 +532,7 @@ impl Connection {
                 self.pace.take_if(|_| self.session.is_known());
             }
             Incoming::Refused { tag, refusal } => self.output.reply(&tag, Reply::Error(refusal)),
+            Incoming::Telnet(bytes) => self.output.telnet(bytes),
             Incoming::Broken(refusal) => {
                 self.closing = true;
                 self.output.closing(refusal);

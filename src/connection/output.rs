@@ -53,6 +53,11 @@ impl Output {
         }
     }
 
+    /// What telnet is answered with, between two lines.
+    pub(super) fn telnet(&mut self, answer: [u8; 3]) {
+        self.bytes.extend_from_slice(&answer);
+    }
+
     fn item(&mut self, tag: Option<&Tag>, item: Item) {
         match (self.framing, tag) {
             (Framing::Lines, tag) => line::encode_item(tag.unwrap_or(&Tag::None), &item, &mut self.bytes),

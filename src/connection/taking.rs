@@ -24,7 +24,8 @@ impl Connection {
     pub(super) async fn go_on_taking(&mut self) -> io::Result<bool> {
         let Some(mut taking) = self.taking.take() else { return Ok(false) };
         let (tag, take) = &mut *taking;
-        let is_over = self.ended || self.closing || self.socket.peer().has_ended;
+        let is_over =
+            self.ended || self.closing || self.socket.peer().has_ended || self.requests.is_interrupted(&self.input);
         let reply = if take.has_waited && is_over {
             Some(Reply::Count(0))
         } else {

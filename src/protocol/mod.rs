@@ -164,4 +164,6 @@ pub enum Incoming {
     },
     /// Something after which nothing in the stream can be trusted: to be answered, then closed.
     Broken(Refusal),
+    /// What a telnet client's negotiation is answered with: to be written as it is, in its place among the answers.
+    Telnet([u8; 3]),
 }

@@ -402,6 +402,11 @@ impl<S: Read + Write> Lines<S> {
         self.send_bytes(format!("{line}\n").as_bytes());
     }
 
+    /// So many bytes, as they come.
+    pub fn read_exact(&mut self, bytes: &mut [u8]) {
+        self.reader.read_exact(bytes).unwrap();
+    }
+
     /// The next line; none at the end of the stream.
     pub fn line(&mut self) -> Option<String> {
         let mut line = String::new();

@@ -7,8 +7,11 @@ mod arguments;
 mod hint;
 mod opening;
 mod request;
+mod telnet;
 mod verbs;
 mod write;
+
+use std::ops::ControlFlow::{self, Break, Continue};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -22,6 +25,7 @@ use crate::limits::ENVELOPE_BYTES;
 use arguments::Words;
 use opening::WRONG_LINES_MAX;
 use request::{ascii_tag, parse, sendb_line, split_tag};
+use telnet::{Act, Found, IAC, Skipped, Telnet};
 
 /// Reads a command as it is typed, without a tag; a SENDB without what follows it.
 ///
@@ -56,8 +60,6 @@ enum State {
     SkipPayload(u64),
     /// Behind a payload: its line end is due.
     PayloadEnd(Option<(Tag, Command)>),
-    /// In a telnet subnegotiation, until IAC SE.
-    Telnet,
     /// Nothing that follows can be trusted.
     Broken,
 }
@@ -70,16 +72,28 @@ pub struct LineDecoder {
     state: State,
     /// How many wrong lines there were, until the first right one.
     opening: Option<u32>,
+    /// The line so far, where something of telnet stood in it; what came since is in the buffer.
+    half: Vec<u8>,
+    telnet: Telnet,
 }
 
-const IAC: u8 = 0xff;
-const SB: u8 = 250;
-const SE: u8 = 240;
+/// What was found, or that more bytes are due; or the decoder goes on.
+type Step = ControlFlow<Option<Incoming>>;
+
+/// As much as is looked through for a key that interrupts, before its turn: more than anybody types meanwhile.
+const TYPED_AHEAD_BYTES: usize = 4096;
 
 impl LineDecoder {
     /// A decoder that takes bodies of at most `body_max` bytes.
     pub fn new(body_max: usize) -> Self {
-        LineDecoder { body_max, line_max: body_max + ENVELOPE_BYTES, state: State::Start, opening: Some(0) }
+        LineDecoder {
+            body_max,
+            line_max: body_max + ENVELOPE_BYTES,
+            state: State::Start,
+            opening: Some(0),
+            half: Vec::new(),
+            telnet: Telnet::default(),
+        }
     }
 
     /// Takes longer bodies, or only shorter ones, from the next request on.
@@ -99,113 +113,192 @@ impl LineDecoder {
         )
     }
 
+    /// Whether these bytes, which come next, have a telnet client's key that is to end what goes on.
+    pub fn is_interrupted(&self, bytes: &[u8]) -> bool {
+        if bytes.len() > TYPED_AHEAD_BYTES || !bytes.contains(&IAC) {
+            return false;
+        }
+        let (mut ahead, mut bytes) = (self.clone(), BytesMut::from(bytes));
+        while ahead.next(&mut bytes).is_some() {}
+        ahead.telnet.interrupts != self.telnet.interrupts
+    }
+
     /// The next request, or none until more bytes are there.
     fn next(&mut self, buffer: &mut BytesMut) -> Option<Incoming> {
         loop {
-            match std::mem::replace(&mut self.state, State::Broken) {
-                State::Broken => {
-                    buffer.clear();
-                    return None;
-                }
-                State::Start => match (buffer.first(), buffer.get(1), buffer.get(2)) {
-                    (Some(&IAC), Some(&SB), _) => {
-                        buffer.advance(2);
-                        self.state = State::Telnet;
-                    }
-                    // WILL, WONT, DO and DONT carry an option; the others stand alone.
-                    (Some(&IAC), Some(251..=254), Some(_)) => buffer_skip(buffer, 3, &mut self.state),
-                    (Some(&IAC), Some(251..=254), None) | (Some(&IAC), None, _) | (None, ..) => {
-                        self.state = State::Start;
-                        return None;
-                    }
-                    (Some(&IAC), Some(_), _) => buffer_skip(buffer, 2, &mut self.state),
-                    _ => self.state = State::Line(0),
-                },
-                State::Telnet => {
-                    let end = buffer.windows(2).position(|pair| pair == [IAC, SE]);
-                    match end {
-                        Some(at) => buffer_skip(buffer, at + 2, &mut self.state),
-                        None => {
-                            buffer.advance(buffer.len().saturating_sub(1));
-                            self.state = State::Telnet;
-                            return None;
+            let step = if self.telnet.is_within() { self.in_subnegotiation(buffer) } else { self.step(buffer) };
+            if let Break(found) = step {
+                return found;
+            }
+        }
+    }
+
+    fn step(&mut self, buffer: &mut BytesMut) -> Step {
+        match std::mem::replace(&mut self.state, State::Broken) {
+            State::Broken => {
+                buffer.clear();
+                return Break(None);
+            }
+            State::Start => self.state = State::Line(0),
+            State::Line(seen) => return self.in_line(seen, buffer),
+            State::SkipLine => {
+                let found = buffer.iter().position(|&byte| matches!(byte, b'\n' | IAC));
+                buffer.advance(found.unwrap_or(buffer.len()));
+                self.state = State::SkipLine;
+                match buffer.first() {
+                    None => return Break(None),
+                    Some(&IAC) => match self.telnet.read(buffer, false) {
+                        Found::More => return Break(None),
+                        Found::Text(length) => buffer.advance(length),
+                        Found::Command(length, act) => {
+                            buffer.advance(length);
+                            return self.act(act);
                         }
-                    }
+                    },
+                    Some(_) => buffer_skip(buffer, 1, &mut self.state),
                 }
-                State::Line(seen) => {
-                    let found = buffer.iter().skip(seen).position(|&byte| byte == b'\n').map(|at| at + seen);
-                    let length = found.unwrap_or(buffer.len());
-                    if length > self.line_max {
-                        self.state = if found.is_some() { State::Start } else { State::SkipLine };
-                        buffer.advance(found.map_or(length, |at| at + 1));
-                        if self.opening.is_some() {
-                            return self.broken(ErrorCode::TooLong, self.too_long().text);
-                        }
-                        return Some(Incoming::Refused { tag: Tag::None, refusal: self.too_long() });
-                    }
-                    if found.is_none() {
-                        self.state = State::Line(length);
-                        return None;
-                    }
-                    let line = buffer.split_to(length).freeze();
-                    buffer.advance(1);
-                    self.state = State::Start;
-                    if let Some(incoming) = self.line(line) {
-                        return Some(incoming);
-                    }
+            }
+            State::Payload(payload) => {
+                if buffer.len() < payload.length {
+                    self.state = State::Payload(payload);
+                    return Break(None);
                 }
-                State::SkipLine => match buffer.iter().position(|&byte| byte == b'\n') {
-                    Some(at) => buffer_skip(buffer, at + 1, &mut self.state),
-                    None => {
-                        buffer.clear();
-                        self.state = State::SkipLine;
-                        return None;
-                    }
-                },
-                State::Payload(payload) => {
-                    if buffer.len() < payload.length {
-                        self.state = State::Payload(payload);
-                        return None;
-                    }
-                    // A body of its own: a view would keep the whole of a read alive for as long as the message is in memory.
-                    let payload_bytes = Bytes::copy_from_slice(&buffer.split_to(payload.length));
-                    let Payload { tag, mut command, .. } = payload;
-                    if let Command::Send { body, .. } = &mut command {
-                        *body = payload_bytes;
-                    }
-                    self.state = State::PayloadEnd(Some((tag, command)));
+                // A body of its own: a view would keep the whole of a read alive for as long as the message is in memory.
+                let payload_bytes = Bytes::copy_from_slice(&buffer.split_to(payload.length));
+                let Payload { tag, mut command, .. } = payload;
+                if let Command::Send { body, .. } = &mut command {
+                    *body = payload_bytes;
                 }
-                State::SkipPayload(left) => {
-                    let here = left.min(buffer.len() as u64);
-                    buffer.advance(usize::try_from(here).unwrap_or(buffer.len()));
-                    if here < left {
-                        self.state = State::SkipPayload(left - here);
-                        return None;
-                    }
-                    self.state = State::PayloadEnd(None);
+                self.state = State::PayloadEnd(Some((tag, command)));
+            }
+            State::SkipPayload(left) => {
+                let here = left.min(buffer.len() as u64);
+                buffer.advance(usize::try_from(here).unwrap_or(buffer.len()));
+                if here < left {
+                    self.state = State::SkipPayload(left - here);
+                    return Break(None);
                 }
-                State::PayloadEnd(request) => {
-                    let end = match (buffer.first(), buffer.get(1)) {
-                        (Some(b'\n'), _) => 1,
-                        (Some(b'\r'), Some(b'\n')) => 2,
-                        (None, _) | (Some(b'\r'), None) => {
+                self.state = State::PayloadEnd(None);
+            }
+            State::PayloadEnd(request) => {
+                let end = match (buffer.first(), buffer.get(1)) {
+                    (Some(b'\n'), _) => 1,
+                    (Some(b'\r'), Some(b'\n')) => 2,
+                    (None, _) | (Some(b'\r'), None) => {
+                        self.state = State::PayloadEnd(request);
+                        return Break(None);
+                    }
+                    (Some(&IAC), _) if self.telnet.is_spoken() => match self.telnet.read(buffer, false) {
+                        Found::More => {
                             self.state = State::PayloadEnd(request);
-                            return None;
+                            return Break(None);
                         }
-                        _ => {
-                            return self.broken(
-                                ErrorCode::BadArgument,
-                                "a SENDB's bytes end with a line end; these did not, so its count was wrong",
-                            );
+                        Found::Text(_) => return Break(self.wrong_count()),
+                        Found::Command(length, act) => {
+                            self.state = State::PayloadEnd(request);
+                            buffer.advance(length);
+                            return self.act(act);
                         }
-                    };
-                    buffer_skip(buffer, end, &mut self.state);
-                    if let Some((tag, command)) = request {
-                        return Some(Incoming::Request { tag, command });
-                    }
+                    },
+                    _ => return Break(self.wrong_count()),
+                };
+                buffer_skip(buffer, end, &mut self.state);
+                if let Some((tag, command)) = request {
+                    return Break(Some(Incoming::Request { tag, command }));
                 }
             }
         }
+        Continue(())
+    }
+
+    /// Goes on in a line, which holds no line feed and no IAC before `seen`.
+    fn in_line(&mut self, seen: usize, buffer: &mut BytesMut) -> Step {
+        let found = buffer.iter().skip(seen).position(|&byte| matches!(byte, b'\n' | IAC)).map(|at| at + seen);
+        let length = found.unwrap_or(buffer.len());
+        if self.half.len() + length > self.line_max {
+            buffer.advance(length);
+            self.half = Vec::new();
+            self.state = State::SkipLine;
+            if self.opening.is_some() {
+                return Break(self.broken(ErrorCode::TooLong, self.too_long().text));
+            }
+            return Break(Some(Incoming::Refused { tag: Tag::None, refusal: self.too_long() }));
+        }
+        self.state = State::Line(length);
+        match buffer.get(length) {
+            None => return Break(None),
+            Some(&IAC) => {
+                let is_line_start = length == 0 && self.half.is_empty();
+                match self.telnet.read(buffer.get(length..).unwrap_or_default(), is_line_start) {
+                    Found::More => return Break(None),
+                    Found::Text(1) => self.state = State::Line(length + 1),
+                    Found::Text(bytes) => {
+                        self.half.extend_from_slice(&buffer.split_to(length + 1));
+                        buffer.advance(bytes - 1);
+                        self.state = State::Line(0);
+                    }
+                    Found::Command(bytes, act) => {
+                        self.half.extend_from_slice(&buffer.split_to(length));
+                        buffer.advance(bytes);
+                        self.state = State::Line(0);
+                        return self.act(act);
+                    }
+                }
+            }
+            Some(_) => {
+                let mut line = buffer.split_to(length).freeze();
+                buffer.advance(1);
+                if !self.half.is_empty() {
+                    let mut whole = std::mem::take(&mut self.half);
+                    whole.extend_from_slice(&line);
+                    line = whole.into();
+                }
+                self.state = State::Start;
+                if let Some(incoming) = self.line(line) {
+                    return Break(Some(incoming));
+                }
+            }
+        }
+        Continue(())
+    }
+
+    fn in_subnegotiation(&mut self, buffer: &mut BytesMut) -> Step {
+        let (bytes, skipped) = self.telnet.skip(buffer, self.line_max);
+        buffer.advance(bytes);
+        match skipped {
+            Skipped::More => Break(None),
+            Skipped::Done => Continue(()),
+            Skipped::TooLong => {
+                self.telnet = Telnet::default();
+                let text = format!("a telnet subnegotiation has at most {} bytes, and ends with IAC SE", self.line_max);
+                Break(self.broken(ErrorCode::TooLong, text))
+            }
+        }
+    }
+
+    /// Does what a telnet client wants.
+    fn act(&mut self, act: Act) -> Step {
+        match act {
+            Act::Nothing => {}
+            Act::Answer(bytes) => return Break(Some(Incoming::Telnet(bytes))),
+            Act::Show => return Break(Some(Incoming::Request { tag: Tag::None, command: Command::Ping })),
+            Act::EraseCharacter => {
+                // A character is its first byte and those that continue it.
+                while self.half.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
+            }
+            Act::EraseLine => {
+                self.half.clear();
+                if matches!(self.state, State::SkipLine) {
+                    self.state = State::Start;
+                }
+            }
+        }
+        Continue(())
+    }
+
+    fn wrong_count(&mut self) -> Option<Incoming> {
+        let text = "a SENDB's bytes end with a line end; these did not, so its count was wrong";
+        self.broken(ErrorCode::BadArgument, text)
     }
 
     /// A whole line, without its line feed; none where it is blank.
