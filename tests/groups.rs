@@ -429,3 +429,51 @@ fn who_is_reset_is_away_whatever_waits_for_the_disk() {
         wait_until("the client is away", || is_away(&mut alice, "bob"));
     }
 }
+
+#[test]
+fn what_nobody_was_handed_is_not_done() {
+    let mut daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.expect("JOIN jobs", "OK cursor=0 last=0");
+    alice.ask("GROUP jobs w");
+    for seq in 1..=4 {
+        alice.expect(&format!("SEND jobs {seq}"), &format!("OK {seq}"));
+    }
+    const NOT_TAKEN: &str = "ERR bad-argument 3 was not taken yet";
+    assert_eq!(alice.ask("TAKE jobs w max=2").len(), 3);
+    alice.expect("DONE jobs w 3", NOT_TAKEN);
+    alice.expect("DONE jobs w 2", "OK 0");
+    // Who has taken what is not known over a restart: what was there before it may have been taken.
+    daemon.start_again();
+    let mut alice = daemon.lines("alice");
+    alice.expect("DONE jobs w 3", "OK 0");
+    alice.expect("SEND jobs 5", "OK 5");
+    alice.expect("DONE jobs w 5", "ERR bad-argument 5 was not taken yet");
+    // A group that is made in the same breath has handed over nothing.
+    alice.send_bytes(b"GROUP jobs fresh\nDONE jobs fresh 1\n");
+    assert!(alice.line().unwrap().starts_with("OK cursor=0 "));
+    assert_eq!(alice.line().as_deref(), Some("ERR bad-argument 1 was not taken yet"));
+}
+
+#[test]
+fn a_member_ends_no_group_from_which_others_have_taken() {
+    let daemon = Daemon::start();
+    let (mut owner, mut alice, mut bob) = (daemon.lines("owner"), daemon.lines("alice"), daemon.lines("bob"));
+    for lines in [&mut owner, &mut alice, &mut bob] {
+        lines.expect("JOIN jobs", "OK cursor=0 last=0");
+    }
+    alice.ask("GROUP jobs w");
+    owner.expect("SEND jobs one", "OK 1");
+    assert_eq!(alice.ask("TAKE jobs w").len(), 2);
+    bob.expect(
+        "UNGROUP jobs w",
+        "ERR denied others have taken messages of w that are not DONE; the room's owner may end it",
+    );
+    // One's own are nobody else's.
+    alice.expect("UNGROUP jobs w", "OK");
+    alice.ask("GROUP jobs w");
+    assert_eq!(alice.ask("TAKE jobs w").len(), 2);
+    owner.expect("UNGROUP jobs w", "OK");
+    alice.ask("GROUP jobs w");
+    bob.expect("UNGROUP jobs w", "OK");
+}

@@ -153,3 +153,44 @@ fn who_does_not_read_events_costs_nothing_and_misses_some() {
     bob.expect("NICK last", "OK");
     while event(&mut alice) != "lobby bob nick last" {}
 }
+
+#[test]
+fn typing_is_told_once_a_second_for_all_connections_and_rooms_of_a_client() {
+    let daemon = Daemon::start();
+    let mut alice = listener(&daemon);
+    let mut bobs = [daemon.lines("bob"), daemon.lines("bob")];
+    for lines in &mut bobs {
+        lines.ask("JOIN lobby");
+        lines.ask("JOIN other");
+    }
+    // The first TYPING and the last lie apart by much less than what is told again, on any machine that is not stopped meanwhile.
+    let began = std::time::Instant::now();
+    for _ in 0..10 {
+        for lines in &mut bobs {
+            lines.expect("TYPING lobby", "OK");
+            lines.expect("TYPING other", "OK");
+        }
+    }
+    let again = began.elapsed().as_millis() / TYPING_EVERY.as_millis();
+    bobs[0].expect("SEND lobby done", "OK 1");
+    let mut typing = 0;
+    loop {
+        let line = alice.line().unwrap();
+        typing += u128::from(line.ends_with(" bob typing"));
+        if line.starts_with("MSG ") {
+            break;
+        }
+    }
+    assert!((1..=1 + again).contains(&typing), "{typing}");
+}
+
+#[test]
+fn unfollow_tells_nobody_which_rooms_there_are() {
+    let daemon = Daemon::start();
+    daemon.lines("alice").expect("CREATE --private secret", "OK");
+    let mut bob = daemon.lines("bob");
+    for room in ["secret", "nowhere"] {
+        let text = format!("ERR no-room there is no room {room}; JOIN makes it");
+        bob.expect(&format!("UNFOLLOW {room}"), &text);
+    }
+}

@@ -1,4 +1,4 @@
-//! The command line: built from the table of [settings](crate::config::SETTINGS), and from that of [commands](commands).
+//! The command line: built from the table of [settings](crate::config::SETTINGS), and from that of `commands`.
 //!
 //! `-h` is short: a line an option, and only what most come for. `--help` tells everything. A command shows the settings that it goes by,
 //! and takes the others too, so that one environment, and one line of flags, serves all of them.

@@ -24,7 +24,7 @@ use crate::store::{Store, chunk, key};
 /// What one commit will change, on top of what is published.
 pub(super) struct Draft<'a> {
     store: &'a Store,
-    rooms: &'a Rooms,
+    pub(super) rooms: &'a Rooms,
     settings: Arc<Settings>,
     pub(super) kept_ms: u64,
     pub(super) now_ms: u64,

@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::{Author, limit};
 use crate::limits::{GROUP_TIMEOUT_DEFAULT, GROUP_WINDOW, GROUPS_MAX};
-use crate::protocol::name::check_new;
+use crate::protocol::name::{check_new, person};
 use crate::protocol::{Begin, ErrorCode, Refusal, Reply};
 use crate::store::commit::Op;
 use crate::store::group::GroupRecord;
@@ -54,6 +54,14 @@ impl Draft<'_> {
     pub(super) fn end_group(&mut self, author: &Author, name: &str, group: &str) -> Result<Reply, Refusal> {
         let (room, _) = self.member(&author.client, name)?;
         self.of_group(room, name, group)?;
+        let published = self.rooms.by_id(room).and_then(|room| room.group(group));
+        let is_others = |client: &str| person(client) != person(&author.client);
+        if !self.is_master(author, room)
+            && published.is_some_and(|group| group.pending().iter().any(|(_, lease)| is_others(&lease.client)))
+        {
+            let text = format!("others have taken messages of {group} that are not DONE; the room's owner may end it");
+            return Err(Refusal::new(ErrorCode::Denied, text));
+        }
         self.ops.push(Op::Ungroup { room, group: group.into() });
         self.set_group(room, group, None);
         Ok(Reply::Done)
@@ -67,8 +75,10 @@ impl Draft<'_> {
             return Err(Refusal::set_back(name, seq, last));
         }
         let floor = self.floor(room);
+        let published = self.rooms.by_id(room).and_then(|room| room.group(group));
+        let was_taken = published.is_some_and(|group| group.may_have_been_taken(seq));
         // Nothing beyond the window was taken, by nobody.
-        if seq == 0 || seq > last.min(record.cursor.max(floor).saturating_add(GROUP_WINDOW)) {
+        if seq == 0 || !was_taken || seq > last.min(record.cursor.max(floor).saturating_add(GROUP_WINDOW)) {
             return Err(Refusal::new(ErrorCode::BadArgument, format!("{seq} was not taken yet")));
         }
         if !record.is_done(seq) {

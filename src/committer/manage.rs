@@ -23,7 +23,7 @@ impl Draft<'_> {
         }
     }
 
-    fn is_master(&self, author: &Author, room: u64) -> bool {
+    pub(super) fn is_master(&self, author: &Author, room: u64) -> bool {
         author.admin || self.record(room).owner.as_deref() == Some(person(&author.client))
     }
 

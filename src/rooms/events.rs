@@ -3,12 +3,13 @@
 //! The last events of a room that anybody listens to are kept, numbered, and listeners read on from where they are: a slow one costs
 //! nothing, and may miss some.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use super::waker::Waker;
 use crate::clock::wall_ms;
-use crate::limits::EVENTS_MAX;
+use crate::limits::{EVENTS_MAX, TYPING_EVERY};
 use crate::protocol::Event;
 
 /// Something that went on.
@@ -29,6 +30,8 @@ pub(super) struct Events {
     first: u64,
     kept: VecDeque<Happened>,
     listeners: Vec<Weak<Waker>>,
+    /// When clients who are typing were last told of.
+    typed: HashMap<Arc<str>, Instant>,
 }
 
 impl Events {
@@ -44,6 +47,7 @@ impl Events {
         if self.listeners.is_empty() {
             self.first = self.next();
             self.kept = VecDeque::new();
+            self.typed = HashMap::new();
         }
         self.listeners.is_empty()
     }
@@ -67,6 +71,18 @@ impl Events {
             waker.wake(|changed| changed.events.insert(room));
             true
         });
+    }
+
+    /// Tells that a client is typing, however many of its connections say so, but not again within [`TYPING_EVERY`].
+    pub(super) fn tell_typing(&mut self, room: u64, client: &Arc<str>) {
+        if self.listeners.is_empty() {
+            return;
+        }
+        self.typed.retain(|_, at| at.elapsed() < TYPING_EVERY);
+        if !self.typed.contains_key(client) {
+            self.typed.insert(client.clone(), Instant::now());
+            self.tell(room, client, Event::Typing);
+        }
     }
 
     /// The events from this number on that are kept, and the number of the next.

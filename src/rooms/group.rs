@@ -51,6 +51,8 @@ struct State {
     fresh: u64,
     /// How many takes there were.
     takes: u64,
+    /// Up to here, messages may have been taken before the start.
+    taken_before: u64,
 }
 
 /// The span of both.
@@ -70,10 +72,11 @@ pub struct Group {
 }
 
 impl Group {
-    pub(super) fn new(record: GroupRecord) -> Group {
+    /// A group as it is stored. `taken_before`: up to here its messages may have been taken before the start.
+    pub(super) fn new(record: GroupRecord, taken_before: u64) -> Group {
         let fresh = record.cursor + 1;
         let (leases, free) = (BTreeMap::new(), BTreeMap::new());
-        let state = State { record, leases, free, untold: None, fresh, takes: 0 };
+        let state = State { record, leases, free, untold: None, fresh, takes: 0, taken_before };
         Group { state: Mutex::new(state), waiting: Mutex::default() }
     }
 
@@ -177,6 +180,12 @@ impl Group {
         self.wake();
     }
 
+    /// Whether a message was taken, or may have been before the start.
+    pub fn may_have_been_taken(&self, seq: u64) -> bool {
+        let state = self.state();
+        seq < state.fresh || seq <= state.taken_before
+    }
+
     /// What is taken and not done, by seq.
     pub fn pending(&self) -> Vec<(u64, Lease)> {
         self.state().leases.iter().map(|(seq, lease)| (*seq, lease.clone())).collect()
@@ -269,7 +278,7 @@ mod tests {
     }
 
     fn group(timeout_ms: u64) -> Group {
-        Group::new(GroupRecord { timeout_ms, ..GroupRecord::default() })
+        Group::new(GroupRecord { timeout_ms, ..GroupRecord::default() }, 0)
     }
 
     #[test]

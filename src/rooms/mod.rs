@@ -109,7 +109,8 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 impl Room {
     fn new(state: RoomState) -> Room {
         let members = state.members.into_iter().map(|(client, stored)| (client, Membership::of(stored)));
-        let groups = state.groups.into_iter().map(|(name, record)| (name, Arc::new(Group::new(record))));
+        let last = state.last.seq;
+        let groups = state.groups.into_iter().map(|(name, record)| (name, Arc::new(Group::new(record, last))));
         Room {
             id: state.id,
             name: state.record.name.clone(),
@@ -276,6 +277,13 @@ impl Room {
     pub fn tell(&self, client: &Arc<str>, event: Event) {
         if let Some(events) = lock(&self.events).as_mut() {
             events.tell(self.id, client, event);
+        }
+    }
+
+    /// Tells those who listen that a client is typing.
+    pub fn tell_typing(&self, client: &Arc<str>) {
+        if let Some(events) = lock(&self.events).as_mut() {
+            events.tell_typing(self.id, client);
         }
     }
 
@@ -554,7 +562,7 @@ impl Rooms {
                 Op::Group { group, cursor, timeout_ms, .. } => {
                     let record = GroupRecord { cursor: *cursor, timeout_ms: *timeout_ms, done: Vec::new() };
                     let mut groups = write(&room.groups);
-                    let group = groups.entry(group.clone()).or_insert_with(|| Arc::new(Group::new(record)));
+                    let group = groups.entry(group.clone()).or_insert_with(|| Arc::new(Group::new(record, 0)));
                     group.set_timeout(*timeout_ms);
                     continue;
                 }

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::{Out, Session};
-use crate::limits::TYPING_EVERY;
-use crate::protocol::{Event, Item, Refusal, Reply};
+use crate::protocol::{Item, Refusal, Reply};
 use crate::rooms::Room;
 
 impl Session {
@@ -29,11 +26,7 @@ impl Session {
     pub(super) fn typing(&mut self, name: &str) -> Result<Reply, Refusal> {
         let (room, ..) = self.member(name)?;
         let client = self.known()?.clone();
-        let is_new = |(of, at): &(u64, Instant)| *of != room.id || at.elapsed() >= TYPING_EVERY;
-        if self.typed.as_ref().is_none_or(is_new) {
-            self.typed = Some((room.id, Instant::now()));
-            room.tell(&client, Event::Typing);
-        }
+        room.tell_typing(&client);
         Ok(Reply::Done)
     }
 

@@ -130,8 +130,6 @@ pub struct Session {
     events: bool,
     /// Followed rooms with new ones.
     eventful: BTreeSet<u64>,
-    /// The room of the last TYPING, and when that was.
-    typed: Option<(u64, Instant)>,
     /// What was taken and may not have arrived.
     handed: Vec<Handed>,
     /// The client's token is no longer good.
@@ -160,7 +158,6 @@ impl Session {
             counted: HashMap::new(),
             events: false,
             eventful: BTreeSet::new(),
-            typed: None,
             handed: Vec::new(),
             is_over: false,
             is_lost: false,

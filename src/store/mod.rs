@@ -8,7 +8,7 @@
 //! power cut; that a write that was not synced may be there in any part, but changes no other byte than its own; and that bytes
 //! at rest do not change — where they do, checksums find it and it is reported, never repaired by guessing. After a sync that
 //! failed, what it should have written may be read and not be on the disk: so nothing is written any more, and the next start
-//! [writes it again](mod@note), as does any start that does not find that the store was closed: whoever saw the sync fail may have
+//! writes it again, as does any start that does not find that the store was closed: whoever saw the sync fail may have
 //! been killed. sled does not know of this, so its system calls are [ours](mod@syscalls).
 //!
 //! Blocking throughout: call it from threads that may block.

@@ -43,7 +43,7 @@ fn not_covered(dir: &Path, numbers: Vec<u64>, covered: u64) -> Result<Vec<u64>, 
 
 /// Makes durable what the files hold that may have commits after `covered`. A kill may have come between a commit's write and its
 /// sync: it is recovered as it can be read, shown, and stays where it stands; a power cut must not take it then. Where the store was
-/// not closed it may also have come while the sync [failed](mod@crate::store::note), so that another one would do nothing.
+/// not closed it may also have come while the sync failed, so that another one would do nothing.
 ///
 /// # Errors
 /// What the system says, with the file's name.

@@ -253,7 +253,7 @@ impl Tables {
         }
     }
 
-    /// The store's [marks](super::marks), oldest first.
+    /// The store's marks, oldest first.
     ///
     /// # Errors
     /// What sled says; [`Error::Damaged`] for a record that is not one.
