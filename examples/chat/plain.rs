@@ -1,5 +1,7 @@
 //! For pipes and scripts: posting lines, printing what is new.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read, Write};
 
@@ -123,7 +125,7 @@ fn show(item: &Item, json: bool) -> String {
         Item::Message(message) if json => {
             let (key, body) = match std::str::from_utf8(&message.body) {
                 Ok(text) => ("text", text.to_owned()),
-                Err(_) => ("escaped", escape(&message.body)),
+                Err(_) => ("base64", STANDARD.encode(&message.body)),
             };
             let mut value = serde_json::json!({
                 "type": "message", "room": *message.room, "seq": message.seq, "time": time(message),
