@@ -7,7 +7,7 @@ mod common;
 #[path = "chat_screen/terminal.rs"]
 mod terminal;
 
-use common::{Daemon, has_tool};
+use common::{Daemon, has_tool, wait_until};
 use terminal::{Person, Said, Terminal};
 
 /// Two people who see each other in a room.
@@ -71,8 +71,11 @@ fn who_comes_and_goes_and_types_is_seen() {
     });
     // And it ends by itself.
     let mut lines = daemon.lines("minji");
-    lines.ask("TYPING 단톡");
-    b.wait_for("민지 is typing…");
+    // What she has typed on her screen may have been told less than a second ago.
+    wait_until("she is typing again", || {
+        lines.ask("TYPING 단톡");
+        b.screen().contains("민지 is typing…")
+    });
     b.wait("that it ends", |screen| !screen.contains("is typing"));
 
     // Away is no note; and who has read what is told.

@@ -44,6 +44,7 @@ fn furnish(daemon: &Daemon) -> Lines {
     }
     assert!(alice.ask("RETAIN lobby 48h cap=1000000")[0].starts_with("OK retention=172800s"));
     assert!(alice.ask("GROUP lobby w timeout=5s")[0].starts_with("OK cursor=0 last=4"));
+    assert_eq!(alice.ask("TAKE lobby w").len(), 2);
     alice.expect("DONE lobby w 1", "OK 1");
     daemon.lines("bob").expect("JOIN lobby", "OK cursor=0 last=4");
     alice
@@ -205,7 +206,7 @@ fn what_is_asked_at_once_is_done_in_its_order() {
         // Nothing of it was handed over, whatever was of the other one.
         ("ACK lobby", "OK 0"),
         ("GROUP lobby w", "OK cursor=0 last=2 timeout=30s"),
-        ("DONE lobby w 2", "OK 0"),
+        ("DONE lobby w 2", "ERR bad-argument 2 was not taken yet"),
         ("DELETE lobby", "OK"),
         ("JOIN lobby", "OK cursor=0 last=0 created"),
         ("SEND id=1 lobby newest", "OK 1"),
