@@ -78,6 +78,8 @@ fn each_figure_moves_for_its_own_reason() {
         alice.expect(&format!("SEND lobby {text}"), &format!("OK {seq}"));
     }
     watched.wait_for("dantok_messages", |messages| messages == 3.0);
+    // What a request holds is let go behind its answer.
+    watched.wait_for("dantok_commit_queue_bytes", |bytes| bytes == 0.0);
     let sent = watched.figures();
     let by = moved(&joined, &sent);
     for (name, wanted) in [
