@@ -209,7 +209,7 @@ fn without_a_bound_everything_is_handed_over_up_to_what_the_end_says() {
         reader.ask("JOIN r");
         for _ in 0..1000 {
             let joined = reader.ask("JOIN r").remove(0);
-            let last: u64 = joined.rsplit_once("last=").unwrap().1.parse().unwrap();
+            let last = joined.split(' ').find_map(|word| word.strip_prefix("last=")).unwrap();
             for command in [format!("FETCH r after={last}"), "HISTORY r max=1".to_owned()] {
                 let end = reader.ask(&command).pop().unwrap();
                 let numbers: Vec<&str> = end.split(' ').collect();
