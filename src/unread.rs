@@ -35,7 +35,6 @@ impl Hub {
         let (through, redactions) = (room.last_seq(), room.redactions());
         // Who has read all has nothing that could be gone.
         let after = if cursor < through { cursor.max(self.floor(room).await?) } else { cursor };
-        room.unread.forget_through(self.store.floor(room.id));
         let same =
             |before: &Counted| before.after == after && before.redactions == redactions && before.through <= through;
         let (from, counted) = before.filter(same).map_or((after, 0), |before| (before.through, before.messages));

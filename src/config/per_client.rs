@@ -8,6 +8,11 @@ const HEADING: &str = "Limits";
 /// More than one client can ask for.
 const REQUESTS_MAX: u32 = 1_000_000;
 
+/// How many there may be at once.
+fn count(values: &[String]) -> Result<usize, String> {
+    one(values)?.parse().map_err(|_| "takes a whole number; 0 means no limit".to_owned())
+}
+
 pub(super) const CONNECTIONS: Setting = Setting {
     name: "max-connections-per-address",
     value: "N",
@@ -16,8 +21,8 @@ pub(super) const CONNECTIONS: Setting = Setting {
     many: false,
     switch: false,
     take: |config, values| {
-        let parsed = one(values)?.parse().map_err(|_| "takes a whole number; 0 means no limit".to_owned());
-        parsed.map(|value| config.limits.connections_per_address_max = value)
+        config.limits.connections_per_address_max = count(values)?;
+        Ok(())
     },
     show: |config| config.limits.connections_per_address_max.to_string(),
 };
@@ -30,8 +35,8 @@ pub(super) const ROOMS: Setting = Setting {
     many: false,
     switch: false,
     take: |config, values| {
-        let parsed = one(values)?.parse().map_err(|_| "takes a whole number; 0 means no limit".to_owned());
-        parsed.map(|value| config.limits.rooms_of_person_max = value)
+        config.limits.rooms_of_person_max = count(values)?;
+        Ok(())
     },
     show: |config| config.limits.rooms_of_person_max.to_string(),
 };

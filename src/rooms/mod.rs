@@ -482,6 +482,7 @@ impl Rooms {
         if room.told_floor.fetch_max(floor, Ordering::AcqRel) >= floor {
             return;
         }
+        room.unread.forget_through(floor);
         lock(&self.watchers).retain(|(client, watcher)| {
             let Some(waker) = watcher.upgrade() else { return false };
             if room.cursor(client).is_some_and(|cursor| cursor < floor) {

@@ -118,17 +118,17 @@ impl Session {
             let (Some(first), Some(through)) = (run.first(), run.last()) else { continue };
             let mut after = first - 1;
             while after < *through {
-                let messages = match self.hub.begin_read(room, after, *through, u64::MAX).read().await {
+                let read = self.hub.begin_read(room, after, *through, u64::MAX).read().await;
+                let read = read.map_err(|error| unreadable(&room.name, &error));
+                let messages = match read.and_then(|messages| self.still_readable(room).map(|()| messages)) {
                     Ok(messages) => messages,
-                    Err(error) => {
-                        self.handed.iter_mut().next_back().into_iter().for_each(|handed| handed.cut(after));
-                        return Ok(Reply::Error(unreadable(&room.name, &error)));
+                    Err(refusal) => {
+                        if let Some(handed) = self.handed.last_mut() {
+                            handed.cut(after);
+                        }
+                        return Ok(Reply::Error(refusal));
                     }
                 };
-                if let Err(refusal) = self.still_readable(room) {
-                    self.handed.iter_mut().next_back().into_iter().for_each(|handed| handed.cut(after));
-                    return Ok(Reply::Error(refusal));
-                }
                 self.count(tell(room, after, *through, &messages, out));
                 count += messages.len() as u64;
                 after = messages.last().map_or(*through, |newest| newest.seq);
