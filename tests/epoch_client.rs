@@ -9,12 +9,12 @@ mod common;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use common::{DEADLINE, Daemon, example, has_tool};
 use dantok::client::{Client, Error, Feed, Follow, News, Options};
 use dantok::protocol::{ErrorCode, Item, Seek};
-use terminal::{Person, Said};
+use terminal::{Person, Said, Terminal};
 
 fn options(daemon: &Daemon, client: &str) -> Options {
     Options { reconnect: Some(DEADLINE), ..Options::new(daemon.address().to_string(), client) }
@@ -28,6 +28,56 @@ fn say(daemon: &Daemon, what: &str, seqs: std::ops::RangeInclusive<u64>) {
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN lobby");
     seqs.for_each(|n| alice.expect(&format!("SEND lobby {what} {n}"), &format!("OK {n}")));
+}
+
+/// The chat in a pipe, which follows the lobby; and what takes the texts that it prints, up to this one.
+fn piped(daemon: &Daemon) -> (Child, impl FnMut(&str) -> Vec<String> + use<>) {
+    let mut chat = Command::new(example("chat"))
+        .args(["lobby", "--follow", "--as", "bob", "--retry-for", "1m", "--server", &daemon.address().to_string()])
+        .env_remove("DANTOK_TOKEN")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(chat.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    let take = move |last: &str| {
+        let mut texts = Vec::new();
+        while texts.last().is_none_or(|text| text != last) {
+            texts.push(lines.next().unwrap().rsplit_once(": ").unwrap().1.to_owned());
+        }
+        texts
+    };
+    (chat, take)
+}
+
+fn said(lines: &[(&str, &str)]) -> Vec<Said> {
+    lines.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+/// A daemon that has ended, a backup of it with one message, and a screen that has shown two more.
+fn ahead_of_a_backup(minji: &Person, rooms: &str) -> (Daemon, PathBuf, Terminal) {
+    let mut daemon = Daemon::start();
+    let mut alice = daemon.lines("alice");
+    alice.ask("JOIN lobby");
+    alice.expect("SEND lobby before 1", "OK 1");
+    daemon.lines("minji").ask("JOIN lobby");
+    let backup = daemon.back_up();
+    let mut alice = daemon.lines("alice");
+    alice.expect("SEND lobby lost 2", "OK 2");
+    alice.expect("SEND lobby lost 3", "OK 3");
+    let chat = minji.chat(&daemon.address().to_string(), rooms);
+    chat.wait("all of it", |_| chat.said() == said(&[("alice", "before 1"), ("alice", "lost 2"), ("alice", "lost 3")]));
+    daemon.terminate();
+    chat.wait_for("no connection");
+    (daemon, backup, chat)
+}
+
+fn nothing_waits(chat: &Terminal) {
+    chat.keys(&["Escape"]);
+    common::wait_until("nothing waits any more", || {
+        !chat.screen().contains("waits") && !chat.screen().contains("wait ")
+    });
 }
 
 /// A backup with five messages, and five more behind it.
@@ -341,22 +391,7 @@ async fn a_feed_that_yielded_nothing_of_a_room_knows_it_all_the_same() {
 fn a_chat_in_a_pipe_goes_on_in_a_room_that_was_set_back() {
     let mut daemon = Daemon::start();
     let backup = backed_up(&mut daemon);
-    let mut chat = Command::new(example("chat"))
-        .args(["lobby", "--follow", "--as", "bob", "--retry-for", "1m", "--server", &daemon.address().to_string()])
-        .env_remove("DANTOK_TOKEN")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(chat.stdout.take().unwrap()).lines().map(|line| line.unwrap());
-    let mut take = |last: &str| {
-        let mut texts = Vec::new();
-        while texts.last().is_none_or(|text| text != last) {
-            texts.push(lines.next().unwrap().rsplit_once(": ").unwrap().1.to_owned());
-        }
-        texts
-    };
+    let (mut chat, mut take) = piped(&daemon);
     assert_eq!(take("lost 10").len(), 6);
     daemon.go_back_to(&backup, false);
     assert_eq!(take("before 5"), ["before 5"]);
@@ -372,23 +407,8 @@ fn the_full_screen_shows_the_room_as_it_was_set_back_and_sends_what_waited() {
     if !has_tool("tmux") {
         return;
     }
-    let said = |lines: &[(&str, &str)]| -> Vec<Said> {
-        lines.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
-    };
-    let mut daemon = Daemon::start();
-    let mut alice = daemon.lines("alice");
-    alice.ask("JOIN lobby");
-    alice.expect("SEND lobby before 1", "OK 1");
     let minji = Person::new("minji");
-    daemon.lines("minji").ask("JOIN lobby");
-    let backup = daemon.back_up();
-    let mut alice = daemon.lines("alice");
-    alice.expect("SEND lobby lost 2", "OK 2");
-    alice.expect("SEND lobby lost 3", "OK 3");
-    let chat = minji.chat(&daemon.address().to_string(), "lobby");
-    chat.wait("all of it", |_| chat.said() == said(&[("alice", "before 1"), ("alice", "lost 2"), ("alice", "lost 3")]));
-    daemon.terminate();
-    chat.wait_for("no connection");
+    let (mut daemon, backup, chat) = ahead_of_a_backup(&minji, "lobby");
     // An answer to what will be gone, and what was typed behind it.
     chat.line("/reply waited 1");
     chat.wait_for("1 message waits");
@@ -405,32 +425,14 @@ fn the_full_screen_shows_the_room_as_it_was_set_back_and_sends_what_waited() {
     });
     let fetched = alice.ask("FETCH lobby after=0");
     assert!(!fetched.iter().any(|line| line.contains("reply=")), "it answers what nobody said: {fetched:?}");
-    chat.keys(&["Escape"]);
-    common::wait_until("nothing waits any more", || {
-        !chat.screen().contains("waits") && !chat.screen().contains("wait ")
-    });
+    nothing_waits(&chat);
 }
 
 #[test]
 fn a_chat_in_a_pipe_prints_what_the_restored_room_has() {
     let mut daemon = Daemon::start();
     let backup = backed_up(&mut daemon);
-    let mut chat = Command::new(example("chat"))
-        .args(["lobby", "--follow", "--as", "bob", "--retry-for", "1m", "--server", &daemon.address().to_string()])
-        .env_remove("DANTOK_TOKEN")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(chat.stdout.take().unwrap()).lines().map(|line| line.unwrap());
-    let mut take = |last: &str| {
-        let mut texts = Vec::new();
-        while texts.last().is_none_or(|text| text != last) {
-            texts.push(lines.next().unwrap().rsplit_once(": ").unwrap().1.to_owned());
-        }
-        texts
-    };
+    let (mut chat, mut take) = piped(&daemon);
     assert_eq!(take("lost 10").len(), 6);
     go_back(&mut daemon, &backup);
     assert_eq!(take("after 13"), all_of_it());
@@ -449,23 +451,8 @@ fn the_full_screen_shows_the_restored_room_and_sends_what_waited() {
     if !has_tool("tmux") {
         return;
     }
-    let said = |lines: &[(&str, &str)]| -> Vec<Said> {
-        lines.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
-    };
-    let mut daemon = Daemon::start();
-    let mut alice = daemon.lines("alice");
-    alice.ask("JOIN lobby");
-    alice.expect("SEND lobby before 1", "OK 1");
     let minji = Person::new("minji");
-    daemon.lines("minji").ask("JOIN lobby");
-    let backup = daemon.back_up();
-    let mut alice = daemon.lines("alice");
-    alice.expect("SEND lobby lost 2", "OK 2");
-    alice.expect("SEND lobby lost 3", "OK 3");
-    let chat = minji.chat(&daemon.address().to_string(), "lobby later");
-    chat.wait("all of it", |_| chat.said() == said(&[("alice", "before 1"), ("alice", "lost 2"), ("alice", "lost 3")]));
-    daemon.terminate();
-    chat.wait_for("no connection");
+    let (mut daemon, backup, chat) = ahead_of_a_backup(&minji, "lobby later");
     // An answer to what will be gone, and a line for a room that will be, too.
     chat.line("/reply waited 1");
     chat.wait_for("1 message waits");
@@ -489,8 +476,5 @@ fn the_full_screen_shows_the_restored_room_and_sends_what_waited() {
         alice.ask("JOIN later");
         alice.ask("FETCH later after=0")[0].ends_with(" minji waited 2")
     });
-    chat.keys(&["Escape"]);
-    common::wait_until("nothing waits any more", || {
-        !chat.screen().contains("waits") && !chat.screen().contains("wait ")
-    });
+    nothing_waits(&chat);
 }

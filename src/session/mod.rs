@@ -430,11 +430,13 @@ impl Session {
     pub fn has_news(&mut self) -> bool {
         let changed = self.waker.take();
         self.behind.extend(changed.followed);
-        self.behind.extend(self.resting.keys());
-        let now = Instant::now();
-        self.resting.retain(|_, until| *until > now);
-        // What is new there is no reason to read sooner.
-        self.behind.retain(|id| !self.resting.contains_key(id));
+        if !self.resting.is_empty() {
+            self.behind.extend(self.resting.keys());
+            let now = Instant::now();
+            self.resting.retain(|_, until| *until > now);
+            // What is new there is no reason to read sooner.
+            self.behind.retain(|id| !self.resting.contains_key(id));
+        }
         self.eventful.extend(changed.events);
         if changed.recheck {
             self.recheck();

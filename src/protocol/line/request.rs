@@ -45,12 +45,13 @@ pub(super) fn parse(name: &str, rest: Words<'_>) -> Result<Command, Refusal> {
 
 /// What a SENDB's line says of what follows: everything but the body; and how long that is.
 pub(super) fn sendb_line(rest: Words<'_>) -> Result<(Command, u64), Refusal> {
-    let made = verb("SENDB").ok_or(Wrong::Usage).and_then(|verb| {
-        let arguments = Arguments::of(verb, rest.0)?;
+    let Some(verb) = verb("SENDB") else {
+        return Err(Refusal::new(ErrorCode::BadCommand, no_verb("SENDB")));
+    };
+    let made = Arguments::of(verb, rest.0).and_then(|arguments| {
         Ok((sendb(&arguments)?, number("the count of bytes", arguments.word(1).unwrap_or_default())?))
     });
-    let usage = |wrong| verb("SENDB").map(|verb| verb.wrong(wrong)).unwrap_or_default();
-    made.map_err(|wrong| Refusal::new(ErrorCode::BadArgument, usage(wrong)))
+    made.map_err(|wrong| Refusal::new(ErrorCode::BadArgument, verb.wrong(wrong)))
 }
 
 pub(super) fn hello(of: &Arguments<'_>) -> Made {
