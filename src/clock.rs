@@ -5,15 +5,13 @@
 //! machine sleeps. Across a reboot, or on another machine, nothing is known to have passed: what came before the start of the daemon
 //! is not counted, so that messages are then kept longer, never shorter.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::units;
 
 /// Milliseconds since 1970 UTC, as the wall clock has it; 0 before that.
 pub fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, whole_ms)
-}
-
-fn whole_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, units::ms)
 }
 
 fn boottime_ms() -> u64 {

@@ -499,6 +499,11 @@ fn given(
     environment.value(setting.name, config).map(|(value, source)| (vec![value], source, None))
 }
 
+/// What somebody has meant who wrote a name that is none of these; or what else is to be said.
+fn meant<'a>(name: &str, names: impl Iterator<Item = &'a str>, otherwise: &str) -> String {
+    nearest(name, names).map_or_else(|| otherwise.to_owned(), |near| format!("is {near} meant?"))
+}
+
 /// Which of some names is nearest to one that is none of them; none where all are far.
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let far = |near: &str| {

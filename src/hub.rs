@@ -18,6 +18,7 @@ use crate::store::messages::Messages;
 use crate::store::{Page, Store};
 use crate::survey::{Survey, Surveyed};
 use crate::tokens::Tokens;
+use crate::units;
 
 /// See the module.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub struct Hub {
 
 /// What was taken before this on the kept clock is past retention.
 pub fn cutoff_ms(store: &Store, retention: Duration) -> u64 {
-    store.clock().now_ms().saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX))
+    store.clock().now_ms().saturating_sub(units::ms(retention))
 }
 
 /// A page that is being read.

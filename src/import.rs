@@ -31,6 +31,7 @@ use crate::control::{self, Connection, Ended, Request, Wire, Work};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::protocol::name::{check_client, check_room, composed};
+use crate::units;
 use spool::Spool;
 
 /// Lines, and bytes of them, that are stored together, in one commit.
@@ -151,11 +152,10 @@ struct Importing<'a> {
 impl Importing<'_> {
     /// Imports a batch, or keeps it for later. The figures are of all that was imported by now.
     fn take(&mut self, first: u64, batch: Vec<u8>) -> Result<Option<Figures>, Error> {
-        let mut figures = None;
         if self.connection.is_none() && self.tried.is_none_or(|tried| tried.elapsed() >= TRIED_EVERY) {
             self.tried = Some(Instant::now());
             if let Some(connection) = control::connect_unless_busy(&self.config.data_dir, &self.config.limits)? {
-                figures = self.begin(connection)?;
+                self.begin(connection)?;
             }
         }
         match &mut self.connection {
@@ -166,7 +166,7 @@ impl Importing<'_> {
                     None => self.spool.insert(Spool::create()?),
                 };
                 spool.push(first, &batch)?;
-                Ok(figures)
+                Ok(None)
             }
         }
     }
@@ -317,9 +317,7 @@ fn parse(line: &[u8]) -> Result<Parsed, String> {
     let time_ms = match &line.time {
         Some(time) => {
             let time = humantime::parse_rfc3339(time).map_err(|_| "its time is none, like 2026-11-21T00:30:00.000Z")?;
-            Some(
-                time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
-            )
+            Some(time.duration_since(UNIX_EPOCH).map_or(0, units::ms))
         }
         None => None,
     };

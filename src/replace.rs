@@ -183,7 +183,8 @@ impl Drop for New<'_> {
     }
 }
 
-fn above(path: &Path) -> &Path {
+/// The directory that a path is in.
+pub(crate) fn above(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

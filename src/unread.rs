@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::protocol::name::person;
+use crate::rooms::Room;
 use crate::rooms::unread::{BLOCK_SEQS, Block, is_to_read};
-use crate::rooms::{Membership, Room};
 use crate::store::messages::Messages;
 
 /// A count, and what it is of.
@@ -31,7 +31,7 @@ impl Hub {
     /// As [`Store::read`](crate::store::Store::read).
     pub async fn unread(&self, room: &Room, client: &str, before: Option<Counted>) -> Result<Option<Counted>, Error> {
         // In this order: a cursor is never past a last seq that is looked at later.
-        let Some(cursor) = room.membership(client).and_then(Membership::cursor) else { return Ok(None) };
+        let Some(cursor) = room.cursor(client) else { return Ok(None) };
         let (through, redactions) = (room.last_seq(), room.redactions());
         // Who has read all has nothing that could be gone.
         let after = if cursor < through { cursor.max(self.floor(room).await?) } else { cursor };

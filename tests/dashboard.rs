@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use common::{has_tool, wait_until};
+use common::{has_tool, serve_tls, wait_until};
 use scrape::{Answer, Watched, ask};
 use serde_json::Value;
 
@@ -63,11 +63,8 @@ fn names(expression: &str) -> impl Iterator<Item = &str> {
 fn visited(flags: &[&str]) -> Watched {
     // With TLS, and a certificate that nobody is shown.
     let dir = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let tls = ["--listen-tls", "127.0.0.1:0", "--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    let tls = serve_tls(dir.path());
+    let tls: Vec<&str> = tls.iter().map(String::as_str).collect();
     let watched = Watched::start_in(dir, &[&tls, flags].concat());
     visit(&watched);
     watched

@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{Daemon, has_tool, inject, inject_at, traced_start, wait_until};
+use common::{Daemon, has_tool, inject, inject_at, serve_tls, traced_start, wait_until};
 use dantok::supervise::Then;
 
 fn fails_honestly(fault: &str) {
@@ -101,16 +101,6 @@ fn an_error_while_it_opens_the_store_leaves_the_store_as_it_was() {
     daemon.lines("alice").expect("JOIN lobby", "OK cursor=0 last=20");
     assert_eq!(daemon.lines("alice").ask("FETCH lobby").len(), 21);
     assert!(daemon.log().contains("writing everything again"), "{}", daemon.log());
-}
-
-/// Has a daemon serve TLS too, with a certificate of its own.
-fn serve_tls(dir: &Path) -> Vec<String> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let (cert, key) = (cert.display().to_string(), key.display().to_string());
-    ["--listen-tls", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key].map(str::to_owned).to_vec()
 }
 
 /// What dies is named in the log, and begins again: its work goes on, and so does everything else.

@@ -275,9 +275,8 @@ impl App {
             }
             News::Refused { room, refusal } => {
                 let Some(room) = self.rooms.get_mut(&room) else { return };
-                match refusal.code {
-                    code if ends_membership(code) => room.forget(),
-                    _ => {}
+                if ends_membership(refusal.code) {
+                    room.forget();
                 }
                 (room.followed, room.paused) = (false, true);
                 room.note(refusal.to_string());

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::file::{Hash, Header, Reader};
 use super::survey::{Survey, survey};
 use crate::error::Error;
+use crate::replace::above;
 
 /// How backups' names begin and end.
 pub const PREFIX: &str = "dantok-";
@@ -197,8 +198,7 @@ pub fn from(path: &Path) -> Result<Vec<PathBuf>, Error> {
         if tip.header.base.is_none() {
             return Ok(vec![tip.path]);
         }
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        return of(&tip, &list(dir)?.0);
+        return of(&tip, &list(above(path))?.0);
     }
     let (found, broken) = list(path)?;
     if let Some(error) = broken.into_iter().next() {

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::control::{self, Connection, Request};
 use crate::error::Error;
 use crate::progress::Progress;
+use crate::replace::above;
 use crate::store::disk::expect_data_dir;
 use crate::store::journal::sync_dir;
 
@@ -150,10 +151,7 @@ fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error
 
 /// Makes the directory where it is missing, and its name durable: what is in it is gone with it.
 fn make_dir(dir: &Path) -> Result<(), Error> {
-    let above = match dir.parent() {
-        Some(above) if !above.as_os_str().is_empty() => above,
-        _ => Path::new("."),
-    };
+    let above = above(dir);
     match std::fs::create_dir(dir) {
         Ok(()) => sync_dir(above),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Client, Error};
 use crate::protocol::{Begin, Command, Item, Reply};
+use crate::units::ms;
 
 /// A shared cursor, as [`Client::groups`] lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,8 +115,4 @@ impl Client {
         });
         pending.collect()
     }
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

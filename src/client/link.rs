@@ -472,7 +472,7 @@ impl Link {
     }
 
     fn answer(&mut self, reply: Reply) {
-        let Some(front) = self.pending.pop_front() else { return };
+        let Some(mut front) = self.pending.pop_front() else { return };
         self.encoded = self.encoded.saturating_sub(1);
         self.dialler.settled();
         let result = match reply {
@@ -480,7 +480,7 @@ impl Link {
             Reply::Error(refusal) => Err(refused(refusal)),
             reply => Ok((front.items, reply)),
         };
-        if let (Err(Error::SetBack(_)), Some(room)) = (&result, front.command.room_of_seq()) {
+        if let (Err(Error::SetBack(_)), Some((room, _))) = (&result, front.command.room_mut()) {
             // Before the caller is answered: what it asks next must not go by it.
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
             if memory.epoch == front.epoch {

@@ -14,7 +14,7 @@ use crate::hub::cutoff_ms;
 use crate::limits::{BANNED_MAX, INVITED_BY_OWNER_MAX, INVITED_MAX, Limits};
 use crate::protocol::name::{check_new, person};
 use crate::protocol::{Begin, Command, ErrorCode, Refusal, Reply, Seek};
-use crate::rooms::{Membership, Rooms};
+use crate::rooms::{Group, Membership, Rooms};
 use crate::settings::Settings;
 use crate::store::commit::Op;
 use crate::store::group::GroupRecord;
@@ -24,7 +24,7 @@ use crate::store::{Store, chunk, key};
 /// What one commit will change, on top of what is published.
 pub(super) struct Draft<'a> {
     store: &'a Store,
-    pub(super) rooms: &'a Rooms,
+    rooms: &'a Rooms,
     settings: Arc<Settings>,
     pub(super) kept_ms: u64,
     pub(super) now_ms: u64,
@@ -208,8 +208,12 @@ impl<'a> Draft<'a> {
     pub(super) fn group(&self, room: u64, group: &str) -> Option<GroupRecord> {
         match self.groups.get(&(room, group.into())) {
             Some(record) => record.clone(),
-            None => self.rooms.by_id(room)?.group(group).map(|group| group.record()),
+            None => self.published_group(room, group).map(|group| group.record()),
         }
+    }
+
+    pub(super) fn published_group(&self, room: u64, group: &str) -> Option<Arc<Group>> {
+        self.rooms.by_id(room)?.group(group)
     }
 
     pub(super) fn set_group(&mut self, room: u64, group: &str, record: Option<GroupRecord>) {
@@ -331,11 +335,24 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn make(&mut self, author: &Author, name: &str, topic: &str, private: bool) -> Result<u64, Refusal> {
+    /// Whether there may be one more room, of this name.
+    pub(super) fn may_make(&self, name: &str) -> Result<(), Refusal> {
         check_new(name)?;
-        if self.rooms_count() >= self.limits().rooms_max {
-            return Err(limit("rooms", self.limits().rooms_max));
-        }
+        let max = self.limits().rooms_max;
+        if self.rooms_count() >= max { Err(limit("rooms", max)) } else { Ok(()) }
+    }
+
+    pub(super) fn add_room(&mut self, record: RoomRecord) -> u64 {
+        let room = self.next_room;
+        self.next_room += 1;
+        self.made.insert(record.name.clone(), room);
+        self.records.insert(room, record.clone());
+        self.ops.push(Op::Room { room, record });
+        room
+    }
+
+    fn make(&mut self, author: &Author, name: &str, topic: &str, private: bool) -> Result<u64, Refusal> {
+        self.may_make(name)?;
         let owner: Arc<str> = person(&author.client).into();
         let more = self.owned.get(&owner).copied().unwrap_or(0);
         let (owned, max) = (self.rooms.owned(&owner).saturating_add_signed(more), self.limits().rooms_of_person_max);
@@ -343,21 +360,14 @@ impl<'a> Draft<'a> {
             return Err(limit("rooms of one person", max));
         }
         *self.owned.entry(owner.clone()).or_default() += 1;
-        let room = self.next_room;
-        self.next_room += 1;
-        let name: Arc<str> = name.into();
-        self.made.insert(name.clone(), room);
-        let record = RoomRecord {
+        Ok(self.add_room(RoomRecord {
             time_ms: self.now_ms,
-            name,
+            name: name.into(),
             topic: topic.into(),
             private,
             owner: Some(owner),
             ..RoomRecord::default()
-        };
-        self.records.insert(room, record.clone());
-        self.ops.push(Op::Room { room, record });
-        Ok(room)
+        }))
     }
 
     fn create(&mut self, author: &Author, name: &str, topic: &str, private: bool) -> Result<Reply, Refusal> {

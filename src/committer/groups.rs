@@ -7,6 +7,7 @@ use crate::protocol::name::{check_new, person};
 use crate::protocol::{Begin, ErrorCode, Refusal, Reply};
 use crate::store::commit::Op;
 use crate::store::group::GroupRecord;
+use crate::units;
 
 /// `no-group`.
 pub fn no_group(name: &str, group: &str) -> Refusal {
@@ -35,10 +36,9 @@ impl Draft<'_> {
                 if self.groups_in(room) >= GROUPS_MAX {
                     return Err(limit("groups in one room", GROUPS_MAX));
                 }
-                let default = u64::try_from(GROUP_TIMEOUT_DEFAULT.as_millis()).unwrap_or(u64::MAX);
                 GroupRecord {
                     cursor: if from == Begin::Now { last } else { 0 },
-                    timeout_ms: timeout_ms.unwrap_or(default),
+                    timeout_ms: timeout_ms.unwrap_or(units::ms(GROUP_TIMEOUT_DEFAULT)),
                     done: Vec::new(),
                 }
             }
@@ -54,7 +54,7 @@ impl Draft<'_> {
     pub(super) fn end_group(&mut self, author: &Author, name: &str, group: &str) -> Result<Reply, Refusal> {
         let (room, _) = self.member(&author.client, name)?;
         self.of_group(room, name, group)?;
-        let published = self.rooms.by_id(room).and_then(|room| room.group(group));
+        let published = self.published_group(room, group);
         let is_others = |client: &str| person(client) != person(&author.client);
         if !self.is_master(author, room)
             && published.is_some_and(|group| group.pending().iter().any(|(_, lease)| is_others(&lease.client)))
@@ -75,10 +75,10 @@ impl Draft<'_> {
             return Err(Refusal::set_back(name, seq, last));
         }
         let floor = self.floor(room);
-        let published = self.rooms.by_id(room).and_then(|room| room.group(group));
+        let published = self.published_group(room, group);
         let was_taken = published.is_some_and(|group| group.may_have_been_taken(seq));
         // Nothing beyond the window was taken, by nobody.
-        if seq == 0 || !was_taken || seq > last.min(record.cursor.max(floor).saturating_add(GROUP_WINDOW)) {
+        if seq == 0 || !was_taken || seq > record.cursor.max(floor).saturating_add(GROUP_WINDOW) {
             return Err(Refusal::new(ErrorCode::BadArgument, format!("{seq} was not taken yet")));
         }
         if !record.is_done(seq) {

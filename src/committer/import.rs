@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::draft::Draft;
-use super::{Committer, Worker, limit};
+use super::{Committer, Worker};
 use crate::limits::BODY_MAX_BYTES;
-use crate::protocol::name::{check_new, composed};
+use crate::protocol::name::composed;
 use crate::protocol::{ErrorCode, Refusal};
 use crate::store::commit::Op;
 use crate::store::key;
@@ -203,18 +203,9 @@ impl Draft<'_> {
     }
 
     fn make_for_import(&mut self, name: &Arc<str>) -> Result<u64, Refusal> {
-        check_new(name)?;
-        if self.rooms_count() >= self.limits().rooms_max {
-            return Err(limit("rooms", self.limits().rooms_max));
-        }
-        let room = self.next_room;
-        self.next_room += 1;
-        self.made.insert(name.clone(), room);
+        self.may_make(name)?;
         // As old as the first message that may come.
-        let record = RoomRecord { time_ms: 0, name: name.clone(), ..RoomRecord::default() };
-        self.records.insert(room, record.clone());
-        self.ops.push(Op::Room { room, record });
-        Ok(room)
+        Ok(self.add_room(RoomRecord { time_ms: 0, name: name.clone(), ..RoomRecord::default() }))
     }
 }
 

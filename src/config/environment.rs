@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, SETTINGS, Setting, Source, nearest};
+use super::{Config, SETTINGS, Setting, Source, meant};
 
 /// What stands where in `$CREDENTIALS_DIRECTORY`, by setting.
 const CREDENTIALS: &[(&str, &str)] = &[
@@ -38,11 +38,10 @@ impl Environment {
 
     /// What was said that nobody listens to, a sentence each.
     pub(super) fn warnings(&self) -> Vec<String> {
+        let ours = SETTINGS.iter().map(Setting::env).collect::<Vec<_>>();
         let meant = |name: &str| {
-            let ours = SETTINGS.iter().map(Setting::env).collect::<Vec<_>>();
             let ours = ours.iter().map(String::as_str).chain(["DANTOK_CONFIG"]);
-            nearest(&name.to_uppercase(), ours)
-                .map_or_else(|| "`dantok config` prints all settings".to_owned(), |near| format!("is {near} meant?"))
+            meant(&name.to_uppercase(), ours, "`dantok config` prints all settings")
         };
         self.unread.iter().map(|name| format!("${name} is set, and nobody reads it; {}", meant(name))).collect()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{ConfigError, SETTINGS, nearest};
+use super::{ConfigError, SETTINGS, meant};
 
 /// What a file says.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl File {
                 toml::de::DeValue::Table(_) => {
                     "settings stand in no [table]; write them above the first one".to_owned()
                 }
-                _ => meant(name),
+                _ => meant_setting(name),
             };
             file.wrong.push(format!("{}: {name}: no such setting; {why}", place(at)));
         }
@@ -55,11 +55,10 @@ impl File {
     }
 }
 
-/// What who wrote this has meant.
-fn meant(name: &str) -> String {
+/// Which setting who wrote this has meant.
+fn meant_setting(name: &str) -> String {
     let names = SETTINGS.iter().map(|setting| setting.name);
-    nearest(&name.to_lowercase().replace('_', "-"), names)
-        .map_or_else(|| "`dantok config` prints all that there are".to_owned(), |near| format!("is {near} meant?"))
+    meant(&name.to_lowercase().replace('_', "-"), names, "`dantok config` prints all that there are")
 }
 
 fn texts(value: &toml::de::DeValue<'_>) -> Vec<String> {

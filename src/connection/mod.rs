@@ -173,13 +173,7 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
     let body_max = settings.limits.body_max_bytes;
     let framing = match framing {
         Ok(framing) => framing,
-        Err(refusal) => {
-            let mut output = Output::new(write, Framing::Lines, hub.figures.clone());
-            output.closing(refusal);
-            output.flush().await?;
-            let (mut socket, mut write) = (socket, output.socket);
-            return linger(&mut socket, &mut write).await;
-        }
+        Err(refusal) => return turn_away(socket, write, Framing::Lines, refusal, hub.figures.clone()).await,
     };
     let mut connection = Connection {
         socket,
@@ -270,7 +264,7 @@ async fn begin(
 /// # Errors
 /// What the socket says.
 pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures: Arc<Figures>) -> io::Result<()> {
-    let (first, mut socket, write) = match speaks {
+    let (first, socket, write) = match speaks {
         Speaks::Plain => {
             let mut first = [b'\n'];
             // The first byte tells the framing; a peer that waits for us to begin is a person.
@@ -285,7 +279,18 @@ pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures
             None => return Ok(()),
         },
     };
-    let mut output = Output::new(write, framing(first).unwrap_or(Framing::Lines), figures);
+    turn_away(socket, write, framing(first).unwrap_or(Framing::Lines), refusal, figures).await
+}
+
+/// Tells a peer why there is nothing for it here.
+async fn turn_away(
+    mut socket: ReadHalf,
+    write: WriteHalf,
+    framing: Framing,
+    refusal: Refusal,
+    figures: Arc<Figures>,
+) -> io::Result<()> {
+    let mut output = Output::new(write, framing, figures);
     output.closing(refusal);
     output.flush().await?;
     linger(&mut socket, &mut output.socket).await
@@ -361,6 +366,7 @@ impl Connection {
                 && (self.taking.is_none() || self.input.len() < READ_BYTES);
             let look_at =
                 [rests_until, self.taking.as_ref().map(|taking| taking.1.look_at)].into_iter().flatten().min();
+            let mut look_at = look_at.map(|at| Box::pin(sleep_until(at)));
             tokio::select! {
                 biased;
                 replies = next_answer(&mut self.pending) => self.answer(replies),
@@ -370,7 +376,7 @@ impl Connection {
                 () = &mut changed => changed.set(waker.changed()),
                 () = passed(&mut too_late) => self.too_late(),
                 () = passed(self.patience.pause()) => self.patience.restore(),
-                () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {}
+                () = passed(&mut look_at) => {}
                 _ = &mut stopping, if !self.stopped => self.last_read(),
             }
             if self.input.is_empty() && self.input.capacity() > 0 {

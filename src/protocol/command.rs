@@ -312,20 +312,6 @@ impl Command {
         }
     }
 
-    /// The room that a seq in it is of.
-    pub fn room_of_seq(&self) -> Option<&str> {
-        match self {
-            Command::Send { room, .. }
-            | Command::Fetch { room, .. }
-            | Command::Ack { room, .. }
-            | Command::History { room, .. }
-            | Command::Seek { room, .. }
-            | Command::Redact { room, .. }
-            | Command::Done { room, .. } => Some(room),
-            _ => None,
-        }
-    }
-
     /// How many bytes of a message it carries.
     pub fn body_bytes(&self) -> usize {
         if let Command::Send { body, .. } = self { body.len() } else { 0 }

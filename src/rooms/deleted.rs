@@ -32,6 +32,10 @@ impl Deleted {
         self.was.insert(room, was);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.was.is_empty()
+    }
+
     pub(super) fn get(&self, room: u64) -> Option<Was> {
         self.was.get(&room).cloned()
     }

@@ -136,25 +136,23 @@ impl Group {
         let now = Instant::now();
         // What is stored is bounded where it is asked for.
         let until = units::after(now, Duration::from_millis(state.record.timeout_ms));
+        let since_ms = wall_ms();
+        let leased = |deliveries| Lease { client: client.clone(), since_ms, deliveries, until, take };
         for (seq, lease) in state.leases.iter_mut().filter(|(_, lease)| lease.until <= now).take(max) {
-            let deliveries = lease.deliveries + 1;
-            *lease = Lease { client: client.clone(), since_ms: wall_ms(), deliveries, until, take };
+            *lease = leased(lease.deliveries + 1);
             taken.seqs.push(*seq);
         }
         while taken.seqs.len() < max
             && let Some((seq, deliveries)) = state.free.pop_first()
         {
-            let deliveries = deliveries + 1;
-            let lease = Lease { client: client.clone(), since_ms: wall_ms(), deliveries, until, take };
-            state.leases.insert(seq, lease);
+            state.leases.insert(seq, leased(deliveries + 1));
             taken.seqs.push(seq);
         }
         // What is done and what is taken beyond a message that nobody does is bounded.
         let end = last.min(state.record.cursor.max(floor).saturating_add(GROUP_WINDOW));
         while taken.seqs.len() < max && state.fresh <= end {
             if !state.record.is_done(state.fresh) {
-                let lease = Lease { client: client.clone(), since_ms: wall_ms(), deliveries: 1, until, take };
-                state.leases.insert(state.fresh, lease);
+                state.leases.insert(state.fresh, leased(1));
                 taken.seqs.push(state.fresh);
             }
             state.fresh += 1;

@@ -302,6 +302,17 @@ impl Room {
     }
 }
 
+/// Counts one less of these; true where that was the last.
+fn one_less(counts: &mut HashMap<Arc<str>, usize>, of: &Arc<str>) -> bool {
+    let Some(count) = counts.get_mut(of) else { return false };
+    *count = count.saturating_sub(1);
+    let is_last = *count == 0;
+    if is_last {
+        counts.remove(of);
+    }
+    is_last
+}
+
 /// Every room, and who is here.
 #[derive(Debug, Default)]
 pub struct Rooms {
@@ -361,13 +372,7 @@ impl Rooms {
             self.unjoin(client);
         }
         if let Some(owner) = &record.owner {
-            let mut owned = write(&self.owned);
-            if let Some(count) = owned.get_mut(owner) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    owned.remove(owner);
-                }
-            }
+            one_less(&mut write(&self.owned), owner);
         }
         room.wake_followers();
         (*write(&room.access), *write(&room.groups)) = Default::default();
@@ -377,13 +382,14 @@ impl Rooms {
     /// A client is a member of one room less.
     fn unjoin(&self, client: &Arc<str>) {
         let mut joined = write(&self.joined);
-        if let Some(count) = joined.get_mut(client) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                joined.remove(client);
-                lock(&self.left_ms).remove(client);
-            }
+        if one_less(&mut joined, client) {
+            lock(&self.left_ms).remove(client);
         }
+    }
+
+    /// Whether any room was deleted since the start.
+    pub fn has_deleted(&self) -> bool {
+        !lock(&self.deleted).is_empty()
     }
 
     /// What a room was that is deleted; none where it is not, or that is forgotten.
@@ -527,17 +533,10 @@ impl Rooms {
                     changed.insert(*room);
                     continue;
                 }
-                Op::Mark { .. } => continue,
-                Op::Join { room, .. }
-                | Op::Leave { room, .. }
-                | Op::Cursor { room, .. }
-                | Op::Message { room, .. }
-                | Op::Change { room, .. }
-                | Op::Access { room, .. }
-                | Op::Group { room, .. }
-                | Op::Ungroup { room, .. }
-                | Op::Done { room, .. }
-                | Op::Redact { room, .. } => *room,
+                op => match op.room() {
+                    Some(room) => room,
+                    None => continue,
+                },
             };
             // Many in a row are of one room.
             if at.as_ref().is_none_or(|room| room.id != id) {

@@ -96,6 +96,7 @@ impl Session {
         if let Some((room, _)) = &was_followed {
             self.forget(room);
         }
+        self.counted.remove(&id);
         let was_shown = self.shown.remove(&id);
         let Some(was) = self.hub.rooms.deleted(id) else {
             self.is_lost = true;

@@ -419,11 +419,8 @@ impl Session {
     }
 
     fn forget(&mut self, room: &Room) {
-        room.unfollow(&self.waker);
-        self.hub.rooms.unlisten(room, &self.waker);
+        self.stop_following(room);
         self.places.remove(&room.id);
-        self.behind.remove(&room.id);
-        self.resting.remove(&room.id);
     }
 
     /// Whether [`pump`](Session::pump) has something to do.

@@ -130,8 +130,10 @@ impl Session {
         let (room, cursor, _) = self.reader(name)?;
         // One of the same name that was deleted: who follows this one knows, and is not to be told of it as gone.
         let is_old = |(of, _): &(Arc<Room>, Arc<AtomicU64>)| of.is_deleted() && of.name == room.name;
-        let old = self.places.values().filter_map(|place| place.followed.as_ref()).find(|followed| is_old(followed));
-        if let Some((old, _)) = old.cloned() {
+        let mut followed = self.places.values().filter_map(|place| place.followed.as_ref());
+        if self.hub.rooms.has_deleted()
+            && let Some((old, _)) = followed.find(|followed| is_old(followed)).cloned()
+        {
             self.forget(&old);
         }
         self.place(room.id);
@@ -234,7 +236,7 @@ impl Session {
         out.item(Item::Ended { room: room.name.clone(), code, text });
     }
 
-    fn stop_following(&mut self, room: &Room) {
+    pub(super) fn stop_following(&mut self, room: &Room) {
         room.unfollow(&self.waker);
         if let Some(place) = self.places.get_mut(&room.id) {
             place.followed = None;

@@ -13,10 +13,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TryS
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::commit::Op;
 use super::journal::Full;
 use super::segments::FileId;
-use super::tables::{Deleted, Expired, Journaled};
+use super::tables::{Expired, Journaled};
 use super::{Failure, Inner, disk, journal};
 use crate::error::Error;
 use crate::supervise;
@@ -91,8 +90,6 @@ impl Mover {
             earlier: Some(earlier),
             is_erasing: false,
             next_file_asked: None,
-            is_deleting: true,
-            deleted: BTreeSet::new(),
             sparse: Sparse { seen: BTreeSet::new(), unreadable: BTreeSet::new(), next_look: Instant::now() },
         };
         let thread = supervise::thread(supervise::MOVER.name, move || worker.run(&queue));
@@ -163,10 +160,6 @@ struct Worker {
     is_erasing: bool,
     /// When the journal was last asked to go on in another file.
     next_file_asked: Option<Instant>,
-    /// There may be more of deleted rooms.
-    is_deleting: bool,
-    /// Deleted rooms of which all is gone since the last checkpoint.
-    deleted: BTreeSet<u64>,
     sparse: Sparse,
 }
 
@@ -208,7 +201,7 @@ impl Worker {
                 // Nothing is written behind a write that failed: it might become durable, and that one not.
                 return Ok(());
             }
-            let idle = if self.is_deleting { NAP } else { CHECKPOINT_EVERY / 10 };
+            let idle = if self.inner.tables.is_deleting() { NAP } else { CHECKPOINT_EVERY / 10 };
             match next(queue, gathering_since, idle) {
                 Ok(Job::Commit(number, bytes, commit)) => {
                     self.gathered_through = number;
@@ -242,7 +235,7 @@ impl Worker {
             if self.uncovered_bytes >= CHECKPOINT_BYTES
                 || self.full.any()
                 || self.is_erasing
-                || (!self.deleted.is_empty() && !self.is_deleting)
+                || self.inner.tables.is_to_forget()
                 || (self.dirty && self.checkpointed.elapsed() >= CHECKPOINT_EVERY)
             {
                 self.checkpoint()?;
@@ -258,7 +251,6 @@ impl Worker {
         let redacted = self.inner.tables.apply(&self.gathered)?;
         self.covered = self.gathered_through;
         for journaled in self.gathered.drain(..) {
-            self.is_deleting |= journaled.commit.ops.iter().any(|op| matches!(op, Op::Delete { .. }));
             self.inner.tail.moved(&journaled.commit.ops);
         }
         for (room, bytes) in redacted {
@@ -278,7 +270,7 @@ impl Worker {
             self.dirty = false;
             self.inner.tables.checkpoint(self.covered, &self.inner.clock.reading())?;
             self.uncovered_bytes = 0;
-            self.inner.tables.forget_that_deleted(&std::mem::take(&mut self.deleted))?;
+            self.inner.tables.forget_that_deleted()?;
         }
         for (file, used_bytes) in self.full.covered(self.covered) {
             // No start reads it any more: what no commit was written into is not kept.
@@ -295,15 +287,8 @@ impl Worker {
     /// Drops what leads to the messages of deleted rooms, for a while.
     fn drop_deleted(&mut self) -> Result<(), Error> {
         let until = Instant::now() + DELETE_FOR;
-        while self.is_deleting && Instant::now() < until && disk::watch_space(&self.inner) {
-            match self.inner.tables.drop_deleted()? {
-                Deleted::More => {}
-                Deleted::Room(room) => drop(self.deleted.insert(room)),
-                Deleted::Nothing => {
-                    self.is_deleting = false;
-                    return Ok(());
-                }
-            }
+        while self.inner.tables.is_deleting() && Instant::now() < until && disk::watch_space(&self.inner) {
+            self.inner.tables.drop_deleted()?;
             self.dirty = true;
         }
         Ok(())

@@ -21,11 +21,11 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::journal::sync_dir;
-use super::segments::{FileId, Segments};
+use super::segments::{FileId, Segments, lock};
 use super::{Failure, epoch, migrate, syscalls, tables};
 use crate::error::Error;
 
@@ -47,11 +47,6 @@ const BLOCKS_AT_ONCE: u64 = 16;
 /// How long sled's threads are given to let go of its files.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics between two changes that belong together.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Blocks of a file: a bit each.
 #[derive(Clone, Debug)]
@@ -108,10 +103,7 @@ impl Left {
         }
         // Of a version that did not note it, or cut short together with the power: nothing is known.
         let unknown = Left::Unclean { erasing: None, written: Blocks::all() };
-        let Some((state, rest)) = note.split_at_checked(STATE_BYTES).filter(|(state, _)| state == IN_USE) else {
-            return unknown;
-        };
-        debug_assert_eq!(state.len(), STATE_BYTES);
+        let Some(rest) = note.strip_prefix(IN_USE) else { return unknown };
         match (rest.get(..ERASING_BYTES), rest.get(ERASING_BYTES..ERASING_BYTES + MAP_BYTES)) {
             (Some(erasing), Some(map)) => Left::Unclean { erasing: parse_file(erasing), written: Blocks(map.to_vec()) },
             _ => unknown,

@@ -62,7 +62,7 @@ pub struct Segments {
     note: Option<Arc<Note>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics between two changes that belong together.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
-pub use validity::{Purpose, Validity, WARNED_BEFORE};
+pub use validity::{Purpose, Validity};
 
 /// Files that can't be used: the message names the one, and says what is wrong with it.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +51,8 @@ impl Server {
     /// # Errors
     /// A file that can't be read, has not in it what it should, or does not belong to the others.
     pub fn load(files: &Files) -> Result<Server, Error> {
-        let config = RwLock::new(Arc::new(server_config(files)?));
-        Ok(Server { config, validities: RwLock::new(validities(files)?) })
+        let (config, validities) = server_side(files)?;
+        Ok(Server { config: RwLock::new(Arc::new(config)), validities: RwLock::new(validities) })
     }
 
     /// Reads files again, or others, for connections from now on. After an error all is as it was.
@@ -60,9 +60,9 @@ impl Server {
     /// # Errors
     /// As [`Server::load`].
     pub fn reload(&self, files: &Files) -> Result<(), Error> {
-        let (config, validities) = (Arc::new(server_config(files)?), validities(files)?);
+        let (config, validities) = server_side(files)?;
         *self.validities.write().unwrap_or_else(PoisonError::into_inner) = validities;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         Ok(())
     }
 
@@ -139,26 +139,30 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn server_config(files: &Files) -> Result<ServerConfig, Error> {
-    let (chain, key) = (certificates(&files.cert)?, key(&files.key)?);
+/// What is made of files, and how long it is good for.
+fn server_side(files: &Files) -> Result<(ServerConfig, Vec<Validity>), Error> {
+    let (chain, key, client_ca) = (certificates(&files.cert)?, key(&files.key)?, client_ca(files)?);
+    let validities = validities_of(files, &chain, client_ca.as_ref());
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error(error.to_string()))?;
-    let config = match &files.client_ca {
+    let config = match client_ca {
         None => config.with_no_client_auth(),
-        Some(path) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider());
+        Some((path, certificates)) => {
+            let roots = Arc::new(roots(path, certificates)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
             config.with_client_cert_verifier(verifier.build().map_err(|error| Error::of(path, error))?)
         }
     };
-    config.with_single_cert(chain, key).map_err(|error| misfit(&files.cert, &files.key, &error))
+    let config = config.with_single_cert(chain, key).map_err(|error| misfit(&files.cert, &files.key, &error))?;
+    Ok((config, validities))
 }
 
 fn client_config(ca: &Path, cert_and_key: Option<&(PathBuf, PathBuf)>) -> Result<ClientConfig, Error> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error(error.to_string()))?
-        .with_root_certificates(roots(ca)?);
+        .with_root_certificates(roots(ca, certificates(ca)?)?);
     match cert_and_key {
         None => Ok(config.with_no_client_auth()),
         Some((cert_path, key_path)) => config
@@ -182,11 +186,24 @@ fn misfit(cert: &Path, key: &Path, error: &rustls::Error) -> Error {
 /// # Errors
 /// A file that can't be read, or has no certificate in it.
 pub fn validities(files: &Files) -> Result<Vec<Validity>, Error> {
-    let mut found = Validity::of(&files.cert, Purpose::Server, &certificates(&files.cert)?);
-    if let Some(ca) = &files.client_ca {
-        found.extend(Validity::of(ca, Purpose::ClientCa, &certificates(ca)?));
-    }
-    Ok(found)
+    Ok(validities_of(files, &certificates(&files.cert)?, client_ca(files)?.as_ref()))
+}
+
+type Certificates = Vec<CertificateDer<'static>>;
+
+fn validities_of(
+    files: &Files,
+    chain: &[CertificateDer<'_>],
+    client_ca: Option<&(&Path, Certificates)>,
+) -> Vec<Validity> {
+    let mut found = Validity::of(&files.cert, Purpose::Server, chain);
+    found.extend(client_ca.into_iter().flat_map(|(path, found)| Validity::of(path, Purpose::ClientCa, found)));
+    found
+}
+
+/// Who may sign clients' certificates, and the file that says so.
+fn client_ca(files: &Files) -> Result<Option<(&Path, Certificates)>, Error> {
+    files.client_ca.as_deref().map(|path| Ok((path, certificates(path)?))).transpose()
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -202,9 +219,9 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| no_pem(path, "private key without a passphrase", &error))
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, Error> {
+fn roots(path: &Path, certificates: Certificates) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in certificates {
         roots.add(certificate).map_err(|error| Error::of(path, error))?;
     }
     Ok(roots)

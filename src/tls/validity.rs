@@ -11,7 +11,7 @@ use x509_parser::prelude::FromDer;
 use crate::units;
 
 /// From so long before its end on, a certificate is warned of.
-pub const WARNED_BEFORE: Duration = Duration::from_secs(14 * 86_400);
+const WARNED_BEFORE: Duration = Duration::from_secs(14 * 86_400);
 
 /// What a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -62,9 +62,10 @@ pub fn issue(asked: &Asked, client: &str, role: Role, lasts: Option<Duration>, a
     asked.expect_use()?;
     // Nothing is made for a name that is refused.
     let is_plain = kept == client && check_new(client).is_ok();
-    let has_one = |name: &str| Ok(asked.read_any()?.iter().any(|token| token.client == name));
-    let client = if is_plain || has_one(client)? { client } else { &*kept };
-    if !(is_plain || as_is || has_one(client)?) {
+    let known = if is_plain { Vec::new() } else { asked.read_any()? };
+    let has_one = |name: &str| known.iter().any(|token| token.client == name);
+    let client = if is_plain || has_one(client) { client } else { &*kept };
+    if !(is_plain || as_is || has_one(client)) {
         let hint = "; for a client that has had this name since before, say --as-is";
         check_new(client).map_err(|refusal| Error::Command(format!("{}{hint}", refusal.text)))?;
     }

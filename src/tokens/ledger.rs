@@ -47,11 +47,12 @@ impl Ledger {
     }
 
     /// The file, behind the links that lead to it.
-    pub fn path(&self) -> &Path {
+    fn path(&self) -> &Path {
         self.place.path()
     }
 
     /// The tokens, the oldest first.
+    #[cfg(test)]
     pub fn tokens(&self) -> &[Token] {
         &self.tokens
     }

@@ -22,7 +22,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::{Error, READ_TOKENS as READ};
 use crate::protocol::name::person;
-pub use ledger::{Ledger, Revoked};
+use ledger::{Ledger, Revoked};
 
 /// What every token begins with, so that it is known for what it is where it turns up.
 const PREFIX: &str = "dantok_";

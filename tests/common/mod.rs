@@ -570,6 +570,16 @@ impl<S: Read + Write> Frames<S> {
     }
 }
 
+/// What has a daemon serve TLS too, with a certificate of its own, whose files are in this directory.
+pub fn serve_tls(dir: &Path) -> Vec<String> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let (cert, key) = (cert.display().to_string(), key.display().to_string());
+    ["--listen-tls", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key].map(str::to_owned).to_vec()
+}
+
 /// A connection; reads from it fail after the deadline.
 pub fn connect(address: SocketAddr) -> TcpStream {
     let start = Instant::now();

@@ -8,6 +8,8 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
+use crate::units;
+
 pub use settings::installed;
 
 /// What stands at the foot of every page.
@@ -23,15 +25,14 @@ pub fn date() -> Result<String, String> {
         Ok(epoch) => {
             let seconds = epoch.parse().map_err(|_| "SOURCE_DATE_EPOCH is no number of seconds")?;
             let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-            // The year has four digits.
-            time.filter(|_| seconds < 253_402_300_800).ok_or("SOURCE_DATE_EPOCH is too large")?
+            time.filter(|_| seconds <= units::TIME_LAST_MS / 1000).ok_or("SOURCE_DATE_EPOCH is too large")?
         }
         Err(_) => match env!("DANTOK_COMMIT").split_once(' ') {
             Some((_, day)) => return Ok(day.to_owned()),
             None => SystemTime::now(),
         },
     };
-    Ok(humantime::format_rfc3339_seconds(time).to_string().chars().take(10).collect())
+    Ok(units::time(time).to_string().chars().take(10).collect())
 }
 
 /// A page by the words of its command, or by what the file of settings is called; none where there is no such page.

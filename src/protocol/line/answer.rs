@@ -1,6 +1,7 @@
 //! Answers, and what is told unasked, as lines.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io::Write as _;
 
 use crate::protocol::text::{escape, escape_into};
@@ -16,6 +17,18 @@ pub(super) fn push_tag(out: &mut Vec<u8>, tag: &Tag) {
             out.push(b' ');
         }
         Tag::Id(id) => push(out, format_args!("@{id} ")),
+    }
+}
+
+/// A value, or a dash where there is none.
+struct OrDash<T>(Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrDash<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("-"),
+        }
     }
 }
 
@@ -65,11 +78,8 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
         ),
         Reply::Joined { cursor, last, number, created } => {
             let created = if *created { " created" } else { "" };
-            match cursor {
-                Some(cursor) => push(out, format_args!("OK cursor={cursor}")),
-                None => out.extend_from_slice(b"OK cursor=-"),
-            }
-            push(out, format_args!(" last={last}{created} number={number}"));
+            let cursor = OrDash(*cursor);
+            push(out, format_args!("OK cursor={cursor} last={last}{created} number={number}"));
         }
         Reply::Created { number } => push(out, format_args!("OK created number={number}")),
         Reply::Sent { seq, dup: false } => push(out, format_args!("OK {seq}")),
@@ -167,27 +177,17 @@ pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
             push(out, format_args!("GAP {room} {from} {to} expired"));
         }
         Item::Room(info) => {
-            push(out, format_args!("ROOM {} {} {} ", info.room, info.members, info.last));
-            match info.unread {
-                Some(unread) => push(out, format_args!("{unread} {}", time(info.active_ms))),
-                None => push(out, format_args!("- {}", time(info.active_ms))),
-            }
+            let (unread, active) = (OrDash(info.unread), time(info.active_ms));
+            push(out, format_args!("ROOM {} {} {} {unread} {active}", info.room, info.members, info.last));
             out.extend_from_slice(if info.private { b" private" } else { b" open" });
             if !info.topic.is_empty() {
                 push(out, format_args!(" {}", escape(info.topic.as_bytes())));
             }
         }
         Item::Member(info) => {
-            push(out, format_args!("MEMBER {} {} {} ", info.room, info.client, info.connections));
-            match info.cursor {
-                Some(cursor) => push(out, format_args!("{cursor} ")),
-                None => out.extend_from_slice(b"- "),
-            }
-            match info.since_ms {
-                Some(since_ms) => push(out, format_args!("{}", time(since_ms))),
-                None => out.push(b'-'),
-            }
-            push(out, format_args!(" {}", escape(info.nick.as_bytes())));
+            let (cursor, since) = (OrDash(info.cursor), OrDash(info.since_ms.map(time)));
+            push(out, format_args!("MEMBER {} {} {} {cursor} {since} ", info.room, info.client, info.connections));
+            push(out, format_args!("{}", escape(info.nick.as_bytes())));
         }
         Item::Help(line) => push(out, format_args!("HELP {line}")),
         Item::Access { room, client, access } => push(out, format_args!("ACCESS {room} {client} {}", access.as_str())),

@@ -1,5 +1,6 @@
 //! What somebody may have meant whose line begins with no verb.
 
+use super::opening::FIRST_VERBS;
 use super::verbs::{VERBS, Verb, verb};
 use crate::limits::NAME_MAX_BYTES;
 
@@ -161,7 +162,7 @@ pub(super) fn hello_first(word: &str) -> String {
         Some(verb) => format!("say HELLO <client> first, and then {}", verb.name),
         None => match guess(word).map(|verb| (verb, verb.name)) {
             None | Some((_, "HELLO")) => begin.to_owned(),
-            Some((verb, "HELP" | "PING" | "FORMAT" | "QUIT")) => format!("{begin}; did you mean {}?", verb.name),
+            Some((verb, name)) if FIRST_VERBS.contains(&name) => format!("{begin}; did you mean {}?", verb.name),
             Some((verb, _)) => format!("{begin}; and then, did you mean {}?", verb.short()),
         },
     }

@@ -1,6 +1,6 @@
 //! Commits into the trees.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Tables;
@@ -107,7 +107,7 @@ impl Tables {
         let deleted = self.deleted_rooms().clone();
         let ops = || all().filter(|op| !op.room().is_some_and(|room| deleted.contains(&room)));
         // Messages first: a room's last seq never says more than is there.
-        let lasts = self.apply_messages(commits)?;
+        let lasts = self.apply_messages(commits, &deleted)?;
         self.write_rest(ops(), &lasts).map_err(self.failed("write"))?;
         let larger = self.redact(ops(), is_again)?;
         self.delete(ops())?;
@@ -194,9 +194,8 @@ impl Tables {
     }
 
     /// Returns how far the rooms are then.
-    fn apply_messages(&self, commits: &[Journaled]) -> Result<Vec<(u64, Last)>, Error> {
+    fn apply_messages(&self, commits: &[Journaled], deleted: &BTreeSet<u64>) -> Result<Vec<(u64, Last)>, Error> {
         let mut by_room: BTreeMap<u64, OfRoom<'_>> = BTreeMap::new();
-        let deleted = self.deleted_rooms().clone();
         for Journaled { commit, chunks, spot } in commits {
             for (room, message) in commit.messages().filter(|(room, _)| !deleted.contains(room)) {
                 by_room.entry(room).or_default().messages.push(message);

@@ -18,17 +18,6 @@ const HIGHEST_KEY: &[u8] = b"highest";
 /// Records that go before commits get their turn.
 const STEP_RECORDS: usize = 1024;
 
-/// What one step of a deletion did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deleted {
-    /// There is more of this room, or another one.
-    More,
-    /// All of this room is gone, but for the note of it.
-    Room(u64),
-    /// Nothing is left of any room.
-    Nothing,
-}
-
 impl Tables {
     /// The rooms that are deleted, and of which something may still be there.
     pub(super) fn deleted_rooms(&self) -> MutexGuard<'_, BTreeSet<u64>> {
@@ -37,6 +26,22 @@ impl Tables {
 
     fn to_drop(&self) -> MutexGuard<'_, BTreeSet<u64>> {
         self.to_drop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is something left to drop of a deleted room.
+    pub fn is_deleting(&self) -> bool {
+        !self.to_drop().is_empty()
+    }
+
+    /// The deleted rooms of which all is gone, but for the note of them.
+    fn gone(&self) -> Vec<u64> {
+        let deleted = self.deleted_rooms();
+        deleted.difference(&self.to_drop()).copied().collect()
+    }
+
+    /// Whether a checkpoint may [forget](Tables::forget_that_deleted) all that there is to forget.
+    pub fn is_to_forget(&self) -> bool {
+        !self.is_deleting() && !self.deleted_rooms().is_empty()
     }
 
     /// Reads which rooms are deleted.
@@ -110,8 +115,8 @@ impl Tables {
     ///
     /// # Errors
     /// What sled says.
-    pub fn drop_deleted(&self) -> Result<Deleted, Error> {
-        let Some(room) = self.to_drop().first().copied() else { return Ok(Deleted::Nothing) };
+    pub fn drop_deleted(&self) -> Result<(), Error> {
+        let Some(room) = self.to_drop().first().copied() else { return Ok(()) };
         let (mut batch, mut places, mut records) = (Batch::of(&self.messages), Vec::new(), 0);
         for entry in self.messages.scan_prefix(key::room(room)).take(STEP_RECORDS) {
             let (key, value) = entry.map_err(self.failed("read messages"))?;
@@ -124,22 +129,21 @@ impl Tables {
             self.let_go(place);
         }
         let is_more = records > 0 || self.drop_some(&self.ids, room)?;
-        if is_more {
-            return Ok(Deleted::More);
+        if !is_more {
+            self.to_drop().remove(&room);
         }
-        self.to_drop().remove(&room);
-        Ok(Deleted::Room(room))
+        Ok(())
     }
 
-    /// Forgets that these rooms were deleted, of which all is gone. To be called behind a checkpoint that covers that, and the commits that
+    /// Forgets that rooms were deleted of which all is gone. To be called behind a checkpoint that covers that, and the commits that
     /// deleted them: then no start finds anything of them.
     ///
     /// # Errors
     /// What sled says.
-    pub fn forget_that_deleted(&self, rooms: &BTreeSet<u64>) -> Result<(), Error> {
-        for room in rooms {
-            self.deleted.remove(key::room(*room)).map_err(self.failed("delete a room"))?;
-            self.deleted_rooms().remove(room);
+    pub fn forget_that_deleted(&self) -> Result<(), Error> {
+        for room in self.gone() {
+            self.deleted.remove(key::room(room)).map_err(self.failed("delete a room"))?;
+            self.deleted_rooms().remove(&room);
         }
         Ok(())
     }

@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use apply::Journaled;
-pub use delete::Deleted;
 pub use expire::Expired;
 
 use super::chunk::{self, Parsed};

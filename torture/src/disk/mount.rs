@@ -167,9 +167,13 @@ impl Mount {
 
     /// Waits until an operation is held; false where none is in time.
     pub fn wait_held(&self, most: Duration) -> bool {
-        let state = self.shared.lock();
-        let waited = self.shared.changed.wait_timeout_while(state, most, |state| state.held == 0);
-        waited.unwrap_or_else(PoisonError::into_inner).0.held > 0
+        self.wait_until(most, |state| state.held > 0)
+    }
+
+    fn wait_until(&self, most: Duration, is_so: impl Fn(&State) -> bool) -> bool {
+        let goes_on = |state: &mut State| !is_so(state);
+        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), most, goes_on);
+        is_so(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// Takes all such orders back, and lets what is held go: to be carried out, or as if it had never come, for whoever was killed meanwhile.
@@ -190,18 +194,12 @@ impl Mount {
 
     /// Waits until the power goes; false where it does not in time.
     pub fn wait_cut(&self, most: Duration) -> bool {
-        let state = self.shared.lock();
-        let on = |state: &mut State| !state.disk.is_cut();
-        let waited = self.shared.changed.wait_timeout_while(state, most, on);
-        waited.unwrap_or_else(PoisonError::into_inner).0.disk.is_cut()
+        self.wait_until(most, |state| state.disk.is_cut())
     }
 
     /// Waits until something hangs; false where nothing does in time.
     pub fn wait_hung(&self, most: Duration) -> bool {
-        let state = self.shared.lock();
-        let goes_on = |state: &mut State| !state.disk.is_hung();
-        let waited = self.shared.changed.wait_timeout_while(state, most, goes_on);
-        waited.unwrap_or_else(PoisonError::into_inner).0.disk.is_hung()
+        self.wait_until(most, |state| state.disk.is_hung())
     }
 
     /// Lets what hangs end, with an error that nobody sees: its processes have been killed.
