@@ -1,4 +1,4 @@
-//! `protocol.md` and the sessions of `README.md`, played against the real daemon; the hex vectors, through the real codec.
+//! `protocol.md` and the sessions of `README.md`, played against the real daemon; `protocol/vectors.json`, through the real codec.
 //!
 //! How a block is written is said in `protocol.md` under "The examples".
 
@@ -13,6 +13,8 @@ mod player;
 mod tables;
 #[path = "protocol_doc/vectors.rs"]
 mod vectors;
+
+use std::collections::BTreeSet;
 
 use blocks::{blocks, read};
 use dantok::limits;
@@ -68,12 +70,13 @@ fn the_vectors_are_what_the_codec_and_the_tables_make() {
     let doc = read("protocol.md");
     let tables = tables::Tables::read(&doc);
     let mut seen = vectors::Seen::default();
-    for block in blocks(&doc).filter(|block| matches!(block.kind, "vector" | "exchange")) {
-        for vector in vectors::parse(&block) {
-            vectors::check(&vector, &tables, &mut seen);
-        }
+    let mut names = BTreeSet::new();
+    for vector in vectors::parse(&read("protocol/vectors.json")) {
+        vectors::check(&vector, &tables, &mut seen);
+        assert!(names.insert(vector.name.clone()), "{} is there twice", vector.name);
     }
     vectors::check_complete(&tables, &seen);
+    blocks(&doc).filter(|block| block.kind == "exchange").for_each(|block| vectors::check_exchange(&block, &tables));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The framed protocol: a `u32` big-endian length, then that many bytes of one serde type in bincode.
 //!
 //! bincode with fixed-width little-endian integers, a size limit and no bytes left over; nothing outside this file knows of
-//! it. A pure codec, no I/O. The layout, with hex vectors, is in `protocol.md`.
+//! it. A pure codec, no I/O. The layout is in `protocol.md`, and vectors of it are in `protocol/vectors.json`.
 
 use bincode::Options;
 use bytes::{Buf, BufMut, Bytes, BytesMut};

@@ -1,6 +1,8 @@
 //! A decoder of frames that knows nothing but the tables of `protocol.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
 
 use super::blocks::blocks;
 
@@ -17,6 +19,19 @@ enum Shape {
 pub struct Tables {
     structs: BTreeMap<String, Shape>,
     enums: BTreeMap<String, BTreeMap<u32, (String, Shape)>>,
+    parts: BTreeSet<u32>,
+    pushes: BTreeSet<u32>,
+}
+
+/// A variant that a frame has.
+#[derive(Debug)]
+pub struct Variant {
+    /// The enum's name.
+    pub of: String,
+    /// Its number.
+    pub number: u32,
+    /// Where in the frame that stands.
+    pub at: usize,
 }
 
 fn fields<'a>(each: impl Iterator<Item = &'a str>) -> Shape {
@@ -32,6 +47,17 @@ fn row(line: &str) -> Option<(u32, Vec<&str>)> {
 
 fn code(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
+}
+
+/// Whether a line of this word is a part of answers, and whether it is pushed, as the table of answers says.
+fn answers(doc: &str, word: &str) -> (bool, bool) {
+    let row = doc.lines().find(|line| {
+        let rest = line.strip_prefix("| `").and_then(|line| line.strip_prefix(word));
+        rest.is_some_and(|rest| rest.starts_with(" <"))
+    });
+    let row = row.unwrap_or_else(|| panic!("{word} has no row in the table of answers"));
+    let cells: Vec<&str> = row.split(" |").map(str::trim).collect();
+    (!cells[1].is_empty(), !cells[2].is_empty())
 }
 
 /// `bad-command` → `BadCommand`
@@ -67,80 +93,105 @@ impl Tables {
             };
             let before = tables.enums.entry(of.to_owned()).or_default().insert(number, variant);
             assert!(before.is_none(), "{number} of {of} has two rows");
+            if of == "Item" {
+                let line = code(cells[2]).next().unwrap();
+                let (in_answers, is_pushed) = answers(doc, line);
+                tables.parts.extend(in_answers.then_some(number));
+                tables.pushes.extend(is_pushed.then_some(number));
+            }
         }
         tables
     }
 
-    /// How many variants an enum has.
-    pub fn variants(&self, of: &str) -> usize {
-        self.enums.get(of).map_or(0, BTreeMap::len)
+    /// The enums' names.
+    pub fn enums(&self) -> impl Iterator<Item = &str> {
+        self.enums.keys().map(String::as_str)
     }
 
-    /// The value in a frame, as `{:?}` writes it.
-    pub fn decode(&self, of: &str, frame: &[u8]) -> String {
-        let (length, mut rest) = frame.split_at(4);
+    /// The numbers of an enum's variants.
+    pub fn variants(&self, of: &str) -> impl Iterator<Item = u32> {
+        self.enums.get(of).into_iter().flat_map(|variants| variants.keys().copied())
+    }
+
+    /// Which items may be a part of an answer, and which may be pushed.
+    pub fn told(&self) -> (BTreeSet<u32>, BTreeSet<u32>) {
+        (self.parts.clone(), self.pushes.clone())
+    }
+
+    /// The value in a frame, as JSON, and the variants in it.
+    pub fn decode(&self, of: &str, frame: &[u8]) -> (Value, Vec<Variant>) {
+        let (length, rest) = frame.split_at(4);
         assert_eq!(u32::from_be_bytes(length.try_into().unwrap()) as usize, rest.len(), "the length");
-        let value = self.value(of, &mut rest);
-        assert!(rest.is_empty(), "{} bytes are left over", rest.len());
-        value
+        let mut reader = Reader { frame, at: 4, variants: Vec::new() };
+        let value = self.value(of, &mut reader);
+        assert_eq!(reader.at, frame.len(), "bytes are left over");
+        (value, reader.variants)
     }
 
-    fn value(&self, of: &str, bytes: &mut &[u8]) -> String {
+    fn value(&self, of: &str, reader: &mut Reader<'_>) -> Value {
         let inner = |outer: &str| of.strip_prefix(outer).and_then(|rest| rest.strip_suffix('>'));
         match of {
-            "u16" | "u32" | "u64" => number(bytes, of[1..].parse::<usize>().unwrap() / 8).to_string(),
-            "bool" => (number(bytes, 1) == 1).to_string(),
-            "String" => format!("{:?}", String::from_utf8(counted(bytes)).unwrap()),
-            "Bytes" => format!("{:?}", bytes::Bytes::from(counted(bytes))),
-            _ if inner("Option<").is_some() => match number(bytes, 1) {
-                0 => "None".to_owned(),
-                _ => format!("Some({})", self.value(inner("Option<").unwrap(), bytes)),
+            "u16" | "u32" | "u64" => reader.number(of[1..].parse::<usize>().unwrap() / 8).into(),
+            "bool" => (reader.number(1) == 1).into(),
+            "String" => std::str::from_utf8(reader.counted()).unwrap().into(),
+            "Bytes" => reader.counted().into(),
+            _ if inner("Option<").is_some() => match reader.number(1) {
+                0 => Value::Null,
+                _ => self.value(inner("Option<").unwrap(), reader),
             },
             _ if inner("Vec<").is_some() => {
                 let each = inner("Vec<").unwrap();
-                let values: Vec<String> = (0..number(bytes, 8)).map(|_| self.value(each, bytes)).collect();
-                format!("[{}]", values.join(", "))
+                (0..reader.number(8)).map(|_| self.value(each, reader)).collect()
             }
-            _ if of.starts_with('(') => {
-                let (first, second) = of[1..of.len() - 1].split_once(", ").unwrap();
-                let first = self.value(first, bytes);
-                format!("({first}, {})", self.value(second, bytes))
-            }
+            _ if of.starts_with('(') => of[1..of.len() - 1].split(", ").map(|of| self.value(of, reader)).collect(),
             _ => match self.structs.get(of) {
-                Some(shape) => self.shape(of, shape, bytes),
+                Some(shape) => self.shape(shape, reader),
                 None => {
                     let variants =
                         self.enums.get(of).unwrap_or_else(|| panic!("the document does not say what a {of} is"));
-                    let (name, shape) = &variants[&u32::try_from(number(bytes, 4)).unwrap()];
-                    self.shape(name, shape, bytes)
+                    let at = reader.at;
+                    let number = u32::try_from(reader.number(4)).unwrap();
+                    reader.variants.push(Variant { of: of.to_owned(), number, at });
+                    match &variants[&number] {
+                        (name, Shape::Unit) => name.as_str().into(),
+                        (name, shape) => json!({ name: self.shape(shape, reader) }),
+                    }
                 }
             },
         }
     }
 
-    fn shape(&self, name: &str, shape: &Shape, bytes: &mut &[u8]) -> String {
+    fn shape(&self, shape: &Shape, reader: &mut Reader<'_>) -> Value {
         match shape {
-            Shape::Unit => name.to_owned(),
-            Shape::One(of) => format!("{name}({})", self.value(of, bytes)),
+            Shape::Unit => Value::Null,
+            Shape::One(of) => self.value(of, reader),
             Shape::Fields(fields) => {
-                let each = fields.iter().map(|(field, of)| format!("{field}: {}", self.value(of, bytes)));
-                format!("{name} {{ {} }}", each.collect::<Vec<_>>().join(", "))
+                fields.iter().map(|(field, of)| (field.clone(), self.value(of, reader))).collect::<Map<_, _>>().into()
             }
         }
     }
 }
 
-fn take<'a>(bytes: &mut &'a [u8], count: usize) -> &'a [u8] {
-    let (taken, rest) = bytes.split_at(count);
-    *bytes = rest;
-    taken
+/// Takes values off a frame.
+struct Reader<'a> {
+    frame: &'a [u8],
+    at: usize,
+    variants: Vec<Variant>,
 }
 
-fn number(bytes: &mut &[u8], width: usize) -> u64 {
-    take(bytes, width).iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> &'a [u8] {
+        let taken = &self.frame[self.at..self.at + count];
+        self.at += count;
+        taken
+    }
 
-fn counted(bytes: &mut &[u8]) -> Vec<u8> {
-    let count = number(bytes, 8);
-    take(bytes, usize::try_from(count).unwrap()).to_vec()
+    fn number(&mut self, width: usize) -> u64 {
+        self.take(width).iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    fn counted(&mut self) -> &'a [u8] {
+        let count = usize::try_from(self.number(8)).unwrap();
+        self.take(count)
+    }
 }

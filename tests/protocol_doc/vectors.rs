@@ -1,65 +1,55 @@
-//! The hex vectors: each is one frame, with the value that it holds.
+//! The frames of `protocol/vectors.json` and of `protocol.md`: bytes, and the JSON value that they hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
 use dantok::protocol::frame::{ClientCodec, RequestDecoder, RequestFrame, ServerFrame, encode_request, encode_server};
 use dantok::protocol::{Incoming, Item, Reply, Tag};
+use serde::Deserialize;
+use serde_json::Value;
 use tokio_util::codec::Decoder as _;
 
 use super::blocks::Block;
 use super::player::Player;
-use super::tables::Tables;
+use super::tables::{Tables, Variant};
 
 const BODY_MAX: usize = 64 * 1024;
 
-/// A frame and its value.
-#[derive(Debug)]
-pub struct Vector<'a> {
-    line: usize,
-    /// The client sends it.
-    request: bool,
-    value: &'a str,
-    bytes: Vec<u8>,
+/// A vector of the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vector {
+    /// No other one has it.
+    pub name: String,
+    direction: Direction,
+    hex: String,
+    value: Value,
 }
 
-enum Step<'a> {
-    Event(usize, &'a str),
-    Frame(Vector<'a>),
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Direction {
+    ClientToDaemon,
+    DaemonToClient,
 }
 
-fn steps<'a>(block: &Block<'a>) -> Vec<Step<'a>> {
-    let mut steps = Vec::new();
-    for (line, text) in block.lines() {
-        if let Some(event) = text.strip_prefix("-- ") {
-            steps.push(Step::Event(line, event));
-        } else if let Some(value) = text.strip_prefix("C: ") {
-            steps.push(Step::Frame(Vector { line, request: true, value, bytes: Vec::new() }));
-        } else if let Some(value) = text.strip_prefix("S: ") {
-            steps.push(Step::Frame(Vector { line, request: false, value, bytes: Vec::new() }));
-        } else {
-            let Some(Step::Frame(vector)) = steps.last_mut() else { panic!("line {line}: bytes of which frame?") };
-            let bytes = text.split_whitespace().map(|byte| u8::from_str_radix(byte, 16));
-            vector.bytes.extend(bytes.map(|byte| byte.unwrap_or_else(|error| panic!("line {line}: {error}"))));
-        }
-    }
-    steps
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    protocol: u16,
+    vectors: Vec<Vector>,
 }
 
-/// The frames of a block.
-pub fn parse<'a>(block: &Block<'a>) -> Vec<Vector<'a>> {
-    let frames = |step| match step {
-        Step::Frame(vector) => Some(vector),
-        Step::Event(..) => None,
-    };
-    steps(block).into_iter().filter_map(frames).collect()
+/// The vectors of the file.
+pub fn parse(file: &str) -> Vec<Vector> {
+    let File { protocol, vectors } = serde_json::from_str(file).unwrap();
+    assert_eq!(protocol, dantok::protocol::VERSION);
+    vectors
 }
 
-/// Which variants the vectors have, as (enum, number).
-pub type Seen = BTreeSet<(&'static str, u32)>;
-
-fn variant(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u32> = hex.chars().map(|c| c.to_digit(16).unwrap_or_else(|| panic!("no hex: {hex}"))).collect();
+    digits.chunks(2).map(|byte| u8::try_from(byte[0] << 4 | byte[1]).unwrap()).collect()
 }
 
 fn decode_request(bytes: &[u8]) -> Result<RequestFrame, String> {
@@ -74,104 +64,150 @@ fn decode_server(bytes: &[u8]) -> Result<ServerFrame, String> {
     decoded.ok_or_else(|| "it is not whole".to_owned())
 }
 
-/// The bytes decode to the value, by the codec and by the document's tables, and the value encodes to the bytes.
-pub fn check(vector: &Vector<'_>, tables: &Tables, seen: &mut Seen) {
-    let Vector { line, bytes, .. } = vector;
-    if vector.value.starts_with("not a frame") {
-        assert!(decode_request(bytes).is_err(), "line {line}: it does decode");
-        return;
+/// What the codec decodes.
+fn decode(direction: Direction, bytes: &[u8]) -> Result<Value, String> {
+    Ok(match direction {
+        Direction::ClientToDaemon => serde_json::to_value(decode_request(bytes)?),
+        Direction::DaemonToClient => serde_json::to_value(decode_server(bytes)?),
     }
-    let mut encoded = Vec::new();
-    let (value, by_tables) = if vector.request {
-        let frame = decode_request(bytes).unwrap_or_else(|why| panic!("line {line}: {why}"));
-        encode_request(&frame, &mut encoded).unwrap();
-        seen.insert(("Command", variant(bytes, 12)));
-        (format!("{frame:?}"), tables.decode("RequestFrame", bytes))
-    } else {
-        let frame = decode_server(bytes).unwrap_or_else(|why| panic!("line {line}: {why}"));
-        encode_server(&frame, &mut encoded).unwrap();
-        seen.insert(("ServerFrame", variant(bytes, 4)));
-        match &frame {
-            ServerFrame::Reply { .. } => seen.insert(("Reply", variant(bytes, 16))),
-            ServerFrame::Part { .. } => seen.insert(("Item", variant(bytes, 16))),
-            ServerFrame::Push { .. } => seen.insert(("Item", variant(bytes, 8))),
-            ServerFrame::Closing { .. } => false,
-        };
-        (format!("{frame:?}"), tables.decode("ServerFrame", bytes))
-    };
-    assert_eq!(value, vector.value, "line {line}: the bytes hold another value");
-    assert_eq!(by_tables, vector.value, "line {line}: the tables say another value");
-    assert_eq!(encoded, *bytes, "line {line}: the value has other bytes");
+    .unwrap())
 }
 
-/// How many variants an enum has, from what the codec says to one that is not there.
-fn variants(refused: &str) -> u32 {
-    let (_, rest) = refused.split_once("0 <= i < ").unwrap_or_else(|| panic!("no count in: {refused}"));
-    rest.chars().map_while(|c| c.to_digit(10)).fold(0, |count, digit| count * 10 + digit)
-}
-
-fn frame(words: &[u32]) -> Vec<u8> {
-    let mut bytes = u32::try_from(words.len() * 4).unwrap().to_be_bytes().to_vec();
-    bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+/// What the codec encodes.
+fn encode(direction: Direction, value: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match direction {
+        Direction::ClientToDaemon => encode_request(&RequestFrame::deserialize(value).unwrap(), &mut bytes),
+        Direction::DaemonToClient => encode_server(&ServerFrame::deserialize(value).unwrap(), &mut bytes),
+    }
+    .unwrap();
     bytes
 }
 
-/// Every variant of every enum has a row, and all but the plain reasons and codes have a vector.
+/// Which variants the vectors have.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Of each enum.
+    enums: BTreeMap<String, BTreeSet<u32>>,
+    /// Of `Item`: in a part of an answer, and in a push.
+    parts: BTreeSet<u32>,
+    pushes: BTreeSet<u32>,
+}
+
+/// The bytes decode to the value, by the codec and by the document's tables, and the value encodes to the bytes.
+pub fn check(vector: &Vector, tables: &Tables, seen: &mut Seen) {
+    let Vector { name, direction, hex, value } = vector;
+    check_frame(name, *direction, &bytes(hex), value, tables, seen);
+}
+
+fn check_frame(name: &str, direction: Direction, bytes: &[u8], value: &Value, tables: &Tables, seen: &mut Seen) {
+    let encoded: String = encode(direction, value).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(encoded, hex, "{name}: the codec encodes the value / the vector's bytes");
+    assert_eq!(decode(direction, bytes).as_ref(), Ok(value), "{name}: the codec decodes / the vector's value");
+    let of = if direction == Direction::ClientToDaemon { "RequestFrame" } else { "ServerFrame" };
+    let (by_tables, variants) = tables.decode(of, bytes);
+    assert_eq!(by_tables, *value, "{name}: the tables say / the vector's value");
+
+    if let Some(item) = variants.iter().find(|variant| variant.of == "Item") {
+        let kind = value.as_object().unwrap().keys().next().unwrap();
+        if kind == "Push" { &mut seen.pushes } else { &mut seen.parts }.insert(item.number);
+    }
+    for Variant { of, number, at } in variants {
+        // What the codec says to a variant that is not there tells how many there are.
+        let mut wrong = bytes.to_vec();
+        wrong[at..at + 4].fill(0xff);
+        let refused = decode(direction, &wrong).unwrap_err();
+        let (_, count) = refused.split_once("0 <= i < ").unwrap_or_else(|| panic!("{name}: no count in: {refused}"));
+        let count: String = count.chars().take_while(char::is_ascii_digit).collect();
+        assert_eq!(count, tables.variants(&of).count().to_string(), "{of}: variants of the codec / rows of the table");
+        seen.enums.entry(of).or_default().insert(number);
+    }
+}
+
+/// Every variant of every enum has a vector, and every line that is part of an answer, or pushed, one as such.
 pub fn check_complete(tables: &Tables, seen: &Seen) {
-    const NONE: u32 = u32::MAX;
-    let server = |words: &[u32]| variants(&decode_server(&frame(words)).unwrap_err());
-    for (of, count) in [
-        ("Command", variants(&decode_request(&frame(&[1, 0, NONE])).unwrap_err())),
-        ("ServerFrame", server(&[NONE])),
-        ("Reply", server(&[0, 1, 0, NONE])),
-        ("Item", server(&[2, NONE])),
-        ("GapReason", server(&[2, 1, 0, 0, 0, 0, 0, 0, NONE])),
-        ("ErrorCode", server(&[3, NONE])),
-    ] {
-        assert_eq!(tables.variants(of), count as usize, "rows of {of}");
-        if !matches!(of, "GapReason" | "ErrorCode") {
-            let missing: Vec<u32> = (0..count).filter(|number| !seen.contains(&(of, *number))).collect();
-            assert!(missing.is_empty(), "no vector has the variants {missing:?} of {of}");
+    for of in tables.enums() {
+        let vectors = seen.enums.get(of).cloned().unwrap_or_default();
+        let missing: Vec<u32> = tables.variants(of).filter(|number| !vectors.contains(number)).collect();
+        assert!(missing.is_empty(), "no vector has the variants {missing:?} of {of}");
+    }
+    let (parts, pushes) = tables.told();
+    assert!(!parts.is_empty() && !pushes.is_empty());
+    assert_eq!(
+        (parts, pushes),
+        (seen.parts.clone(), seen.pushes.clone()),
+        "lines of answers, pushed lines: document / vectors"
+    );
+}
+
+/// A step of an `exchange` block.
+enum Step<'a> {
+    Event(&'a str),
+    Frame { direction: Direction, said: &'a str, bytes: Vec<u8> },
+}
+
+fn steps<'a>(block: &Block<'a>) -> Vec<(usize, Step<'a>)> {
+    let mut steps = Vec::new();
+    for (line, text) in block.lines() {
+        let frame = |direction, said| Step::Frame { direction, said, bytes: Vec::new() };
+        if let Some(event) = text.strip_prefix("-- ") {
+            steps.push((line, Step::Event(event)));
+        } else if let Some(said) = text.strip_prefix("C: ") {
+            steps.push((line, frame(Direction::ClientToDaemon, said)));
+        } else if let Some(said) = text.strip_prefix("S: ") {
+            steps.push((line, frame(Direction::DaemonToClient, said)));
+        } else {
+            let Some((_, Step::Frame { bytes, .. })) = steps.last_mut() else {
+                panic!("line {line}: bytes of which frame?")
+            };
+            // Behind two spaces it says what they are.
+            let hex = text.trim_start().split("  ").next().unwrap_or_default();
+            bytes.extend(self::bytes(&hex.replace(' ', "")));
         }
+    }
+    steps
+}
+
+/// Checks an `exchange` block.
+pub fn check_exchange(block: &Block<'_>, tables: &Tables) {
+    for (line, step) in steps(block) {
+        let Step::Frame { direction, said, bytes } = step else { continue };
+        if said.starts_with("not a frame") {
+            assert!(decode(direction, &bytes).is_err(), "line {line}: it does decode");
+            continue;
+        }
+        let value = serde_json::from_str(said).unwrap_or_else(|error| panic!("line {line}: {error}"));
+        check_frame(&format!("line {line}"), direction, &bytes, &value, tables, &mut Seen::default());
     }
 }
 
 /// Without what changes from run to run.
 fn timeless(mut frame: ServerFrame) -> ServerFrame {
-    if let ServerFrame::Part { item, .. } | ServerFrame::Push { item } = &mut frame {
-        match item {
-            Item::Message(message) => message.time_ms = 0,
-            Item::Room(room) => room.active_ms = 0,
-            Item::Member(member) => member.since_ms = None,
-            _ => {}
-        }
+    if let ServerFrame::Part { item, .. } | ServerFrame::Push { item } = &mut frame
+        && let Item::Message(message) = item
+    {
+        message.time_ms = 0;
     }
-    match &mut frame {
-        ServerFrame::Reply { reply: Reply::Stats(figures), .. } => {
-            figures.iter_mut().for_each(|(_, value)| *value = 0);
-        }
-        ServerFrame::Reply { reply: Reply::Welcome(welcome), .. } => {
-            assert_eq!(welcome.epoch.len(), 16);
-            welcome.epoch = "".into();
-        }
-        _ => {}
+    if let ServerFrame::Reply { reply: Reply::Welcome(welcome), .. } = &mut frame {
+        assert_eq!(welcome.epoch.len(), 16);
+        welcome.epoch = "".into();
     }
     frame
 }
 
 /// Plays an `exchange` block, on the connection F.
 pub fn play(block: &Block<'_>, player: &mut Player) {
-    for step in steps(block) {
+    for (line, step) in steps(block) {
         match step {
-            Step::Event(line, event) => player.event(line, event),
-            Step::Frame(vector) if vector.request => player.send(vector.line, "F", &vector.bytes),
-            Step::Frame(vector) => {
-                let mut bytes = player.take(vector.line, "F", 4);
+            Step::Event(event) => player.event(line, event),
+            Step::Frame { direction: Direction::ClientToDaemon, bytes, .. } => player.send(line, "F", &bytes),
+            Step::Frame { direction: Direction::DaemonToClient, bytes: document, .. } => {
+                let mut bytes = player.take(line, "F", 4);
                 let length = u32::from_be_bytes(bytes[..4].try_into().unwrap());
-                bytes.extend(player.take(vector.line, "F", length as usize));
-                let actual = decode_server(&bytes).unwrap();
-                let document = decode_server(&vector.bytes).unwrap();
-                assert_eq!(timeless(document), timeless(actual), "line {}: document / daemon", vector.line);
+                bytes.extend(player.take(line, "F", length as usize));
+                let [document, actual] = [&document, &bytes].map(|bytes| timeless(decode_server(bytes).unwrap()));
+                assert_eq!(document, actual, "line {line}: document / daemon");
             }
         }
     }
