@@ -111,6 +111,23 @@ pub const TAKE_MAX: usize = 256;
 /// How long a TAKE may wait for messages.
 pub const TAKE_WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// When the kernel finds that a peer which has gone silent is not there any more: asked `probes` times, `every` so long, once nothing
+/// has come for `idle`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// How long a peer may say nothing before it is asked.
+    pub idle: Duration,
+    /// How long an answer is waited for before it is asked again.
+    pub every: Duration,
+    /// How often it is asked.
+    pub probes: u32,
+}
+/// Of every connection: two minutes are soon enough to show who is away, and cost an idle connection next to nothing.
+pub const KEEPALIVE: Keepalive = Keepalive { idle: Duration::from_secs(60), every: Duration::from_secs(15), probes: 4 };
+/// Of a connection from its first TAKE on: what it is handed when it is not there is kept from other workers.
+pub const KEEPALIVE_TAKING: Keepalive =
+    Keepalive { idle: Duration::from_secs(15), every: Duration::from_secs(5), probes: 3 };
+
 /// Deleted rooms whose names are kept for those who WATCH: a connection that was not told of so many is closed. The list that it has
 /// would be wrong for good.
 pub const DELETED_KEPT: usize = 10_000;

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,12 @@ use crate::control;
 use crate::error::Error;
 use crate::figures::{Figures, TurnedAway};
 use crate::hub::Hub;
-use crate::limits::{Limits, TOKENS_CHECKED_EVERY};
+use crate::limits::{KEEPALIVE, Limits, TOKENS_CHECKED_EVERY};
 use crate::protocol::Refusal;
 use crate::retention;
 use crate::rooms::Rooms;
 use crate::settings::{Live, Settings};
+use crate::socket;
 use crate::store::{self, Store};
 use crate::supervise;
 use crate::tokens::Tokens;
@@ -340,13 +342,9 @@ fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures: Arc<Figu
 /// No waiting for full packets; what a telnet client sends as urgent stays in its place; and a peer that is gone without a word is
 /// found out.
 fn prepare(stream: &TcpStream) {
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(15))
-        .with_retries(4);
-    let socket = socket2::SockRef::from(stream);
-    let set = stream.set_nodelay(true).and_then(|()| socket.set_out_of_band_inline(true));
-    if let Err(error) = set.and_then(|()| socket.set_tcp_keepalive(&keepalive)) {
+    let set = stream.set_nodelay(true);
+    let set = set.and_then(|()| socket2::SockRef::from(stream).set_out_of_band_inline(true));
+    if let Err(error) = set.and_then(|()| socket::keep_alive(stream.as_fd(), KEEPALIVE)) {
         tracing::debug!(%error, "can't set the socket's options");
     }
 }

@@ -15,7 +15,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 #[cfg(feature = "tls")]
 use tokio_rustls::TlsStream;
 
-pub(crate) use kernel::Peer;
+use crate::limits::KEEPALIVE_TAKING;
+pub(crate) use kernel::{Peer, keep_alive};
 
 /// Both directions of TLS go through one state. One task has both halves, so nobody waits for the lock.
 #[cfg(feature = "tls")]
@@ -80,7 +81,9 @@ impl ReadHalf {
 
     /// Has the kernel look for the peer more often.
     pub fn watch_closely(&self) {
-        self.with_kernel(kernel::watch_closely);
+        if let Err(error) = self.with_kernel(|socket| keep_alive(socket, KEEPALIVE_TAKING)) {
+            tracing::debug!(%error, "can't set the socket's options");
+        }
     }
 
     /// Takes what has arrived, without waiting; 0 where there is nothing (more).

@@ -3,14 +3,14 @@
 
 mod common;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use std::io::Write;
 
-use common::{Daemon, Frames, Lines};
+use common::{Daemon, Frames, Lines, wait_until};
 use dantok::protocol::{Command, Item, Reply};
 
 const SENDERS: usize = 8;
@@ -221,4 +221,51 @@ fn without_a_bound_everything_is_handed_over_up_to_what_the_end_says() {
         ends.store(true, Ordering::Relaxed);
     });
     assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// What came first: the push of the client's own message, or its OK.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum First {
+    Push,
+    Ok,
+}
+
+/// Sends and follows on one connection, until either has come first.
+fn until_both(mut send: impl FnMut() -> (First, u64)) {
+    let (mut seen, mut sent) = (HashSet::new(), 0);
+    wait_until("an own message's push has come before its OK, and behind it", || {
+        for _ in 0..100 {
+            let (first, seq) = send();
+            sent += 1;
+            assert_eq!(seq, sent, "each is pushed once, in its order");
+            seen.insert(first);
+        }
+        seen.len() == 2
+    });
+}
+
+#[test]
+fn an_own_message_is_pushed_before_its_ok_or_behind_it() {
+    let daemon = Daemon::start();
+    let mut lines = daemon.lines("alice");
+    lines.ask("JOIN l");
+    lines.ask("FOLLOW l");
+    until_both(|| {
+        lines.send("@s SEND l x");
+        let [one, other] = [0; 2].map(|_| lines.line().unwrap());
+        let (first, ok, push) = if one.starts_with('@') { (First::Ok, one, other) } else { (First::Push, other, one) };
+        let seq = ok.strip_prefix("@s OK ").unwrap();
+        assert!(push.starts_with(&format!("MSG l {seq} ")), "{ok} / {push}");
+        (first, seq.parse().unwrap())
+    });
+    let mut frames = daemon.frames("bob");
+    frames.ask(Command::join("f"));
+    frames.ask(Command::Follow { room: "f".to_owned() });
+    until_both(|| {
+        let (_, reply) = frames.ask(Command::send("f", None, "x"));
+        let Reply::Sent { seq, dup: false } = reply else { panic!("{reply:?}") };
+        let first = if frames.pushes.is_empty() { First::Ok } else { First::Push };
+        assert_eq!(message(frames.push()).0, seq);
+        (first, seq)
+    });
 }

@@ -2,10 +2,12 @@
 
 #![allow(unsafe_code)]
 
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
+
+use crate::limits::Keepalive;
 
 /// How a connection's peer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,21 +37,20 @@ pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> Option<u64> {
     if done == 0 { u64::try_from(bytes).ok() } else { None }
 }
 
-/// Has the kernel find out within half a minute that an idle peer's machine is gone.
-pub(crate) fn watch_closely(socket: BorrowedFd<'_>) {
-    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(15));
-    let keepalive = keepalive.with_interval(Duration::from_secs(5)).with_retries(3);
-    if let Err(error) = SockRef::from(&socket).set_tcp_keepalive(&keepalive) {
-        tracing::debug!(%error, "can't set the socket's options");
-    }
+/// Has the kernel find out that an idle peer's machine is gone.
+pub(crate) fn keep_alive(socket: BorrowedFd<'_>, Keepalive { idle, every, probes }: Keepalive) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new().with_time(idle).with_interval(every).with_retries(probes);
+    SockRef::from(&socket).set_tcp_keepalive(&keepalive)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{KEEPALIVE, KEEPALIVE_TAKING};
     use std::io::{Read, Write};
     use std::net::{Shutdown, TcpListener, TcpStream};
     use std::os::fd::AsFd;
+    use std::time::Duration;
 
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -90,7 +91,12 @@ mod tests {
     #[test]
     fn a_peer_that_is_waited_for_is_watched_closely() {
         let (_client, ours) = pair();
-        watch_closely(ours.as_fd());
-        assert_eq!(SockRef::from(&ours).tcp_keepalive_time().unwrap(), Duration::from_secs(15));
+        for keepalive in [KEEPALIVE, KEEPALIVE_TAKING] {
+            keep_alive(ours.as_fd(), keepalive).unwrap();
+            let socket = SockRef::from(&ours);
+            let [idle, every] = [socket.tcp_keepalive_time(), socket.tcp_keepalive_interval()].map(Result::unwrap);
+            assert_eq!(Keepalive { idle, every, probes: socket.tcp_keepalive_retries().unwrap() }, keepalive);
+            assert!(socket.keepalive().unwrap());
+        }
     }
 }
