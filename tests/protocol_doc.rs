@@ -7,6 +7,8 @@
 #[path = "protocol_doc/blocks.rs"]
 mod blocks;
 mod common;
+#[path = "protocol_doc/index.rs"]
+mod index;
 #[path = "protocol_doc/player.rs"]
 mod player;
 #[path = "protocol_doc/tables.rs"]
@@ -97,6 +99,52 @@ fn every_verb_has_its_usage_and_an_example() {
 }
 
 #[test]
+fn the_index_has_every_verb_under_its_chapter() {
+    let doc = read("protocol.md");
+    let headings = index::headings(&doc);
+    let entries = index::entries(&doc);
+    let usages: BTreeSet<&str> = entries.iter().map(|entry| entry.usage).collect();
+    assert_eq!(usages, line::VERBS.iter().map(|verb| verb.usage).collect(), "the index / the table of verbs");
+    assert_eq!(entries.len(), usages.len(), "a verb is there twice");
+    for index::Entry { chapter, usage, anchor, purpose } in entries {
+        let verb = usage.split(' ').next().unwrap();
+        let at = headings.iter().position(|heading| heading.anchor == anchor);
+        let at = at.unwrap_or_else(|| panic!("{verb} has no section #{anchor}"));
+        assert!(headings[at].text.split(", ").any(|of| of == verb), "#{anchor} is not about {verb}");
+        let of = headings[..at].iter().rfind(|heading| heading.level == 2).unwrap();
+        assert_eq!(of.anchor, chapter, "the chapter of {verb}: its section's / the index's");
+        assert!(chapter.chars().all(|c| c.is_ascii_lowercase()), "{chapter}");
+        assert!(purpose.len() < 80 && !purpose.contains(". "), "{verb}: one clause is enough: {purpose}");
+    }
+}
+
+#[test]
+fn every_link_in_it_leads_somewhere() {
+    let doc = read("protocol.md");
+    let headings = index::headings(&doc);
+    for link in doc.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        if let Some(anchor) = link.strip_prefix('#') {
+            assert!(headings.iter().any(|heading| heading.anchor == anchor), "no heading is #{anchor}");
+        } else if !link.starts_with("https://") {
+            read(link);
+        }
+    }
+}
+
+#[test]
+fn every_keepalive_has_its_row() {
+    let doc = read("protocol.md");
+    for (what, limits::Keepalive { idle, every, probes }) in
+        [("any", limits::KEEPALIVE), ("from its first TAKE on", limits::KEEPALIVE_TAKING)]
+    {
+        let noticed = idle + every * probes;
+        let [idle, every, noticed] = [idle, every, noticed].map(|time| time.as_secs());
+        let row = format!("| {what} | {idle} s | {every} s | {probes} | {noticed} s |");
+        assert!(doc.lines().any(|line| line == row), "no row `{row}` in protocol.md");
+    }
+}
+
+#[test]
 fn every_error_code_has_its_row() {
     let doc = read("protocol.md");
     for (number, code) in ErrorCode::ALL.iter().enumerate() {
@@ -111,21 +159,21 @@ fn every_limit_has_its_row() {
     let defaults = limits::Limits::default();
     let none = |number: u64| if number == 0 { "none".to_owned() } else { number.to_string() };
     for (what, value) in [
-        ("a room's, client's, device's or message id's name", format!("{} bytes", limits::NAME_MAX_BYTES)),
-        ("a nick", format!("{} characters", limits::NICK_MAX_CHARS)),
-        ("a topic", format!("{} bytes", limits::TOPIC_MAX_BYTES)),
-        ("a tag, without its `@`", format!("{} bytes", limits::TAG_MAX_BYTES)),
-        ("a token", format!("{} bytes", limits::TOKEN_MAX_BYTES)),
-        ("a message body", format!("{} bytes", defaults.body_max_bytes)),
-        ("what `--max-body` takes", format!("{} bytes", limits::BODY_MAX_BYTES)),
-        ("a line, or a frame from a client", format!("the body's limit and {} bytes", limits::ENVELOPE_BYTES)),
-        ("a frame from the daemon", format!("{} bytes", limits::FRAME_CEILING_BYTES - 1)),
-        ("commands of one connection that wait for their commit", limits::PIPELINE_MAX_REQUESTS.to_string()),
-        ("persons who are invited to a room by its members", limits::INVITED_MAX.to_string()),
-        ("persons who are invited to a room", limits::INVITED_BY_OWNER_MAX.to_string()),
-        ("persons who are banned from a room", limits::BANNED_MAX.to_string()),
+        ("name of a room, group, client, device or message id", format!("{} bytes", limits::NAME_MAX_BYTES)),
+        ("nick", format!("{} characters", limits::NICK_MAX_CHARS)),
+        ("topic", format!("{} bytes", limits::TOPIC_MAX_BYTES)),
+        ("tag, without its `@`", format!("{} bytes", limits::TAG_MAX_BYTES)),
+        ("token", format!("{} bytes", limits::TOKEN_MAX_BYTES)),
+        ("message body", format!("{} bytes", defaults.body_max_bytes)),
+        ("highest value of `--max-body`", format!("{} bytes", limits::BODY_MAX_BYTES)),
+        ("line, or frame from a client", format!("body limit and {} bytes", limits::ENVELOPE_BYTES)),
+        ("frame from the daemon", format!("{} bytes", limits::FRAME_CEILING_BYTES - 1)),
+        ("commands of one connection waiting for their commit", limits::PIPELINE_MAX_REQUESTS.to_string()),
+        ("people invited to a room by its members", limits::INVITED_MAX.to_string()),
+        ("people invited to a room", limits::INVITED_BY_OWNER_MAX.to_string()),
+        ("people banned from a room", limits::BANNED_MAX.to_string()),
         ("groups in a room", limits::GROUPS_MAX.to_string()),
-        ("messages of a group that are taken or done beyond its cursor", limits::GROUP_WINDOW.to_string()),
+        ("messages of a group taken or done beyond its cursor", limits::GROUP_WINDOW.to_string()),
         ("messages in a TAKE", limits::TAKE_MAX.to_string()),
         ("time that a TAKE waits", format!("{} s", limits::TAKE_WAIT_MAX.as_secs())),
         ("connections", defaults.connections_max.to_string()),
@@ -134,17 +182,14 @@ fn every_limit_has_its_row() {
             none(defaults.connections_per_address_max as u64),
         ),
         ("rooms", defaults.rooms_max.to_string()),
-        ("rooms of one person who is no admin", none(defaults.rooms_of_person_max as u64)),
-        ("rooms that a client (or a device) is a member of", defaults.joined_rooms_max.to_string()),
-        (
-            "how long a room may be told to keep its messages",
-            format!("{} days", defaults.room_retention_max.as_secs() / 86_400),
-        ),
-        ("requests a second of one person", none(defaults.requests_per_second.into())),
-        ("bytes of message bodies a second sent by one person", none(defaults.bytes_per_second)),
-        ("time to say HELLO", format!("{} s", defaults.hello_timeout.as_secs())),
+        ("rooms owned by one person who is not an admin", none(defaults.rooms_of_person_max as u64)),
+        ("rooms that a client (with its device) is a member of", defaults.joined_rooms_max.to_string()),
+        ("retention of a room", format!("{} days", defaults.room_retention_max.as_secs() / 86_400)),
+        ("rate limit: requests per second of one person", none(defaults.requests_per_second.into())),
+        ("rate limit: bytes of message bodies per second of one person", none(defaults.bytes_per_second)),
+        ("time until HELLO", format!("{} s", defaults.hello_timeout.as_secs())),
         ("time to take the last answers when the daemon stops", format!("{} s", defaults.drain_timeout.as_secs())),
-        ("how long a message is kept", format!("at least {} h", limits::RETENTION_FLOOR.as_secs() / 3600)),
+        ("time that a message is kept", format!("at least {} h", limits::RETENTION_FLOOR.as_secs() / 3600)),
     ] {
         let row = format!("| {what} | {value} |");
         assert!(doc.lines().any(|line| line.starts_with(&row)), "no row `{row}` in protocol.md");
