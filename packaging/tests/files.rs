@@ -1,7 +1,7 @@
 //! What is written beside the program says all that the program can do, and those who read it can.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../tests/common/tool.rs"]
+#[path = "../../tests/it/common/tool.rs"]
 mod tool;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,338 @@
+//! Data directories of every format and every released version, as their daemons left them: this one opens each, and nothing is
+//! missing. `tests/data/README.md` tells how they are made.
+
+mod fill;
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::common::{self, Daemon, binary, copy_dir, has_tool};
+
+/// Some are older than any retention, where they were made in the same boot of the machine.
+const FLAGS: [&str; 2] = ["--retention", "3650days"];
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+}
+
+/// A data directory that was kept.
+struct Fixture {
+    path: PathBuf,
+    format: u32,
+    version: String,
+}
+
+impl Fixture {
+    /// All of them, by `format-<n>-<version>.tar.gz`.
+    fn all() -> Vec<Fixture> {
+        let mut paths: Vec<PathBuf> = std::fs::read_dir(data()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let fixture = |path: PathBuf| {
+            let (format, version) =
+                path.file_name()?.to_str()?.strip_suffix(".tar.gz")?.split_once("format-")?.1.split_once('-')?;
+            Some(Fixture { format: format.parse().unwrap(), version: version.to_owned(), path: path.clone() })
+        };
+        paths.into_iter().filter_map(fixture).collect()
+    }
+
+    fn answers(&self) -> String {
+        std::fs::read_to_string(self.path.with_file_name(format!("format-{}-{}.answers", self.format, self.version)))
+            .unwrap()
+    }
+
+    /// A directory with it, as `data`.
+    fn unpack(&self) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let file = std::fs::File::open(&self.path).unwrap();
+        tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(dir.path()).unwrap();
+        assert_eq!(format_of(&dir.path().join("data")), self.format);
+        dir
+    }
+}
+
+fn format_of(data_dir: &Path) -> u32 {
+    std::fs::read_to_string(data_dir.join("FORMAT")).unwrap().trim().parse().unwrap()
+}
+
+/// The files below a directory, and what is in them.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut left = vec![dir.to_owned()];
+    while let Some(at) = left.pop() {
+        for entry in std::fs::read_dir(&at).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+            } else if path.is_file() {
+                found.insert(path.strip_prefix(dir).unwrap().to_owned(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+fn dantok(arguments: &[&str], data_dir: &Path) -> (Option<i32>, String) {
+    let output = Command::new(binary()).args(arguments).arg("--data-dir").arg(data_dir).output().unwrap();
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+/// What this build writes.
+fn current() -> u32 {
+    format_of(&Daemon::start().data_dir())
+}
+
+#[test]
+fn each_format_and_each_release_is_kept() {
+    let kept = Fixture::all();
+    for format in 1..=current() {
+        assert!(
+            kept.iter().any(|fixture| fixture.format == format),
+            "no data directory of format {format} in tests/data"
+        );
+    }
+    let changelog = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("CHANGELOG.md")).unwrap();
+    let releases = changelog.lines().filter_map(|line| Some(line.strip_prefix("## [")?.split_once(']')?.0));
+    for release in releases.filter(|release| *release != "Unreleased") {
+        assert!(
+            kept.iter().any(|fixture| fixture.version == release),
+            "no data directory of version {release} in tests/data; its README.md tells how one is made"
+        );
+    }
+}
+
+#[test]
+fn each_is_opened_with_all_that_it_had_and_goes_on() {
+    let newest = current();
+    for fixture in Fixture::all() {
+        let name = fixture.path.display();
+        let dir = fixture.unpack();
+        let data = dir.path().join("data");
+        let before = files(&data);
+        // Looked at first, as a careful operator does: nothing is damaged, and nothing is changed by it.
+        let (code, said) = dantok(&["check"], &data);
+        assert_eq!(code, Some(0), "{name}: {said}");
+        let remark = format!("of format {}; a start takes it to {newest}", fixture.format);
+        assert_eq!(said.contains(&remark), fixture.format < newest, "{name}: {said}");
+        let mut after = files(&data);
+        after.remove(Path::new("dantok.lock"));
+        assert!(after == before, "{name}: a check changed it");
+
+        let mut daemon = Daemon::start_in(dir, &FLAGS);
+        assert_eq!(fill::answers_to(&daemon, &fixture.answers()), fixture.answers(), "{name}");
+        assert_eq!(format_of(&data), newest);
+        let kept = data.join(format!("before-format-{newest}"));
+        assert_eq!(kept.exists(), fixture.format < newest, "{name}");
+        if kept.exists() {
+            // What the version before would find there.
+            assert!(files(&kept) == before, "{name}: not all is kept");
+            assert!(daemon.log().contains("before-format-") && daemon.log().contains("to go back"), "{name}");
+        }
+        goes_on(&mut daemon, &fixture);
+        assert!(daemon.terminate().success());
+        let (code, said) = dantok(&["check"], &data);
+        assert_eq!(code, Some(0), "{name}: {said}");
+        assert!(!data.join("MIGRATING").exists());
+    }
+}
+
+/// Writes, over restarts and kills.
+fn goes_on(daemon: &mut Daemon, fixture: &Fixture) {
+    let name = fixture.path.display();
+    let mut alice = daemon.lines("alice");
+    let joined = alice.ask("JOIN lobby").remove(0);
+    let last = joined.split(' ').find_map(|word| word.strip_prefix("last=")).unwrap();
+    let last: u64 = last.parse().unwrap();
+    for n in 1..=20 {
+        alice.expect(&format!("SEND id=new-{n} lobby new {n}"), &format!("OK {}", last + n));
+    }
+    // Of the old, too.
+    alice.expect("REDACT lobby 5", &format!("OK {}", last + 21));
+    alice.expect("ACK lobby 14", "OK 14");
+    let told = alice.ask("FETCH lobby after=0");
+    assert!(told[4].contains(&format!(" redacted={} ", last + 21)), "{name}: {}", told[4]);
+    for stop in [false, true] {
+        if stop {
+            assert!(daemon.terminate().success());
+        } else {
+            daemon.kill();
+        }
+        daemon.start_again();
+        let mut alice = daemon.lines("alice");
+        assert_eq!(alice.ask("FETCH lobby after=0"), told, "{name}");
+        alice.expect("SEND id=new-7 lobby new 7", &format!("OK {} dup", last + 7));
+        alice.expect("JOIN lobby", &format!("OK cursor=14 last={}", last + 21));
+    }
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_alone() {
+    let mut daemon = Daemon::start();
+    assert!(daemon.terminate().success());
+    let data = daemon.data_dir();
+    std::fs::write(data.join("FORMAT"), "99\n").unwrap();
+    let before = files(&data);
+    let (status, said) = daemon.try_start();
+    assert_eq!(status.code(), Some(2));
+    assert!(said.contains("has format \"99\"") && said.contains("use the version that wrote it"), "{said}");
+    assert!(said.contains("before-format-99"), "{said}");
+    assert!(files(&data) == before);
+    assert_eq!(dantok(&["check"], &data).0, Some(1));
+}
+
+#[test]
+fn an_upgrade_without_room_for_the_copy_says_how_much_is_missing_and_changes_nothing() {
+    // A small disk of its own.
+    if !["mkfs.ext4", "mount"].into_iter().all(has_tool) || !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root mounts a disk");
+        return;
+    }
+    let fixture = Fixture::all().remove(0);
+    let disk = tempfile::tempdir().unwrap();
+    let (image, at) = (disk.path().join("image"), disk.path().join("at"));
+    std::fs::create_dir(&at).unwrap();
+    let file = std::fs::File::create(&image).unwrap();
+    file.set_len(72 * 1024 * 1024).unwrap();
+    let run = |program: &str, arguments: &[&std::ffi::OsStr]| Command::new(program).args(arguments).output().unwrap();
+    assert!(run("mkfs.ext4", &["-q".as_ref(), image.as_ref()]).status.success());
+    let mounted = run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_ref(), at.as_ref()]);
+    if !mounted.status.success() {
+        eprintln!("SKIPPED: can't mount: {mounted:?}");
+        return;
+    }
+    let (code, said, untouched, ended) = {
+        let unpacked = fixture.unpack();
+        copy_dir(&unpacked.path().join("data"), &at.join("data"));
+        let before = files(&at.join("data"));
+        let start = || dantok(&["serve", "--listen", "127.0.0.1:0"], &at.join("data"));
+        let (code, said) = start();
+        let mut after = files(&at.join("data"));
+        after.remove(Path::new("dantok.lock"));
+        let untouched = after == before;
+        // As it says: a place on another disk.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let link = at.join("data").join(format!("before-format-{}", current()));
+        std::os::unix::fs::symlink(elsewhere.path(), &link).unwrap();
+        let mut command = Command::new(binary());
+        command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(at.join("data")).stderr(Stdio::null());
+        let mut child = Ended(command.spawn().unwrap());
+        common::wait_until("it is upgraded", || format_of(&at.join("data")) == current());
+        child.0.kill().unwrap();
+        child.0.wait().unwrap();
+        (code, said, untouched, files(elsewhere.path()) == before)
+    };
+    assert!(run("umount", &[at.as_ref()]).status.success());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("before-format-") && said.contains(" are missing. Make room"), "{said}");
+    assert!(untouched && ended);
+}
+
+/// Ends a process with the test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a daemon that is killed at the nth of a system call; false where it got as far as being ready.
+fn killed_at(call: &str, nth: u32, data_dir: &Path) -> bool {
+    let mut strace = Command::new("strace")
+        .args([
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            &format!("trace={call}"),
+            "-e",
+            &format!("inject={call}:signal=KILL:when={nth}"),
+        ])
+        .arg(binary())
+        .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data_dir)
+        .args(FLAGS)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = std::io::BufReader::new(strace.stderr.take().unwrap());
+    // The pipe ends with the process.
+    let ready = std::io::BufRead::lines(log).any(|line| line.unwrap().contains("ready"));
+    if ready {
+        // The daemon dies with the last that traces it no more, or by its own signal.
+        let _ = strace.kill();
+    }
+    let status = strace.wait().unwrap();
+    assert!(ready || status.signal() == Some(9) || status.code() == Some(137), "{call} {nth}: {status:?}");
+    !ready
+}
+
+#[test]
+fn an_upgrade_that_is_killed_anywhere_leaves_the_old_or_the_new() {
+    if !has_tool("strace") {
+        return;
+    }
+    let newest = current();
+    let fixture = Fixture::all().remove(0);
+    assert!(fixture.format < newest);
+    let original = fixture.unpack();
+    let before = files(&original.path().join("data"));
+    let mut kills = 0;
+    for call in ["mkdir", "copy_file_range", "fsync", "rename", "unlink"] {
+        for nth in 1.. {
+            let dir = tempfile::tempdir().unwrap();
+            let data = dir.path().join("data");
+            copy_dir(&original.path().join("data"), &data);
+            if !killed_at(call, nth, &data) {
+                break;
+            }
+            kills += 1;
+            let is_new = format_of(&data) == newest;
+            if !is_new {
+                // Not a byte that the version before reads has changed.
+                let after = files(&data);
+                before
+                    .iter()
+                    .for_each(|(path, bytes)| assert!(after[path] == *bytes, "{call} {nth}: {}", path.display()));
+            }
+            let daemon = Daemon::start_in(dir, &FLAGS);
+            assert_eq!(fill::answers_to(&daemon, &fixture.answers()), fixture.answers(), "{call} {nth}");
+            assert!(files(&data.join(format!("before-format-{newest}"))) == before, "{call} {nth}");
+            if is_new {
+                // What comes behind the upgrade is any start.
+                break;
+            }
+        }
+    }
+    eprintln!("{kills} kills");
+    assert!(kills > 10, "{kills}");
+}
+
+/// Makes the fixture of this version; see `tests/data/README.md`.
+#[test]
+#[ignore = "for a release"]
+fn make() {
+    let mut daemon = Daemon::start();
+    fill::first(&daemon);
+    assert!(daemon.terminate().success());
+    daemon.start_again();
+    fill::second(&daemon);
+    let answers = fill::answers(&daemon);
+    daemon.kill();
+    let data_dir = daemon.data_dir();
+    let version = std::env::var("DANTOK_FIXTURE_VERSION").unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned());
+    let name = format!("format-{}-{version}", format_of(&data_dir));
+    // All of these are made again by any start, and the ballast is only air. Not every version has each.
+    for file in ["dantok.lock", "ballast", "control.sock"] {
+        let _ = std::fs::remove_file(data_dir.join(file));
+    }
+    let file = std::fs::File::create(data().join(format!("{name}.tar.gz"))).unwrap();
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::best()));
+    archive.mode(tar::HeaderMode::Deterministic);
+    archive.append_dir_all("data", &data_dir).unwrap();
+    archive.into_inner().unwrap().finish().unwrap();
+    std::fs::write(data().join(format!("{name}.answers")), &answers).unwrap();
+    eprintln!("made {name} in tests/data; look at {name}.answers, and add both to git");
+}

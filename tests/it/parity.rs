@@ -1,0 +1,221 @@
+//! The same script in both framings: the same answers, and the same log on disk.
+
+use crate::common::{Daemon, Frames, Lines};
+use bytes::{Bytes, BytesMut};
+use dantok::protocol::line::{LineDecoder, encode_item, encode_reply, encode_request};
+use dantok::protocol::{Begin, Command, Incoming, Item, Reply, Seek, Since, Tag};
+use tokio_util::codec::Decoder;
+
+/// Any bytes that a body may be made of.
+const BODIES: [&[u8]; 6] =
+    [b"plain", " 단톡  방 👩\u{200d}💻 ".as_bytes(), b"\x00\xff\n\r\n", b"", b"\\n\x1b[2J\t", b"trailing\r"];
+
+fn script() -> Vec<Command> {
+    let room = || "r".to_owned();
+    let send = |id: Option<&str>, body: &'static [u8]| Command::Send {
+        room: room(),
+        id: id.map(str::to_owned),
+        body: Bytes::from_static(body),
+        reply: None,
+    };
+    let mut script = vec![
+        Command::Hello { version: 1, client: "alice/phone".to_owned(), token: None, epoch: Some("another".to_owned()) },
+        Command::Rooms,
+        Command::Hello { version: 1, client: "alice/phone".to_owned(), token: None, epoch: None },
+        Command::Rooms,
+        Command::join("x=y"),
+        Command::Send { room: room(), id: None, body: Bytes::from_static(b"too early"), reply: None },
+        Command::Create { room: room(), topic: "무슨 이야기든".to_owned(), private: false },
+        Command::Create { room: room(), topic: String::new(), private: true },
+        Command::Follow { room: room() },
+        Command::join(room()),
+        Command::Nick { nick: "앨리스".to_owned() },
+        Command::Nick { nick: "n".repeat(33) },
+        Command::Read { room: room(), max: None },
+    ];
+    script.extend(BODIES.map(|body| send(None, body)));
+    script.extend([
+        send(Some("m1"), b"once"),
+        send(Some("m1"), b"once"),
+        send(Some("m1"), b"twice"),
+        Command::Fetch { room: room(), after: None, max: None },
+        Command::Fetch { room: room(), after: Some(2), max: Some(2) },
+        Command::Fetch { room: room(), after: Some(99), max: None },
+        Command::Read { room: room(), max: Some(2) },
+        Command::Read { room: room(), max: Some(1) },
+        Command::Ack { room: room(), seq: None },
+        Command::Ack { room: room(), seq: Some(1) },
+        Command::Ack { room: room(), seq: Some(99) },
+        Command::Rooms,
+        Command::Who { room: room() },
+        Command::Who { room: "nowhere".to_owned() },
+        Command::Topic { room: room(), topic: Some("something else".to_owned()) },
+        Command::Topic { room: room(), topic: None },
+        Command::Topic { room: room(), topic: Some(String::new()) },
+        Command::Topic { room: room(), topic: None },
+        Command::Topic { room: "nowhere".to_owned(), topic: None },
+        Command::join("-r"),
+        Command::Create { room: "secret".to_owned(), topic: String::new(), private: true },
+        Command::Invite { room: "secret".to_owned(), client: "bob".to_owned() },
+        Command::join("secret"),
+        Command::Invite { room: "secret".to_owned(), client: "bob/phone".to_owned() },
+        Command::Invite { room: "secret".to_owned(), client: "bob".to_owned() },
+        Command::Access { room: "secret".to_owned() },
+        Command::Kick { room: "secret".to_owned(), client: "bob".to_owned() },
+        Command::Kick { room: "secret".to_owned(), client: "bob".to_owned() },
+        Command::Ban { room: "secret".to_owned(), client: "bob".to_owned() },
+        Command::Ban { room: "secret".to_owned(), client: "alice".to_owned() },
+        Command::Unban { room: "secret".to_owned(), client: "bob".to_owned() },
+        Command::Retain { room: "secret".to_owned(), secs: None, cap_bytes: None },
+        Command::Retain { room: "secret".to_owned(), secs: Some(200_000), cap_bytes: Some(1000) },
+        Command::Retain { room: "secret".to_owned(), secs: None, cap_bytes: Some(2000) },
+        Command::Retain { room: "secret".to_owned(), secs: Some(0), cap_bytes: None },
+        Command::Retain { room: "secret".to_owned(), secs: Some(3600), cap_bytes: Some(0) },
+        Command::History { room: room(), before: Some(4), since: None, max: Some(2) },
+        Command::History { room: room(), before: None, since: Some(Since::Ago(3_600_000)), max: Some(2) },
+        Command::Seek { room: room(), to: Seek::To(2) },
+        Command::Send { room: room(), id: None, body: Bytes::from_static(b"an answer"), reply: Some(99) },
+        Command::Redact { room: room(), seq: 99 },
+        Command::Group { room: room(), group: "w".to_owned(), from: Begin::Start, timeout_ms: Some(5000) },
+        Command::Take { room: room(), group: "w".to_owned(), max: Some(3), wait_ms: 0 },
+        Command::Done { room: room(), group: "w".to_owned(), seq: 2 },
+        Command::Pending { room: room(), group: "w".to_owned() },
+        Command::Groups { room: room() },
+        Command::Ungroup { room: room(), group: "w".to_owned() },
+        Command::Take { room: room(), group: "w".to_owned(), max: None, wait_ms: 0 },
+        Command::Events { on: true },
+        Command::Typing { room: room() },
+        Command::Typing { room: "nowhere".to_owned() },
+        Command::Events { on: false },
+        Command::Redact { room: "nowhere".to_owned(), seq: 1 },
+        Command::Read { room: room(), max: Some(1) },
+        Command::Seek { room: room(), to: Seek::To(99) },
+        Command::Seek { room: room(), to: Seek::Now },
+        Command::Delete { room: "nowhere".to_owned(), number: None },
+        Command::Delete { room: "secret".to_owned(), number: Some(99) },
+        Command::Delete { room: "secret".to_owned(), number: None },
+        Command::Retain { room: "secret".to_owned(), secs: None, cap_bytes: None },
+        Command::join("secret"),
+        Command::Help { verb: None },
+        Command::Help { verb: Some("nope".to_owned()) },
+        Command::Leave { room: room() },
+        Command::Leave { room: room() },
+        Command::Unfollow { room: room() },
+        Command::Hello { version: 1, client: "bob".to_owned(), token: None, epoch: None },
+        Command::Unwatch,
+        Command::Ping,
+        Command::Quit,
+    ]);
+    script
+}
+
+fn by_frames(daemon: &Daemon) -> Vec<String> {
+    let mut frames = Frames::connect(daemon.address());
+    let answers = script().into_iter().map(|command| {
+        let (items, reply) = frames.ask(command);
+        shown(items, &reply)
+    });
+    answers.collect()
+}
+
+/// An answer as the line protocol has it, without the times and the epoch.
+fn shown(items: Vec<Item>, reply: &Reply) -> String {
+    let mut text = Vec::new();
+    for mut item in items {
+        match &mut item {
+            Item::Message(message) => message.time_ms = 0,
+            Item::Room(info) => info.active_ms = 0,
+            Item::Member(info) => info.since_ms = None,
+            Item::Pending { since_ms, .. } => *since_ms = 0,
+            _ => {}
+        }
+        encode_item(&Tag::None, &item, &mut text);
+    }
+    let mut reply = reply.clone();
+    if let Reply::Welcome(welcome) = &mut reply {
+        welcome.epoch = "any".into();
+    }
+    encode_reply(&Tag::None, &reply, &mut text);
+    String::from_utf8(text).unwrap()
+}
+
+fn by_lines(daemon: &Daemon) -> Vec<String> {
+    let mut lines = Lines::connect(daemon.address());
+    let answers = script().into_iter().map(|command| {
+        let mut bytes = Vec::new();
+        encode_request(&Tag::None, &command, &mut bytes);
+        lines.send_bytes(&bytes);
+        let answer = lines.answer().into_iter().map(|line| {
+            let mut words: Vec<&str> = line.split(' ').collect();
+            match words[0] {
+                "OK" => {
+                    let epoch = words.iter_mut().filter(|word| word.starts_with("epoch="));
+                    epoch.for_each(|epoch| *epoch = "epoch=any");
+                }
+                "MSG" => words[3] = "1970-01-01T00:00:00.000Z",
+                "ROOM" => words[5] = "1970-01-01T00:00:00.000Z",
+                "MEMBER" => words[5] = "-",
+                "PENDING" => words[5] = "1970-01-01T00:00:00.000Z",
+                _ => {}
+            }
+            words.join(" ") + "\n"
+        });
+        answer.collect()
+    });
+    answers.collect()
+}
+
+/// What is stored, as a program sees it.
+fn stored(daemon: &Daemon) -> Vec<(u64, String, Bytes)> {
+    let mut auditor = daemon.frames("auditor");
+    auditor.ask(Command::join("r"));
+    let (items, _) = auditor.ask(Command::Fetch { room: "r".to_owned(), after: None, max: None });
+    let message = |item| match item {
+        Item::Message(message) => (message.seq, message.client.to_string(), message.body),
+        other => panic!("{other:?}"),
+    };
+    items.into_iter().map(message).collect()
+}
+
+#[test]
+fn both_framings_answer_and_store_the_same() {
+    // The script means the same in both, to begin with.
+    let mut bytes = BytesMut::new();
+    for command in script() {
+        let mut line = Vec::new();
+        encode_request(&Tag::None, &command, &mut line);
+        bytes.extend_from_slice(&line);
+    }
+    let mut decoder = LineDecoder::new(65_536);
+    for command in script() {
+        let decoded = decoder.decode(&mut bytes).unwrap();
+        assert_eq!(decoded, Some(Incoming::Request { tag: Tag::None, command }));
+    }
+
+    let (mut first, mut second) = (Daemon::start(), Daemon::start());
+    let (frames, lines) = (by_frames(&first), by_lines(&second));
+    for ((command, frames), lines) in script().iter().zip(&frames).zip(&lines) {
+        assert_eq!(frames, lines, "{command:?}");
+    }
+    assert_eq!(frames.len(), lines.len());
+    let expected: Vec<(u64, String, Bytes)> = BODIES
+        .into_iter()
+        .chain([&b"once"[..]])
+        .enumerate()
+        .map(|(n, body)| (n as u64 + 1, "alice".to_owned(), Bytes::from_static(body)))
+        .collect();
+    assert_eq!(stored(&first), expected);
+    assert_eq!(stored(&second), expected);
+    // And after a crash, each read in the framing that did not write it.
+    first.start_again();
+    second.start_again();
+    assert_eq!(stored(&second), expected);
+    let mut reader = first.lines("reader");
+    reader.ask("JOIN r");
+    let fetched = reader.ask("FETCH r");
+    for (line, (seq, _, body)) in fetched.iter().zip(&expected) {
+        let text = line.splitn(6, ' ').nth(5).unwrap();
+        assert_eq!(dantok::protocol::text::unescape(text).as_deref(), Some(&body[..]), "{seq}");
+    }
+    assert_eq!(fetched.len(), expected.len() + 1);
+}

@@ -1,0 +1,212 @@
+//! `protocol.md` and the sessions of `README.md`, played against the real daemon; `protocol/vectors.json`, through the real codec.
+//!
+//! How a block is written is said in `protocol.md` under "The examples".
+
+mod blocks;
+mod index;
+mod player;
+mod tables;
+mod vectors;
+
+use std::collections::BTreeSet;
+
+use blocks::{blocks, read};
+use dantok::limits;
+use dantok::protocol::{ErrorCode, line};
+
+#[test]
+fn the_examples_were_really_exchanged() {
+    let doc = read("protocol.md");
+    let mut player = player::Player::start(&[]);
+    let mut played = 0;
+    for block in blocks(&doc) {
+        match block.kind {
+            "dantok" if block.retention.is_some() => continue,
+            "dantok" => block.lines().for_each(|(number, line)| player.line(number, line)),
+            "exchange" => vectors::play(&block, &mut player),
+            _ => continue,
+        }
+        played += 1;
+    }
+    player.finish();
+    assert!(played > 20, "only {played} examples were found: has the form of the blocks changed?");
+}
+
+#[test]
+fn the_examples_with_a_retention_were_really_exchanged() {
+    let doc = read("protocol.md");
+    let mut played = 0;
+    for block in blocks(&doc) {
+        let Some(retention) = block.retention else { continue };
+        let mut player = player::Player::start(&["--allow-short-retention", "--retention", retention]);
+        block.lines().for_each(|(number, line)| player.line(number, line));
+        player.finish();
+        played += 1;
+    }
+    assert!(played > 0, "none was found: has the form of the blocks changed?");
+}
+
+#[test]
+fn the_readme_session_was_really_typed() {
+    let doc = read("README.md");
+    let mut player = player::Player::start(&[]);
+    let mut played = 0;
+    for block in blocks(&doc).filter(|block| block.kind == "console") {
+        block.lines().for_each(|(number, line)| player.console(number, line));
+        played += 1;
+    }
+    player.finish();
+    assert!(played > 2, "only {played} sessions were found: has the form of the blocks changed?");
+}
+
+#[test]
+fn the_vectors_are_what_the_codec_and_the_tables_make() {
+    let doc = read("protocol.md");
+    let tables = tables::Tables::read(&doc);
+    let mut seen = vectors::Seen::default();
+    let mut names = BTreeSet::new();
+    for vector in vectors::parse(&read("protocol/vectors.json")) {
+        vectors::check(&vector, &tables, &mut seen);
+        assert!(names.insert(vector.name.clone()), "{} is there twice", vector.name);
+    }
+    vectors::check_complete(&tables, &seen);
+    blocks(&doc).filter(|block| block.kind == "exchange").for_each(|block| vectors::check_exchange(&block, &tables));
+}
+
+#[test]
+fn every_verb_has_its_usage_and_an_example() {
+    let doc = read("protocol.md");
+    for line::Verb { name: verb, usage, .. } in line::VERBS {
+        assert!(doc.lines().any(|line| line == *usage), "{verb}: its usage `{usage}` is on no line of protocol.md");
+        let heading = |line: &str| line.starts_with("### ") && line.split([' ', ',']).any(|word| word == *verb);
+        assert!(doc.lines().any(heading), "{verb} has no heading in protocol.md");
+        let example = blocks(&doc).filter(|block| block.kind == "dantok").any(|block| {
+            block.lines().any(|(_, line)| {
+                let typed = line.strip_prefix("C: ").or_else(|| line.strip_prefix("C2: ")).unwrap_or_default();
+                typed.split(' ').find(|word| !word.starts_with('@')) == Some(*verb)
+            })
+        });
+        assert!(example, "{verb} has no example in protocol.md");
+    }
+}
+
+#[test]
+fn the_index_has_every_verb_under_its_chapter() {
+    let doc = read("protocol.md");
+    let headings = index::headings(&doc);
+    let entries = index::entries(&doc);
+    let usages: BTreeSet<&str> = entries.iter().map(|entry| entry.usage).collect();
+    assert_eq!(usages, line::VERBS.iter().map(|verb| verb.usage).collect(), "the index / the table of verbs");
+    assert_eq!(entries.len(), usages.len(), "a verb is there twice");
+    for index::Entry { chapter, usage, anchor, purpose } in entries {
+        let verb = usage.split(' ').next().unwrap();
+        let at = headings.iter().position(|heading| heading.anchor == anchor);
+        let at = at.unwrap_or_else(|| panic!("{verb} has no section #{anchor}"));
+        assert!(headings[at].text.split(", ").any(|of| of == verb), "#{anchor} is not about {verb}");
+        let of = headings[..at].iter().rfind(|heading| heading.level == 2).unwrap();
+        assert_eq!(of.anchor, chapter, "the chapter of {verb}: its section's / the index's");
+        assert!(chapter.chars().all(|c| c.is_ascii_lowercase()), "{chapter}");
+        assert!(purpose.len() < 80 && !purpose.contains(". "), "{verb}: one clause is enough: {purpose}");
+    }
+}
+
+#[test]
+fn every_link_in_it_leads_somewhere() {
+    let doc = read("protocol.md");
+    let headings = index::headings(&doc);
+    for link in doc.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        if let Some(anchor) = link.strip_prefix('#') {
+            assert!(headings.iter().any(|heading| heading.anchor == anchor), "no heading is #{anchor}");
+        } else if !link.starts_with("https://") {
+            read(link);
+        }
+    }
+}
+
+#[test]
+fn every_keepalive_has_its_row() {
+    let doc = read("protocol.md");
+    for (what, limits::Keepalive { idle, every, probes }) in
+        [("any", limits::KEEPALIVE), ("from its first TAKE on", limits::KEEPALIVE_TAKING)]
+    {
+        let noticed = idle + every * probes;
+        let [idle, every, noticed] = [idle, every, noticed].map(|time| time.as_secs());
+        let row = format!("| {what} | {idle} s | {every} s | {probes} | {noticed} s |");
+        assert!(doc.lines().any(|line| line == row), "no row `{row}` in protocol.md");
+    }
+}
+
+#[test]
+fn every_error_code_has_its_row() {
+    let doc = read("protocol.md");
+    for (number, code) in ErrorCode::ALL.iter().enumerate() {
+        let row = format!("| {number} | `{}` |", code.as_str());
+        assert!(doc.lines().any(|line| line.starts_with(&row)), "no row `{row}` in protocol.md");
+    }
+}
+
+#[test]
+fn every_limit_has_its_row() {
+    let doc = read("protocol.md");
+    let defaults = limits::Limits::default();
+    let none = |number: u64| if number == 0 { "none".to_owned() } else { number.to_string() };
+    for (what, value) in [
+        ("name of a room, group, client, device or message id", format!("{} bytes", limits::NAME_MAX_BYTES)),
+        ("nick", format!("{} characters", limits::NICK_MAX_CHARS)),
+        ("topic", format!("{} bytes", limits::TOPIC_MAX_BYTES)),
+        ("tag, without its `@`", format!("{} bytes", limits::TAG_MAX_BYTES)),
+        ("token", format!("{} bytes", limits::TOKEN_MAX_BYTES)),
+        ("message body", format!("{} bytes", defaults.body_max_bytes)),
+        ("highest value of `--max-body`", format!("{} bytes", limits::BODY_MAX_BYTES)),
+        ("line, or frame from a client", format!("body limit and {} bytes", limits::ENVELOPE_BYTES)),
+        ("frame from the daemon", format!("{} bytes", limits::FRAME_CEILING_BYTES - 1)),
+        ("commands of one connection waiting for their commit", limits::PIPELINE_MAX_REQUESTS.to_string()),
+        ("people invited to a room by its members", limits::INVITED_MAX.to_string()),
+        ("people invited to a room", limits::INVITED_BY_OWNER_MAX.to_string()),
+        ("people banned from a room", limits::BANNED_MAX.to_string()),
+        ("groups in a room", limits::GROUPS_MAX.to_string()),
+        ("messages of a group taken or done beyond its cursor", limits::GROUP_WINDOW.to_string()),
+        ("messages in a TAKE", limits::TAKE_MAX.to_string()),
+        ("time that a TAKE waits", format!("{} s", limits::TAKE_WAIT_MAX.as_secs())),
+        ("connections", defaults.connections_max.to_string()),
+        (
+            "connections from one address (IPv6: from one /64 network)",
+            none(defaults.connections_per_address_max as u64),
+        ),
+        ("rooms", defaults.rooms_max.to_string()),
+        ("rooms owned by one person who is not an admin", none(defaults.rooms_of_person_max as u64)),
+        ("rooms that a client (with its device) is a member of", defaults.joined_rooms_max.to_string()),
+        ("retention of a room", format!("{} days", defaults.room_retention_max.as_secs() / 86_400)),
+        ("rate limit: requests per second of one person", none(defaults.requests_per_second.into())),
+        ("rate limit: bytes of message bodies per second of one person", none(defaults.bytes_per_second)),
+        ("time until HELLO", format!("{} s", defaults.hello_timeout.as_secs())),
+        ("time to take the last answers when the daemon stops", format!("{} s", defaults.drain_timeout.as_secs())),
+        ("time that a message is kept", format!("at least {} h", limits::RETENTION_FLOOR.as_secs() / 3600)),
+    ] {
+        let row = format!("| {what} | {value} |");
+        assert!(doc.lines().any(|line| line.starts_with(&row)), "no row `{row}` in protocol.md");
+    }
+}
+
+#[test]
+fn every_option_has_its_row_in_the_readme_and_no_other_is_named() {
+    let readme = read("README.md");
+    for setting in dantok::config::SETTINGS {
+        let row = format!("| `--{}` |", setting.name);
+        assert!(readme.lines().any(|line| line.starts_with(&row)), "no row `{row}` in README.md");
+    }
+    let command = dantok::cli::command();
+    let of_one = |option: &str| {
+        command.get_subcommands().any(|one| one.get_arguments().any(|argument| argument.get_long() == Some(option)))
+    };
+    for doc in [readme, read("protocol.md")] {
+        for option in doc.split('`').filter_map(|code| code.strip_prefix("--")).filter(|code| !code.contains(' ')) {
+            let known = dantok::config::SETTINGS.iter().any(|setting| setting.name == option);
+            let of_verb = line::VERBS.iter().any(|verb| verb.options.contains(&&*format!("--{option}")));
+            assert!(
+                known || of_one(option) || of_verb || matches!(option, "config" | "release" | ""),
+                "--{option} is no option"
+            );
+        }
+    }
+}
