@@ -127,7 +127,7 @@ fn every_link_in_it_leads_somewhere() {
 fn every_keepalive_has_its_row() {
     let doc = read("protocol.md");
     for (what, limits::Keepalive { idle, every, probes }) in
-        [("any", limits::KEEPALIVE), ("from its first TAKE on", limits::KEEPALIVE_TAKING)]
+        [("of any client", limits::KEEPALIVE), ("from its first TAKE on", limits::KEEPALIVE_TAKING)]
     {
         let noticed = idle + every * probes;
         let [idle, every, noticed] = [idle, every, noticed].map(|time| time.as_secs());
