@@ -90,7 +90,7 @@ impl Config {
                 let missing = if cert.is_none() { "--tls-cert" } else { "--tls-key" };
                 let who = if self.tls.is_passed { "a socket for TLS" } else { "--listen-tls" };
                 Err(ConfigError::of(format!(
-                    "{who} needs a certificate and its key: {missing} FILE is missing (README.md tells how to make one)"
+                    "{who} needs a certificate and its key: {missing} FILE is missing (docs/operating.md tells how to make one)"
                 )))
             }
             (true, None, None) if client_ca.is_none() => Ok(None),

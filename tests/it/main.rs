@@ -23,6 +23,7 @@ mod crash;
 mod dashboard;
 mod delete;
 mod doctor;
+mod documents;
 mod drain;
 mod durable;
 mod epoch;

@@ -1,10 +1,10 @@
-//! `protocol.md` and the sessions of `README.md`, played against the real daemon; `protocol/vectors.json`, through the real codec.
+//! `protocol.md`, played against the real daemon; `protocol/vectors.json`, through the real codec.
 //!
 //! How a block is written is said in `protocol.md` under "The examples".
 
-mod blocks;
-mod index;
-mod player;
+pub mod blocks;
+pub mod index;
+pub mod player;
 mod tables;
 mod vectors;
 
@@ -44,19 +44,6 @@ fn the_examples_with_a_retention_were_really_exchanged() {
         played += 1;
     }
     assert!(played > 0, "none was found: has the form of the blocks changed?");
-}
-
-#[test]
-fn the_readme_session_was_really_typed() {
-    let doc = read("README.md");
-    let mut player = player::Player::start(&[]);
-    let mut played = 0;
-    for block in blocks(&doc).filter(|block| block.kind == "console") {
-        block.lines().for_each(|(number, line)| player.console(number, line));
-        played += 1;
-    }
-    player.finish();
-    assert!(played > 2, "only {played} sessions were found: has the form of the blocks changed?");
 }
 
 #[test]
@@ -185,28 +172,5 @@ fn every_limit_has_its_row() {
     ] {
         let row = format!("| {what} | {value} |");
         assert!(doc.lines().any(|line| line.starts_with(&row)), "no row `{row}` in protocol.md");
-    }
-}
-
-#[test]
-fn every_option_has_its_row_in_the_readme_and_no_other_is_named() {
-    let readme = read("README.md");
-    for setting in dantok::config::SETTINGS {
-        let row = format!("| `--{}` |", setting.name);
-        assert!(readme.lines().any(|line| line.starts_with(&row)), "no row `{row}` in README.md");
-    }
-    let command = dantok::cli::command();
-    let of_one = |option: &str| {
-        command.get_subcommands().any(|one| one.get_arguments().any(|argument| argument.get_long() == Some(option)))
-    };
-    for doc in [readme, read("protocol.md")] {
-        for option in doc.split('`').filter_map(|code| code.strip_prefix("--")).filter(|code| !code.contains(' ')) {
-            let known = dantok::config::SETTINGS.iter().any(|setting| setting.name == option);
-            let of_verb = line::VERBS.iter().any(|verb| verb.options.contains(&&*format!("--{option}")));
-            assert!(
-                known || of_one(option) || of_verb || matches!(option, "config" | "release" | ""),
-                "--{option} is no option"
-            );
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! A short selection of each schedule, on fixed seeds. RELIABILITY.md tells what is run in full.
+//! A short selection of each schedule, on fixed seeds. docs/reliability.md tells what is run in full.
 //!
 //! What a schedule needs of the machine and does not find, it says, and is skipped; but not a program where CI is true.
 #![allow(clippy::expect_used, clippy::panic)]

@@ -164,7 +164,7 @@ fn see_also(roff: &mut Roff, names: &[String]) {
     roff.text(pages.flat_map(|(name, section)| [bold(name), roman(section)]).collect::<Vec<Inline>>());
     roff.control("PP", []);
     roff.text([roman(
-        "The contract for clients is in protocol.md, and more about running the daemon in README.md, both in",
+        "The contract for clients is in protocol.md, and more about running the daemon in docs/operating.md, both in",
     )]);
     roff.text([roman("/usr/share/doc/dantok where a package has brought this page.")]);
 }

@@ -11,7 +11,9 @@ pub fn read(name: &str) -> String {
 pub struct Block<'a> {
     /// The word behind its opening fence.
     pub kind: &'a str,
-    /// `retention=…` behind that: the block is for a daemon of its own.
+    /// What stands behind that.
+    pub more: &'a str,
+    /// `retention=…` there: the block is for a daemon of its own.
     pub retention: Option<&'a str>,
     /// The number of its first line in the document.
     first: usize,
@@ -32,7 +34,7 @@ pub fn blocks(doc: &str) -> impl Iterator<Item = Block<'_>> {
         let (info, opened) = lines.by_ref().find_map(|(line, number)| Some((line.strip_prefix("```")?, number)))?;
         let (kind, more) = info.split_once(' ').unwrap_or((info, ""));
         let text = lines.by_ref().map(|(line, _)| line).take_while(|line| *line != "```").collect();
-        Some(Block { kind, retention: more.strip_prefix("retention="), first: opened + 1, text })
+        Some(Block { kind, more, retention: more.strip_prefix("retention="), first: opened + 1, text })
     })
 }
 

@@ -1,0 +1,98 @@
+//! Runs the commands of a document in directories of their own, beside a daemon that runs.
+//!
+//! What stands in the documents is put in its place here: `/var/lib` and `/srv` are in a temporary directory, port 7420 is the
+//! daemon's, what cargo would build first is built already, and systemd and ssh are scripts. In `/var/lib/dantok` is a data
+//! directory that no daemon uses; in `./dantok-data` the one that the daemon has.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::common::{self, Daemon, copy_dir, has_tool};
+
+/// Programs that a block may need and a machine may lack.
+const TOOLS: &[&str] = &["openssl", "python3"];
+
+/// What is behind so many words of a line.
+pub fn behind_words(line: &str, count: usize) -> &str {
+    (0..count)
+        .fold(line, |rest, _| rest.trim_start().split_once(char::is_whitespace).unwrap_or_default().1)
+        .trim_start()
+}
+
+/// A shell for the blocks of one document, in their order.
+pub struct Shell {
+    daemon: Daemon,
+    dir: tempfile::TempDir,
+}
+
+impl Shell {
+    /// With a room `general` in both data directories.
+    pub fn start() -> Shell {
+        let mut daemon = Daemon::start();
+        let mut alice = daemon.lines("alice");
+        alice.ask("JOIN general");
+        alice.ask("SEND general Hello, all!");
+        drop(alice);
+        assert!(daemon.terminate().success());
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for name in ["bin", "srv", "var/lib/private", "work"] {
+            std::fs::create_dir_all(root.join(name)).unwrap();
+        }
+        copy_dir(&daemon.data_dir(), &root.join("var/lib/private/dantok"));
+        daemon.start_again();
+        // As DynamicUser= has it.
+        symlink("private/dantok", root.join("var/lib/dantok")).unwrap();
+        symlink(daemon.data_dir(), root.join("work/dantok-data")).unwrap();
+        symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples"), root.join("work/examples")).unwrap();
+        symlink(common::binary(), root.join("bin/dantok")).unwrap();
+        program(&root.join("bin/systemctl"), "exit 0");
+        program(&root.join("bin/ssh"), "exec sh -c \"$2\"");
+        Shell { daemon, dir }
+    }
+
+    /// Runs a block, which must succeed; not where the machine lacks a tool.
+    pub fn run(&mut self, document: &str, script: &str) -> bool {
+        if TOOLS.iter().any(|tool| script.contains(tool) && !has_tool(tool)) {
+            return false;
+        }
+        let root = self.dir.path();
+        let script = self.in_place(script);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(root.join("bin")).chain(std::env::split_paths(&path))).unwrap();
+        let mut bash = Command::new("bash");
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DANTOK_") || name == "STATE_DIRECTORY") {
+            bash.env_remove(name);
+        }
+        bash.args(["-euo", "pipefail", "-c", &script]).current_dir(root.join("work")).env("PATH", path);
+        let output =
+            bash.env("HOME", root).env("XDG_STATE_HOME", root.join("state")).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{document}: {}\n{script}\n{said}", output.status);
+        true
+    }
+
+    fn in_place(&self, script: &str) -> String {
+        let address = self.daemon.address().to_string();
+        let root = self.dir.path().to_str().unwrap();
+        let mut script = script.replace("127.0.0.1:7420", &address);
+        for dir in ["/var/lib/", "/srv/"] {
+            script = script.replace(dir, &format!("{root}{dir}"));
+        }
+        script = script.replace("/usr/bin/dantok", "dantok");
+        for name in ["chat", "replay"] {
+            let run = format!("cargo run --release --example {name} --");
+            if script.contains(&run) {
+                let built: PathBuf = common::example(name);
+                script = script.replace(&run, &format!("{} --server {address}", built.display()));
+            }
+        }
+        script
+    }
+}
+
+fn program(path: &Path, script: &str) {
+    std::fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+}
