@@ -61,11 +61,12 @@ impl Shell {
         let script = self.in_place(script);
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(std::iter::once(root.join("bin")).chain(std::env::split_paths(&path))).unwrap();
-        let mut bash = Command::new("bash");
+        // What a document starts and does not end is a failure, and no hang.
+        let mut bash = Command::new("timeout");
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DANTOK_") || name == "STATE_DIRECTORY") {
             bash.env_remove(name);
         }
-        bash.args(["-euo", "pipefail", "-c", &script]).current_dir(root.join("work")).env("PATH", path);
+        bash.args(["300", "bash", "-euo", "pipefail", "-c", &script]).current_dir(root.join("work")).env("PATH", path);
         let output =
             bash.env("HOME", root).env("XDG_STATE_HOME", root.join("state")).stdin(Stdio::null()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
