@@ -117,18 +117,22 @@ fn what_is_not_played_is_counted_and_what_it_names_exists() {
     assert_eq!(counted, expected);
 }
 
-/// The blocks of commands, without what is said about them.
+/// The picture of the chat, and the blocks of commands without what is said about them.
 fn commands(doc: &str) -> Vec<(&str, &str, Vec<&str>)> {
     let bare = |line| named::without_comment(line).trim_end();
-    let of_commands = blocks(doc).filter(|block| matches!(block.kind, "console" | "sh"));
-    of_commands.map(|block| (block.kind, block.more, block.lines().map(|(_, line)| bare(line)).collect())).collect()
+    let of_both = blocks(doc).filter(|block| matches!(block.kind, "console" | "sh" | "text"));
+    of_both.map(|block| (block.kind, block.more, block.lines().map(|(_, line)| bare(line)).collect())).collect()
 }
 
 #[test]
 fn both_readmes_show_the_same_commands() {
     let (english, korean) = (read("README.md"), read("README.ko.md"));
     assert_eq!(commands(&english), commands(&korean));
-    assert!(commands(&english).len() > 4, "has the form of the blocks changed?");
+    assert!(commands(&english).len() > 5, "has the form of the blocks changed?");
+    let chat = read("docs/chat.md");
+    let picture =
+        |doc: &str| commands(doc).into_iter().find(|(kind, ..)| *kind == "text").map(|(.., lines)| lines.join("\n"));
+    assert_eq!(picture(&english), picture(&chat), "the picture of the chat: in README.md / in docs/chat.md");
 }
 
 #[test]
