@@ -10,7 +10,7 @@ serve *options:
 
 # Opens the chat client, like: just chat general --as alice
 chat *arguments:
-    cargo run --release --example chat -- {{arguments}}
+    cargo run --release -p dantok-chat -- {{arguments}}
 
 # Tests the daemon alone: the faults of dantok-torture are left out.
 test *arguments:

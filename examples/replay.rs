@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, Command, value_parser};
-use dantok::client::{Client, Options};
+use dantok_client::{Client, Options};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 

@@ -18,8 +18,9 @@ use std::time::Duration;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use crate::limits::{BODY_MAX_BYTES, Limits, RETENTION_FLOOR};
-use crate::units;
+use crate::limits::{Limits, RETENTION_FLOOR};
+use dantok_protocol::limits::BODY_MAX_BYTES;
+use dantok_protocol::units;
 
 pub use environment::Environment;
 pub use example::example;
@@ -341,7 +342,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "log",
         value: "FILTER",
         heading: "Logging",
-        help: "What is logged: error, warn, info, debug, trace, or a filter like dantok::store=debug",
+        help: "What is logged: error, warn, info, debug, trace, or a filter like dantok_store=debug",
         many: false,
         switch: false,
         take: |config, values| {

@@ -14,12 +14,14 @@ use crate::config::Config;
 use crate::control::{self, Ended, Request, Wire, Work};
 use crate::error::Error;
 use crate::hub::cutoff_ms;
+use crate::message::shown;
 use crate::progress::Progress;
-use crate::protocol::text::escape_into;
-use crate::protocol::{Kind, MessageRef, json, line};
 use crate::rooms::Room;
-use crate::store::Page;
-use crate::store::messages::StoredRef;
+use dantok_protocol::text::escape_into;
+use dantok_protocol::{json, line};
+use dantok_store::Page;
+use dantok_store::messages::StoredRef;
+use dantok_store::record::Kind;
 
 /// Bytes of lines that are sent together.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -83,7 +85,7 @@ pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, asked: &Asked) -> Result
     let Some(room) = work.rooms.find(&asked.room) else {
         return Err(Error::Command(format!(
             "there is no room {}",
-            crate::protocol::text::escape(asked.room.as_bytes())
+            dantok_protocol::text::escape(asked.room.as_bytes())
         ))
         .into());
     };
@@ -133,11 +135,10 @@ fn last_before(work: &Work<'_>, page: &Page, time_ms: u64) -> Result<u64, Error>
 }
 
 fn put(work: &Work<'_>, room: &Room, format: Format, message: StoredRef<'_>, out: &mut Vec<u8>) {
-    let StoredRef { seq, time_ms, client, id, body, kind, .. } = message;
+    let StoredRef { time_ms, client, id, body, kind, .. } = message;
     if format == Format::Jsonl {
         let nick = work.rooms.nick(client);
-        let message = MessageRef { room: &room.name, seq, time_ms, client, body, kind };
-        return json::encode_exported(message, id, nick.as_deref(), out);
+        return json::encode_exported(shown(&room.name, message), id, nick.as_deref(), out);
     }
     out.extend_from_slice(line::time(time_ms).to_string().as_bytes());
     for part in [" ", client, " "] {

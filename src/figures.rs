@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::count::{Counter, Histogram};
-use crate::protocol::ErrorCode;
+use dantok_protocol::ErrorCode;
+use dantok_store::count::{Counter, Histogram};
 
 /// Why a connection was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum TurnedAway {
 /// Messages of a commit, as buckets have them.
 const COMMIT_MESSAGES: &[u64] = &[0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 
-/// What all that serves counts. What the store counts is the [store's](crate::store::Store).
+/// What all that serves counts. What the store counts is the [store's](dantok_store::Store).
 #[derive(Debug)]
 pub struct Figures {
     /// When it began.

@@ -7,18 +7,19 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::committer::Committer;
-use crate::error::Error;
 use crate::figures::Figures;
-use crate::limits::{PAGE_MAX_BYTES, PAGE_MAX_MESSAGES, READ_AGAIN_AFTER};
+use crate::limits::{PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
 use crate::person::People;
 use crate::pushed::Pushed;
 use crate::rooms::{Room, Rooms};
 use crate::settings::Live;
-use crate::store::messages::Messages;
-use crate::store::{Page, Store};
 use crate::survey::{Survey, Surveyed};
 use crate::tokens::Tokens;
-use crate::units;
+use dantok_protocol::units;
+use dantok_store::Error;
+use dantok_store::limits::READ_AGAIN_AFTER;
+use dantok_store::messages::Messages;
+use dantok_store::{Page, Store};
 
 /// See the module.
 #[derive(Debug)]
@@ -96,7 +97,9 @@ impl Reading {
     pub async fn read_once(self) -> Result<Messages, Error> {
         match self.from {
             From::Memory(messages) => Ok(messages),
-            From::Disk(read) => read.await.map_err(|error| Error::Failed(format!("a read died: {error}")))?,
+            From::Disk(read) => {
+                read.await.map_err(|error| dantok_store::Error::Failed(format!("a read died: {error}")))?
+            }
         }
     }
 }

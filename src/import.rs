@@ -30,8 +30,8 @@ use crate::config::Config;
 use crate::control::{self, Connection, Ended, Request, Wire, Work};
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::protocol::name::{check_client, check_room, composed};
-use crate::units;
+use dantok_protocol::name::{check_client, check_room, composed};
+use dantok_protocol::units;
 use spool::Spool;
 
 /// Lines, and bytes of them, that are stored together, in one commit.
@@ -364,7 +364,7 @@ mod tests {
         let message = parsed(line).unwrap().unwrap();
         assert_eq!((message.seq, message.time_ms, &*message.client), (Some(7), Some(1500), "al/x"));
         assert_eq!((&message.body[..], message.about), (&b"\0\xff"[..], About::Reply(3)));
-        assert!(message.id.len() <= crate::limits::NAME_MAX_BYTES);
+        assert!(message.id.len() <= dantok_protocol::limits::NAME_MAX_BYTES);
         let redacted = line.replace(r#""base64":"AP8=""#, r#""redacted":9,"text":"""#);
         let again = parsed(&redacted).unwrap().unwrap();
         assert_eq!((again.id == message.id, again.body.len()), (true, 0), "the same, though it was redacted since");

@@ -1,34 +1,22 @@
-//! Every bound of the daemon, each with its reason.
+//! Every bound of the daemon, each with its reason. Those of the wire are in [`dantok_protocol::limits`], and those of the store in
+//! [`dantok_store::limits`].
 //!
 //! Sizes are bytes, and a name ends in its unit. What an operator may change is a field of [`Limits`]; what
 //! other constants or the formats on disk rely on is a constant, and the relations between them are asserted at compile time.
 
 use std::time::Duration;
 
-/// A room's, client's, device's or message id's name: longest, in bytes of UTF-8.
-pub const NAME_MAX_BYTES: usize = 64;
-/// A nick: longest, in characters.
-pub const NICK_MAX_CHARS: usize = 32;
-/// A room's topic: longest, in bytes of UTF-8.
-pub const TOPIC_MAX_BYTES: usize = 512;
-/// A line's `@tag`: longest, in bytes, without the `@`.
-pub const TAG_MAX_BYTES: usize = 32;
-/// A HELLO's token: longest, in bytes.
-pub const TOKEN_MAX_BYTES: usize = 256;
+use dantok_net::Keepalive;
+use dantok_protocol::limits::BODY_MAX_BYTES;
+use dantok_store::limits::{JOURNAL_FILE_BYTES, SLED_VALUE_MAX_BYTES};
+
 /// A message body, where `--max-body` is not given.
 pub const BODY_DEFAULT_BYTES: usize = 64 * 1024;
-/// The highest that `--max-body` takes.
-pub const BODY_MAX_BYTES: usize = 1024 * 1024;
 /// When a HELLO is denied, counted from its arrival: later than any denial is ready, so that the time tells nothing, and seldom
 /// enough for who tries tokens.
 pub const DENIED_AFTER: Duration = Duration::from_millis(300);
 /// How often the file of the tokens is looked at for the connections that are open.
 pub const TOKENS_CHECKED_EVERY: Duration = Duration::from_millis(250);
-
-/// What a line or a frame may hold besides a body: verb, tag, names, topic, lengths.
-pub const ENVELOPE_BYTES: usize = 1024;
-/// Frame lengths stay under 2^24, so that a frame's first byte is 0x00 and tells it from a line.
-pub const FRAME_CEILING_BYTES: usize = 1 << 24;
 
 /// Bytes of message bodies in one commit, past which no further request is taken into it.
 pub const COMMIT_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -42,54 +30,17 @@ pub const TURN_BYTES: usize = 256 * 1024;
 pub const BATCH_MAX_BYTES: usize = 256 * 1024;
 /// Requests in one commit: bounds how long the first of them waits for the last.
 pub const COMMIT_MAX_REQUESTS: usize = 4096;
-/// A journal file, written with zeros beforehand. A commit never spans two files.
-pub const JOURNAL_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Bodies submitted by all connections and not yet answered: what the commit queue may hold in memory.
 pub const IN_FLIGHT_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// The same of one person: so that nobody holds all of it while others wait.
 pub const IN_FLIGHT_OF_ONE_MAX_BYTES: usize = IN_FLIGHT_MAX_BYTES / 4;
 /// Commands of one connection that may wait for their commit; further ones stay in the socket.
 pub const PIPELINE_MAX_REQUESTS: usize = 1024;
-/// Messages committed but not yet in sled: past this a commit waits for the mover.
-pub const UNMOVED_MAX_BYTES: usize = 64 * 1024 * 1024;
-/// The newest backups that a store can prove to go on from, and that a backup's header has room for: hourly ones of ten days.
-pub const MARKS_MAX: usize = 256;
-/// Recent messages that stay in memory after sled has them, so that followers need not read them back.
-pub const RECENT_MAX_BYTES: usize = 16 * 1024 * 1024;
-
-/// A chunk of messages, unless its only message is larger: what is read, checked and expires at once.
-pub const CHUNK_MAX_BYTES: usize = 64 * 1024;
-/// A chunk of a commit that stays where it is in the journal: a smaller one is gathered with others of its room, so that a room is
-/// not read message by message.
-pub const CHUNK_IN_PLACE_MIN_BYTES: u32 = 8 * 1024;
-/// A segment, past which another is begun. It goes when nothing in it is wanted any more; what little is left moves into another.
-pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
-/// Segments and journal files that are held open to be read.
-pub const OPEN_FILES_MAX: usize = 128;
-/// One sled value. sled moves a leaf page of 16 values or so over a quarter of a
-/// segment into blob files that it never syncs; see [`SLED_SEGMENT_BYTES`].
-pub const SLED_VALUE_MAX_BYTES: usize = 32 * 1024;
-/// sled's segment size, fixed when a data directory is made.
-pub const SLED_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-/// sled's page cache.
-pub const SLED_CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// A file that holds space so that a full disk can still be opened: sled writes while it opens.
-pub const BALLAST_BYTES: u64 = 32 * 1024 * 1024;
-/// Free space under which new writes are refused, so that the mover and a restart still have room.
-pub const FREE_SPACE_MIN_BYTES: u64 = 48 * 1024 * 1024;
-
-/// Free space under which the mover waits as well: less could end in a write that fails, and so end the daemon. What waits is in
-/// the journal, and no more comes.
-pub const MOVE_SPACE_MIN_BYTES: u64 = 24 * 1024 * 1024;
 
 /// What a reader takes from the store at a time, in messages …
 pub const PAGE_MAX_MESSAGES: usize = 1024;
 /// … and in bytes of bodies (at least one message is always handed over).
 pub const PAGE_MAX_BYTES: usize = 128 * 1024;
-/// How long after a read that failed it is tried again, and after the next: a disk that is out of reach for a moment ends nothing. Behind
-/// the last of them it has failed for good.
-pub const READ_AGAIN_AFTER: [Duration; 3] =
-    [Duration::from_millis(50), Duration::from_millis(250), Duration::from_millis(1000)];
 /// Pages that are kept as they were pushed, for other followers: a page is a few times [`PAGE_MAX_BYTES`] at the most.
 pub const PUSHED_MAX_PAGES: usize = 32;
 /// Persons that are invited to one room. Each member may invite …
@@ -111,17 +62,6 @@ pub const TAKE_MAX: usize = 256;
 /// How long a TAKE may wait for messages.
 pub const TAKE_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// When the kernel finds that a peer which has gone silent is not there any more: asked `probes` times, `every` so long, once nothing
-/// has come for `idle`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keepalive {
-    /// How long a peer may say nothing before it is asked.
-    pub idle: Duration,
-    /// How long an answer is waited for before it is asked again.
-    pub every: Duration,
-    /// How often it is asked.
-    pub probes: u32,
-}
 /// Of every connection: two minutes are soon enough to show who is away, and cost an idle connection next to nothing.
 pub const KEEPALIVE: Keepalive = Keepalive { idle: Duration::from_secs(60), every: Duration::from_secs(15), probes: 4 };
 /// Of a connection from its first TAKE on: what it is handed when it is not there is kept from other workers.
@@ -143,16 +83,11 @@ pub const RETENTION_FLOOR: Duration = Duration::from_secs(24 * 3600);
 
 const _: () = {
     assert!(BODY_DEFAULT_BYTES <= BODY_MAX_BYTES);
-    assert!(BODY_MAX_BYTES + ENVELOPE_BYTES < FRAME_CEILING_BYTES);
-    assert!(TOPIC_MAX_BYTES + 2 * NAME_MAX_BYTES + TAG_MAX_BYTES + 64 <= ENVELOPE_BYTES);
-    assert!(TOKEN_MAX_BYTES + 2 * NAME_MAX_BYTES + TAG_MAX_BYTES + 64 <= ENVELOPE_BYTES);
     // A commit that is full but for one byte still takes one more batch, and that one more body.
     assert!(((COMMIT_MAX_BYTES + BATCH_MAX_BYTES + BODY_MAX_BYTES) * 2) as u64 <= JOURNAL_FILE_BYTES);
-    assert!(17 * SLED_VALUE_MAX_BYTES < SLED_SEGMENT_BYTES / 4);
     // A group's record: at the worst, every other message of the window is done.
     assert!(GROUP_WINDOW as usize / 2 * 16 + 64 <= SLED_VALUE_MAX_BYTES);
     assert!(BATCH_MAX_BYTES + BODY_MAX_BYTES < IN_FLIGHT_OF_ONE_MAX_BYTES);
-    assert!(MOVE_SPACE_MIN_BYTES < FREE_SPACE_MIN_BYTES && MOVE_SPACE_MIN_BYTES < BALLAST_BYTES);
 };
 
 /// The bounds that an operator sets; each is a flag of `dantok serve`.

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use dantok::config::{self, Config, Environment, Resolved};
 use dantok::daemon::sockets::{self, Passed};
-use dantok::store::check::Progress;
 use dantok::tokens::Role;
 use dantok::tokens::command::{self as tokens, Asked};
-use dantok::{backup, cli, daemon, doctor, export, import, store};
+use dantok::{backup, cli, daemon, doctor, export, import};
+use dantok_store::check::Progress;
 
 /// What is wrong is the command line's.
 const USAGE: u8 = 2;
@@ -156,7 +156,7 @@ fn check(dir: &Path, scratch: &Path) -> ExitCode {
             eprintln!("checking {}: {} records", progress.part, progress.records);
         }
     };
-    let checked = store::check::check(dir, scratch, &mut progress);
+    let checked = dantok_store::check::check(dir, scratch, &mut progress);
     if shown {
         eprint!("\r\x1b[K");
     }
@@ -195,7 +195,7 @@ fn doctor(config: &Config, json: bool) -> ExitCode {
 
 /// Prints a data directory's epoch, or the one that it has from here on.
 fn epoch(renew: bool, dir: &Path) -> ExitCode {
-    match if renew { store::epoch::renew(dir).map(Some) } else { store::epoch::read(dir) } {
+    match if renew { dantok_store::epoch::renew(dir).map(Some) } else { dantok_store::epoch::read(dir) } {
         Ok(Some(epoch)) => {
             println!("{epoch}");
             ExitCode::SUCCESS

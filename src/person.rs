@@ -10,7 +10,7 @@ use governor::{DefaultDirectRateLimiter, Quota};
 use tokio::sync::Semaphore;
 
 use crate::limits::{IN_FLIGHT_OF_ONE_MAX_BYTES, Limits};
-use crate::protocol::{ErrorCode, Refusal};
+use dantok_protocol::{ErrorCode, Refusal};
 
 /// A rate is counted in no more cells a second than this, so that the time for one is exact enough in nanoseconds.
 const CELLS_PER_SECOND_MAX: u64 = 1_000_000;

@@ -6,8 +6,7 @@ use std::time::Duration;
 use crate::hub::cutoff_ms;
 use crate::rooms::Rooms;
 use crate::settings::Live;
-use crate::store::Store;
-use crate::supervise;
+use dantok_store::Store;
 
 /// Rooms of one pass: their steps queue in front of commits on their way to sled.
 const ROOMS_PER_PASS: usize = 64;
@@ -31,7 +30,7 @@ pub async fn run(store: Arc<Store>, rooms: Arc<Rooms>, settings: Arc<Live>) {
     loop {
         let retention = settings.retention();
         let (store, rooms) = (store.clone(), rooms.clone());
-        before = supervise::blocking(move || {
+        before = dantok_supervise::blocking(move || {
             let of_room = |room| rooms.by_id(room).map_or(retention, |room| room.retention(retention));
             let expiring = pass(&store, |room| cutoff_ms(&store, of_room(room)));
             for room in before.into_iter().filter_map(|id| rooms.by_id(id)) {

@@ -21,14 +21,12 @@ use crate::error::Error;
 use crate::figures::{Figures, TurnedAway};
 use crate::hub::Hub;
 use crate::limits::{KEEPALIVE, Limits, TOKENS_CHECKED_EVERY};
-use crate::protocol::Refusal;
 use crate::retention;
 use crate::rooms::Rooms;
 use crate::settings::{Live, Settings};
-use crate::socket;
-use crate::store::{self, Store};
-use crate::supervise;
 use crate::tokens::Tokens;
+use dantok_protocol::Refusal;
+use dantok_store::Store;
 
 /// Connections over the limit that are told so at once; further ones are just closed.
 const REFUSED_AT_ONCE: usize = 64;
@@ -92,8 +90,8 @@ impl Server {
     pub async fn open(options: Options) -> Result<Server, Error> {
         let Options { data_dir, tokens, settings } = options;
         let dir = data_dir.clone();
-        let opening = tokio::task::spawn_blocking(move || Store::open(&dir, &store::Options::default()));
-        let opened = opening.await.map_err(|error| Error::Failed(format!("the start died: {error}")))?;
+        let opening = tokio::task::spawn_blocking(move || Store::open(&dir, &dantok_store::Options::default()));
+        let opened = opening.await.map_err(|error| dantok_store::Error::Failed(format!("the start died: {error}")))?;
         let (store, writer, state) = opened?;
         tokens.note()?;
         let (rooms, settings) = (Arc::new(Rooms::new(state)), Arc::new(Live::new(settings)));
@@ -133,16 +131,17 @@ impl Server {
         let Server { hub, data_dir, committing } = self;
         let store = hub.store.clone();
         let (of_retention, rooms, settings) = (store.clone(), hub.rooms.clone(), hub.settings.clone());
-        let expiring = supervise::task(&supervise::RETENTION, move || {
+        let expiring = dantok_supervise::task(&crate::duties::RETENTION, move || {
             retention::run(of_retention.clone(), rooms.clone(), settings.clone())
         });
         let of_tending = hub.clone();
-        let tending = supervise::task(&supervise::TEND, move || tend(of_tending.clone()));
+        let tending = dantok_supervise::task(&crate::duties::TEND, move || tend(of_tending.clone()));
         let (tokens, rooms) = (hub.tokens.clone(), hub.rooms.clone());
-        let rechecking = supervise::task(&supervise::TOKENS, move || recheck(tokens.clone(), rooms.clone()));
+        let rechecking = dantok_supervise::task(&crate::duties::TOKENS, move || recheck(tokens.clone(), rooms.clone()));
         let of_control = hub.clone();
-        let controlling =
-            supervise::task(&supervise::CONTROL, move || control::listen(of_control.clone(), data_dir.clone()));
+        let controlling = dantok_supervise::task(&crate::duties::CONTROL, move || {
+            control::listen(of_control.clone(), data_dir.clone())
+        });
         tracing::info!("ready");
 
         let failed = serve(listeners, &hub, shutdown).await;
@@ -167,7 +166,7 @@ impl Server {
             store.failure().get()
         });
         match closing.await.ok().flatten().or(failed) {
-            Some(why) => Err(Error::Failed(why.to_string())),
+            Some(why) => Err(dantok_store::Error::Failed(why.to_string()).into()),
             None => Ok(()),
         }
     }
@@ -179,7 +178,7 @@ async fn tend(hub: Arc<Hub>) {
         tokio::time::sleep(TEND_EVERY).await;
         if hub.store.wants_tending() {
             let hub = hub.clone();
-            supervise::blocking(move || hub.committer.tend()).await;
+            dantok_supervise::blocking(move || hub.committer.tend()).await;
         }
     }
 }
@@ -331,7 +330,7 @@ impl Drop for Open {
 
 fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures: Arc<Figures>, refusals: &Arc<Semaphore>) {
     if let Ok(permit) = refusals.clone().try_acquire_owned() {
-        supervise::brief("a refusal", async move {
+        dantok_supervise::brief("a refusal", async move {
             // A peer that does not take its refusal is no loss.
             let _ = connection::refuse(stream, speaks, refusal, figures).await;
             drop(permit);
@@ -344,7 +343,7 @@ fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures: Arc<Figu
 fn prepare(stream: &TcpStream) {
     let set = stream.set_nodelay(true);
     let set = set.and_then(|()| socket2::SockRef::from(stream).set_out_of_band_inline(true));
-    if let Err(error) = set.and_then(|()| socket::keep_alive(stream.as_fd(), KEEPALIVE)) {
+    if let Err(error) = set.and_then(|()| dantok_net::keep_alive(stream.as_fd(), KEEPALIVE)) {
         tracing::debug!(%error, "can't set the socket's options");
     }
 }

@@ -4,13 +4,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
 use crate::hub::Hub;
 use crate::limits::{PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
-use crate::protocol::name::person;
 use crate::rooms::Room;
 use crate::rooms::unread::is_to_read;
-use crate::store::Page;
+use dantok_protocol::name::person;
+use dantok_store::Error;
+use dantok_store::Page;
 
 /// A survey is shown again for so many times the time that it took: however often it is asked for, it costs a fiftieth of one core.
 const SHOWN_FOR: u32 = 50;
@@ -35,7 +35,7 @@ pub struct Survey {
     pub clients: u64,
     /// Messages stored and not expired.
     pub stored_messages: u64,
-    /// Bytes that they take, as [`Store::stored_bytes`](crate::store::Store::stored_bytes) counts.
+    /// Bytes that they take, as [`Store::stored_bytes`](dantok_store::Store::stored_bytes) counts.
     pub stored_bytes: u64,
     /// FOLLOWs: a connection counts as often as it follows a room.
     pub followers: u64,

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use crate::error::Error;
 use crate::hub::Hub;
-use crate::protocol::name::person;
 use crate::rooms::Room;
 use crate::rooms::unread::{BLOCK_SEQS, Block, is_to_read};
-use crate::store::messages::Messages;
+use dantok_protocol::name::person;
+use dantok_store::Error;
+use dantok_store::messages::Messages;
 
 /// A count, and what it is of.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ impl Hub {
     /// most of the work.
     ///
     /// # Errors
-    /// As [`Store::read`](crate::store::Store::read).
+    /// As [`Store::read`](dantok_store::Store::read).
     pub async fn unread(&self, room: &Room, client: &str, before: Option<Counted>) -> Result<Option<Counted>, Error> {
         // In this order: a cursor is never past a last seq that is looked at later.
         let Some(cursor) = room.cursor(client) else { return Ok(None) };

@@ -31,9 +31,9 @@ pub fn parse(line: &[u8]) -> Option<Line> {
 /// A nick as a client's name: what such a name may not hold becomes `_`.
 fn name(nick: &[u8]) -> String {
     let nick = String::from_utf8_lossy(nick);
-    let bad = |c: char| c.is_whitespace() || c == '=' || c == '/' || dantok::protocol::text::is_unsafe(c);
+    let bad = |c: char| c.is_whitespace() || c == '=' || c == '/' || dantok_protocol::text::is_unsafe(c);
     let mut name: String = nick.chars().map(|c| if bad(c) { '_' } else { c }).collect();
-    while name.len() > dantok::limits::NAME_MAX_BYTES {
+    while name.len() > dantok_protocol::limits::NAME_MAX_BYTES {
         name.pop();
     }
     if name.is_empty() { "_".to_owned() } else { name }

@@ -8,11 +8,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use dantok::limits::{ENVELOPE_BYTES, Limits};
-use dantok::protocol::Incoming;
-use dantok::protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame};
-use dantok::protocol::line::{self, LineDecoder};
+use dantok::limits::Limits;
 use dantok::settings::Settings;
+use dantok_protocol::Incoming;
+use dantok_protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame};
+use dantok_protocol::limits::ENVELOPE_BYTES;
+use dantok_protocol::line::{self, LineDecoder};
 use tokio_util::codec::Decoder;
 
 const BODY_MAX: usize = 200;
@@ -64,11 +65,11 @@ pub fn frame(bytes: &[u8]) {
     let cut = bytes.len() / 3;
     assert_eq!(found, decode(RequestDecoder::new(BODY_MAX), bytes, cut), "cut at {cut}");
     for incoming in found {
-        let Incoming::Request { tag: dantok::protocol::Tag::Id(id), command } = incoming else { continue };
+        let Incoming::Request { tag: dantok_protocol::Tag::Id(id), command } = incoming else { continue };
         let mut written = Vec::new();
         frame::encode_request(&RequestFrame { id, command: command.clone() }, &mut written).unwrap();
         let again = decode(RequestDecoder::new(BODY_MAX), &written, 0);
-        assert_eq!(again, [Incoming::Request { tag: dantok::protocol::Tag::Id(id), command }]);
+        assert_eq!(again, [Incoming::Request { tag: dantok_protocol::Tag::Id(id), command }]);
     }
     let mut buffer = BytesMut::from(bytes);
     while let Ok(Some(frame)) = ClientCodec.decode(&mut buffer) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::file::{Hash, Header, Reader};
 use super::survey::{Survey, survey};
 use crate::error::Error;
-use crate::replace::above;
+use dantok_store::replace::above;
 
 /// How backups' names begin and end.
 pub const PREFIX: &str = "dantok-";

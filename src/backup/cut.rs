@@ -6,11 +6,11 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::item;
-use crate::clock::wall_ms;
 use crate::control::{Ended, Wire, Work};
 use crate::error::Error;
-use crate::store::{Page, RoomState, State};
 use crate::tokens::command::to_back_up;
+use dantok_store::clock::wall_ms;
+use dantok_store::{Page, RoomState, State};
 
 /// Bytes of items that are sent, and compressed, together.
 const BLOCK_BYTES: usize = 512 * 1024;

@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::store::record::{self, put_text};
+use dantok_store::record::{self, put_text};
 
 const MAGIC: &[u8; 8] = b"DANTOKBK";
 /// What this build writes; it reads all up to it.
@@ -46,7 +46,7 @@ pub struct Header {
     pub kept_ms: u64,
     /// The backup that this one goes on from; none where it is a full one.
     pub base: Option<Hash>,
-    /// The [mark](mod@crate::store::marks) that the cut has in the store; none where it could not be made, or of format 1.
+    /// The [mark](mod@dantok_store::marks) that the cut has in the store; none where it could not be made, or of format 1.
     pub mark: Option<u64>,
     /// The marks that the store had before, oldest first: of the backups that this one comes after.
     pub marks: Vec<u64>,

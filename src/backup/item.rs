@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 
-use crate::store::chunk;
-use crate::store::group::GroupRecord;
-use crate::store::record::{Access, Last, Reader, RoomRecord, Stored, put_text};
-use crate::store::{RoomState, State};
+use dantok_store::chunk;
+use dantok_store::group::GroupRecord;
+use dantok_store::record::{Access, Last, Reader, RoomRecord, Stored, put_text};
+use dantok_store::{RoomState, State};
 
 /// An item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,7 +236,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::store::record::Kind;
+    use dantok_store::record::Kind;
 
     #[test]
     fn what_is_put_comes_back() {

@@ -17,9 +17,9 @@ use crate::config::Config;
 use crate::control::{self, Connection, Request};
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::replace::above;
-use crate::store::disk::expect_data_dir;
-use crate::store::journal::sync_dir;
+use dantok_store::disk::expect_data_dir;
+use dantok_store::journal::sync_dir;
+use dantok_store::replace::above;
 
 /// What a backup is called until it is whole.
 const PARTIAL: &str = ".partial";
@@ -153,7 +153,7 @@ fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error
 fn make_dir(dir: &Path) -> Result<(), Error> {
     let above = above(dir);
     match std::fs::create_dir(dir) {
-        Ok(()) => sync_dir(above),
+        Ok(()) => Ok(sync_dir(above)?),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // A backup that was killed may have made it just now; what others made may lie where one may not look.
             let _ = sync_dir(above);
@@ -197,7 +197,7 @@ fn base(
 
 /// By the time of the cut, to the millisecond.
 fn name(time_ms: u64, is_incremental: bool) -> String {
-    let time: String = crate::protocol::line::time(time_ms).to_string();
+    let time: String = dantok_protocol::line::time(time_ms).to_string();
     let time: String = time.chars().filter(|c| !matches!(c, '-' | ':')).collect();
     format!("{PREFIX}{time}-{}{SUFFIX}", if is_incremental { "incremental" } else { "full" })
 }

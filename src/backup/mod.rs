@@ -10,7 +10,7 @@
 //! What was redacted since, the redactions among them say: a restore writes none of it.
 //!
 //! Which backups are of one history is never told by numbers, which a data directory that was set back has again, but by
-//! [marks](mod@crate::store::marks): each cut leaves one in the store, and each backup has its own and those from before it.
+//! [marks](mod@dantok_store::marks): each cut leaves one in the store, and each backup has its own and those from before it.
 //!
 //! # The file
 //!
@@ -34,7 +34,7 @@
 //!          8 floor    | room u64 | seq u64: messages up to here are gone
 //! ```
 //!
-//! Integers are little-endian; a text is a `u16` length and its bytes. Records and chunks are [those of the store](crate::store::record),
+//! Integers are little-endian; a text is a `u16` length and its bytes. Records and chunks are [those of the store](dantok_store::record),
 //! each with its own version. To change anything else here, raise the format's number; what reads a format that is older
 //! stays, and one that is newer is refused.
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::store::is_data_dir;
+use dantok_store::is_data_dir;
 
 /// Refuses a path that is a data directory or in one, by whatever way it leads there, and also if it is not there yet. `data`: the one that
 /// is known, which may be mounted, whole or in part, under another name.

@@ -12,9 +12,9 @@ use super::outside::outside_above;
 use super::survey::{Survey, survey};
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::store::RoomState;
-use crate::store::build::{Builder, Site};
 use crate::tokens::mark;
+use dantok_store::RoomState;
+use dantok_store::build::{Builder, Site};
 
 /// Restores a backup, that of this file or the newest in this directory, into a data directory that is empty or missing; `-`: from
 /// standard input. `dry_run`: only reads all of it, and says whether it is sound.
@@ -116,7 +116,7 @@ fn restore(chain: &[PathBuf], survey: &Survey, site: Site, dir: &Path) -> Result
     if spooled.exists() {
         std::fs::remove_file(&spooled).map_err(Error::io("remove", &spooled))?;
     }
-    site.finish()
+    Ok(site.finish()?)
 }
 
 fn room_of(survey: &Survey, room: u64) -> Option<&RoomState> {
@@ -137,7 +137,7 @@ fn say(survey: &Survey, chain: &[PathBuf], dir: &Path, dry_run: bool) {
     for path in chain {
         println!("{} is sound", path.display());
     }
-    let time = crate::protocol::line::time(survey.header.time_ms);
+    let time = dantok_protocol::line::time(survey.header.time_ms);
     let what = format!("rooms: {}, messages: {}, as of {time}", survey.state.rooms.len(), survey.messages);
     if dry_run {
         println!("nothing was restored; {what}");

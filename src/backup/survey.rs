@@ -11,10 +11,10 @@ use bytes::Bytes;
 use super::file::{End, Header, Reader};
 use super::item::{self, Item};
 use crate::error::Error;
-use crate::limits::BODY_MAX_BYTES;
-use crate::protocol::name::{check_client, check_group, check_room};
-use crate::store::record::{Kind, Last, RoomRecord, Stored, is_past};
-use crate::store::{RoomState, State};
+use dantok_protocol::limits::BODY_MAX_BYTES;
+use dantok_protocol::name::{check_client, check_group, check_room};
+use dantok_store::record::{Kind, Last, RoomRecord, Stored, is_past};
+use dantok_store::{RoomState, State};
 
 /// What a chain holds; of what is small, what its newest backup says.
 #[derive(Clone, Debug, Default)]
@@ -231,7 +231,7 @@ impl Survey {
 mod tests {
     use super::*;
     use crate::backup::file::Writer;
-    use crate::store::group::GroupRecord;
+    use dantok_store::group::GroupRecord;
 
     fn room(seq: u64) -> RoomState {
         let record = RoomRecord { name: "lobby".into(), ..RoomRecord::default() };

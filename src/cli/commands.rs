@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use super::{AFTER, brief};
-use crate::units;
+use dantok_protocol::units;
 
 /// Which settings a command goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,18 +8,18 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Author, Worker, ended, limit, no_cursor, no_room, not_joined, storage};
-use crate::clock::wall_ms;
-use crate::error::Error;
 use crate::hub::cutoff_ms;
 use crate::limits::{BANNED_MAX, INVITED_BY_OWNER_MAX, INVITED_MAX, Limits};
-use crate::protocol::name::{check_new, person};
-use crate::protocol::{Begin, Command, ErrorCode, Refusal, Reply, Seek};
 use crate::rooms::{Group, Membership, Rooms};
 use crate::settings::Settings;
-use crate::store::commit::Op;
-use crate::store::group::GroupRecord;
-use crate::store::record::{Access, Kind, RoomRecord, Stored};
-use crate::store::{Store, chunk, key};
+use dantok_protocol::name::{check_new, person};
+use dantok_protocol::{Begin, Command, ErrorCode, Refusal, Reply, Seek};
+use dantok_store::Error;
+use dantok_store::clock::wall_ms;
+use dantok_store::commit::Op;
+use dantok_store::group::GroupRecord;
+use dantok_store::record::{Access, Kind, RoomRecord, Stored};
+use dantok_store::{Store, chunk, key};
 
 /// What one commit will change, on top of what is published.
 pub(super) struct Draft<'a> {

@@ -3,11 +3,11 @@
 use super::draft::Draft;
 use super::{Author, limit};
 use crate::limits::{GROUP_TIMEOUT_DEFAULT, GROUP_WINDOW, GROUPS_MAX};
-use crate::protocol::name::{check_new, person};
-use crate::protocol::{Begin, ErrorCode, Refusal, Reply};
-use crate::store::commit::Op;
-use crate::store::group::GroupRecord;
-use crate::units;
+use dantok_protocol::name::{check_new, person};
+use dantok_protocol::units;
+use dantok_protocol::{Begin, ErrorCode, Refusal, Reply};
+use dantok_store::commit::Op;
+use dantok_store::group::GroupRecord;
 
 /// `no-group`.
 pub fn no_group(name: &str, group: &str) -> Refusal {

@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use super::draft::Draft;
 use super::{Committer, Worker};
-use crate::limits::BODY_MAX_BYTES;
-use crate::protocol::name::composed;
-use crate::protocol::{ErrorCode, Refusal};
-use crate::store::commit::Op;
-use crate::store::key;
-use crate::store::record::{Kind, RoomRecord, Stored};
+use dantok_protocol::limits::BODY_MAX_BYTES;
+use dantok_protocol::name::composed;
+use dantok_protocol::{ErrorCode, Refusal};
+use dantok_store::commit::Op;
+use dantok_store::key;
+use dantok_store::record::{Kind, RoomRecord, Stored};
 
 /// A message to import.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::draft::Draft;
 use super::{Author, not_joined};
-use crate::protocol::name::person;
-use crate::protocol::{ErrorCode, Keep, Refusal, Reply};
-use crate::store::record::{Access, RoomRecord};
-use crate::units::in_words;
+use dantok_protocol::name::person;
+use dantok_protocol::units::in_words;
+use dantok_protocol::{ErrorCode, Keep, Refusal, Reply};
+use dantok_store::record::{Access, RoomRecord};
 
 fn denied(why: &str) -> Refusal {
     Refusal::new(ErrorCode::Denied, why)

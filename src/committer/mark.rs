@@ -2,11 +2,11 @@
 
 use super::draft::Draft;
 use super::{Committer, Worker};
-use crate::store::commit::Op;
+use dantok_store::commit::Op;
 
 impl Committer {
     /// Looks at what is published, in the thread, with no commit under way: everything that was acknowledged by now, and nothing else.
-    /// Commits wait meanwhile. A commit before it [marks](mod@crate::store::marks) this moment; `look` is given the mark, or none
+    /// Commits wait meanwhile. A commit before it [marks](mod@dantok_store::marks) this moment; `look` is given the mark, or none
     /// where no commit can be made: a backup of a disk that is full is wanted all the same. None where the committer has ended. Blocks.
     pub fn at_mark<T: Send + 'static>(&self, look: impl FnOnce(Option<u64>) -> T + Send + 'static) -> Option<T> {
         self.aside(move |worker| {

@@ -20,12 +20,11 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::figures::Figures;
 use crate::limits::{IN_FLIGHT_MAX_BYTES, IN_FLIGHT_OF_ONE_MAX_BYTES};
 use crate::person::Person;
-use crate::protocol::{Command, ErrorCode, Refusal, Reply};
 use crate::rooms::Rooms;
 use crate::settings::Live;
-use crate::store::commit::Commit;
-use crate::store::{Store, Writer};
-use crate::supervise;
+use dantok_protocol::{Command, ErrorCode, Refusal, Reply};
+use dantok_store::commit::Commit;
+use dantok_store::{Store, Writer};
 use draft::{Draft, Drafted};
 pub use groups::no_group;
 use queue::{Aside, InFlight, Queue, Submission};
@@ -103,7 +102,7 @@ impl Committer {
             bytes: Arc::new(Semaphore::new(IN_FLIGHT_MAX_BYTES)),
         });
         let of_thread = shared.clone();
-        let thread = supervise::thread(supervise::COMMITTER.name, move || run(&of_thread, &of_failure))?;
+        let thread = dantok_supervise::thread(crate::duties::COMMITTER.name, move || run(&of_thread, &of_failure))?;
         Ok((Committer(shared), thread))
     }
 
@@ -278,7 +277,7 @@ struct Worker {
 
 impl Worker {
     fn commit(&mut self, batch: Vec<Submission>) {
-        supervise::fail_point(supervise::COMMITTER.name);
+        dantok_supervise::fail_point(crate::duties::COMMITTER.name);
         let mut draft = Draft::new(self);
         let mut answers = Vec::with_capacity(batch.len());
         for Submission { author, writes, answer, in_flight } in batch {

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::{Author, Worker};
 use crate::limits::{COMMIT_MAX_BYTES, COMMIT_MAX_REQUESTS, COMMIT_SHARED_MAX_BYTES, SHARED_FOR, TURN_BYTES};
 use crate::person::Person;
-use crate::protocol::{Command, Reply};
+use dantok_protocol::{Command, Reply};
 
 /// What counts as in flight; no more when it is dropped.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-const TAKES: &str = "takes error, warn, info, debug, trace or off, or a filter like info,dantok::store=debug";
+const TAKES: &str = "takes error, warn, info, debug, trace or off, or a filter like info,dantok_store=debug";
 
 /// The parts of a filter. A comma in brackets is of a span's fields.
 fn directives(text: &str) -> impl Iterator<Item = &str> {
@@ -24,9 +24,12 @@ fn is_level(text: &str) -> bool {
     !text.is_empty() && text.parse::<LevelFilter>().is_ok()
 }
 
+/// The crates that log.
+const OURS: [&str; 4] = ["dantok", "dantok_net", "dantok_store", "dantok_supervise"];
+
 /// Whether this names the daemon's own modules. Nothing else in it logs.
 fn is_ours(target: &str) -> bool {
-    target == "dantok" || target.starts_with("dantok::")
+    OURS.contains(&target.split_once("::").map_or(target, |(name, _)| name))
 }
 
 /// The filter that a text says. Unless the text says otherwise by a level, errors are logged wherever they come from: the
@@ -62,10 +65,10 @@ mod tests {
             "info",
             "WARN",
             "off",
-            "debug,dantok::store=trace",
-            "dantok::store=debug",
+            "debug,dantok_store=trace",
+            "dantok_store=debug",
             "dantok=info",
-            "dantok::store",
+            "dantok_store",
             "info, dantok=debug",
             "dantok[connection]=debug",
             "[connection{peer=1}]=debug",
@@ -94,13 +97,13 @@ mod tests {
             "dantokd=debug",
             "store=debug",
             "info warn",
-            "dantok::store=debug=info",
+            "dantok_store=debug=info",
             "dantok:store=debug",
             "[",
             "dantok[=debug",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
-        assert_eq!(parse("dantok::store=debug").unwrap().to_string(), "dantok::store=debug,error");
+        assert_eq!(parse("dantok_store=debug").unwrap().to_string(), "dantok_store=debug,error");
     }
 }

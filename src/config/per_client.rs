@@ -1,7 +1,7 @@
 //! The settings that keep one client from taking what is others'.
 
 use super::{Setting, one};
-use crate::units;
+use dantok_protocol::units;
 
 const HEADING: &str = "Limits";
 

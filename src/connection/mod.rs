@@ -30,14 +30,14 @@ use crate::figures::Figures;
 use crate::hub::Hub;
 use crate::limits::{BATCH_MAX_BYTES, PIPELINE_MAX_REQUESTS};
 use crate::person::Pace;
-use crate::protocol::frame::RequestDecoder;
-use crate::protocol::line::LineDecoder;
-use crate::protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag};
 use crate::rooms::Handed;
 use crate::session::{Action, Session, Take};
-use crate::socket::{self, ReadHalf, WriteHalf};
-use crate::supervise::{self, Caught};
-use crate::units;
+use dantok_net::{ReadHalf, WriteHalf};
+use dantok_protocol::frame::RequestDecoder;
+use dantok_protocol::line::LineDecoder;
+use dantok_protocol::units;
+use dantok_protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag};
+use dantok_supervise::Caught;
 use output::{Items, Output};
 use patience::Patience;
 
@@ -206,7 +206,7 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
     let (served, has_died) = match caught {
         Ok(served) => (served, false),
         Err(panic) => {
-            tracing::error!("a connection died: {}; this is a bug", supervise::said(&*panic));
+            tracing::error!("a connection died: {}; this is a bug", dantok_supervise::said(&*panic));
             let text =
                 "the daemon has made a mistake, which its log tells; what was not answered may or may not be done";
             connection.output.closing(Refusal::new(ErrorCode::Storage, text));
@@ -249,12 +249,12 @@ async fn begin(
         peeked = stream.peek(&mut first) => peeked?,
         () = sleep_until(deadline) => 0,
         _ = stop.wait_for(|stop| *stop) => {
-            let found = socket::read_kernel(&stream, &mut first).unwrap_or(0);
+            let found = dantok_net::read_kernel(&stream, &mut first).unwrap_or(0);
             input.extend_from_slice(first.get(..found).unwrap_or_default());
             found
         }
     };
-    let (socket, write) = socket::plain(stream);
+    let (socket, write) = dantok_net::plain(stream);
     let [first] = first;
     Ok((found > 0).then(|| (framing(first), input, socket, write)))
 }
@@ -270,7 +270,7 @@ pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures
             // The first byte tells the framing; a peer that waits for us to begin is a person.
             let _ = timeout(REFUSE, stream.peek(&mut first)).await;
             let [first] = first;
-            let (socket, write) = socket::plain(stream);
+            let (socket, write) = dantok_net::plain(stream);
             (first, socket, write)
         }
         #[cfg(feature = "tls")]
@@ -323,7 +323,7 @@ impl Connection {
         let mut too_late = Some(Box::pin(sleep_until(deadline)));
         loop {
             if self.session.is_known() {
-                supervise::fail_point("connection");
+                dantok_supervise::fail_point("connection");
             }
             self.take_requests().await?;
             if self.go_on_taking().await? {

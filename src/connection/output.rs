@@ -8,12 +8,12 @@ use tokio::io::AsyncWriteExt;
 use super::Framing;
 use crate::figures::Figures;
 use crate::limits::OUTPUT_HIGH_WATER_BYTES;
-use crate::protocol::frame::{self, ServerFrame};
-use crate::protocol::{ErrorCode, Item, MessageRef, Refusal, Reply, Tag};
-use crate::protocol::{json, line};
 use crate::pushed::Pushed;
 use crate::session::{Out, Told};
-use crate::socket::WriteHalf;
+use dantok_net::WriteHalf;
+use dantok_protocol::frame::{self, ServerFrame};
+use dantok_protocol::{ErrorCode, Item, MessageRef, Refusal, Reply, Tag};
+use dantok_protocol::{json, line};
 
 /// What an idle connection keeps for its answers: as much as a few short ones take.
 const KEPT_BYTES: usize = 64;

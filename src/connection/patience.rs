@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::protocol::Refusal;
+use dantok_protocol::Refusal;
 
 /// So many refusals more than requests granted, and the peer is not read from for a while.
 const REFUSALS_MAX: u32 = 64;

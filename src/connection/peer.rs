@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::read;
 use crate::rooms::Handed;
-use crate::socket::ReadHalf;
+use dantok_net::ReadHalf;
 
 /// How often a peer is looked for that is not read from.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Begun, REFUSE, framing, linger, read};
 use crate::figures::Figures;
-use crate::protocol::line;
-use crate::protocol::{ErrorCode, Refusal, Reply, Tag};
-use crate::socket::{self, ReadHalf, WriteHalf};
 use crate::tls;
+use dantok_net::{ReadHalf, WriteHalf};
+use dantok_protocol::line;
+use dantok_protocol::{ErrorCode, Refusal, Reply, Tag};
 
 /// What every TLS connection begins with.
 const HANDSHAKE: u8 = 0x16;
@@ -78,7 +78,7 @@ async fn handshake(
         return Ok(None);
     }
     if first != [HANDSHAKE] {
-        let (mut socket, mut write) = socket::plain(stream);
+        let (mut socket, mut write) = dantok_net::plain(stream);
         let refusal = Refusal::new(ErrorCode::BadCommand, "this port speaks TLS only");
         figures.refused(refusal.code);
         let mut bytes = Vec::new();
@@ -88,10 +88,10 @@ async fn handshake(
         return Err(io::Error::new(io::ErrorKind::InvalidData, "plain text on a port for TLS"));
     }
     match tls.accept(stream).await {
-        Ok(stream) => Ok(Some(socket::tls(stream))),
+        Ok(stream) => Ok(Some(dantok_net::tls(stream))),
         Err((error, stream)) => {
             // The alert that says why is on its way.
-            let (mut socket, mut write) = socket::plain(stream);
+            let (mut socket, mut write) = dantok_net::plain(stream);
             let _ = linger(&mut socket, &mut write).await;
             Err(io::Error::new(error.kind(), format!("TLS handshake: {error}")))
         }

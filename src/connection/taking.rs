@@ -4,15 +4,16 @@ use std::io;
 
 use super::output::Items;
 use super::{Connection, peer};
-use crate::protocol::{Refusal, Reply, Tag};
+use crate::limits::KEEPALIVE_TAKING;
 use crate::session::Take;
+use dantok_protocol::{Refusal, Reply, Tag};
 
 impl Connection {
     /// Has a TAKE tried from now on, with nothing before it unanswered.
     pub(super) fn begin_taking(&mut self, tag: Tag, take: Result<Take, Refusal>) {
         match take {
             Ok(take) => {
-                self.socket.watch_closely();
+                self.socket.keep_alive(KEEPALIVE_TAKING);
                 self.taking = Some(Box::new((tag, take)));
             }
             Err(refusal) => self.output.reply(&tag, Reply::Error(refusal)),

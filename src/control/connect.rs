@@ -20,8 +20,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::rooms::Rooms;
 use crate::settings::{Live, Settings};
-use crate::store::{self, Store};
-use crate::supervise;
+use dantok_store::Store;
 
 /// How long a daemon that starts or stops is waited for.
 const BUSY_FOR: Duration = Duration::from_secs(5);
@@ -74,7 +73,7 @@ pub fn connect_unless_busy(dir: &Path, limits: &Limits) -> Result<Option<Connect
     }
     match open(dir, limits) {
         Ok((stream, thread)) => Connection::begin(stream, socket, false, Some(thread)).map(Some),
-        Err(Error::InUse { .. }) => Ok(None),
+        Err(Error::Store(dantok_store::Error::InUse { .. })) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -88,7 +87,7 @@ fn try_connect(dir: &Path) -> io::Result<UnixStream> {
 
 /// Opens the store, and serves it from a thread. What it writes while it opens it must be the daemon's to use afterwards.
 fn open(dir: &Path, limits: &Limits) -> Result<(UnixStream, JoinHandle<()>), Error> {
-    store::disk::expect_data_dir(dir)?;
+    dantok_store::disk::expect_data_dir(dir)?;
     let owner = std::fs::metadata(dir).map_err(Error::io("look at", dir))?.uid();
     if owner != rustix::process::geteuid().as_raw() {
         return Err(Error::Command(format!(
@@ -97,7 +96,7 @@ fn open(dir: &Path, limits: &Limits) -> Result<(UnixStream, JoinHandle<()>), Err
             dir.display()
         )));
     }
-    let (store, writer, state) = Store::open(dir, &store::Options::default())?;
+    let (store, writer, state) = Store::open(dir, &dantok_store::Options::default())?;
     let rooms = Arc::new(Rooms::new(state));
     // What is past retention only a daemon knows, which was told for how long messages are kept: here nothing is.
     let retention = Duration::MAX;
@@ -116,7 +115,7 @@ fn open(dir: &Path, limits: &Limits) -> Result<(UnixStream, JoinHandle<()>), Err
             store.settle();
         }
     };
-    let thread = supervise::thread("control", served);
+    let thread = dantok_supervise::thread("control", served);
     Ok((ours, thread.map_err(Error::io("start a thread for", dir))?))
 }
 

@@ -33,8 +33,8 @@ use crate::committer::Committer;
 use crate::export;
 use crate::hub::Hub;
 use crate::rooms::Rooms;
-use crate::store::Store;
 pub use connect::{Connection, connect, connect_unless_busy};
+use dantok_store::Store;
 pub use listen::{SOCKET_FILE, listen};
 pub(crate) use serve::Ended;
 pub use wire::{Frame, Wire};
@@ -51,7 +51,7 @@ pub struct Hello {
     pub dantok: String,
     /// The [store's epoch](Store::epoch); of the daemon's side.
     pub epoch: String,
-    /// The store's [marks](crate::store::Store::marks), oldest first; of the daemon's side. Other versions have none.
+    /// The store's [marks](dantok_store::Store::marks), oldest first; of the daemon's side. Other versions have none.
     #[serde(default)]
     pub marks: Vec<u64>,
 }

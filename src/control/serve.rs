@@ -28,6 +28,12 @@ impl From<Error> for Ended {
     }
 }
 
+impl From<dantok_store::Error> for Ended {
+    fn from(error: dantok_store::Error) -> Self {
+        Ended::Told(error.into())
+    }
+}
+
 /// Serves a connection to its end.
 ///
 /// # Errors

@@ -6,7 +6,6 @@ use super::listen::{self, Wanted};
 use super::sockets::Passed;
 use crate::config::{Config, Resolved};
 use crate::error::Error;
-use crate::store;
 
 /// Opens and reads all that a start would, and changes nothing. Returns everything that is wrong, a sentence each. What is in
 /// the store is not looked at; that is for `dantok check`.
@@ -14,7 +13,7 @@ pub fn check(resolved: &Resolved) -> Vec<String> {
     let config = &resolved.config;
     let mut problems = Vec::new();
     let mut note = |error: Error| problems.push(error.to_string());
-    let is_running = store::look(&config.data_dir).map_err(&mut note).unwrap_or(false);
+    let is_running = dantok_store::look(&config.data_dir).map_err(Error::from).map_err(&mut note).unwrap_or(false);
     let tokens = super::tokens(resolved).map_err(&mut note).ok();
     #[cfg(feature = "tls")]
     match config.tls_files() {

@@ -24,9 +24,9 @@ use crate::liveness::Liveness;
 use crate::metrics;
 use crate::server::{self, Listener, Server};
 use crate::settings::{Live, Settings};
-use crate::supervise::{self, Caught};
 use crate::tokens::Tokens;
 pub use check::check;
+use dantok_supervise::Caught;
 use listen::Wanted;
 pub use reload::Again;
 use reload::Reload;
@@ -39,7 +39,7 @@ use sockets::Passed;
 pub fn run(resolved: Resolved, passed: Passed, again: Again) -> Result<(), Error> {
     let filter = log::begin(&resolved.config.log, resolved.config.log_format);
     let filter = filter.map_err(|error| Error::Setup(error.to_string()))?;
-    supervise::log_panics();
+    dantok_supervise::log_panics();
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
     }
@@ -71,7 +71,7 @@ fn run_logged(
     expect_connections(&config.limits);
     if config.retention < RETENTION_FLOOR {
         tracing::warn!(
-            retention = %crate::units::in_words(config.retention),
+            retention = %dantok_protocol::units::in_words(config.retention),
             "messages are dropped sooner than 24h after their receipt, as --allow-short-retention asks"
         );
     }
@@ -108,14 +108,14 @@ fn run_logged(
         #[cfg(feature = "tls")]
         if let Some(tls) = &opened.tls {
             let tls = Arc::downgrade(tls);
-            supervise::task(&supervise::CERTIFICATES, move || warn_daily(tls.clone()));
+            dantok_supervise::task(&crate::duties::CERTIFICATES, move || warn_daily(tls.clone()));
         }
         notify::ready();
         let hub = Arc::downgrade(server.hub());
         let of_watchdog = hub.clone();
-        supervise::task(&supervise::WATCHDOG, move || watch(of_watchdog.clone()));
+        dantok_supervise::task(&crate::duties::WATCHDOG, move || watch(of_watchdog.clone()));
         let (stopping, settings) = (server.hub().stopping.clone(), server.hub().settings.clone());
-        supervise::task(&supervise::END, move || tell_of_the_end(stopping.clone(), settings.clone()));
+        dantok_supervise::task(&crate::duties::END, move || tell_of_the_end(stopping.clone(), settings.clone()));
         let Opened {
             listeners,
             #[cfg(feature = "tls")]
@@ -134,15 +134,15 @@ fn run_logged(
             #[cfg(feature = "tls")]
             wants_client_ca,
         };
-        supervise::brief(supervise::RELOAD.name, reload.run(hangup));
-        supervise::fail_point(supervise::LISTENERS.name);
+        dantok_supervise::brief(crate::duties::RELOAD.name, reload.run(hangup));
+        dantok_supervise::fail_point(crate::duties::LISTENERS.name);
         server.serve(listeners, shutdown).await?;
         Ok(true)
     });
     let served: Result<bool, Error> = runtime.block_on(async {
         let caught = Caught(serving).await;
         caught.unwrap_or_else(|panic| {
-            let (name, said) = (supervise::LISTENERS.name, supervise::said(&*panic));
+            let (name, said) = (crate::duties::LISTENERS.name, dantok_supervise::said(&*panic));
             Err(Error::Command(format!("{name} died: {said}; this is a bug")))
         })
     });
@@ -164,7 +164,7 @@ fn listen_for_metrics(wanted: &[Wanted], passed: Vec<std::net::TcpListener>) -> 
     for socket in sockets {
         tracing::info!(address = %socket.local_addr().map_err(process)?, "metrics");
         let (socket, watched) = (Arc::new(socket), watched.clone());
-        supervise::task(&supervise::METRICS, move || metrics::serve(socket.clone(), watched.clone()));
+        dantok_supervise::task(&crate::duties::METRICS, move || metrics::serve(socket.clone(), watched.clone()));
     }
     Ok(watched)
 }

@@ -62,7 +62,7 @@ pub(super) async fn watch(hub: Weak<Hub>, liveness: Liveness) {
             Err(_) => {
                 tracing::error!(
                     "no commit has come to an end for {}; the watchdog ends the daemon if none does soon",
-                    crate::units::in_words(timeout / 2)
+                    dantok_protocol::units::in_words(timeout / 2)
                 );
                 proof.await
             }

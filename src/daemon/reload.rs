@@ -10,7 +10,6 @@ use crate::config::{AT_START, Config, ConfigError, Resolved, SETTINGS};
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::settings::Settings;
-use crate::supervise;
 
 /// Brings the configuration together once more.
 pub type Again = Box<dyn Fn() -> Result<Resolved, ConfigError> + Send + Sync>;
@@ -36,11 +35,11 @@ impl Reload {
             notify::reloading();
             // It reads files, which may take its time.
             let reload = || {
-                supervise::fail_point(supervise::RELOAD.name);
+                dantok_supervise::fail_point(crate::duties::RELOAD.name);
                 tokio::task::block_in_place(|| self.reload());
             };
             if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(reload)) {
-                let (name, said) = (supervise::RELOAD.name, supervise::said(&*panic));
+                let (name, said) = (crate::duties::RELOAD.name, dantok_supervise::said(&*panic));
                 tracing::error!(
                     "SIGHUP: {name} died: {said}; this is a bug; what it had not come to, all goes on as it was"
                 );

@@ -57,7 +57,7 @@ fn announced(dir: &Path) -> Finding {
 }
 
 fn boot_id() -> Finding {
-    if crate::clock::boot_id().is_empty() {
+    if dantok_store::clock::boot_id().is_empty() {
         let text =
             "unknown: after each restart the time while the daemon was down is not counted, so messages stay longer";
         Finding::new("boot id", Level::Warning, text)

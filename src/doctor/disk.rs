@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Finding, Level};
-use crate::clock::Reading;
 use crate::error::Error;
-use crate::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES, JOURNAL_FILE_BYTES};
-use crate::store::disk::free_bytes;
-use crate::store::segments::Segments;
-use crate::store::tables::Tables;
+use dantok_store::clock::Reading;
+use dantok_store::disk::free_bytes;
+use dantok_store::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES, JOURNAL_FILE_BYTES};
+use dantok_store::segments::Segments;
+use dantok_store::tables::Tables;
 
 /// Syncs to measure, and for how long at the most.
 const SYNCS: usize = 500;
@@ -172,8 +172,8 @@ pub fn store(probe: &Path) -> Result<Finding, Error> {
         Tables::open(&dir, Segments::of(&dir))?.checkpoint(0, &Reading::default())?;
     }
     let took = before.elapsed();
-    Ok(if !crate::store::syscalls::are_ours() {
-        Finding::new("store", Level::Bad, Error::NotInterposed.to_string())
+    Ok(if !dantok_store::syscalls::are_ours() {
+        Finding::new("store", Level::Bad, dantok_store::Error::NotInterposed.to_string())
     } else {
         Finding::new("store", Level::Fine, format!("made, written, synced and opened again in {took:.1?}"))
     })

@@ -16,7 +16,6 @@ use tokio::time::timeout;
 
 use super::page::{self, CONTENT};
 use super::state::Watched;
-use crate::supervise;
 
 /// Connections at once; more wait in the kernel. Many that say nothing are not to keep out the one that asks; but descriptors are few.
 const CONNECTIONS_MAX: usize = 64;
@@ -40,7 +39,7 @@ pub async fn serve(listener: Arc<TcpListener>, watched: Arc<Watched>) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (watched, pages) = (watched.clone(), pages.clone());
-                supervise::brief("a request for metrics", async move {
+                dantok_supervise::brief("a request for metrics", async move {
                     if timeout(CONNECTION, connect(stream, watched, pages)).await.is_err() {
                         tracing::debug!("who asked for metrics did not take them");
                     }

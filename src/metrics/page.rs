@@ -9,11 +9,10 @@ use tokio::runtime::RuntimeMetrics;
 
 use super::process;
 use super::state::Watched;
-use crate::count::Counted;
 use crate::hub::Hub;
-use crate::limits::FREE_SPACE_MIN_BYTES;
-use crate::store;
 use crate::survey::{BEHIND, Survey};
+use dantok_store::count::Counted;
+use dantok_store::limits::FREE_SPACE_MIN_BYTES;
 
 /// What the page is.
 pub(super) const CONTENT: &str = TEXT_FORMAT;
@@ -151,7 +150,7 @@ fn metric(of: MetricType, value: f64) -> Metric {
     metric
 }
 
-fn of_commits(page: &mut Page, hub: &Hub, store: &store::Figures) {
+fn of_commits(page: &mut Page, hub: &Hub, store: &dantok_store::Figures) {
     let (figures, (queued, in_flight)) = (&hub.figures, hub.committer.waiting());
     page.counter(
         "dantok_commits_total",
@@ -197,7 +196,7 @@ fn of_commits(page: &mut Page, hub: &Hub, store: &store::Figures) {
     );
 }
 
-fn of_messages(page: &mut Page, hub: &Hub, survey: &Survey, store: &store::Figures) {
+fn of_messages(page: &mut Page, hub: &Hub, survey: &Survey, store: &dantok_store::Figures) {
     let figures = &hub.figures;
     let counters = [
         ("dantok_messages_stored_total", "Messages stored since the start.", &figures.messages),
@@ -326,7 +325,7 @@ fn of_readers(page: &mut Page, survey: &Survey) {
     );
 }
 
-fn of_disk(page: &mut Page, survey: &Survey, store: &store::Figures) {
+fn of_disk(page: &mut Page, survey: &Survey, store: &dantok_store::Figures) {
     page.gauge(
         "dantok_disk_used_bytes",
         "What the data directory takes on the disk: journal, segments, index and what is kept free for a restart.",

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::store::record::Access;
+use dantok_store::record::Access;
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -8,9 +8,9 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::waker::Waker;
-use crate::clock::wall_ms;
 use crate::limits::{EVENTS_MAX, TYPING_EVERY};
-use crate::protocol::Event;
+use dantok_protocol::Event;
+use dantok_store::clock::wall_ms;
 
 /// Something that went on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::waker::Waker;
-use crate::clock::wall_ms;
 use crate::limits::GROUP_WINDOW;
-use crate::store::group::GroupRecord;
-use crate::units;
+use dantok_protocol::units;
+use dantok_store::clock::wall_ms;
+use dantok_store::group::GroupRecord;
 
 /// A message that somebody has taken.
 #[derive(Clone, Debug, PartialEq, Eq)]

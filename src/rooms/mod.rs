@@ -18,13 +18,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 
 use crate::limits::DELETED_KEPT;
-use crate::protocol::name::{composed, person};
-use crate::protocol::{self, Event, RoomInfo};
-use crate::store::commit::Op;
-use crate::store::group::GroupRecord;
-use crate::store::record::{Access, NO_CURSOR, RoomRecord};
-use crate::store::{RoomState, State};
 use accesses::Accesses;
+use dantok_protocol::name::{composed, person};
+use dantok_protocol::{Event, RoomInfo};
+use dantok_store::commit::Op;
+use dantok_store::group::GroupRecord;
+use dantok_store::record::{Access, NO_CURSOR, RoomRecord};
+use dantok_store::{RoomState, State};
 use deleted::Deleted;
 pub use deleted::Was;
 use events::Events;
@@ -170,15 +170,15 @@ impl Room {
     }
 
     /// Who may what here, by name; the owner first.
-    pub fn accesses(&self) -> Vec<(Arc<str>, protocol::Access)> {
+    pub fn accesses(&self) -> Vec<(Arc<str>, dantok_protocol::Access)> {
         let of = |access: &Access| match access {
-            Access::Invited => protocol::Access::Invited,
-            Access::Banned => protocol::Access::Banned,
+            Access::Invited => dantok_protocol::Access::Invited,
+            Access::Banned => dantok_protocol::Access::Banned,
         };
         let mut listed: Vec<_> =
             read(&self.access).all().iter().map(|(person, access)| (person.clone(), of(access))).collect();
         listed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        let owner = self.record().owner.clone().map(|owner| (owner, protocol::Access::Owner));
+        let owner = self.record().owner.clone().map(|owner| (owner, dantok_protocol::Access::Owner));
         owner.into_iter().chain(listed).collect()
     }
 

@@ -4,9 +4,9 @@ use std::sync::{Arc, Weak};
 
 use super::waker::Waker;
 use super::{Membership, Room, Rooms, lock, read};
-use crate::clock::wall_ms;
-use crate::protocol::name::person;
-use crate::protocol::{Event, MemberInfo};
+use dantok_protocol::name::person;
+use dantok_protocol::{Event, MemberInfo};
+use dantok_store::clock::wall_ms;
 
 /// A client that is connected.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! All that is durable of the rooms, but for their messages, at one point.
 
 use super::{Room, Rooms, read};
-use crate::store::record::Last;
-use crate::store::{RoomState, State};
+use dantok_store::record::Last;
+use dantok_store::{RoomState, State};
 
 impl Room {
     fn state(&self) -> RoomState {

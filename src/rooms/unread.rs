@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::protocol::Kind;
-use crate::protocol::name::person;
+use dantok_protocol::name::person;
+use dantok_store::record::Kind;
 
 /// The seqs of one block: what lies between two blocks' ends is read anew each time that it is counted.
 pub const BLOCK_SEQS: u64 = 1024;

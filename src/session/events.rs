@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{Out, Session};
-use crate::protocol::{Item, Refusal, Reply};
 use crate::rooms::Room;
+use dantok_protocol::{Item, Refusal, Reply};
 
 impl Session {
     pub(super) fn want_events(&mut self, on: bool) -> Reply {

@@ -11,8 +11,8 @@ use super::reading::{tell, unreadable};
 use super::{Out, Session};
 use crate::committer::{no_group, no_room};
 use crate::limits::{TAKE_MAX, TAKE_WAIT_MAX};
-use crate::protocol::{ErrorCode, GapReason, Item, Refusal, Reply};
 use crate::rooms::{Group, Handed, Room};
+use dantok_protocol::{ErrorCode, GapReason, Item, Refusal, Reply};
 
 /// A TAKE that may have to wait.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::reading::unreadable;
 use super::{Out, Session};
-use crate::protocol::{Item, Refusal, Reply, RoomInfo};
 use crate::rooms::Room;
+use dantok_protocol::{Item, Refusal, Reply, RoomInfo};
 
 impl Session {
     /// The latest first.

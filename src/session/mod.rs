@@ -17,14 +17,14 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::committer::{self, Author, no_cursor, no_room, not_joined};
 use crate::hub::Hub;
-use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS, TOKEN_MAX_BYTES};
+use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS};
 use crate::person::Person;
-use crate::protocol::name::person;
-use crate::protocol::{Begin, Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
 use crate::rooms::{Handed, Membership, Presence, Room, Rooms, Waker};
-use crate::supervise;
 use crate::tokens::{Grant, Role};
 use crate::unread::Counted;
+use dantok_protocol::limits::TOKEN_MAX_BYTES;
+use dantok_protocol::name::person;
+use dantok_protocol::{Begin, Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
 pub use groups::Take;
 
 /// Where a session's items go: an answer that is being given, or what is told unasked.
@@ -250,7 +250,7 @@ impl Session {
             Command::Typing { room } => self.typing(&room),
             Command::Stats => {
                 let hub = self.hub.clone();
-                Ok(Reply::Stats(supervise::blocking(move || hub.stats()).await))
+                Ok(Reply::Stats(dantok_supervise::blocking(move || hub.stats()).await))
             }
             Command::Help { verb } => help(verb.as_deref(), out),
             Command::Ping => Ok(Reply::Pong),

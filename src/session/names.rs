@@ -1,8 +1,8 @@
 //! Whose names the names in a command are: what is there has the name that it was made with, and everything else the composed one.
 
 use super::Session;
-use crate::protocol::name::{check_new, composed, person};
-use crate::protocol::{Command, Refusal};
+use dantok_protocol::name::{check_new, composed, person};
+use dantok_protocol::{Command, Refusal};
 
 /// The composed form of a name, where it is another and nothing has the name as it is written.
 fn settle(name: &mut String, is_there: impl FnOnce(&str) -> bool) {

@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::time::Instant;
 
 use super::{Out, Session, Told};
-use crate::clock::wall_ms;
 use crate::committer::no_room;
-use crate::error::Error;
-use crate::limits::READ_AGAIN_AFTER;
-use crate::protocol::name::person;
-use crate::protocol::{Command, ErrorCode, GapReason, Item, MessageRef, Refusal, Reply, Seek, Since};
+use crate::message::shown;
 use crate::rooms::Room;
-use crate::store::messages::Messages;
+use dantok_protocol::name::person;
+use dantok_protocol::{Command, ErrorCode, GapReason, Item, Refusal, Reply, Seek, Since};
+use dantok_store::Error;
+use dantok_store::clock::wall_ms;
+use dantok_store::limits::READ_AGAIN_AFTER;
+use dantok_store::messages::Messages;
+use dantok_store::messages::StoredRef;
 
 /// What of a room is to be handed over.
 struct Part {
@@ -330,14 +332,7 @@ pub(super) fn tell(room: &Room, after: u64, through: u64, messages: &Messages, o
     }
     messages.each(|message| {
         bytes += message.body.len() as u64;
-        out.message(MessageRef {
-            room: &room.name,
-            seq: message.seq,
-            time_ms: message.time_ms,
-            client: person(message.client),
-            body: message.body,
-            kind: message.kind,
-        });
+        out.message(shown(&room.name, StoredRef { client: person(message.client), ..message }));
     });
     (messages.len() as u64, bytes)
 }

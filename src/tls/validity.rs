@@ -8,7 +8,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use crate::units;
+use dantok_protocol::units;
 
 /// From so long before its end on, a certificate is warned of.
 const WARNED_BEFORE: Duration = Duration::from_secs(14 * 86_400);

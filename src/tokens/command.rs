@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::{Ledger, Revoked, Role, Token, mark, read};
 use crate::error::{Error, READ_TOKENS};
-use crate::protocol::Refusal;
-use crate::protocol::name::{check_client, check_new, composed};
-use crate::store::disk::expect_data_dir;
-use crate::units;
+use dantok_protocol::Refusal;
+use dantok_protocol::name::{check_client, check_new, composed};
+use dantok_protocol::units;
+use dantok_store::disk::expect_data_dir;
 
 /// Whose tokens are meant.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use super::{Contents, HEAD, ID_BYTES, PREFIX, Role, SECRET_BYTES, Token, hash, parse, random};
 use crate::error::{Error, READ_TOKENS};
-use crate::protocol::name::person;
-use crate::replace::Place;
+use dantok_protocol::name::person;
+use dantok_store::replace::Place;
 
 const WRITE: &str = "write the tokens";
 
@@ -98,6 +98,6 @@ impl Ledger {
     fn write(&self) -> Result<(), Error> {
         let contents = toml::to_string(&Contents { token: self.tokens.clone() });
         let text = contents.map_err(|error| Error::io(WRITE, self.path())(std::io::Error::other(error)))?;
-        self.place.write(format!("{HEAD}{text}").as_bytes(), WRITE)
+        Ok(self.place.write(format!("{HEAD}{text}").as_bytes(), WRITE)?)
     }
 }

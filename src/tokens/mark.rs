@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::replace::Place;
+use dantok_store::replace::Place;
 
 /// Its name.
 pub const FILE: &str = "TOKENS-WANTED";
@@ -39,7 +39,7 @@ pub fn set(data_dir: &Path, tokens: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let what = "note that there are tokens";
-    Place::find(&data_dir.join(FILE), what)?.write(format!("{}\n", shown.display()).as_bytes(), what)
+    Ok(Place::find(&data_dir.join(FILE), what)?.write(format!("{}\n", shown.display()).as_bytes(), what)?)
 }
 
 #[cfg(test)]

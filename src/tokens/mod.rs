@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::{Error, READ_TOKENS as READ};
-use crate::protocol::name::person;
+use dantok_protocol::name::person;
 use ledger::{Ledger, Revoked};
 
 /// What every token begins with, so that it is known for what it is where it turns up.
@@ -81,7 +81,7 @@ mod rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&crate::units::time(*time))
+        serializer.collect_str(&dantok_protocol::units::time(*time))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {

@@ -188,8 +188,8 @@ fn a_restored_store_is_what_it_was() {
 
 #[test]
 fn a_restored_store_is_another_one_whose_clock_goes_on() {
-    use dantok::store::segments::Segments;
-    use dantok::store::tables::Tables;
+    use dantok_store::segments::Segments;
+    use dantok_store::tables::Tables;
     let daemon = furnished();
     let dir = tempfile::tempdir().unwrap();
     run(&daemon.data_dir(), &["backup", text(dir.path())]);

@@ -1,13 +1,13 @@
-//! The example client `chat`, as a script uses it, against the real daemon.
+//! The chat client, as a script uses it, against the real daemon.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
-use crate::common::{Daemon, example, wait_until};
+use crate::common::{Daemon, chat_binary, wait_until};
 
 /// `chat`, with what it is given.
 fn chat(server: &str, client: &str, flags: &[&str]) -> Command {
-    let mut command = Command::new(example("chat"));
+    let mut command = Command::new(chat_binary());
     command.env_remove("DANTOK_TOKEN").args(["lobby", "--as", client, "--server", server]).args(flags);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -75,7 +75,7 @@ fn nothing_reaches_the_terminal_raw() {
     let json = lines(&run(&daemon, "alice", &["--fetch", "--json"]));
     let plain = lines(&run(&daemon, "bob", &["--fetch"]));
     for line in json.iter().chain(&plain) {
-        assert!(!line.chars().any(dantok::protocol::text::is_unsafe), "{line}");
+        assert!(!line.chars().any(dantok_protocol::text::is_unsafe), "{line}");
     }
     let values: Vec<serde_json::Value> = json.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(values.last().unwrap()["text"], "\u{1b} \u{9b} \u{202e} 안녕");
@@ -146,7 +146,7 @@ fn what_fails_says_so() {
 fn without_a_terminal_there_is_one_room() {
     for rooms in [&[][..], &["lobby", "other"]] {
         let output =
-            Command::new(example("chat")).args(rooms).args(["--as", "bob"]).stdin(Stdio::null()).output().unwrap();
+            Command::new(chat_binary()).args(rooms).args(["--as", "bob"]).stdin(Stdio::null()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && output.stdout.is_empty() && said.contains("one ROOM"), "{said}");
     }

@@ -1,11 +1,11 @@
-//! The example client `chat` on the full screen, in real terminals, against the real daemon.
+//! The chat client on the full screen, in real terminals, against the real daemon.
 
 mod fake;
 
 use crate::common::proxy::Proxy;
 use crate::common::terminal::{Person, Said, Terminal};
 use crate::common::{Daemon, has_tool, wait_until};
-use dantok::protocol::{Command as Request, Item};
+use dantok_protocol::{Command as Request, Item};
 
 /// What people say, where `DANTOK_TEST_LOGS` names no directory of real logs.
 const TALK: [&str; 24] = [

@@ -6,11 +6,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use crate::common::{Daemon, wait_until};
-use dantok::limits::SLED_SEGMENT_BYTES;
-use dantok::store::commit::Commit;
-use dantok::store::journal::recover;
-use dantok::store::segments::Segments;
-use dantok::store::tables::{Journaled, Tables};
+use dantok_store::commit::Commit;
+use dantok_store::journal::recover;
+use dantok_store::limits::SLED_SEGMENT_BYTES;
+use dantok_store::segments::Segments;
+use dantok_store::tables::{Journaled, Tables};
 
 /// Its exit code, and what it said.
 fn check(dir: &Path) -> (Option<i32>, String) {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::proxy::Proxy;
 use crate::common::{DEADLINE, Daemon, wait_until};
-use dantok::client::{Client, Error, Feed, Follow, News, Options};
-use dantok::protocol::{Access, Begin, ErrorCode, Event, Item, Keep, Kind, Seek, Since};
+use dantok_client::{Client, Error, Feed, Follow, News, Options};
+use dantok_protocol::{Access, Begin, ErrorCode, Event, Item, Keep, Kind, Seek, Since};
 
 async fn connect(daemon: &Daemon, client: &str) -> Client {
     Client::connect(options(daemon, client)).await.unwrap()

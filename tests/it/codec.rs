@@ -1,12 +1,12 @@
 //! Both codecs on any bytes, in any pieces; and tables of what literal bytes mean.
 
 use bytes::{Bytes, BytesMut};
-use dantok::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
-use dantok::protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame, ServerFrame};
-use dantok::protocol::json;
-use dantok::protocol::line::{self, LineDecoder};
-use dantok::protocol::text::is_unsafe;
-use dantok::protocol::{
+use dantok_protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame, ServerFrame};
+use dantok_protocol::json;
+use dantok_protocol::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
+use dantok_protocol::line::{self, LineDecoder};
+use dantok_protocol::text::is_unsafe;
+use dantok_protocol::{
     Access, Begin, Command, ErrorCode, Event, GapReason, Incoming, Item, Keep, Kind, MemberInfo, Message, Refusal,
     Reply, RoomInfo, Seek, Since, Tag, Welcome,
 };

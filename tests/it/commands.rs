@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::common::{Daemon, Frames, Lines};
-use dantok::protocol::{Begin, Command, ErrorCode, Reply, Seek, Since};
+use dantok_protocol::{Begin, Command, ErrorCode, Reply, Seek, Since};
 
 /// The lines with the times of MSG and ROOM lines as `TIME`, once it is known that they are about now.
 fn timeless(lines: Vec<String>) -> Vec<String> {

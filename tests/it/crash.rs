@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::common::{DEADLINE, Daemon, Frames, wait_until};
 use bytes::Bytes;
-use dantok::protocol::{Command, Item, Message, Reply};
+use dantok_protocol::{Command, Item, Message, Reply};
 
 const SENDERS: usize = 16;
 const MESSAGES: u64 = 1000;

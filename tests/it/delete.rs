@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::common::{Daemon, Frames, Lines, backups, wait_until, without_numbers};
-use dantok::protocol::{Command, ErrorCode, Item, Reply};
+use dantok_protocol::{Command, ErrorCode, Item, Reply};
 
 const NO_ROOM: &str = "ERR no-room there is no room lobby; JOIN makes it";
 

@@ -171,7 +171,7 @@ fn every_option_has_its_row_and_no_other_is_named() {
         for option in doc.split('`').filter_map(|code| code.strip_prefix("--")).filter(|code| !code.contains(' ')) {
             let known = dantok::config::SETTINGS.iter().any(|setting| setting.name == option);
             let of_verb =
-                dantok::protocol::line::VERBS.iter().any(|verb| verb.options.contains(&&*format!("--{option}")));
+                dantok_protocol::line::VERBS.iter().any(|verb| verb.options.contains(&&*format!("--{option}")));
             assert!(
                 known || of_one(option) || of_verb || matches!(option, "config" | "release" | ""),
                 "{name}: --{option} is no option"

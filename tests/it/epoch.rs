@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::common::{self, Daemon, Frames};
-use dantok::protocol::{Command as Request, ErrorCode, Reply, Seek};
+use dantok_protocol::{Command as Request, ErrorCode, Reply, Seek};
 
 fn epoch(arguments: &[&str], data_dir: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));

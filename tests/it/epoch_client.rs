@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::common::terminal::{Person, Said, Terminal};
-use crate::common::{self, DEADLINE, Daemon, example, has_tool};
-use dantok::client::{Client, Error, Feed, Follow, News, Options};
-use dantok::protocol::{ErrorCode, Item, Seek};
+use crate::common::{self, DEADLINE, Daemon, chat_binary, has_tool};
+use dantok_client::{Client, Error, Feed, Follow, News, Options};
+use dantok_protocol::{ErrorCode, Item, Seek};
 
 fn options(daemon: &Daemon, client: &str) -> Options {
     Options { reconnect: Some(DEADLINE), ..Options::new(daemon.address().to_string(), client) }
@@ -25,7 +25,7 @@ fn say(daemon: &Daemon, what: &str, seqs: std::ops::RangeInclusive<u64>) {
 
 /// The chat in a pipe, which follows the lobby; and what takes the texts that it prints, up to this one.
 fn piped(daemon: &Daemon) -> (Child, impl FnMut(&str) -> Vec<String> + use<>) {
-    let mut chat = Command::new(example("chat"))
+    let mut chat = Command::new(chat_binary())
         .args(["lobby", "--follow", "--as", "bob", "--retry-for", "1m", "--server", &daemon.address().to_string()])
         .env_remove("DANTOK_TOKEN")
         .stdin(Stdio::null())
@@ -274,7 +274,7 @@ async fn who_is_ahead_of_a_room_that_was_set_back_without_a_word_is_told_and_beg
     assert!(is_set_back(bob.ack("lobby", Some(9)).await));
     assert!(is_set_back(bob.seek("lobby", Seek::To(9)).await));
     assert!(is_set_back(bob.redact("lobby", 9).await));
-    bob.group("lobby", "workers", dantok::protocol::Begin::Start, None).await.unwrap();
+    bob.group("lobby", "workers", dantok_protocol::Begin::Start, None).await.unwrap();
     assert!(is_set_back(bob.done("lobby", "workers", 9).await));
     assert!(is_set_back(bob.reply_with_id("lobby", "r", 9, "an answer").await));
     assert!(!bob.is_restored());

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::{self, Daemon, has_tool, inject, inject_at, serve_tls, traced_start, wait_until};
-use dantok::supervise::Then;
+use dantok_supervise::Then;
 
 fn fails_honestly(fault: &str) {
     let mut daemon = Daemon::start();
@@ -106,7 +106,7 @@ fn what_dies_is_named_and_begins_again() {
     if !cfg!(debug_assertions) {
         return eprintln!("skipped: a release build can't be told to panic");
     }
-    for duty in dantok::supervise::DUTIES.iter().filter(|duty| duty.then == Then::BeginsAgain) {
+    for duty in dantok::duties::DUTIES.iter().filter(|duty| duty.then == Then::BeginsAgain) {
         let certificate = tempfile::tempdir().unwrap();
         let mut flags = ["--metrics", "127.0.0.1:0", "--retention", "24h"].map(str::to_owned).to_vec();
         if duty.name == "certificates" {
@@ -150,7 +150,7 @@ fn what_can_not_begin_again_ends_the_daemon() {
     if !cfg!(debug_assertions) {
         return eprintln!("skipped: a release build can't be told to panic");
     }
-    for duty in dantok::supervise::DUTIES.iter().filter(|duty| duty.then == Then::EndsTheDaemon) {
+    for duty in dantok::duties::DUTIES.iter().filter(|duty| duty.then == Then::EndsTheDaemon) {
         let dir = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let mut command = std::process::Command::new(common::binary());
@@ -188,7 +188,7 @@ fn a_connection_that_dies_says_so() {
         let mut daemon = Daemon::start_as(tempfile::tempdir().unwrap(), &[], &env);
         if is_framed {
             let mut frames = daemon.frames("alice");
-            frames.send(dantok::protocol::Command::Ping);
+            frames.send(dantok_protocol::Command::Ping);
             assert!(frames.closing().text.contains("the daemon has made a mistake"));
         } else {
             let mut lines = daemon.lines("alice");

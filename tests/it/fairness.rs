@@ -5,7 +5,7 @@ use std::process::{Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::{self, Daemon, Frames, Lines, has_tool};
-use dantok::protocol::{Command, ErrorCode, Refusal, Reply};
+use dantok_protocol::{Command, ErrorCode, Refusal, Reply};
 
 /// The longest body; where a byte a second is allowed, one of these is, and then nothing for hours.
 const LONGEST: usize = 65_536;

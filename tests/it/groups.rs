@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::common::stall::Stall;
 use crate::common::{Daemon, Lines, has_tool, wait_until};
 use dantok::limits::GROUP_WINDOW;
-use dantok::protocol::{Command, Item, Reply};
+use dantok_protocol::{Command, Item, Reply};
 
 /// A daemon with a room of so many messages, and a group in it.
 fn filled(messages: u64, group: &str) -> (Daemon, Lines) {

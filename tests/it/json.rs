@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::common::{Daemon, Lines, has_tool};
-use dantok::protocol::text::is_unsafe;
+use dantok_protocol::text::is_unsafe;
 use serde_json::{Value, json};
 
 /// The next line, which is an object; times are checked and taken out.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::{self, DEADLINE, Daemon, Frames, Lines, wait_until};
-use dantok::protocol::{Command, ErrorCode, Reply};
+use dantok_protocol::{Command, ErrorCode, Reply};
 use socket2::{Domain, Socket, Type};
 
 fn refused(reply: &Reply) -> Option<(ErrorCode, &str)> {

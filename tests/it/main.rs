@@ -57,3 +57,4 @@ mod streams;
 #[cfg(feature = "tls")]
 mod tls;
 mod tokens;
+mod walls;

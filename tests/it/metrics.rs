@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::common::scrape::{Watched, ask, figures, get, listening};
 use crate::common::{self, DEADLINE, Lines, connect, has_tool, inject, wait_until};
-use dantok::protocol::ErrorCode;
+use dantok_protocol::ErrorCode;
 
 const SHORT: [&str; 3] = ["--retention", "1s", "--allow-short-retention"];
 
@@ -171,7 +171,7 @@ fn a_follower_that_stops_reading_lags() {
     let watched = Watched::start(&[]);
     let mut alice = watched.daemon.frames("alice");
     let room = || "lobby".to_owned();
-    use dantok::protocol::Command;
+    use dantok_protocol::Command;
     alice.ask(Command::join(room()));
     let mut bob = watched.daemon.lines("bob");
     bob.ask("JOIN lobby");

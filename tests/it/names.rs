@@ -7,11 +7,11 @@ use std::sync::Arc;
 use crate::common::backups::{dantok, fail, run, said};
 use crate::common::{Daemon, Frames, Lines};
 use bytes::Bytes;
-use dantok::client::{Client, Options as Connecting};
-use dantok::protocol::{Begin, Command, ErrorCode, Item, Reply};
-use dantok::store::commit::{Commit, Op};
-use dantok::store::record::{Kind, RoomRecord, Stored};
-use dantok::store::{Options, Store};
+use dantok_client::{Client, Options as Connecting};
+use dantok_protocol::{Begin, Command, ErrorCode, Item, Reply};
+use dantok_store::commit::{Commit, Op};
+use dantok_store::record::{Kind, RoomRecord, Stored};
+use dantok_store::{Options, Store};
 
 const LOOK_ALIKE: [(&str, &str); 14] = [
     ("gen\u{200b}eral", "U+200B"),
@@ -126,7 +126,7 @@ fn old_store(dir: &Path, rooms: &[&str], client: &str) {
     let kept_ms = store.clock().now_ms();
     let who: Arc<str> = client.into();
     for (room, name) in (1..).zip(rooms) {
-        let owner = Some(dantok::protocol::name::person(client).into());
+        let owner = Some(dantok_protocol::name::person(client).into());
         let record = RoomRecord { name: (*name).into(), owner, ..RoomRecord::default() };
         let (client, body) = (who.clone(), Bytes::from_static(b"old"));
         let message = Stored { seq: 1, time_ms: 1, kept_ms, client, id: None, body, kind: Kind::Plain };

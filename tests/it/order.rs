@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::io::Write;
 
 use crate::common::{Daemon, Frames, Lines, wait_until};
-use dantok::protocol::{Command, Item, Reply};
+use dantok_protocol::{Command, Item, Reply};
 
 const SENDERS: usize = 8;
 const MESSAGES: usize = 500;

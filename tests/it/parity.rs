@@ -2,8 +2,8 @@
 
 use crate::common::{Daemon, Frames, Lines};
 use bytes::{Bytes, BytesMut};
-use dantok::protocol::line::{LineDecoder, encode_item, encode_reply, encode_request};
-use dantok::protocol::{Begin, Command, Incoming, Item, Reply, Seek, Since, Tag};
+use dantok_protocol::line::{LineDecoder, encode_item, encode_reply, encode_request};
+use dantok_protocol::{Begin, Command, Incoming, Item, Reply, Seek, Since, Tag};
 use tokio_util::codec::Decoder;
 
 /// Any bytes that a body may be made of.
@@ -215,7 +215,7 @@ fn both_framings_answer_and_store_the_same() {
     let fetched = reader.ask("FETCH r");
     for (line, (seq, _, body)) in fetched.iter().zip(&expected) {
         let text = line.splitn(6, ' ').nth(5).unwrap();
-        assert_eq!(dantok::protocol::text::unescape(text).as_deref(), Some(&body[..]), "{seq}");
+        assert_eq!(dantok_protocol::text::unescape(text).as_deref(), Some(&body[..]), "{seq}");
     }
     assert_eq!(fetched.len(), expected.len() + 1);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::{Daemon, Lines, wait_until};
 use dantok::limits::{EVENTS_MAX, KEEPALIVE, KEEPALIVE_TAKING, TYPING_EVERY};
-use dantok::protocol::{Command, Event, Item};
+use dantok_protocol::{Command, Event, Item};
 
 /// The words of the only member's line of an answer to WHO, who is this client.
 fn member(lines: &mut Lines, client: &str) -> Vec<String> {

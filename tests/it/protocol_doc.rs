@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use blocks::{blocks, read};
 use dantok::limits;
-use dantok::protocol::{ErrorCode, line};
+use dantok_protocol::{ErrorCode, line};
 
 #[test]
 fn the_examples_were_really_exchanged() {
@@ -100,7 +100,7 @@ fn the_index_has_every_verb_under_its_chapter() {
 #[test]
 fn every_keepalive_has_its_row() {
     let doc = read("protocol.md");
-    for (what, limits::Keepalive { idle, every, probes }) in
+    for (what, dantok_net::Keepalive { idle, every, probes }) in
         [("of any client", limits::KEEPALIVE), ("from its first TAKE on", limits::KEEPALIVE_TAKING)]
     {
         let noticed = idle + every * probes;
@@ -125,15 +125,18 @@ fn every_limit_has_its_row() {
     let defaults = limits::Limits::default();
     let none = |number: u64| if number == 0 { "none".to_owned() } else { number.to_string() };
     for (what, value) in [
-        ("name of a room, group, client, device or message id", format!("{} bytes", limits::NAME_MAX_BYTES)),
-        ("nick", format!("{} characters", limits::NICK_MAX_CHARS)),
-        ("topic", format!("{} bytes", limits::TOPIC_MAX_BYTES)),
-        ("tag, without its `@`", format!("{} bytes", limits::TAG_MAX_BYTES)),
-        ("token", format!("{} bytes", limits::TOKEN_MAX_BYTES)),
+        (
+            "name of a room, group, client, device or message id",
+            format!("{} bytes", dantok_protocol::limits::NAME_MAX_BYTES),
+        ),
+        ("nick", format!("{} characters", dantok_protocol::limits::NICK_MAX_CHARS)),
+        ("topic", format!("{} bytes", dantok_protocol::limits::TOPIC_MAX_BYTES)),
+        ("tag, without its `@`", format!("{} bytes", dantok_protocol::limits::TAG_MAX_BYTES)),
+        ("token", format!("{} bytes", dantok_protocol::limits::TOKEN_MAX_BYTES)),
         ("message body", format!("{} bytes", defaults.body_max_bytes)),
-        ("highest value of `--max-body`", format!("{} bytes", limits::BODY_MAX_BYTES)),
-        ("line, or frame from a client", format!("body limit and {} bytes", limits::ENVELOPE_BYTES)),
-        ("frame from the daemon", format!("{} bytes", limits::FRAME_CEILING_BYTES - 1)),
+        ("highest value of `--max-body`", format!("{} bytes", dantok_protocol::limits::BODY_MAX_BYTES)),
+        ("line, or frame from a client", format!("body limit and {} bytes", dantok_protocol::limits::ENVELOPE_BYTES)),
+        ("frame from the daemon", format!("{} bytes", dantok_protocol::limits::FRAME_CEILING_BYTES - 1)),
         ("commands of one connection waiting for their commit", limits::PIPELINE_MAX_REQUESTS.to_string()),
         ("people invited to a room by its members", limits::INVITED_MAX.to_string()),
         ("people invited to a room", limits::INVITED_BY_OWNER_MAX.to_string()),

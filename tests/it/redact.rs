@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common::{self, Daemon, Lines, wait_until};
-use dantok::protocol::{Command as Request, Item, Kind, Reply};
+use dantok_protocol::{Command as Request, Item, Kind, Reply};
 
 /// Messages without their time.
 fn timeless(mut lines: Vec<String>) -> Vec<String> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::common::{Daemon, Frames, Lines, wait_until};
-use dantok::protocol::{Begin, Command, Reply};
+use dantok_protocol::{Begin, Command, Reply};
 
 struct Configured {
     daemon: Daemon,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::{Daemon, example};
-use dantok::protocol::{Command as Request, Item, Reply};
+use dantok_protocol::{Command as Request, Item, Reply};
 
 /// Logs with repeated, empty, wide and odd lines, and channel events between them.
 fn make_logs(dir: &Path) {

@@ -1,7 +1,7 @@
 //! What is past retention is not served, is said to be gone, and leaves its seqs; what is not is kept.
 
 use crate::common::{Daemon, Lines, wait_until};
-use dantok::protocol::{Command, Item, Reply};
+use dantok_protocol::{Command, Item, Reply};
 
 const SHORT: [&str; 3] = ["--retention", "1s", "--allow-short-retention"];
 

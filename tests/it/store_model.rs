@@ -8,16 +8,16 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use dantok::committer::{Author, Committer};
 use dantok::figures::Figures;
-use dantok::protocol::{Begin, Command, ErrorCode, Reply};
 use dantok::retention;
 use dantok::rooms::Rooms;
 use dantok::settings::Live;
-use dantok::store::commit::{Commit, Op};
-use dantok::store::journal::{Journal, Recovered};
-use dantok::store::record::{Kind, RoomRecord, Stored};
-use dantok::store::segments::Segments;
-use dantok::store::tables::{Journaled, Tables};
-use dantok::store::{Options, Page, Store, chunk};
+use dantok_protocol::{Begin, Command, ErrorCode, Reply};
+use dantok_store::commit::{Commit, Op};
+use dantok_store::journal::{Journal, Recovered};
+use dantok_store::record::{Kind, RoomRecord, Stored};
+use dantok_store::segments::Segments;
+use dantok_store::tables::{Journaled, Tables};
+use dantok_store::{Options, Page, Store, chunk};
 use proptest::prelude::*;
 
 /// Small journal files, so that even a short test rotates through several.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::{DEADLINE, Daemon, Frames, Lines, wait_until};
-use dantok::client::{Client, Error, News, Options};
-use dantok::protocol::{Command as Request, ErrorCode, Item, Reply};
+use dantok_client::{Client, Error, News, Options};
+use dantok_protocol::{Command as Request, ErrorCode, Item, Reply};
 
 const MESSAGES: u64 = 20;
 

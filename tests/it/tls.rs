@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use crate::common::{DEADLINE, Daemon, Frames, Lines, connect, example, has_tool, wait_until};
-use dantok::client::{Client, Error, Options, Tls};
-use dantok::protocol::{Command as Request, ErrorCode, Item, Reply};
+use crate::common::{DEADLINE, Daemon, Frames, Lines, chat_binary, connect, has_tool, wait_until};
+use dantok_client::{Client, Error, Options, Tls};
+use dantok_protocol::{Command as Request, ErrorCode, Item, Reply};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use socket2::{Domain, Socket, Type};
 use tokio_rustls::rustls::crypto::ring;
@@ -573,7 +573,7 @@ fn chat_talks_tls() {
     files.ca.sign(&files.path("alice.pem"), &files.path("alice-key.pem"));
     let daemon = files.daemon(&["--tls-client-ca", &files.text("ca.pem")]);
     let chat = |flags: &[&str], input: &str| {
-        let mut command = Command::new(example("chat"));
+        let mut command = Command::new(chat_binary());
         command.env_remove("SSL_CERT_FILE").args(["lobby", "--as", "alice"]).args(flags);
         command.args(["--server", &address(&daemon).to_string()]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

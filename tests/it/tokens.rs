@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::common::{self, Daemon, Frames, Lines, has_tool};
 use dantok::limits::DENIED_AFTER;
-use dantok::protocol::{Command as Request, ErrorCode, Reply};
+use dantok_protocol::{Command as Request, ErrorCode, Reply};
 
 const DENIED: &str = "ERR denied no such client, or another token";
 const OVER: &str = "ERR denied this token has ended, or was revoked";

@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use bytes::{Bytes, BytesMut};
-use dantok::protocol::frame::{RequestDecoder, ServerFrame, encode_server};
-use dantok::protocol::{Command, Event, Incoming, Item, Kind, MemberInfo, Message, Reply, RoomInfo, Tag, Welcome};
+use dantok_protocol::frame::{RequestDecoder, ServerFrame, encode_server};
+use dantok_protocol::{Command, Event, Incoming, Item, Kind, MemberInfo, Message, Reply, RoomInfo, Tag, Welcome};
 use tokio_util::codec::Decoder;
 
 /// Starts it; every name, topic, nick and text that it tells is this.

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use dantok::protocol::frame::{ClientCodec, RequestFrame, ServerFrame, encode_request};
-use dantok::protocol::{Command as Request, Item, Refusal, Reply};
+use dantok_protocol::frame::{ClientCodec, RequestFrame, ServerFrame, encode_request};
+use dantok_protocol::{Command as Request, Item, Refusal, Reply};
 use tokio_util::codec::Decoder;
 pub use tool::has_tool;
 
@@ -601,9 +601,19 @@ pub fn connect(address: SocketAddr) -> TcpStream {
 
 /// The binary of an example, as new as the source: `cargo test --test …` alone builds none.
 pub fn example(name: &str) -> PathBuf {
+    build(&["--example", name]).join("examples").join(name)
+}
+
+/// The chat client, likewise.
+pub fn chat_binary() -> PathBuf {
+    build(&["--package", "dantok-chat"]).join("dantok-chat")
+}
+
+/// Builds something as the daemon is built, and returns the directory of the binaries.
+fn build(what: &[&str]) -> &'static Path {
     let dir = Path::new(env!("CARGO_BIN_EXE_dantok")).parent().unwrap();
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--example", name]).args(dir.ends_with("release").then_some("--release"));
+    build.args(["build", "--quiet"]).args(what).args(dir.ends_with("release").then_some("--release"));
     // What cargo tells a test is nothing that a build depends on; but build scripts ask for it, and would run again each time.
     let told = |name: &str| {
         ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|of| name.starts_with(of))
@@ -611,8 +621,8 @@ pub fn example(name: &str) -> PathBuf {
     for (name, _) in std::env::vars().filter(|(name, _)| told(name)) {
         build.env_remove(name);
     }
-    assert!(build.status().unwrap().success(), "can't build the example {name}");
-    dir.join("examples").join(name)
+    assert!(build.status().unwrap().success(), "can't build {what:?}");
+    dir
 }
 
 /// An answer without `number=…`, and without `created` where that is not expected: clients ignore words at an OK's end.

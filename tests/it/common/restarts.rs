@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use dantok::protocol::{Command, Item, Reply};
+use dantok_protocol::{Command, Item, Reply};
 
 use super::{DEADLINE, Frames, Lines, wait_until};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{example, wait_until};
+use super::{chat_binary, wait_until};
 
 static TERMINALS: AtomicUsize = AtomicUsize::new(0);
 
@@ -24,7 +24,7 @@ impl Person {
 
     /// The command that starts the chat.
     pub fn command(&self, server: &str, rooms: &str) -> String {
-        let (chat, name, home) = (example("chat"), self.name, self.home.path().display());
+        let (chat, name, home) = (chat_binary(), self.name, self.home.path().display());
         format!(
             "env -u DANTOK_TOKEN XDG_STATE_HOME={home} TZ=UTC {} {rooms} --as {name} --server {server}",
             chat.display()

@@ -82,11 +82,10 @@ impl Shell {
             script = script.replace(dir, &format!("{root}{dir}"));
         }
         script = script.replace("/usr/bin/dantok", "dantok");
-        for name in ["chat", "replay"] {
-            let run = format!("cargo run --release --example {name} --");
-            if script.contains(&run) {
-                let built: PathBuf = common::example(name);
-                script = script.replace(&run, &format!("{} --server {address}", built.display()));
+        for run in ["cargo run --release -p dantok-chat --", "cargo run --release --example replay --"] {
+            if script.contains(run) {
+                let built = if run.contains("chat") { common::chat_binary() } else { common::example("replay") };
+                script = script.replace(run, &format!("{} --server {address}", built.display()));
             }
         }
         script

@@ -131,7 +131,7 @@ impl Player {
 
     fn nc(&mut self, number: usize, line: &str) {
         let verb = line.split(' ').next().unwrap_or_default();
-        if dantok::protocol::line::VERBS.iter().any(|of| of.name == verb) {
+        if dantok_protocol::line::VERBS.iter().any(|of| of.name == verb) {
             self.send(number, "nc", format!("{line}\n").as_bytes());
         } else {
             expect(number, self.get(number, "nc"), line);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
-use dantok::protocol::frame::{ClientCodec, RequestDecoder, RequestFrame, ServerFrame, encode_request, encode_server};
-use dantok::protocol::{Incoming, Item, Reply, Tag};
+use dantok_protocol::frame::{ClientCodec, RequestDecoder, RequestFrame, ServerFrame, encode_request, encode_server};
+use dantok_protocol::{Incoming, Item, Reply, Tag};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio_util::codec::Decoder as _;
@@ -43,7 +43,7 @@ struct File {
 /// The vectors of the file.
 pub fn parse(file: &str) -> Vec<Vector> {
     let File { protocol, vectors } = serde_json::from_str(file).unwrap();
-    assert_eq!(protocol, dantok::protocol::VERSION);
+    assert_eq!(protocol, dantok_protocol::VERSION);
     vectors
 }
 

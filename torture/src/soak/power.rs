@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 fn run(run: &mut Run) {
     let Some((mount, mut recipe)) = mounted(run, "disk", 1 << 40) else { return };
-    recipe.flags.extend(["--log", "info,dantok::store::mover=debug"].map(str::to_owned));
+    recipe.flags.extend(["--log", "info,dantok_store::mover=debug"].map(str::to_owned));
     let world = world(run, &mut recipe, true);
     let mut load = None;
     for cycle in 0..run.cycles {

@@ -1,0 +1,567 @@
+//! What keys and typed commands do.
+
+use std::time::Instant;
+
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use crate::app::{App, Overlay};
+use crate::ask::{Ask, Deed};
+use crate::room::Room;
+use crate::typed;
+
+/// What the help shows.
+pub const HELP: &[(&str, &str)] = &[
+    ("Tab, Shift-Tab", "the next room, the one before"),
+    ("Ctrl-N, Ctrl-P", "the same, rooms that you have not joined among them"),
+    ("Alt-1 … Alt-9", "a room by its number"),
+    ("Enter", "send; on an empty line in a room that you have not joined: join it"),
+    ("PageUp, PageDown", "scroll; Shift-Up and Shift-Down by a line"),
+    ("Alt-Up, Alt-Down", "select a message; /reply and /redact are about it"),
+    ("Esc", "ends the selection; to the end; closes this"),
+    ("Up, Down", "what you typed before"),
+    ("Left, Right, Home, End", "move; with Ctrl or Alt by words; also Ctrl-A, Ctrl-E"),
+    ("Ctrl-W, Ctrl-U, Ctrl-K", "remove a word, all before, all behind"),
+    ("Ctrl-C, Ctrl-D", "on an empty line: quit"),
+    ("", ""),
+    ("/reply [SEQ] TEXT", "answer a message: the selected one, or the last that is not yours"),
+    ("/redact [SEQ]", "take a message's text back: the selected one's, or your last one's"),
+    ("/join ROOM", "become a member; the room is made if it is missing"),
+    (
+        "/create [--private] ROOM [TOPIC]",
+        "make a room; a private one, with a * in the list, is seen by whom you invite",
+    ),
+    ("/topic [TEXT|--clear]", "what this room is about; with TEXT, say it; or that it has no topic"),
+    ("/invite NAME", "let somebody into this private room"),
+    ("/kick NAME", "end somebody's membership in this room"),
+    ("/ban NAME, /unban NAME", "and keep them out; or not any more"),
+    ("/leave", "end your membership in this room"),
+    ("/delete ROOM", "delete this room, which is yours, with all that is in it, for everybody; its name confirms it"),
+    ("/nick NAME", "what you are shown as"),
+    ("/who", "the members of this room, since when they are here, and how far they have read"),
+    ("/rooms", "all rooms"),
+    ("/help", "this"),
+    ("/quit", "end; what waits to be sent is kept"),
+    ("//text", "sends /text"),
+];
+
+/// Takes what the terminal tells.
+pub fn event(app: &mut App, event: Event) {
+    let before = app.input.text().to_owned();
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => {
+            app.notice = None;
+            if app.overlay.is_none() || !overlay_key(app, key) {
+                self::key(app, key);
+            }
+        }
+        Event::Paste(text) => {
+            let text = text.replace("\r\n", "\n").replace('\r', "\n");
+            app.input.insert(text.trim_end_matches('\n'));
+        }
+        _ => {}
+    }
+    if app.input.text() != before {
+        app.types(Instant::now());
+    }
+}
+
+/// Whether the key was for the overlay.
+fn overlay_key(app: &mut App, key: KeyEvent) -> bool {
+    match key.code {
+        KeyCode::PageUp | KeyCode::PageDown => false,
+        KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => false,
+        KeyCode::Esc | KeyCode::Enter => {
+            app.overlay = None;
+            true
+        }
+        _ => {
+            app.overlay = None;
+            false
+        }
+    }
+}
+
+fn key(app: &mut App, key: KeyEvent) {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    let alt = key.modifiers.contains(KeyModifiers::ALT);
+    let shift = key.modifiers.contains(KeyModifiers::SHIFT);
+    let input = &mut app.input;
+    match key.code {
+        KeyCode::Char(c) if control => control_key(app, c),
+        KeyCode::Char('b') if alt => input.word_left(),
+        KeyCode::Char('f') if alt => input.word_right(),
+        KeyCode::Char(c @ '1'..='9') if alt => {
+            let at = c.to_digit(10).and_then(|digit| usize::try_from(digit).ok()).unwrap_or(1);
+            let (list, joined) = app.list();
+            let name = list.get(at - 1).filter(|_| at <= joined).map(|name| (*name).to_owned());
+            if let Some(name) = name {
+                app.show(&name);
+            }
+        }
+        KeyCode::Char(c) if !alt => input.insert(c.encode_utf8(&mut [0; 4])),
+        KeyCode::Tab => app.step(1, false),
+        KeyCode::BackTab => app.step(-1, false),
+        KeyCode::Left if control || alt => input.word_left(),
+        KeyCode::Right if control || alt => input.word_right(),
+        KeyCode::Left => input.left(),
+        KeyCode::Right => input.right(),
+        KeyCode::Home => input.home(),
+        KeyCode::End if control => go_to_end(app),
+        KeyCode::End => input.end(),
+        KeyCode::Backspace if alt => input.delete_word(),
+        KeyCode::Backspace => input.backspace(),
+        KeyCode::Delete => input.delete(),
+        KeyCode::Up if shift => scroll(app, -1),
+        KeyCode::Down if shift => scroll(app, 1),
+        KeyCode::Up if alt => select(app, true),
+        KeyCode::Down if alt => select(app, false),
+        KeyCode::Up => input.older(),
+        KeyCode::Down => input.newer(),
+        KeyCode::PageUp => app.page(true),
+        KeyCode::PageDown => app.page(false),
+        KeyCode::Esc => escape(app),
+        KeyCode::Enter => enter(app),
+        _ => {}
+    }
+}
+
+fn scroll(app: &mut App, by: isize) {
+    if let Some(room) = app.room_mut() {
+        room.scroll(by);
+    }
+}
+
+fn select(app: &mut App, up: bool) {
+    if let Some(room) = app.room_mut() {
+        room.select(up);
+    }
+}
+
+/// Out of the selection, or else to the end.
+fn escape(app: &mut App) {
+    if !app.room_mut().is_some_and(Room::unselect) {
+        go_to_end(app);
+    }
+}
+
+fn go_to_end(app: &mut App) {
+    if let Some(room) = app.room_mut() {
+        room.go_to_end();
+    }
+}
+
+fn control_key(app: &mut App, c: char) {
+    let input = &mut app.input;
+    match c {
+        'c' | 'd' if input.text().is_empty() => app.quit = true,
+        'c' => input.clear(),
+        'd' => input.delete(),
+        'a' => input.home(),
+        'e' => input.end(),
+        'b' => input.left(),
+        'f' => input.right(),
+        'h' => input.backspace(),
+        'w' => input.delete_word(),
+        'u' => input.kill_before(),
+        'k' => input.kill_after(),
+        'n' => app.step(1, true),
+        'p' => app.step(-1, true),
+        _ => {}
+    }
+}
+
+fn enter(app: &mut App) {
+    let text = app.input.text().to_owned();
+    if text.is_empty() {
+        if let Some(name) = app.open.clone().filter(|_| app.room().is_some_and(|room| !room.joined)) {
+            join(app, name);
+        }
+        return;
+    }
+    let said = match text.strip_prefix('/') {
+        Some(rest) if !rest.starts_with('/') => {
+            command(app, rest);
+            app.input.done();
+            return;
+        }
+        Some(rest) => rest,
+        None => &text,
+    };
+    match (&app.open, app.room()) {
+        (Some(name), Some(room)) if room.joined => {
+            app.asks.push(Ask::Send(name.clone(), said.to_owned(), None));
+            app.input.done();
+        }
+        // What was typed stays.
+        (Some(_), _) => app.notice = Some("you are not a member of this room; /join makes you one".to_owned()),
+        (None, _) => app.notice = Some("there is no room to send this to; /join ROOM".to_owned()),
+    }
+}
+
+fn join(app: &mut App, name: String) {
+    let name = app.kept(name);
+    app.wanted = Some(name.clone());
+    app.asks.push(Ask::Join(name));
+    if !app.is_up() {
+        app.notice = Some("there is no connection now; you join when there is".to_owned());
+    }
+}
+
+/// A number at the beginning, and what stands behind it.
+fn seq_first(text: &str) -> (Option<u64>, &str) {
+    let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    first.parse().map_or((None, text), |seq| (Some(seq), rest.trim_start()))
+}
+
+/// The name of the open room, where the client is a member of it.
+fn member(app: &mut App) -> Option<String> {
+    let name = app.open.clone().filter(|_| app.room().is_some_and(|room| room.joined));
+    if name.is_none() {
+        app.notice = Some("this needs a room that you are a member of; /join makes you one".to_owned());
+    }
+    name
+}
+
+fn reply(app: &mut App, text: &str) {
+    let Some(name) = member(app) else { return };
+    let (seq, text) = seq_first(text);
+    if text.is_empty() {
+        app.notice = Some("what do you answer? /reply [SEQ] TEXT".to_owned());
+        return;
+    }
+    let own = app.own.clone();
+    let Some(room) = app.room_mut() else { return };
+    let last = || room.last_said(&own, false).map(|message| message.seq);
+    match seq.or(room.selected).or_else(last) {
+        Some(seq) if (1..=room.last).contains(&seq) => {
+            room.unselect();
+            app.asks.push(Ask::Send(name, text.to_owned(), Some(seq)));
+        }
+        Some(seq) => app.notice = Some(format!("there is no message {seq} here to answer")),
+        None => app.notice = Some("there is no message of somebody else here to answer".to_owned()),
+    }
+}
+
+fn redact(app: &mut App, text: &str) {
+    let Some(name) = member(app) else { return };
+    let own = app.own.clone();
+    let Some(room) = app.room_mut() else { return };
+    let seq = match text.parse() {
+        Ok(seq) => Some(seq),
+        Err(_) if !text.is_empty() => {
+            app.notice = Some("which message? /redact SEQ, or select one with Alt-Up".to_owned());
+            return;
+        }
+        Err(_) => room.selected,
+    };
+    // The last is what was typed last: not the one before it, because that is stored and this is not.
+    if seq.is_none() && !room.pending.is_empty() {
+        app.notice = Some("your last message is not stored yet; /redact SEQ takes back another".to_owned());
+        return;
+    }
+    match seq.or_else(|| room.last_said(&own, true).map(|message| message.seq)) {
+        Some(seq) => {
+            room.unselect();
+            deed(app, Deed::Redact(name, seq));
+        }
+        None => app.notice = Some("there is no message of yours here; /redact SEQ".to_owned()),
+    }
+}
+
+fn create(app: &mut App, text: &str) {
+    match typed::create(text) {
+        Ok((room, topic, private)) => {
+            let room = app.kept(room);
+            deed(app, Deed::Create { room, topic, private });
+        }
+        Err(notice) => app.notice = Some(notice),
+    }
+}
+
+fn topic(app: &mut App, text: &str) {
+    match typed::topic(text) {
+        Ok(None) => {
+            let topic = app.room().and_then(|room| room.info.as_ref()).map(|info| crate::draw::name(&info.topic));
+            let none = "this room has no topic; /topic TEXT sets one".to_owned();
+            app.notice = Some(topic.filter(|topic| !topic.is_empty()).unwrap_or(none));
+        }
+        Ok(Some(topic)) => match app.open.clone() {
+            Some(name) => deed(app, Deed::Topic(name, topic)),
+            None => app.notice = Some("there is no room for this; /join ROOM".to_owned()),
+        },
+        Err(notice) => app.notice = Some(notice),
+    }
+}
+
+fn deed(app: &mut App, deed: Deed) {
+    if !app.is_up() {
+        app.notice = Some("there is no connection now; this is done when there is".to_owned());
+    }
+    app.asks.push(Ask::Deed(deed));
+}
+
+/// A deed in the open room, that is about somebody.
+fn deed_here(app: &mut App, verb: &str, of: &str, make: impl FnOnce(String, String) -> Deed) {
+    match (app.open.clone(), typed::name(of, &format!("/{verb} NAME"))) {
+        (Some(name), Ok(who)) => deed(app, make(name, who)),
+        (Some(_), Err(notice)) => app.notice = Some(notice),
+        (None, _) => app.notice = Some("there is no room for this; /join ROOM".to_owned()),
+    }
+}
+
+/// What is about a room by its name.
+fn with_room(app: &mut App, verb: &str, of: &str, act: impl FnOnce(&mut App, String)) {
+    match typed::name(of, &format!("/{verb} ROOM")) {
+        Ok(room) => {
+            let room = app.kept(room);
+            act(app, room);
+        }
+        Err(notice) => app.notice = Some(notice),
+    }
+}
+
+fn leave(app: &mut App, name: String) {
+    if let Some(room) = app.rooms.get_mut(&name) {
+        room.leaving = true;
+    }
+    app.asks.push(Ask::Leave(name));
+}
+
+/// Only where the open room is named: a slip of the hand deletes nothing.
+fn delete(app: &mut App, name: &str) {
+    match app.open.clone() {
+        Some(open) if open == name => deed(app, Deed::Delete(open)),
+        Some(open) => {
+            app.notice = Some(format!(
+                "this would delete {open}, with all that is in it, for everybody; /delete {open} does it"
+            ));
+        }
+        None => app.notice = Some("there is no room to delete".to_owned()),
+    }
+}
+
+fn command(app: &mut App, text: &str) {
+    let (verb, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let rest = rest.trim();
+    match (verb, rest) {
+        ("help", "") => app.overlay = Some((Overlay::Help, 0)),
+        ("rooms", "") => app.overlay = Some((Overlay::Rooms, 0)),
+        ("who", "") => {
+            app.overlay = Some((Overlay::Who, 0));
+            if let Some(name) = app.open.clone() {
+                app.asks.push(Ask::Who(name));
+            }
+        }
+        ("quit", "") => app.quit = true,
+        ("join", "") => match app.open.clone() {
+            Some(name) => join(app, name),
+            None => app.notice = Some("which room? /join ROOM".to_owned()),
+        },
+        ("join", room) => with_room(app, verb, room, join),
+        ("leave", "") => match app.open.clone() {
+            Some(name) => leave(app, name),
+            None => app.notice = Some("there is no room to leave".to_owned()),
+        },
+        ("leave", room) => with_room(app, verb, room, leave),
+        ("delete", name) => delete(app, name),
+        ("nick", "") => app.notice = Some("which name? /nick NAME".to_owned()),
+        ("nick", nick) => match typed::nick(nick) {
+            Ok(nick) => app.asks.push(Ask::Nick(nick)),
+            Err(notice) => app.notice = Some(notice),
+        },
+        ("reply", text) => reply(app, text),
+        ("redact", seq) => redact(app, seq),
+        ("create", text) => create(app, text),
+        ("topic", text) => topic(app, text),
+        ("invite", who) => deed_here(app, verb, who, Deed::Invite),
+        ("kick", who) => deed_here(app, verb, who, Deed::Kick),
+        ("ban", who) => deed_here(app, verb, who, Deed::Ban),
+        ("unban", who) => deed_here(app, verb, who, Deed::Unban),
+        _ => app.notice = Some(format!("there is no /{verb}; /help lists what there is, and //{text} sends it")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::Told;
+    use crate::timeline::Timeline;
+    use dantok_client::News;
+    use dantok_client::outbox::Waiting;
+    use dantok_protocol::{Item, Kind, Message, RoomInfo};
+    use jiff::tz::TimeZone;
+
+    fn app() -> App {
+        let mut app = App::new("me", "s", TimeZone::UTC, &["lobby".to_owned(), "단톡".to_owned()], &[]);
+        app.asks.clear();
+        app
+    }
+
+    fn type_line(app: &mut App, text: &str) -> Vec<Ask> {
+        event(app, Event::Paste(text.to_owned()));
+        press(app, KeyCode::Enter, KeyModifiers::NONE);
+        std::mem::take(&mut app.asks)
+    }
+
+    fn press(app: &mut App, code: KeyCode, modifiers: KeyModifiers) {
+        event(app, Event::Key(KeyEvent::new(code, modifiers)));
+    }
+
+    #[test]
+    fn a_line_is_a_message_or_a_command() {
+        let mut app = app();
+        let send = |text: &str| vec![Ask::Send("lobby".into(), text.into(), None)];
+        assert_eq!(type_line(&mut app, "안녕"), send("안녕"));
+        assert_eq!(type_line(&mut app, "//help me"), send("/help me"));
+        assert_eq!(type_line(&mut app, "/join #a"), [Ask::Join("#a".into())]);
+        assert_eq!(type_line(&mut app, "/leave"), [Ask::Leave("lobby".into())]);
+        for slip in ["/delete", "/delete lobb", "/delete 단톡"] {
+            assert_eq!(type_line(&mut app, slip), []);
+            assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("/delete lobby does it")));
+        }
+        assert_eq!(type_line(&mut app, "/delete lobby"), [Ask::Deed(Deed::Delete("lobby".into()))]);
+        assert_eq!(type_line(&mut app, "/nick 앨리스 in Wonderland"), [Ask::Nick("앨리스 in Wonderland".into())]);
+        assert_eq!(type_line(&mut app, "/dance"), []);
+        assert!(app.notice.as_ref().unwrap().contains("/dance") && !app.quit);
+        type_line(&mut app, "/quit");
+        assert!(app.quit);
+    }
+
+    #[test]
+    fn rooms_are_reached_by_key_and_an_empty_line_quits() {
+        let mut app = app();
+        press(&mut app, KeyCode::Tab, KeyModifiers::NONE);
+        assert_eq!(app.open.as_deref(), Some("단톡"));
+        press(&mut app, KeyCode::Char('1'), KeyModifiers::ALT);
+        assert_eq!(app.open.as_deref(), Some("lobby"));
+        press(&mut app, KeyCode::Char('p'), KeyModifiers::CONTROL);
+        assert_eq!(app.open.as_deref(), Some("단톡"));
+        app.room_mut().unwrap().joined = false;
+        assert_eq!(type_line(&mut app, ""), [Ask::Join("단톡".into())]);
+        assert_eq!(type_line(&mut app, "x"), []);
+        assert_eq!(app.input.text(), "x");
+        press(&mut app, KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert!(!app.quit && app.input.text().is_empty());
+        press(&mut app, KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert!(app.quit);
+    }
+
+    fn said(app: &mut App, seq: u64, client: &str) {
+        let (room, body) = ("lobby".into(), "text".into());
+        let message = Message { room, seq, time_ms: 0, client: client.into(), body, kind: Kind::Plain };
+        app.news(News::Item(Item::Message(message)));
+    }
+
+    #[test]
+    fn an_answer_and_a_redaction_are_about_the_selected_message_or_the_last() {
+        let mut app = app();
+        app.room_mut().unwrap().timeline = Some(Timeline::default());
+        assert_eq!(type_line(&mut app, "/reply x"), []);
+        for (seq, client) in (1..).zip(["you", "me", "you", "me"]) {
+            said(&mut app, seq, client);
+        }
+        let answer = |seq, text: &str| vec![Ask::Send("lobby".into(), text.into(), Some(seq))];
+        assert_eq!(type_line(&mut app, "/reply 그래요"), answer(3, "그래요"));
+        assert_eq!(type_line(&mut app, "/reply 2 no"), answer(2, "no"));
+        assert_eq!(type_line(&mut app, "/reply 5 no"), []);
+        assert_eq!(type_line(&mut app, "/reply"), []);
+        let redact = |seq| vec![Ask::Deed(Deed::Redact("lobby".into(), seq))];
+        assert_eq!(type_line(&mut app, "/redact"), redact(4));
+        assert_eq!(type_line(&mut app, "/redact 2"), redact(2));
+        assert_eq!(type_line(&mut app, "/redact all"), []);
+        for _ in 0..3 {
+            press(&mut app, KeyCode::Up, KeyModifiers::ALT);
+        }
+        press(&mut app, KeyCode::Down, KeyModifiers::ALT);
+        assert_eq!(type_line(&mut app, "/reply it"), answer(3, "it"));
+        assert_eq!(app.room().unwrap().selected, None);
+        press(&mut app, KeyCode::Up, KeyModifiers::ALT);
+        assert_eq!(type_line(&mut app, "/redact"), redact(4));
+        press(&mut app, KeyCode::Up, KeyModifiers::ALT);
+        press(&mut app, KeyCode::Esc, KeyModifiers::NONE);
+        assert_eq!(app.room().unwrap().selected, None);
+        app.wait(Waiting {
+            id: "a".into(),
+            room: "lobby".into(),
+            text: "x".into(),
+            time_ms: 0,
+            reply: None,
+            epoch: None,
+        });
+        assert_eq!(type_line(&mut app, "/redact"), []);
+    }
+
+    #[test]
+    fn rooms_are_managed_by_command() {
+        let mut app = app();
+        let create = |room: &str, topic: &str, private| {
+            vec![Ask::Deed(Deed::Create { room: room.into(), topic: topic.into(), private })]
+        };
+        assert_eq!(type_line(&mut app, "/create plans"), create("plans", "", false));
+        assert_eq!(
+            type_line(&mut app, "/create --private plans 점심 and so on"),
+            create("plans", "점심 and so on", true)
+        );
+        for private in ["/create plans --private", "/create plans talk --private", "/create plans --private talk"] {
+            let topic = if private.contains("talk") { "talk" } else { "" };
+            assert_eq!(type_line(&mut app, private), create("plans", topic, true), "{private}");
+        }
+        assert_eq!(type_line(&mut app, "/create plans -- --private"), create("plans", "--private", false));
+        for wrong in ["/create --private", "/create plans --privat", "/create --x plans", "/join --x", "/join a b"] {
+            app.notice = None;
+            assert_eq!(type_line(&mut app, wrong), [], "{wrong}");
+            assert!(app.notice.is_some(), "{wrong}");
+        }
+        for wrong in
+            ["/nick --x", "/topic --x", "/kick --x", "/leave a b", "/topic a --clear", "/create plans —private"]
+        {
+            app.notice = None;
+            assert_eq!(type_line(&mut app, wrong), [], "{wrong}");
+            assert!(app.notice.is_some(), "{wrong}");
+        }
+        assert_eq!(type_line(&mut app, "/topic"), []);
+        assert!(app.notice.as_ref().unwrap().contains("no topic"));
+        assert_eq!(type_line(&mut app, "/topic --clear"), vec![Ask::Deed(Deed::Topic("lobby".into(), String::new()))]);
+        let here = |deed: fn(String, String) -> Deed, of: &str| vec![Ask::Deed(deed("lobby".into(), of.into()))];
+        assert_eq!(type_line(&mut app, "/topic 무엇이든"), here(Deed::Topic, "무엇이든"));
+        assert_eq!(type_line(&mut app, "/invite bob"), here(Deed::Invite, "bob"));
+        assert_eq!(type_line(&mut app, "/kick bob"), here(Deed::Kick, "bob"));
+        assert_eq!(type_line(&mut app, "/ban bob"), here(Deed::Ban, "bob"));
+        assert_eq!(type_line(&mut app, "/unban bob"), here(Deed::Unban, "bob"));
+        assert_eq!(type_line(&mut app, "/kick"), []);
+        let plans = Deed::Create { room: "plans".into(), topic: String::new(), private: true };
+        app.told(Told::Deed(plans, Ok(())));
+        assert_eq!(app.asks, [Ask::Join("plans".into())]);
+    }
+
+    #[test]
+    fn the_others_know_that_one_types_and_not_too_often() {
+        let info = RoomInfo {
+            room: "lobby".into(),
+            members: 2,
+            last: 0,
+            unread: Some(0),
+            active_ms: 0,
+            topic: "".into(),
+            private: false,
+            cursor: Some(0),
+        };
+        let mut app = app();
+        app.news(News::Item(Item::Room(info)));
+        let typing = |app: &mut App, c| {
+            press(app, KeyCode::Char(c), KeyModifiers::NONE);
+            std::mem::take(&mut app.asks)
+        };
+        assert_eq!(typing(&mut app, 'a'), []);
+        app.link = crate::app::Link::Up;
+        assert_eq!(typing(&mut app, 'b'), [Ask::Typing("lobby".into())]);
+        assert_eq!(typing(&mut app, 'c'), []);
+        app.types(Instant::now() + std::time::Duration::from_secs(3));
+        assert_eq!(app.asks, [Ask::Typing("lobby".into())]);
+        app.asks.clear();
+        app.input.clear();
+        app.input.insert("/who");
+        app.types(Instant::now() + std::time::Duration::from_secs(30));
+        assert_eq!(app.asks, []);
+    }
+}

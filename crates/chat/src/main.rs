@@ -1,0 +1,171 @@
+//! A chat client on `dantok_client`, for people and for scripts.
+//!
+//! ```text
+//! chat lobby --as alice              talk, on the full screen
+//! make 2>&1 | chat lobby --as bot    post each line; exit status 0: all of them are on disk
+//! chat lobby --as bot --fetch        print what is new, once
+//! chat lobby --as bot --follow       print what comes
+//! ```
+//!
+//! The full screen, in reading order: `screen` is the loop; `app` what is known, and what follows from what the daemon
+//! tells, `list` what of it is about memberships; `commands` the keys; `room`, `selection`, `presence`, `timeline` and `rows`
+//! a room, which of its messages is acted on, who is there, its messages in memory, and on the screen; `draw` the picture,
+//! and `overlay` what may stand over it; `ask` what is asked of the daemon, and `net` how; `outbox` what is not sent yet, on
+//! disk; `input` the line that is being written; `text` what is shown, and how wide it is. `plain` is all that needs no
+//! screen.
+
+mod app;
+mod ask;
+mod commands;
+mod draw;
+mod input;
+mod list;
+mod net;
+
+mod overlay;
+mod plain;
+mod presence;
+mod room;
+mod rows;
+mod screen;
+mod selection;
+mod text;
+mod timeline;
+mod typed;
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use dantok_client::{Client, Options, Tls};
+use dantok_protocol::name;
+use dantok_protocol::text::escape;
+use dantok_protocol::units;
+
+/// What may fail for many reasons, all of which are printed.
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn command() -> clap::Command {
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    clap::Command::new("chat")
+        .about("Talks in rooms of dantok. On a terminal: full screen. Otherwise each line of the input is posted.")
+        .after_help(
+            "Exit status: 0 when everything was done, and every line that was posted is on disk; 1 otherwise.\n\n\
+             On the full screen, /help lists keys and commands. What is typed is kept in the outbox until it is stored, also \
+             over a kill of this program, and the daemon is waited for without end.",
+        )
+        .arg(
+            Arg::new("room")
+                .value_name("ROOM")
+                .num_args(0..)
+                .help("A room; made if it is missing. On the full screen several, or none: those that you are a member of"),
+        )
+        .arg(option("as", "NAME", "Who you are; with /device behind it to read apart from your other devices").required(true))
+        .arg(option("server", "HOST:PORT", "Where the daemon listens").default_value("127.0.0.1:7420"))
+        .arg(option("token", "TOKEN", "Your secret, where the daemon wants one").env("DANTOK_TOKEN").hide_env_values(true))
+        .arg(
+            option("retry-for", "TIME", "How long to keep trying while the daemon does not answer; 'forever' never gives up")
+                .default_value("30s")
+                .value_parser(retry_for),
+        )
+        .args([
+            flag("tls", "Talk TLS, which the daemon speaks on an address of its own"),
+            option("ca", "FILE", "Who may sign the daemon's certificate, in PEM form")
+                .env("SSL_CERT_FILE")
+                .required_if_eq("tls", "true"),
+            option("client-cert", "FILE", "Your certificate in PEM form, where the daemon wants one")
+                .requires("client-key")
+                .requires("tls"),
+            option("client-key", "FILE", "Its key").requires("client-cert"),
+        ])
+        .arg(
+            option("outbox", "DIR", "Where what is not sent yet is kept; otherwise $XDG_STATE_HOME/dantok or ~/.local/state/dantok")
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .arg(flag("fetch", "Print what is new since the last time, acknowledge it, and end").conflicts_with("follow"))
+        .arg(flag("follow", "Print what is new and what comes, acknowledging it; reads no input"))
+        .arg(flag("json", "Print a JSON object a line"))
+}
+
+/// None: for ever. In a struct, because clap takes an `Option` for an option's presence.
+#[derive(Clone, Copy)]
+struct RetryFor(Option<Duration>);
+
+fn retry_for(text: &str) -> Result<RetryFor, units::Wrong> {
+    Ok(RetryFor(if text == "forever" { None } else { Some(units::duration(text)?) }))
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = command().get_matches();
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // What a daemon said is not trusted to be safe on a terminal.
+            eprintln!("chat: {}", escape(error.to_string().as_bytes()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// TLS, where it is asked for.
+fn tls(arguments: &ArgMatches) -> Option<Tls> {
+    let file = |name: &str| arguments.get_one::<String>(name);
+    let ca = file("ca").filter(|_| arguments.get_flag("tls"))?;
+    let cert_and_key = file("client-cert").zip(file("client-key")).map(|(cert, key)| (cert.into(), key.into()));
+    Some(Tls { cert_and_key, ..Tls::new(ca) })
+}
+
+async fn run(arguments: &ArgMatches) -> Outcome<()> {
+    let text = |name: &str| arguments.get_one::<String>(name).cloned();
+    let rooms: Vec<String> = arguments.get_many("room").into_iter().flatten().cloned().collect();
+    let options = Options {
+        token: text("token"),
+        tls: tls(arguments),
+        reconnect: arguments.get_one::<RetryFor>("retry-for").and_then(|retry| retry.0),
+        ..Options::new(text("server").unwrap_or_default(), text("as").unwrap_or_default())
+    };
+    let (once, follow, json) = (arguments.get_flag("fetch"), arguments.get_flag("follow"), arguments.get_flag("json"));
+    if !once && !follow && io::stdin().is_terminal() && io::stdout().is_terminal() {
+        return full_screen(options, rooms, arguments.get_one("outbox").cloned()).await;
+    }
+    let [room] = rooms.as_slice() else {
+        let text = "name one ROOM; only the full screen takes several, or none";
+        command().error(clap::error::ErrorKind::WrongNumberOfValues, text).exit();
+    };
+    let client = Client::connect(options).await?;
+    if once || follow {
+        client.join(room).await?;
+    } else {
+        // What only posts is not to count as somebody who has not read anything yet.
+        client.join_to_write(room).await?;
+    }
+    if once {
+        plain::fetch(&client, room, json).await
+    } else if follow {
+        plain::follow(&client, room, json).await
+    } else {
+        plain::post(&client, room).await
+    }
+}
+
+async fn full_screen(options: Options, rooms: Vec<String>, outbox: Option<PathBuf>) -> Outcome<()> {
+    // Before anything is typed for them.
+    name::check_client(&name::composed(&options.client))?;
+    let rooms: Vec<String> = rooms.iter().map(|room| name::composed(room).into_owned()).collect();
+    rooms.iter().try_for_each(|room| name::check_room(room))?;
+    let dir = outbox
+        .or_else(dantok_client::outbox::default_dir)
+        .ok_or("neither $XDG_STATE_HOME nor $HOME is set; name an --outbox")?;
+    let outbox = dantok_client::outbox::Outbox::open(&dir, &options.address, &options.client)?;
+    let left = screen::run(Options { reconnect: None, ..options }, rooms, outbox).await?;
+    if left > 0 {
+        println!("{left} not sent yet; they wait in {} for the next start", escape(dir.as_os_str().as_encoded_bytes()));
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Typed commands that the line protocol has as well, read as it reads them: so options mean the same in both.
+
+use dantok_protocol::Command;
+use dantok_protocol::line::read_request;
+
+/// Reads what stands behind a command as the line protocol reads it behind a verb; says how it is `written` where that fails.
+fn read(verb: &str, text: &str, written: &str) -> Result<Command, String> {
+    let said = |refusal: dantok_protocol::Refusal| {
+        // The sentence ends with the verb's own usage.
+        let why = refusal.text.split("usage: ").next().unwrap_or_default().to_owned();
+        format!("{why}{written}")
+    };
+    read_request(&format!("{verb} {text}")).map_err(said)
+}
+
+/// The room, the topic, and whether it is private.
+pub fn create(text: &str) -> Result<(String, String, bool), String> {
+    let written = "/create [--private] ROOM [TOPIC]";
+    match read("CREATE", text, written)? {
+        Command::Create { room, topic, private } => Ok((room, topic, private)),
+        _ => Err(written.to_owned()),
+    }
+}
+
+/// What a room is to be about; none: what it is about is to be shown.
+pub fn topic(text: &str) -> Result<Option<String>, String> {
+    let written = "/topic [TEXT|--clear]";
+    match read("TOPIC", &format!("room {text}"), written)? {
+        Command::Topic { topic, .. } => Ok(topic),
+        _ => Err(written.to_owned()),
+    }
+}
+
+/// What somebody is to be shown as.
+pub fn nick(text: &str) -> Result<String, String> {
+    let written = "/nick NAME";
+    match read("NICK", text, written)? {
+        Command::Nick { nick } => Ok(nick),
+        _ => Err(written.to_owned()),
+    }
+}
+
+/// One name, of a room or a person.
+pub fn name(text: &str, written: &str) -> Result<String, String> {
+    match read("WHO", text, written)? {
+        Command::Who { room } => Ok(room),
+        _ => Err(written.to_owned()),
+    }
+}

@@ -1,0 +1,279 @@
+//! The framed protocol: a `u32` big-endian length, then that many bytes of one serde type in bincode.
+//!
+//! bincode with fixed-width little-endian integers, a size limit and no bytes left over; nothing outside this file knows of
+//! it. A pure codec, no I/O. The layout is in `protocol.md`, and vectors of it are in `protocol/vectors.json`.
+
+use bincode::Options;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use super::{Command, ErrorCode, Incoming, Item, Kind, MessageRef, Refusal, Reply, Tag};
+use crate::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
+
+const PREFIX_BYTES: usize = 4;
+
+/// What a client sends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFrame {
+    /// Comes back with every part of the answer.
+    pub id: u64,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// What the daemon sends. The order of the variants is their number on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerFrame {
+    /// Ends the answer to a request.
+    Reply {
+        /// The request's.
+        id: u64,
+        /// The answer, or its end.
+        reply: Reply,
+    },
+    /// A part of an answer; its [`Reply`](ServerFrame::Reply) follows.
+    Part {
+        /// The request's.
+        id: u64,
+        /// The part.
+        item: Item,
+    },
+    /// Told unasked: to a FOLLOW or a WATCH.
+    Push {
+        /// What is told.
+        item: Item,
+    },
+    /// The stream can't be understood any more; the daemon closes the connection after this.
+    Closing {
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+fn options() -> impl Options {
+    // DefaultOptions refuses trailing bytes and is little-endian.
+    bincode::DefaultOptions::new().with_fixint_encoding().with_limit(FRAME_CEILING_BYTES as u64)
+}
+
+/// Appends a value as a frame.
+///
+/// # Errors
+/// `too-long`, where it would not stay under 2^24 bytes; nothing is appended then.
+fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let start = out.len();
+    out.put_u32(0);
+    let written = options().serialize_into(&mut *out, value);
+    let length = out.len() - start - PREFIX_BYTES;
+    if written.is_err() || length >= FRAME_CEILING_BYTES {
+        out.truncate(start);
+        return Err(Refusal::new(ErrorCode::TooLong, format!("a frame stays under {FRAME_CEILING_BYTES} bytes")));
+    }
+    if let Some(prefix) = out.get_mut(start..start + PREFIX_BYTES) {
+        prefix.copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    }
+    Ok(())
+}
+
+/// Appends a request.
+///
+/// # Errors
+/// `too-long`, where it would not stay under 2^24 bytes.
+pub fn encode_request(frame: &RequestFrame, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    encode(frame, out)
+}
+
+/// Appends what the daemon says.
+///
+/// # Errors
+/// `too-long`, where it would not stay under 2^24 bytes.
+pub fn encode_server(frame: &ServerFrame, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    encode(frame, out)
+}
+
+/// Appends a message: a part of the answer to the request with this id, or (without one) a push. What it appends is what
+/// [`encode_server`] does, without the detour that messages by the million pay for.
+///
+/// # Errors
+/// `too-long`, where it would not stay under 2^24 bytes.
+pub fn encode_message(id: Option<u64>, message: MessageRef<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    // The variants' numbers, the id, the message's two numbers, three lengths, and the kind.
+    let (kind, about) = match message.kind {
+        Kind::Plain => (0, None),
+        Kind::Reply(seq) => (1, Some(seq)),
+        Kind::Redaction(seq) => (2, Some(seq)),
+        Kind::Redacted(seq) => (3, Some(seq)),
+    };
+    let fixed = if id.is_some() { 60 } else { 52 } + if about.is_some() { 8 } else { 0 };
+    let length = fixed + message.room.len() + message.client.len() + message.body.len();
+    if length >= FRAME_CEILING_BYTES {
+        return Err(Refusal::new(ErrorCode::TooLong, format!("a frame stays under {FRAME_CEILING_BYTES} bytes")));
+    }
+    out.reserve(PREFIX_BYTES + length);
+    out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    match id {
+        Some(id) => {
+            out.put_u32_le(1);
+            out.put_u64_le(id);
+        }
+        None => out.put_u32_le(2),
+    }
+    out.put_u32_le(0);
+    put_bytes(out, message.room.as_bytes());
+    out.put_u64_le(message.seq);
+    out.put_u64_le(message.time_ms);
+    put_bytes(out, message.client.as_bytes());
+    put_bytes(out, message.body);
+    out.put_u32_le(kind);
+    if let Some(seq) = about {
+        out.put_u64_le(seq);
+    }
+    Ok(())
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.put_u64_le(bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Takes one frame's payload off the buffer; none while it is not there in full.
+///
+/// # Errors
+/// `too-long`, from the length alone.
+fn split_frame(buffer: &mut BytesMut, max: usize) -> Result<Option<Bytes>, Refusal> {
+    let Some(prefix) = buffer.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+    let length = u32::from_be_bytes(*prefix) as usize;
+    if length > max {
+        return Err(Refusal::new(ErrorCode::TooLong, format!("a frame of {length} bytes; at most {max} are taken")));
+    }
+    if buffer.len() < PREFIX_BYTES + length {
+        return Ok(None);
+    }
+    buffer.advance(PREFIX_BYTES);
+    Ok(Some(buffer.split_to(length).freeze()))
+}
+
+/// Decodes requests, for the daemon.
+#[derive(Debug)]
+pub struct RequestDecoder {
+    body_max: usize,
+    broken: bool,
+}
+
+impl RequestDecoder {
+    /// A decoder that takes bodies of at most `body_max` bytes.
+    pub fn new(body_max: usize) -> Self {
+        RequestDecoder { body_max, broken: false }
+    }
+
+    /// Takes longer bodies, or only shorter ones, from the next request on.
+    pub fn set_body_max(&mut self, body_max: usize) {
+        self.body_max = body_max;
+    }
+
+    fn broken(&mut self, refusal: Refusal) -> Incoming {
+        self.broken = true;
+        Incoming::Broken(refusal)
+    }
+
+    /// The next request, or none until more bytes are there.
+    fn next(&mut self, buffer: &mut BytesMut) -> Option<Incoming> {
+        if self.broken {
+            buffer.clear();
+            return None;
+        }
+        let payload = match split_frame(buffer, self.body_max + ENVELOPE_BYTES) {
+            Ok(payload) => payload?,
+            Err(refusal) => return Some(self.broken(refusal)),
+        };
+        Some(match options().deserialize::<RequestFrame>(&payload) {
+            Ok(RequestFrame { id, command }) => match &command {
+                Command::Send { body, .. } if body.len() > self.body_max => Incoming::Refused {
+                    tag: Tag::Id(id),
+                    refusal: Refusal::new(
+                        ErrorCode::TooLong,
+                        format!("a body of {} bytes; at most {} are taken", body.len(), self.body_max),
+                    ),
+                },
+                _ => Incoming::Request { tag: Tag::Id(id), command },
+            },
+            Err(error) => self.broken(Refusal::new(ErrorCode::BadFrame, format!("the frame does not decode: {error}"))),
+        })
+    }
+}
+
+impl tokio_util::codec::Decoder for RequestDecoder {
+    type Item = Incoming;
+    type Error = std::io::Error;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, std::io::Error> {
+        Ok(self.next(buffer))
+    }
+
+    fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, std::io::Error> {
+        // A frame cut off in its middle is no frame.
+        Ok(self.next(buffer))
+    }
+}
+
+/// Decodes what the daemon says and encodes requests, for a client.
+#[derive(Debug, Default)]
+pub struct ClientCodec;
+
+impl tokio_util::codec::Decoder for ClientCodec {
+    type Item = ServerFrame;
+    type Error = std::io::Error;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<ServerFrame>, std::io::Error> {
+        let invalid = |why: String| std::io::Error::new(std::io::ErrorKind::InvalidData, why);
+        let payload = split_frame(buffer, FRAME_CEILING_BYTES - 1).map_err(|refusal| invalid(refusal.text))?;
+        let Some(payload) = payload else { return Ok(None) };
+        options().deserialize(&payload).map(Some).map_err(|error| invalid(error.to_string()))
+    }
+}
+
+impl tokio_util::codec::Encoder<RequestFrame> for ClientCodec {
+    type Error = std::io::Error;
+
+    fn encode(&mut self, frame: RequestFrame, buffer: &mut BytesMut) -> Result<(), std::io::Error> {
+        let mut out = Vec::new();
+        encode_request(&frame, &mut out)
+            .map_err(|refusal| std::io::Error::new(std::io::ErrorKind::InvalidInput, refusal.text))?;
+        buffer.extend_from_slice(&out);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Message;
+
+    #[test]
+    fn a_message_is_encoded_as_any_item() {
+        let body = Bytes::from_static(b"\0hi\xff");
+        let message = |kind| {
+            let (room, client, body) = ("단톡".into(), "alice".into(), body.clone());
+            Message { room, seq: 7, time_ms: 8, client, body, kind }
+        };
+        for (kind, id) in [Kind::Plain, Kind::Reply(9), Kind::Redaction(1 << 40), Kind::Redacted(3)]
+            .into_iter()
+            .flat_map(|kind| [(kind, Some(5)), (kind, None)])
+        {
+            let message = message(kind);
+            let item = Item::Message(message.clone());
+            let frame = match id {
+                Some(id) => ServerFrame::Part { id, item },
+                None => ServerFrame::Push { item },
+            };
+            let (mut quick, mut general) = (Vec::new(), Vec::new());
+            encode_message(id, MessageRef::from(&message), &mut quick).unwrap();
+            encode_server(&frame, &mut general).unwrap();
+            assert_eq!(quick, general);
+        }
+        let (large, mut out) = (vec![0; FRAME_CEILING_BYTES], Vec::new());
+        let message = message(Kind::Plain);
+        let message = MessageRef { body: &large, ..MessageRef::from(&message) };
+        assert_eq!(encode_message(None, message, &mut out).unwrap_err().code, ErrorCode::TooLong);
+        assert!(out.is_empty());
+    }
+}

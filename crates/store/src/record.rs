@@ -1,0 +1,405 @@
+//! What is stored, byte for byte: the commits of the journal and the values of sled's trees.
+//!
+//! Every record begins with its version. To change one: add a version, write only the new one, read both, and say in
+//! the changelog from which release on the old one may be gone. Integers are little-endian; a text is a `u16` length and its
+//! bytes, a body a `u32` length and its bytes.
+//!
+//! ```text
+//! commit   1 | kept_ms u64 | ops u32 | op …
+//! op       1 room    | room u64 | name | topic | time_ms u64; no longer written
+//!          2 join    | room u64 | client
+//!          3 leave   | room u64 | client
+//!          4 cursor  | room u64 | client | seq u64
+//!          5 message | room u64 | seq u64 | time_ms u64 | client | id (empty: none) | body; no longer written
+//!          6 nick    | client | nick
+//!          7 chunk   | room u64 | bytes u32 | chunk
+//!          8 room    | room u64 | settings
+//!          9 change  | room u64 | settings
+//!         10 access  | room u64 | person | 0 as everybody, 1 invited, 2 banned
+//!         11 redact  | room u64 | seq u64 | by u64
+//!         12 group   | room u64 | group | cursor u64 | timeout_ms u64: where it is there, only the timeout is set
+//!         13 ungroup | room u64 | group
+//!         14 done    | room u64 | group | seq u64 | floor u64
+//!         15 delete  | room u64: behind it nothing is of this room, whose number is never given again
+//!         16 mark    | mark u64
+//! chunk    1 | crc32 u32 of all that follows | first seq u64 | messages u32 | (time_ms u64 | kept_ms u64 | client | id | body) …;
+//!          no longer written
+//!          3 | the same, with a kind between id and body: 0, or 1 reply, 2 redaction, 3 redacted, and a seq u64
+//! place    2 | 1 in the journal, 2 in a segment | file u64 | at u64 | bytes u32 | last seq u64 | oldest kept_ms u64
+//!          | newest kept_ms u64 | 1 where a message has an id
+//! room     1 | time_ms u64 | name | topic; no longer written
+//!          2 | settings
+//! settings time_ms u64 | name | topic | 1 where it is private | owner (empty: none) | keep_ms u64 | cap_bytes u64
+//! last     1 | seq u64 | time_ms u64 | floor u64; no longer written
+//!          2 | seq u64 | time_ms u64 | floor u64 | bytes u64
+//! erasure  1 | kept_ms u64 | 0, or 1 | crc32 u32 | file's kind u8 | file u64 | at u64 | bytes u32
+//! access   1 | 1 invited, 2 banned
+//! cursor   1 | seq u64, or the largest u64 where the member has no cursor
+//! group    2 | cursor u64 | timeout_ms u64 | runs u32 | (first u64 | last u64) …; under "=" and its name, where a member's cursor is
+//! id       1 | seq u64
+//! deleted  1: a room of which something may still be there
+//! highest  1 | the highest number that a deleted room had u64
+//! nick     1 | nick
+//! reading  1 | covered u64 | boottime_ms u64 | kept_ms u64 | timeline
+//! marks    1 | mark u64 …, the newest last
+//! ```
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes};
+
+use crate::clock::Reading;
+
+pub(super) const VERSION: u8 = 1;
+const SECOND_VERSION: u8 = 2;
+
+/// Whether a message is about another, or is no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Neither.
+    #[default]
+    Plain,
+    /// It answers the message with this seq.
+    Reply(u64),
+    /// It says that the message with this seq was redacted, by who sent this; it has no body.
+    Redaction(u64),
+    /// It was redacted, as the message with this seq says; it has no body any more.
+    Redacted(u64),
+}
+
+/// In the place of a member's cursor: it has none, since it reads nothing.
+pub const NO_CURSOR: u64 = u64::MAX;
+
+/// Whether a member's cursor is past its room's last seq, which none may be.
+pub fn is_past(cursor: u64, last_seq: u64) -> bool {
+    cursor != NO_CURSOR && cursor > last_seq
+}
+
+/// A stored message. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its place in the room.
+    pub seq: u64,
+    /// When it was taken, by the wall clock; never less than the message before it.
+    pub time_ms: u64,
+    /// When it was taken, by the [kept clock](crate::clock::KeptClock); its age is counted from here.
+    pub kept_ms: u64,
+    /// Who sent it, with the device.
+    pub client: Arc<str>,
+    /// The sender's message id.
+    pub id: Option<Arc<str>>,
+    /// What was sent.
+    pub body: Bytes,
+    /// Whether it is about another, or is no more.
+    pub kind: Kind,
+}
+
+impl Stored {
+    /// Takes the body away.
+    pub fn redact(&mut self, by: u64) {
+        self.body = Bytes::new();
+        self.kind = Kind::Redacted(by);
+    }
+}
+
+/// A room's record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoomRecord {
+    /// When it was made, by the wall clock.
+    pub time_ms: u64,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is about.
+    pub topic: Arc<str>,
+    /// Whether only those see it who are invited.
+    pub private: bool,
+    /// Who made it, without a device; none for rooms of the first release.
+    pub owner: Option<Arc<str>>,
+    /// How long its messages are kept, where that is longer than the daemon's retention.
+    pub keep_ms: u64,
+    /// Bytes of stored messages past which no more are taken; 0: no such bound.
+    pub cap_bytes: u64,
+}
+
+/// What a person may in a room, beside what everybody may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Join it, though it is private.
+    Invited,
+    /// Nothing.
+    Banned,
+}
+
+impl Access {
+    pub(super) fn number(access: Option<Access>) -> u8 {
+        match access {
+            None => 0,
+            Some(Access::Invited) => 1,
+            Some(Access::Banned) => 2,
+        }
+    }
+
+    pub(super) fn of(number: u8) -> Option<Option<Access>> {
+        match number {
+            0 => Some(None),
+            1 => Some(Some(Access::Invited)),
+            2 => Some(Some(Access::Banned)),
+            _ => None,
+        }
+    }
+
+    /// The record.
+    pub fn encode(self) -> [u8; 2] {
+        [VERSION, Access::number(Some(self))]
+    }
+
+    /// Reads the record; none where it is not one.
+    pub fn decode(bytes: &[u8]) -> Option<Access> {
+        let mut reader = Reader::versioned(bytes)?;
+        let access = Access::of(reader.u8()?)??;
+        reader.end(access)
+    }
+}
+
+/// How far a room is; stays when its messages are gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Last {
+    /// The last seq that was given.
+    pub seq: u64,
+    /// The last message's time; 0 where there was none.
+    pub time_ms: u64,
+    /// Messages up to this seq are gone.
+    pub floor: u64,
+    /// What those that are not take in chunks, but for the chunks' heads; of a store of the first release, those since.
+    pub bytes: u64,
+}
+
+/// Writes a text behind its length.
+pub fn put_text(out: &mut Vec<u8>, text: &str) {
+    // Limits keep every stored text far under 64 KiB.
+    out.put_u16_le(u16::try_from(text.len()).unwrap_or(u16::MAX));
+    out.extend_from_slice(text.as_bytes());
+}
+
+pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8]) {
+    out.put_u32_le(u32::try_from(body.len()).unwrap_or(u32::MAX));
+    out.extend_from_slice(body);
+}
+
+/// Reads a record; each method gives none when the record is too short for it.
+pub struct Reader<'a>(pub &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn versioned(bytes: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        (reader.u8()? == VERSION).then_some(reader)
+    }
+
+    /// The next so many bytes.
+    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    /// The next number of one byte.
+    pub fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    /// The next number of four bytes.
+    pub fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// The next number of eight bytes.
+    pub fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(head)
+    }
+
+    pub(crate) fn text_bytes(&mut self) -> Option<&'a [u8]> {
+        let length = usize::from(u16::from_le_bytes(self.array()?));
+        self.bytes(length)
+    }
+
+    /// The next text.
+    pub fn str(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.text_bytes()?).ok()
+    }
+
+    /// The next text, to keep.
+    pub fn text(&mut self) -> Option<Arc<str>> {
+        self.str().map(Arc::from)
+    }
+
+    pub(crate) fn optional(&mut self) -> Option<Option<Arc<str>>> {
+        self.str().map(|text| (!text.is_empty()).then(|| Arc::from(text)))
+    }
+
+    pub(crate) fn body(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.u32()?).ok()?;
+        self.bytes(length)
+    }
+
+    /// This, where nothing is left.
+    pub fn end<T>(self, value: T) -> Option<T> {
+        self.0.is_empty().then_some(value)
+    }
+}
+
+/// Overwrites a number that was not known yet when its place was kept.
+pub(super) fn put_u32_at(out: &mut [u8], at: usize, number: u32) {
+    if let Some(place) = out.get_mut(at..at + 4) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+}
+
+impl RoomRecord {
+    /// The record.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![SECOND_VERSION];
+        self.put(&mut out);
+        out
+    }
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        out.put_u64_le(self.time_ms);
+        put_text(out, &self.name);
+        put_text(out, &self.topic);
+        out.put_u8(u8::from(self.private));
+        put_text(out, self.owner.as_deref().unwrap_or_default());
+        out.put_u64_le(self.keep_ms);
+        out.put_u64_le(self.cap_bytes);
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<RoomRecord> {
+        Some(RoomRecord {
+            time_ms: reader.u64()?,
+            name: reader.text()?,
+            topic: reader.text()?,
+            private: reader.u8()? != 0,
+            owner: reader.optional()?,
+            keep_ms: reader.u64()?,
+            cap_bytes: reader.u64()?,
+        })
+    }
+
+    /// Reads the record; none where it is not one.
+    pub fn decode(bytes: &[u8]) -> Option<RoomRecord> {
+        let mut reader = Reader(bytes);
+        let record = match reader.u8()? {
+            VERSION => {
+                let (time_ms, name, topic) = (reader.u64()?, reader.text()?, reader.text()?);
+                RoomRecord { time_ms, name, topic, ..RoomRecord::default() }
+            }
+            SECOND_VERSION => RoomRecord::read(&mut reader)?,
+            _ => return None,
+        };
+        reader.end(record)
+    }
+}
+
+impl Last {
+    /// The record.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![SECOND_VERSION];
+        for field in [self.seq, self.time_ms, self.floor, self.bytes] {
+            out.put_u64_le(field);
+        }
+        out
+    }
+
+    /// Reads the record; none where it is not one.
+    pub fn decode(bytes: &[u8]) -> Option<Last> {
+        let mut reader = Reader(bytes);
+        let version = reader.u8()?;
+        let (seq, time_ms, floor) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let bytes = match version {
+            VERSION => 0,
+            SECOND_VERSION => reader.u64()?,
+            _ => return None,
+        };
+        reader.end(Last { seq, time_ms, floor, bytes })
+    }
+}
+
+/// A cursor's or an id's record.
+pub fn encode_seq(seq: u64) -> [u8; 9] {
+    let mut out = [VERSION; 9];
+    out[1..].copy_from_slice(&seq.to_le_bytes());
+    out
+}
+
+/// Reads it; none where it is not one.
+pub fn decode_seq(bytes: &[u8]) -> Option<u64> {
+    let mut reader = Reader::versioned(bytes)?;
+    let seq = reader.u64()?;
+    reader.end(seq)
+}
+
+/// A nick's record.
+pub fn encode_nick(nick: &str) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    put_text(&mut out, nick);
+    out
+}
+
+/// Reads it; none where it is not one.
+pub fn decode_nick(bytes: &[u8]) -> Option<Arc<str>> {
+    let mut reader = Reader::versioned(bytes)?;
+    let nick = reader.text()?;
+    reader.end(nick)
+}
+
+/// How far sled covers the journal, and the kept clock then.
+pub fn encode_reading(covered: u64, reading: &Reading) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    out.put_u64_le(covered);
+    out.put_u64_le(reading.boottime_ms);
+    out.put_u64_le(reading.kept_ms);
+    put_text(&mut out, &reading.timeline);
+    out
+}
+
+/// Reads it; none where it is not one.
+pub fn decode_reading(bytes: &[u8]) -> Option<(u64, Reading)> {
+    let mut reader = Reader::versioned(bytes)?;
+    let covered = reader.u64()?;
+    let reading = Reading { boottime_ms: reader.u64()?, kept_ms: reader.u64()?, timeline: reader.str()?.to_owned() };
+    reader.end((covered, reading))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room() -> RoomRecord {
+        RoomRecord {
+            time_ms: 4,
+            name: "단톡".into(),
+            topic: "t".into(),
+            private: true,
+            owner: Some("alice".into()),
+            keep_ms: 5,
+            cap_bytes: 6,
+        }
+    }
+
+    #[test]
+    fn small_records_come_back() {
+        assert_eq!(RoomRecord::decode(&room().encode()), Some(room()));
+        let last = Last { seq: 9, time_ms: 4, floor: 2, bytes: 77 };
+        assert_eq!(Last::decode(&last.encode()), Some(last));
+        assert_eq!(Access::decode(&Access::Banned.encode()), Some(Access::Banned));
+        assert_eq!(decode_seq(&encode_seq(77)), Some(77));
+        assert_eq!(decode_nick(&encode_nick("Al")).as_deref(), Some("Al"));
+        let reading = Reading { timeline: "b".into(), boottime_ms: 1, kept_ms: 2 };
+        assert_eq!(decode_reading(&encode_reading(3, &reading)), Some((3, reading)));
+    }
+}

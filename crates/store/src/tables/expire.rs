@@ -1,0 +1,97 @@
+//! What is past retention, out of the trees.
+
+use super::Tables;
+use crate::chunk::{self, Parsed};
+use crate::error::Error;
+use crate::key;
+
+/// What one step of expiry did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// The step ended before the expired messages did.
+    More,
+    /// The oldest chunk is to be looked at when messages taken at this time (kept clock) expire.
+    Until(u64),
+    /// Nothing is left.
+    Empty,
+}
+
+impl Tables {
+    /// Drops chunks whose newest message was taken before `cutoff_ms` on the kept clock, `steps` at the most.
+    /// `gone` is told of each seq up to which messages go, before they do, how many they are and how many bytes they took.
+    ///
+    /// # Errors
+    /// What sled or the system says; [`Error::Damaged`] where a chunk that must be looked into is not whole.
+    pub fn drop_before(
+        &self,
+        room: u64,
+        cutoff_ms: u64,
+        steps: usize,
+        gone: impl Fn(u64, u64, u64),
+    ) -> Result<Expired, Error> {
+        if self.deleted_rooms().contains(&room) {
+            return Ok(Expired::Empty); // It was asked for before that.
+        }
+        for _ in 0..steps {
+            let Some((key, value)) = self.next_key(room, 0)? else { return Ok(Expired::Empty) };
+            let first = key::parse_chunk(&key).ok_or_else(|| self.damaged("a key of the messages"))?.1;
+            let place = chunk::place_of(&key, &value).flatten();
+            // Without ids there is nothing to be looked up in a chunk that goes as a whole.
+            let (newest_seq, bytes, whole) = match &place {
+                Some((_, chunk)) if chunk.newest_kept_ms < cutoff_ms && !chunk.has_ids => {
+                    (chunk.last_seq, chunk.stored_bytes(), None)
+                }
+                Some((_, chunk)) if chunk.oldest_kept_ms >= cutoff_ms => {
+                    return Ok(Expired::Until(chunk.newest_kept_ms));
+                }
+                _ => {
+                    let chunk = self.chunk(room, &key, &value)?;
+                    let expired = chunk.taken_before(cutoff_ms);
+                    let Some(newest) = chunk.last() else { return Ok(Expired::Empty) };
+                    if expired < chunk.len() {
+                        if let Some(oldest) = expired.checked_sub(1).and_then(|place| chunk.get(place)) {
+                            gone(oldest.seq, 0, 0);
+                        }
+                        return Ok(Expired::Until(newest.kept_ms));
+                    }
+                    (newest.seq, chunk.stored_bytes(), Some(chunk))
+                }
+            };
+            // The floor first: it must not be found without it.
+            let mut last = self.last().get(&room).copied().unwrap_or_default();
+            // Not again, where a kill came between the floor and the messages.
+            let (messages, bytes) = if newest_seq > last.floor { (newest_seq + 1 - first, bytes) } else { (0, 0) };
+            gone(newest_seq, messages, bytes);
+            last.bytes = last.bytes.saturating_sub(bytes);
+            last.floor = last.floor.max(newest_seq);
+            self.write_last(room, last)?;
+            // Before their messages: a kill between the two leaves what is dropped again, and no ids that nothing leads to.
+            if let Some(whole) = whole {
+                self.drop_ids(room, &whole)?;
+            }
+            let range = key::chunk(room, first, 0)..=key::chunk(room, first, u32::MAX);
+            let mut batch = sled::Batch::default();
+            for entry in self.messages.range(range) {
+                batch.remove(entry.map_err(self.failed("read messages"))?.0);
+            }
+            self.messages.apply_batch(batch).map_err(self.failed("drop messages"))?;
+            if let Some((place, _)) = place {
+                self.let_go(&place);
+            }
+        }
+        Ok(Expired::More)
+    }
+
+    fn drop_ids(&self, room: u64, chunk: &Parsed) -> Result<(), Error> {
+        let mut batch = sled::Batch::default();
+        for message in chunk.iter() {
+            let Some(id) = message.id else { continue };
+            let key = key::message_id(room, message.client, id);
+            // The id may have been used again since, for a newer message.
+            if self.find_id(&key)? == Some(message.seq) {
+                batch.remove(key);
+            }
+        }
+        self.ids.apply_batch(batch).map_err(self.failed("drop message ids"))
+    }
+}

@@ -1,0 +1,54 @@
+//! What runs beside the connections as long as the daemon, and what follows where it dies.
+
+use dantok_supervise::Duty;
+
+/// Drops what is past its time.
+pub const RETENTION: Duty = Duty::beginning_again("retention");
+/// Does what the store wants done between commits.
+pub const TEND: Duty = Duty::beginning_again("tending");
+/// Reads the tokens again.
+pub const TOKENS: Duty = Duty::beginning_again("tokens");
+/// Serves dantok's own commands.
+pub const CONTROL: Duty = Duty::beginning_again("control");
+/// Answers Prometheus.
+pub const METRICS: Duty = Duty::beginning_again("metrics");
+/// Reads the configuration again, at each SIGHUP.
+pub const RELOAD: Duty = Duty::beginning_again("reload");
+/// Warns of certificates that are about to expire.
+pub const CERTIFICATES: Duty = Duty::beginning_again("certificates");
+/// Tells the service manager's watchdog that the daemon lives.
+pub const WATCHDOG: Duty = Duty::beginning_again("watchdog");
+/// Tells the service manager of the end.
+pub const END: Duty = Duty::beginning_again("end");
+/// Accepts connections, and waits for the signal to stop.
+pub const LISTENERS: Duty = Duty::ending_the_daemon("listeners");
+/// Commits.
+pub const COMMITTER: Duty = Duty::ending_the_daemon("committer");
+
+/// All of them.
+pub const DUTIES: [&Duty; 13] = [
+    &RETENTION,
+    &TEND,
+    &TOKENS,
+    &CONTROL,
+    &METRICS,
+    &RELOAD,
+    &CERTIFICATES,
+    &WATCHDOG,
+    &END,
+    &LISTENERS,
+    &COMMITTER,
+    &dantok_store::MOVER,
+    &dantok_store::JOURNAL,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_duty_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = DUTIES.iter().map(|duty| duty.name).collect();
+        assert_eq!(names.len(), DUTIES.len());
+    }
+}

@@ -1,0 +1,20 @@
+//! A stored message, as the wire has it.
+
+use dantok_protocol::{Kind, MessageRef};
+use dantok_store::messages::StoredRef;
+use dantok_store::record;
+
+/// A stored message of a room of this name.
+pub fn shown<'a>(room: &'a str, message: StoredRef<'a>) -> MessageRef<'a> {
+    let StoredRef { seq, time_ms, client, body, .. } = message;
+    MessageRef { room, seq, time_ms, client, body, kind: kind(message.kind) }
+}
+
+fn kind(kind: record::Kind) -> Kind {
+    match kind {
+        record::Kind::Plain => Kind::Plain,
+        record::Kind::Reply(seq) => Kind::Reply(seq),
+        record::Kind::Redaction(seq) => Kind::Redaction(seq),
+        record::Kind::Redacted(seq) => Kind::Redacted(seq),
+    }
+}
