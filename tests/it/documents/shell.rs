@@ -5,7 +5,7 @@
 //! directory that no daemon uses; in `./dantok-data` the one that the daemon has.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::{self, Daemon, copy_dir, has_tool};
@@ -82,13 +82,23 @@ impl Shell {
             script = script.replace(dir, &format!("{root}{dir}"));
         }
         script = script.replace("/usr/bin/dantok", "dantok");
-        for run in ["cargo run --release -p dantok-chat --", "cargo run --release --example replay --"] {
-            if script.contains(run) {
-                let built = if run.contains("chat") { common::chat_binary() } else { common::example("replay") };
-                script = script.replace(run, &format!("{} --server {address}", built.display()));
-            }
+        let chat = "dantok-chat ";
+        script = script.replace("cargo run --release -p dantok-chat -- ", chat);
+        if script.contains(chat) {
+            self.own("dantok-chat", &common::chat_binary());
+        }
+        let replay = "cargo run --release --example replay --";
+        if script.contains(replay) {
+            self.own("replay", &common::example("replay"));
+            script = script.replace(replay, "replay");
         }
         script
+    }
+
+    /// Puts a client in the path that goes to this daemon.
+    fn own(&self, name: &str, built: &Path) {
+        let run = format!("exec '{}' --server {} \"$@\"", built.display(), self.daemon.address());
+        program(&self.dir.path().join("bin").join(name), &run);
     }
 }
 
