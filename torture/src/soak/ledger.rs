@@ -35,6 +35,8 @@ struct Sent {
     /// Of client and body.
     hash: u64,
     began: Instant,
+    /// Its sender sent it again, under the same id.
+    again: bool,
     answered: Option<Instant>,
     seq: Option<u64>,
     redaction_asked: bool,
@@ -61,6 +63,7 @@ struct Room {
 
 #[derive(Debug, Default)]
 struct Inner {
+    retention: Duration,
     next: u64,
     sent: BTreeMap<u64, Sent>,
     rooms: HashMap<String, Room>,
@@ -89,7 +92,8 @@ fn number_of(body: &[u8]) -> Option<u64> {
 impl Ledger {
     /// For a daemon with this retention; what is wrong is told to `history`.
     pub fn new(retention: Duration, history: &Arc<History>) -> Ledger {
-        Ledger { retention, history: history.clone(), inner: Mutex::default() }
+        let inner = Inner { retention, ..Inner::default() };
+        Ledger { retention, history: history.clone(), inner: inner.into() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -115,6 +119,7 @@ impl Ledger {
             room: room.clone(),
             hash,
             began: now,
+            again: false,
             answered: None,
             seq: None,
             redaction_asked: false,
@@ -137,6 +142,16 @@ impl Ledger {
                 inner.sent.remove(number);
             }
             oldest.remove();
+        }
+    }
+
+    /// Messages are about to be sent again: an id is known as long as its message is stored, and what comes later is another message.
+    pub fn sends_again(&self, batch: &[Outgoing]) {
+        let mut inner = self.lock();
+        for outgoing in batch {
+            if let Some(sent) = inner.sent.get_mut(&outgoing.number) {
+                sent.again = true;
+            }
         }
     }
 
@@ -292,7 +307,8 @@ impl Inner {
         let Entry::Message(number) = entry else { return };
         let Some(sent) = self.sent.get_mut(&number) else { return };
         let before = *sent.seq.get_or_insert(seq);
-        if before != seq {
+        let may_have_expired = sent.again && sent.began.elapsed() >= known.keeps.unwrap_or(self.retention);
+        if before != seq && !may_have_expired {
             history.violation(format!("{what}: message {number} is at {room} {seq}, and at {before} too"));
         }
     }
@@ -371,6 +387,23 @@ mod tests {
         only(&history, "amid messages");
         ledger.audit("audit", "r", &[shown(0, 1), shown(2, 3)], 3, 3, Instant::now());
         only(&history, "was shown r 3 behind 1");
+    }
+
+    #[test]
+    fn what_is_sent_again_may_be_another_message_once_the_first_may_have_expired() {
+        let (ledger, history) = ledger(0);
+        let sent = ledger.begin("r", "a", true, b"hi");
+        ledger.answered(&sent, 1, false);
+        age(&ledger, RETENTION);
+        ledger.handed("one", 1, &shown(sent.number, 2), None);
+        only(&history, "is at r 2, and at 1 too");
+        let (ledger, history) = self::ledger(0);
+        let sent = ledger.begin("r", "a", true, b"hi");
+        ledger.answered(&sent, 1, false);
+        age(&ledger, RETENTION);
+        ledger.sends_again(std::slice::from_ref(&sent));
+        ledger.answered(&sent, 2, false);
+        assert_eq!(history.violations(), Vec::<String>::new());
     }
 
     #[test]

@@ -67,6 +67,7 @@ impl Sender {
             expect(&mut wire, &format!("JOIN {room} from=now"))?;
         }
         let again = std::mem::take(&mut self.unanswered);
+        world.ledger.sends_again(&again);
         self.send(world, &mut wire, again)?;
         let mut pace = Pace::new(self.per_second);
         while control.goes_on() {
@@ -150,7 +151,9 @@ impl Sender {
         let again = self.own(world, random).map(|(outgoing, _)| outgoing).filter(|outgoing| outgoing.id.is_some());
         let Some(again) = again else { return Ok(()) };
         self.recent.retain(|(other, ..)| other.number != again.number);
-        self.send(world, wire, vec![again])
+        let again = vec![again];
+        world.ledger.sends_again(&again);
+        self.send(world, wire, again)
     }
 
     fn reply(&mut self, world: &World, wire: &mut Wire, random: &mut fastrand::Rng) -> io::Result<()> {
