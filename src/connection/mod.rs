@@ -529,7 +529,8 @@ impl Connection {
                     return Ok(());
                 }
                 if let Command::Take { room, group, max, wait_ms } = command {
-                    self.begin_taking(tag, Take::begin(room, group, max, wait_ms));
+                    let asked = self.hub.rooms.get(&room);
+                    self.begin_taking(tag, Take::begin(room, group, max, wait_ms, asked));
                     return Ok(());
                 }
                 let mut out = Items::new(&mut self.output, Some(&tag), &self.hub.pushed);

@@ -30,11 +30,17 @@ pub struct Take {
 }
 
 impl Take {
-    /// From now on.
+    /// From now on. `asked` is the room that has this name now.
     ///
     /// # Errors
     /// Too many messages, or too long.
-    pub fn begin(room: String, group: String, max: Option<u64>, wait_ms: u64) -> Result<Take, Refusal> {
+    pub fn begin(
+        room: String,
+        group: String,
+        max: Option<u64>,
+        wait_ms: u64,
+        asked: Option<Arc<Room>>,
+    ) -> Result<Take, Refusal> {
         let wait = Duration::from_millis(wait_ms);
         let max = usize::try_from(max.unwrap_or(1)).unwrap_or(usize::MAX);
         if wait > TAKE_WAIT_MAX || !(1..=TAKE_MAX).contains(&max) {
@@ -43,7 +49,7 @@ impl Take {
             return Err(Refusal::new(ErrorCode::BadArgument, text));
         }
         let now = Instant::now();
-        Ok(Take { room, group, max, deadline: now + wait, asked: None, look_at: now, has_waited: false })
+        Ok(Take { room, group, max, deadline: now + wait, asked, look_at: now, has_waited: false })
     }
 }
 

@@ -73,6 +73,7 @@ impl Session {
         self.hub.rooms.unwatch(&self.waker);
         self.changed.clear();
         self.shown.clear();
+        self.gone.clear();
         self.counted.clear();
         Reply::Done
     }
@@ -98,6 +99,9 @@ impl Session {
         }
         self.counted.remove(&id);
         let was_shown = self.shown.remove(&id);
+        if self.gone.remove(&id) {
+            return;
+        }
         let Some(was) = self.hub.rooms.deleted(id) else {
             self.is_lost = true;
             return;

@@ -124,6 +124,8 @@ pub struct Session {
     resting: BTreeMap<u64, Instant>,
     /// Watched rooms with something to tell.
     changed: BTreeSet<u64>,
+    /// Deleted rooms that the client was told of as gone because it followed them, and that its WATCH still notes.
+    gone: BTreeSet<u64>,
     /// What was unread in watched rooms when that was told last.
     counted: HashMap<u64, Counted>,
     /// Whether events of followed rooms are wanted.
@@ -155,6 +157,7 @@ impl Session {
             behind: BTreeSet::new(),
             resting: BTreeMap::new(),
             changed: BTreeSet::new(),
+            gone: BTreeSet::new(),
             counted: HashMap::new(),
             events: false,
             eventful: BTreeSet::new(),

@@ -199,8 +199,11 @@ impl Session {
         // Before the look at the membership: what comes behind its end is for others.
         let through = room.last_seq();
         if self.known().ok().is_none_or(|client| room.cursor(client).is_none()) {
-            // LEAVE, on another connection; or KICK.
+            // LEAVE, on another connection; KICK; or DELETE, which a WATCH notes as well.
             self.forget(&room);
+            if self.watching && room.is_deleted() {
+                self.gone.insert(id);
+            }
             out.item(Item::Gone { room: room.name.clone() });
             return false;
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::common::{Daemon, Frames, Lines, backups, wait_until, without_numbers};
+use crate::common::{Daemon, Frames, Lines, backups, wait_until, wait_until_it_takes, without_numbers};
 use dantok_protocol::{Command, ErrorCode, Item, Reply};
 
 const NO_ROOM: &str = "ERR no-room there is no room lobby; JOIN makes it";
@@ -150,6 +150,7 @@ fn who_follows_watches_or_waits_is_told_before_anything_of_another_room() {
     let mut waits = daemon.lines("dora");
     waits.expect("JOIN lobby", "OK cursor=0 last=0");
     waits.send("TAKE lobby w wait=50s\nPING");
+    wait_until_it_takes(&daemon, &waits);
     for lines in [&mut both, &mut watcher] {
         assert!(lines.line().unwrap().starts_with("ROOM lobby 5 "));
     }

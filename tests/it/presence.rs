@@ -1,9 +1,6 @@
 //! Who is there, since when, and what goes on, on the real daemon.
 
-use std::net::TcpStream;
-use std::time::Duration;
-
-use crate::common::{Daemon, Lines, wait_until};
+use crate::common::{Daemon, Lines, asked_in, wait_until, wait_until_it_takes};
 use dantok::limits::{EVENTS_MAX, KEEPALIVE, KEEPALIVE_TAKING, TYPING_EVERY};
 use dantok_protocol::{Command, Event, Item};
 
@@ -195,17 +192,6 @@ fn unfollow_tells_nobody_which_rooms_there_are() {
     }
 }
 
-/// In how long the kernel asks whether a client is there, by the daemon's socket; none where it waits for something else.
-fn asked_in(daemon: &Daemon, client: &TcpStream) -> Option<Duration> {
-    let ports =
-        [daemon.address().port(), client.local_addr().unwrap().port()].map(|port| format!("0100007F:{port:04X}"));
-    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let socket = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|of| of[1..3] == ports);
-    // 2 is the keepalive's timer; hundredths of a second.
-    let hundredths = socket.unwrap()[5].strip_prefix("02:")?;
-    Some(Duration::from_millis(10 * u64::from_str_radix(hundredths, 16).unwrap()))
-}
-
 #[test]
 fn a_client_that_says_nothing_is_asked_by_the_kernel_whether_it_is_there() {
     let daemon = Daemon::start();
@@ -219,8 +205,5 @@ fn a_client_that_says_nothing_is_asked_by_the_kernel_whether_it_is_there() {
     worker.expect("JOIN jobs", "OK cursor=0 last=0");
     worker.expect("GROUP jobs all", "OK cursor=0 last=0 timeout=30s");
     worker.send("TAKE jobs all wait=60s");
-    let worker = worker.another();
-    wait_until("the keepalive of one that takes", || {
-        asked_in(&daemon, &worker).is_some_and(|asked| asked <= KEEPALIVE_TAKING.idle)
-    });
+    wait_until_it_takes(&daemon, &worker);
 }

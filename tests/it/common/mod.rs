@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use dantok::limits::KEEPALIVE_TAKING;
 use dantok_protocol::frame::{ClientCodec, RequestFrame, ServerFrame, encode_request};
 use dantok_protocol::{Command as Request, Item, Refusal, Reply};
 use tokio_util::codec::Decoder;
@@ -597,6 +598,23 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
+}
+
+/// In how long the kernel asks whether a client is there, by the daemon's socket; none where it waits for something else.
+pub fn asked_in(daemon: &Daemon, client: &TcpStream) -> Option<Duration> {
+    let ports =
+        [daemon.address().port(), client.local_addr().unwrap().port()].map(|port| format!("0100007F:{port:04X}"));
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let socket = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|of| of[1..3] == ports);
+    // 2 is the keepalive's timer; hundredths of a second.
+    let hundredths = socket.unwrap()[5].strip_prefix("02:")?;
+    Some(Duration::from_millis(10 * u64::from_str_radix(hundredths, 16).unwrap()))
+}
+
+/// Waits until the daemon has begun a TAKE of this connection, which answers nothing yet.
+pub fn wait_until_it_takes(daemon: &Daemon, client: &Lines) {
+    let client = client.another();
+    wait_until("a TAKE waits", || asked_in(daemon, &client).is_some_and(|asked| asked <= KEEPALIVE_TAKING.idle));
 }
 
 /// The binary of an example, as new as the source: `cargo test --test …` alone builds none.
