@@ -11,11 +11,11 @@ use crate::figures::Figures;
 use crate::limits::{PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
 use crate::person::People;
 use crate::pushed::Pushed;
+use crate::retention::cutoff_ms;
 use crate::rooms::{Room, Rooms};
 use crate::settings::Live;
 use crate::survey::{Survey, Surveyed};
 use crate::tokens::Tokens;
-use dantok_protocol::units;
 use dantok_store::Error;
 use dantok_store::limits::READ_AGAIN_AFTER;
 use dantok_store::messages::Messages;
@@ -44,11 +44,6 @@ pub struct Hub {
     pub pushed: Pushed,
     /// How everything was a moment ago.
     pub surveyed: Surveyed,
-}
-
-/// What was taken before this on the kept clock is past retention.
-pub fn cutoff_ms(store: &Store, retention: Duration) -> u64 {
-    store.clock().now_ms().saturating_sub(units::ms(retention))
 }
 
 /// A page that is being read.

@@ -1,44 +1,58 @@
-//! What one follower of a room was pushed, encoded, for the others: who follows a room is told the same.
+//! What one follower of a room was pushed, encoded, for the others: who follows a room is page the same.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::connection::Framing;
 use crate::limits::PUSHED_MAX_PAGES;
-use crate::session::Told;
+use dantok_protocol::Framing;
+
+/// What an encoded page holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageInfo {
+    /// The last message's seq.
+    pub through: u64,
+    /// How many messages it has.
+    pub messages: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// When the oldest was taken, on the kept clock.
+    pub oldest_kept_ms: u64,
+    /// How many of the room's messages had been redacted before they were read.
+    pub redactions: u64,
+}
 
 /// Pages by room, framing and the seq before them. Few, and the newest: followers are woken together.
 #[derive(Debug, Default)]
-pub struct Pushed(Mutex<HashMap<Key, (Told, Bytes)>>);
+pub struct Pushed(Mutex<HashMap<Key, (PageInfo, Bytes)>>);
 
 /// The room's number, and how its messages are written.
 type Key = (u64, Framing);
 
 impl Pushed {
-    fn pages(&self) -> MutexGuard<'_, HashMap<Key, (Told, Bytes)>> {
+    fn pages(&self) -> MutexGuard<'_, HashMap<Key, (PageInfo, Bytes)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The page that begins after this seq, if it is there.
-    pub fn get(&self, room: u64, framing: Framing, after: u64) -> Option<(Told, Bytes)> {
+    pub fn get(&self, room: u64, framing: Framing, after: u64) -> Option<(PageInfo, Bytes)> {
         let pages = self.pages();
-        let (told, bytes) = pages.get(&(room, framing))?;
-        (told.through - told.messages == after).then(|| (*told, bytes.clone()))
+        let (page, bytes) = pages.get(&(room, framing))?;
+        (page.through - page.messages == after).then(|| (*page, bytes.clone()))
     }
 
     /// Keeps a page in the place of the room's older one. One that goes back is not kept: it is of somebody who catches up.
-    pub fn put(&self, room: u64, framing: Framing, told: Told, bytes: &[u8]) {
+    pub fn put(&self, room: u64, framing: Framing, page: PageInfo, bytes: &[u8]) {
         let mut pages = self.pages();
         let key = (room, framing);
-        if pages.get(&key).is_some_and(|(newer, _)| newer.through > told.through) {
+        if pages.get(&key).is_some_and(|(newer, _)| newer.through > page.through) {
             return;
         }
         if pages.len() >= PUSHED_MAX_PAGES && !pages.contains_key(&key) {
             pages.clear();
         }
-        pages.insert(key, (told, Bytes::copy_from_slice(bytes)));
+        pages.insert(key, (page, Bytes::copy_from_slice(bytes)));
     }
 }
 
@@ -46,8 +60,8 @@ impl Pushed {
 mod tests {
     use super::*;
 
-    fn told(through: u64, messages: u64) -> Told {
-        Told { through, messages, bytes: 0, oldest_kept_ms: 0, redactions: 0 }
+    fn page(through: u64, messages: u64) -> PageInfo {
+        PageInfo { through, messages, bytes: 0, oldest_kept_ms: 0, redactions: 0 }
     }
 
     fn found(pushed: &Pushed, room: u64, framing: Framing, after: u64) -> Option<Bytes> {
@@ -57,7 +71,7 @@ mod tests {
     #[test]
     fn a_page_is_found_by_what_comes_before_it() {
         let pushed = Pushed::default();
-        pushed.put(1, Framing::Lines, told(7, 3), b"five six seven");
+        pushed.put(1, Framing::Lines, page(7, 3), b"five six seven");
         assert_eq!(found(&pushed, 1, Framing::Lines, 4).unwrap(), "five six seven");
         for (room, framing, after) in [
             (1, Framing::Lines, 3),
@@ -73,13 +87,13 @@ mod tests {
     #[test]
     fn the_newest_page_is_kept() {
         let pushed = Pushed::default();
-        pushed.put(1, Framing::Frames, told(7, 3), b"new");
-        pushed.put(1, Framing::Frames, told(2, 2), b"of one who catches up");
+        pushed.put(1, Framing::Frames, page(7, 3), b"new");
+        pushed.put(1, Framing::Frames, page(2, 2), b"of one who catches up");
         assert_eq!(
             (found(&pushed, 1, Framing::Frames, 0), found(&pushed, 1, Framing::Frames, 4).unwrap()),
             (None, "new".into())
         );
-        pushed.put(1, Framing::Frames, told(8, 1), b"newer");
+        pushed.put(1, Framing::Frames, page(8, 1), b"newer");
         assert_eq!(
             (found(&pushed, 1, Framing::Frames, 4), found(&pushed, 1, Framing::Frames, 7).unwrap()),
             (None, "newer".into())
@@ -90,7 +104,7 @@ mod tests {
     fn pages_are_bounded() {
         let pushed = Pushed::default();
         for room in 0..3 * PUSHED_MAX_PAGES as u64 {
-            pushed.put(room, Framing::Frames, told(1, 1), b"x");
+            pushed.put(room, Framing::Frames, page(1, 1), b"x");
             assert!(pushed.pages().len() <= PUSHED_MAX_PAGES);
             assert!(found(&pushed, room, Framing::Frames, 0).is_some());
         }

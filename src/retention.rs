@@ -1,11 +1,11 @@
-//! Drops what is past retention, a little at a time.
+//! Which messages are past retention, and the task that drops them, a few at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::hub::cutoff_ms;
 use crate::rooms::Rooms;
 use crate::settings::Live;
+use dantok_protocol::units;
 use dantok_store::Store;
 
 /// Rooms of one pass: their steps queue in front of commits on their way to sled.
@@ -13,6 +13,11 @@ const ROOMS_PER_PASS: usize = 64;
 
 /// The pause between passes while there is something to drop.
 const BETWEEN_STEPS: Duration = Duration::from_millis(10);
+
+/// Messages taken before this time on the kept clock are past a retention.
+pub fn cutoff_ms(store: &Store, retention: Duration) -> u64 {
+    store.clock().now_ms().saturating_sub(units::ms(retention))
+}
 
 /// One pass: has some of what was taken before each room's `cutoff_ms` on the kept clock dropped. Returns the rooms that may have such.
 pub fn pass(store: &Store, cutoff_ms: impl Fn(u64) -> u64) -> Vec<u64> {

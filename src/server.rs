@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::addresses::{Addresses, Place};
-use crate::committer::{self, Committer};
+use crate::committer::Committer;
 use crate::connection::{self, Speaks};
 use crate::control;
 use crate::error::Error;
@@ -265,7 +265,7 @@ fn admit(
     limits: &Limits,
 ) -> Result<Option<Box<Place>>, (TurnedAway, Refusal)> {
     if connections >= limits.connections_max {
-        return Err((TurnedAway::Connections, committer::limit("connections", limits.connections_max)));
+        return Err((TurnedAway::Connections, Refusal::limit("connections", limits.connections_max)));
     }
     // They are counted where they are not limited too: they may be, later.
     let max = match limits.connections_per_address_max {
@@ -273,7 +273,7 @@ fn admit(
         max => max,
     };
     let place = addresses.admit(peer.ip(), max).map(|place| Some(Box::new(place)));
-    place.ok_or_else(|| (TurnedAway::Address, committer::limit("connections from one address", max)))
+    place.ok_or_else(|| (TurnedAway::Address, Refusal::limit("connections from one address", max)))
 }
 
 async fn accept(listeners: &[Listener]) -> io::Result<(TcpStream, SocketAddr, Speaks)> {

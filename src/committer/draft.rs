@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Author, Worker, ended, limit, no_cursor, no_room, not_joined, storage};
-use crate::hub::cutoff_ms;
+use super::{Author, Worker, ended, storage};
 use crate::limits::{BANNED_MAX, INVITED_BY_OWNER_MAX, INVITED_MAX, Limits};
+use crate::retention::cutoff_ms;
 use crate::rooms::{Group, Membership, Rooms};
 use crate::settings::Settings;
 use dantok_protocol::name::{check_new, person};
@@ -194,7 +194,7 @@ impl<'a> Draft<'a> {
             None => ("", usize::MAX),
         };
         if access.is_some_and(|access| self.access_count(room, access) >= max) {
-            return Err(limit(what, max));
+            return Err(Refusal::limit(what, max));
         }
         for (access, more) in before.map(|access| (access, -1)).into_iter().chain(access.map(|access| (access, 1))) {
             *self.access_counts.entry((room, access)).or_default() += more;
@@ -246,7 +246,7 @@ impl<'a> Draft<'a> {
 
     /// A room that somebody sees.
     pub(super) fn seen(&self, author: &Author, name: &str) -> Result<u64, Refusal> {
-        self.room(name).filter(|room| self.is_seen_by(author, *room)).ok_or_else(|| no_room(name))
+        self.room(name).filter(|room| self.is_seen_by(author, *room)).ok_or_else(|| Refusal::no_room(name))
     }
 
     pub(super) fn membership(&self, room: u64, client: &Arc<str>) -> Option<Membership> {
@@ -295,12 +295,14 @@ impl<'a> Draft<'a> {
 
     /// A room that the client is a member of, and how.
     pub(super) fn member(&self, client: &Arc<str>, name: &str) -> Result<(u64, Membership), Refusal> {
-        let room = self.room(name).ok_or_else(|| no_room(name))?;
+        let room = self.room(name).ok_or_else(|| Refusal::no_room(name))?;
         match self.membership(room, client) {
             Some(membership) => Ok((room, membership)),
             // As for a room that is not there.
-            None if self.is_seen_by(&Author { client: client.clone(), admin: false }, room) => Err(not_joined(name)),
-            None => Err(no_room(name)),
+            None if self.is_seen_by(&Author { client: client.clone(), admin: false }, room) => {
+                Err(Refusal::not_joined(name))
+            }
+            None => Err(Refusal::no_room(name)),
         }
     }
 
@@ -312,7 +314,7 @@ impl<'a> Draft<'a> {
             let cap_bytes = self.record(room).cap_bytes;
             self.sender = Some(Sender { client: client.clone(), name: name.into(), room, cap_bytes });
         }
-        self.sender.as_ref().ok_or_else(|| no_room(name))
+        self.sender.as_ref().ok_or_else(|| Refusal::no_room(name))
     }
 
     /// Refuses a message for which a room has no more place.
@@ -339,7 +341,7 @@ impl<'a> Draft<'a> {
     pub(super) fn may_make(&self, name: &str) -> Result<(), Refusal> {
         check_new(name)?;
         let max = self.limits().rooms_max;
-        if self.rooms_count() >= max { Err(limit("rooms", max)) } else { Ok(()) }
+        if self.rooms_count() >= max { Err(Refusal::limit("rooms", max)) } else { Ok(()) }
     }
 
     pub(super) fn add_room(&mut self, record: RoomRecord) -> u64 {
@@ -357,7 +359,7 @@ impl<'a> Draft<'a> {
         let more = self.owned.get(&owner).copied().unwrap_or(0);
         let (owned, max) = (self.rooms.owned(&owner).saturating_add_signed(more), self.limits().rooms_of_person_max);
         if max > 0 && owned >= max && !author.admin {
-            return Err(limit("rooms of one person", max));
+            return Err(Refusal::limit("rooms of one person", max));
         }
         *self.owned.entry(owner.clone()).or_default() += 1;
         Ok(self.add_room(RoomRecord {
@@ -401,7 +403,7 @@ impl<'a> Draft<'a> {
         }
         let joined = self.joined(client);
         if joined >= self.limits().joined_rooms_max {
-            return Err(limit("joined rooms of one client", self.limits().joined_rooms_max));
+            return Err(Refusal::limit("joined rooms of one client", self.limits().joined_rooms_max));
         }
         let room = match found {
             Some(room) => room,
@@ -493,7 +495,7 @@ impl<'a> Draft<'a> {
 
     fn ack(&mut self, client: &Arc<str>, name: &str, seq: u64) -> Result<Reply, Refusal> {
         let (room, membership) = self.member(client, name)?;
-        let cursor = membership.cursor().ok_or_else(|| no_cursor(name))?;
+        let cursor = membership.cursor().ok_or_else(|| Refusal::no_cursor(name))?;
         let (last, _) = self.last(room);
         if seq > last {
             return Err(Refusal::set_back(name, seq, last));

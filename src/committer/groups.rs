@@ -1,7 +1,7 @@
 //! What a draft changes of shared cursors.
 
+use super::Author;
 use super::draft::Draft;
-use super::{Author, limit};
 use crate::limits::{GROUP_TIMEOUT_DEFAULT, GROUP_WINDOW, GROUPS_MAX};
 use dantok_protocol::name::{check_new, person};
 use dantok_protocol::units;
@@ -9,14 +9,9 @@ use dantok_protocol::{Begin, ErrorCode, Refusal, Reply};
 use dantok_store::commit::Op;
 use dantok_store::group::GroupRecord;
 
-/// `no-group`.
-pub fn no_group(name: &str, group: &str) -> Refusal {
-    Refusal::new(ErrorCode::NoGroup, format!("{name} has no group {group}; GROUP makes it"))
-}
-
 impl Draft<'_> {
     fn of_group(&self, room: u64, name: &str, group: &str) -> Result<GroupRecord, Refusal> {
-        self.group(room, group).ok_or_else(|| no_group(name, group))
+        self.group(room, group).ok_or_else(|| Refusal::no_group(name, group))
     }
 
     pub(super) fn make_group(
@@ -34,7 +29,7 @@ impl Draft<'_> {
             None => {
                 check_new(group)?;
                 if self.groups_in(room) >= GROUPS_MAX {
-                    return Err(limit("groups in one room", GROUPS_MAX));
+                    return Err(Refusal::limit("groups in one room", GROUPS_MAX));
                 }
                 GroupRecord {
                     cursor: if from == Begin::Now { last } else { 0 },

@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
+use super::Author;
 use super::draft::Draft;
-use super::{Author, not_joined};
 use dantok_protocol::name::person;
 use dantok_protocol::units::in_words;
 use dantok_protocol::{ErrorCode, Keep, Refusal, Reply};
 use dantok_store::record::{Access, RoomRecord};
-
-fn denied(why: &str) -> Refusal {
-    Refusal::new(ErrorCode::Denied, why)
-}
 
 impl Draft<'_> {
     /// A room, for a member or somebody who may more.
@@ -19,7 +15,7 @@ impl Draft<'_> {
         let room = self.seen(author, name)?;
         match self.is_master(author, room) || self.membership(room, &author.client).is_some() {
             true => Ok(room),
-            false => Err(not_joined(name)),
+            false => Err(Refusal::not_joined(name)),
         }
     }
 
@@ -32,13 +28,13 @@ impl Draft<'_> {
         let room = self.seen(author, name)?;
         match self.is_master(author, room) {
             true => Ok(room),
-            false => Err(denied("only the room's owner or an admin may do this; ACCESS says who owns it")),
+            false => Err(Refusal::denied("only the room's owner or an admin may do this; ACCESS says who owns it")),
         }
     }
 
     fn not_the_owner(&self, room: u64, who: &str) -> Result<(), Refusal> {
         match self.record(room).owner.as_deref() == Some(who) {
-            true => Err(denied("the room is theirs")),
+            true => Err(Refusal::denied("the room is theirs")),
             false => Ok(()),
         }
     }
@@ -56,7 +52,7 @@ impl Draft<'_> {
         let room = self.of_member(author, name)?;
         let is_master = self.is_master(author, room);
         if self.access(room, who) == Some(Access::Banned) && !is_master {
-            return Err(denied("this person is banned; the room's owner or an admin may UNBAN"));
+            return Err(Refusal::denied("this person is banned; the room's owner or an admin may UNBAN"));
         }
         self.set_access(room, who, Some(Access::Invited), is_master)?;
         Ok(Reply::Done)

@@ -26,7 +26,6 @@ use dantok_protocol::{Command, ErrorCode, Refusal, Reply};
 use dantok_store::commit::Commit;
 use dantok_store::{Store, Writer};
 use draft::{Draft, Drafted};
-pub use groups::no_group;
 use queue::{Aside, InFlight, Queue, Submission};
 
 /// What a request holds in memory besides its body.
@@ -338,25 +337,4 @@ fn storage(why: &str) -> Refusal {
         ErrorCode::Storage,
         "the daemon can't write to its disk and is stopping; repeat this with the same id later",
     )
-}
-
-/// `no-room`.
-pub fn no_room(name: &str) -> Refusal {
-    Refusal::new(ErrorCode::NoRoom, format!("there is no room {name}; JOIN makes it"))
-}
-
-/// `not-joined`.
-pub fn not_joined(name: &str) -> Refusal {
-    Refusal::new(ErrorCode::NotJoined, format!("JOIN {name} first"))
-}
-
-/// What a member is told that would read, and has joined without a cursor.
-pub fn no_cursor(name: &str) -> Refusal {
-    let text = format!("you joined {name} from=none, to write; JOIN {name} again to read from its start, or from=now");
-    Refusal::new(ErrorCode::NotJoined, text)
-}
-
-/// `limit`.
-pub fn limit(what: &str, max: usize) -> Refusal {
-    Refusal::new(ErrorCode::Limit, format!("at most {max} {what}"))
 }

@@ -36,7 +36,7 @@ use dantok_net::{ReadHalf, WriteHalf};
 use dantok_protocol::frame::RequestDecoder;
 use dantok_protocol::line::LineDecoder;
 use dantok_protocol::units;
-use dantok_protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag};
+use dantok_protocol::{Command, ErrorCode, Framing, Incoming, Refusal, Reply, Tag};
 use dantok_supervise::Caught;
 use output::{Items, Output};
 use patience::Patience;
@@ -77,17 +77,6 @@ pub enum Speaks {
     /// TLS.
     #[cfg(feature = "tls")]
     Tls(Arc<crate::tls::Server>),
-}
-
-/// How what is said is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Framing {
-    /// Lines.
-    Lines,
-    /// Lines that are answered as JSON.
-    Json,
-    /// Frames.
-    Frames,
 }
 
 /// What the first byte says.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 
-use super::Framing;
 use crate::figures::Figures;
 use crate::limits::OUTPUT_HIGH_WATER_BYTES;
-use crate::pushed::Pushed;
-use crate::session::{Out, Told};
+use crate::pushed::{PageInfo, Pushed};
+use crate::session::Out;
 use dantok_net::WriteHalf;
+use dantok_protocol::Framing;
 use dantok_protocol::frame::{self, ServerFrame};
 use dantok_protocol::{ErrorCode, Item, MessageRef, Refusal, Reply, Tag};
 use dantok_protocol::{json, line};
@@ -112,12 +112,12 @@ pub(super) struct Items<'a> {
     output: &'a mut Output,
     tag: Option<&'a Tag>,
     pushed: &'a Pushed,
-    begun: usize,
+    page_start: usize,
 }
 
 impl<'a> Items<'a> {
     pub(super) fn new(output: &'a mut Output, tag: Option<&'a Tag>, pushed: &'a Pushed) -> Items<'a> {
-        Items { output, tag, pushed, begun: 0 }
+        Items { output, tag, pushed, page_start: 0 }
     }
 }
 
@@ -138,20 +138,20 @@ impl Out for Items<'_> {
         }
     }
 
-    fn again(&mut self, room: u64, after: u64, is_wanted: impl FnOnce(&Told) -> bool) -> Option<Told> {
+    fn repeat_page(&mut self, room: u64, after: u64, is_current: impl FnOnce(&PageInfo) -> bool) -> Option<PageInfo> {
         let found = self.pushed.get(room, self.output.framing, after);
-        let (told, bytes) = found.filter(|(told, _)| is_wanted(told))?;
+        let (page, bytes) = found.filter(|(page, _)| is_current(page))?;
         self.output.bytes.extend_from_slice(&bytes);
-        Some(told)
+        Some(page)
     }
 
-    fn begin(&mut self) {
-        self.begun = self.output.bytes.len();
+    fn begin_page(&mut self) {
+        self.page_start = self.output.bytes.len();
     }
 
-    fn end(&mut self, room: u64, told: Told) {
-        let bytes = self.output.bytes.get(self.begun..).unwrap_or_default();
-        self.pushed.put(room, self.output.framing, told, bytes);
+    fn end_page(&mut self, room: u64, page: PageInfo) {
+        let bytes = self.output.bytes.get(self.page_start..).unwrap_or_default();
+        self.pushed.put(room, self.output.framing, page, bytes);
     }
 
     fn is_full(&self) -> bool {

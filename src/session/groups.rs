@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::listing::list;
 use super::reading::{tell, unreadable};
 use super::{Out, Session};
-use crate::committer::{no_group, no_room};
 use crate::limits::{TAKE_MAX, TAKE_WAIT_MAX};
 use crate::rooms::{Group, Handed, Room};
 use dantok_protocol::{ErrorCode, GapReason, Item, Refusal, Reply};
@@ -59,7 +58,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 impl Session {
     fn group(&self, name: &str, group: &str) -> Result<(Arc<Room>, Arc<Group>, u64), Refusal> {
         let (room, _, last) = self.member(name)?;
-        let found = room.group(group).ok_or_else(|| no_group(name, group))?;
+        let found = room.group(group).ok_or_else(|| Refusal::no_group(name, group))?;
         Ok((room, found, last))
     }
 
@@ -76,7 +75,7 @@ impl Session {
         }
         // Another one of the name is not what was asked about.
         if take.asked.as_ref().is_some_and(|room| room.is_deleted()) {
-            return Ok(Some(Reply::Error(no_room(name))));
+            return Ok(Some(Reply::Error(Refusal::no_room(name))));
         }
         // Again each time: it may have ended meanwhile, and so may the membership or the token.
         let (room, found, last) = match self.group(name, group) {

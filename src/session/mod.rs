@@ -15,10 +15,11 @@ use std::sync::atomic::AtomicU64;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::committer::{self, Author, no_cursor, no_room, not_joined};
+use crate::committer::{self, Author};
 use crate::hub::Hub;
 use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS};
 use crate::person::Person;
+use crate::pushed::PageInfo;
 use crate::rooms::{Handed, Membership, Presence, Room, Rooms, Waker};
 use crate::tokens::{Grant, Role};
 use crate::unread::Counted;
@@ -33,31 +34,16 @@ pub trait Out: Send {
     fn item(&mut self, item: Item);
     /// Takes a message.
     fn message(&mut self, message: MessageRef<'_>);
-    /// Takes what another session was told of a room after this seq, if that is known and `is_wanted`; returns what it was.
-    fn again(&mut self, room: u64, after: u64, is_wanted: impl FnOnce(&Told) -> bool) -> Option<Told>;
-    /// What is taken from here on …
-    fn begin(&mut self);
-    /// … up to here is messages of this room that follow each other: others may be told them [again](Out::again).
-    fn end(&mut self, room: u64, told: Told);
+    /// Takes the page that another session was pushed of a room after this seq, if it is still encoded and `is_current`.
+    fn repeat_page(&mut self, room: u64, after: u64, is_current: impl FnOnce(&PageInfo) -> bool) -> Option<PageInfo>;
+    /// Marks where a page begins …
+    fn begin_page(&mut self);
+    /// … and where it ends, so that other sessions can [repeat](Out::repeat_page) it.
+    fn end_page(&mut self, room: u64, page: PageInfo);
     /// Whether enough waits to be written that the session should stop and [`drain`](Out::drain).
     fn is_full(&self) -> bool;
     /// Writes what waits.
     fn drain(&mut self) -> impl Future<Output = io::Result<()>> + Send;
-}
-
-/// Messages that a session was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// The last one's seq.
-    pub through: u64,
-    /// How many.
-    pub messages: u64,
-    /// Bytes of their bodies.
-    pub bytes: u64,
-    /// When the oldest was taken, on the kept clock.
-    pub oldest_kept_ms: u64,
-    /// How many of the room's messages had been redacted before they were read.
-    pub redactions: u64,
 }
 
 /// How a command is to be carried out.
@@ -362,24 +348,24 @@ impl Session {
 
     /// A room that the client sees.
     fn room(&self, name: &str) -> Result<Arc<Room>, Refusal> {
-        self.hub.rooms.get(name).filter(|room| self.sees(room)).ok_or_else(|| no_room(name))
+        self.hub.rooms.get(name).filter(|room| self.sees(room)).ok_or_else(|| Refusal::no_room(name))
     }
 
     /// A room that the client reads, its cursor, and how far the room was then: what comes later may be for others.
     fn reader(&self, name: &str) -> Result<(Arc<Room>, u64, u64), Refusal> {
         let (room, membership, last) = self.member(name)?;
-        let cursor = membership.cursor().ok_or_else(|| no_cursor(name))?;
+        let cursor = membership.cursor().ok_or_else(|| Refusal::no_cursor(name))?;
         Ok((room, cursor, last))
     }
 
     /// A room that the client is a member of, how, and how far the room was then.
     fn member(&self, name: &str) -> Result<(Arc<Room>, Membership, u64), Refusal> {
-        let room = self.hub.rooms.get(name).ok_or_else(|| no_room(name))?;
+        let room = self.hub.rooms.get(name).ok_or_else(|| Refusal::no_room(name))?;
         let last = room.last_seq();
         if !self.sees(&room) {
-            return Err(no_room(name));
+            return Err(Refusal::no_room(name));
         }
-        let membership = room.membership(self.known()?).ok_or_else(|| not_joined(name))?;
+        let membership = room.membership(self.known()?).ok_or_else(|| Refusal::not_joined(name))?;
         // The cursor may have moved past that since, on another connection.
         let last = last.max(membership.cursor().unwrap_or(0));
         Ok((room, membership, last))

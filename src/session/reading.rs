@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
-use super::{Out, Session, Told};
-use crate::committer::no_room;
+use super::{Out, Session};
 use crate::message::shown;
+use crate::pushed::PageInfo;
 use crate::rooms::Room;
 use dantok_protocol::name::person;
 use dantok_protocol::{Command, ErrorCode, GapReason, Item, Refusal, Reply, Seek, Since};
@@ -160,14 +160,14 @@ impl Session {
     /// Pushes a page of a room; returns how far it goes. Those who follow a room are told the same, mostly: what one was told, others
     /// are told again.
     async fn push(&self, room: &Room, after: u64, through: u64, out: &mut impl Out) -> Result<u64, Error> {
-        let is_wanted = |told: &Told| {
-            told.through <= through
-                && told.oldest_kept_ms >= self.hub.cutoff_ms(room)
-                && told.redactions == room.redactions()
+        let is_current = |page: &PageInfo| {
+            page.through <= through
+                && page.oldest_kept_ms >= self.hub.cutoff_ms(room)
+                && page.redactions == room.redactions()
         };
-        if let Some(told) = out.again(room.id, after, is_wanted) {
-            self.count((told.messages, told.bytes));
-            return Ok(told.through);
+        if let Some(page) = out.repeat_page(room.id, after, is_current) {
+            self.count((page.messages, page.bytes));
+            return Ok(page.through);
         }
         let redactions = room.redactions();
         let messages = self.hub.begin_read(room, after, through, u64::MAX).read_once().await?;
@@ -180,13 +180,13 @@ impl Session {
         };
         let is_shared = oldest.seq == after + 1 && room.has_followers();
         if is_shared {
-            out.begin();
+            out.begin_page();
         }
         let (count, bytes) = tell(room, after, through, &messages, out);
         self.count((count, bytes));
         if is_shared {
             let (through, oldest_kept_ms) = (newest.seq, oldest.kept_ms);
-            out.end(room.id, Told { through, messages: count, bytes, oldest_kept_ms, redactions });
+            out.end_page(room.id, PageInfo { through, messages: count, bytes, oldest_kept_ms, redactions });
         }
         Ok(newest.seq)
     }
@@ -291,7 +291,7 @@ impl Session {
     pub(super) fn still_readable(&self, room: &Room) -> Result<(), Refusal> {
         match self.readable(&room.name) {
             Ok((found, _)) if found.id == room.id && self.hub.store.has(room.id) => Ok(()),
-            Ok(_) => Err(no_room(&room.name)),
+            Ok(_) => Err(Refusal::no_room(&room.name)),
             Err(refusal) => Err(refusal),
         }
     }

@@ -16,136 +16,23 @@
     )
 )]
 
-use serde::{Deserialize, Serialize};
-
 pub mod command;
 pub mod frame;
 pub mod json;
 pub mod limits;
 pub mod line;
 pub mod name;
+pub mod refusal;
 pub mod reply;
 pub mod text;
 pub mod units;
 
 pub use command::{Begin, Command, Keep, Seek, Since};
+pub use refusal::{ErrorCode, Refusal};
 pub use reply::{Access, Event, GapReason, Item, Kind, MemberInfo, Message, MessageRef, Reply, RoomInfo, Welcome};
 
 /// The version of the vocabulary that this build speaks.
 pub const VERSION: u16 = 1;
-
-/// What a refused client is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{}: {text}", code.as_str())]
-pub struct Refusal {
-    /// What a program acts on.
-    pub code: ErrorCode,
-    /// What a person acts on.
-    pub text: String,
-    /// For what only came too soon: how long to wait, in milliseconds; asked again then, it is taken.
-    pub wait_ms: Option<u64>,
-}
-
-impl Refusal {
-    /// A refusal with this code and sentence.
-    pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
-        Refusal { code, text: text.into(), wait_ms: None }
-    }
-
-    /// Of a request that names a seq which its room has not come to: what the client remembers is no state of this room.
-    pub fn set_back(room: &str, seq: u64, last: u64) -> Self {
-        let text = format!(
-            "{seq} is past the last seq of {room}, {last}: the room was set back to an older state, or the seq is of another \
-             room; forget the seqs that you remember of {room}, and go on from your cursor or from 0"
-        );
-        Refusal::new(ErrorCode::SetBack, text)
-    }
-}
-
-/// Why a request was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum ErrorCode {
-    /// No such verb.
-    BadCommand,
-    /// An argument is missing, malformed or out of range.
-    BadArgument,
-    /// A line, frame or body over its limit.
-    TooLong,
-    /// A line that is not UTF-8.
-    NotUtf8,
-    /// A frame that does not decode.
-    BadFrame,
-    /// Not before HELLO.
-    HelloFirst,
-    /// Not for this client, or not with this token.
-    Denied,
-    /// The client is no member of the room.
-    NotJoined,
-    /// There is no such room.
-    NoRoom,
-    /// There is such a room.
-    RoomExists,
-    /// The message id was used for another body.
-    IdReused,
-    /// Too many of something; the sentence says of what, and how many are allowed.
-    Limit,
-    /// The daemon can't write; what was sent may or may not be stored.
-    Storage,
-    /// The daemon is stopping.
-    Stopping,
-    /// The room has no such group.
-    NoGroup,
-    /// What the client remembers is of another epoch.
-    Epoch,
-    /// A seq that the client names is past the room's last.
-    SetBack,
-}
-
-impl ErrorCode {
-    /// Every code, in the framed protocol's order.
-    pub const ALL: [ErrorCode; 17] = [
-        ErrorCode::BadCommand,
-        ErrorCode::BadArgument,
-        ErrorCode::TooLong,
-        ErrorCode::NotUtf8,
-        ErrorCode::BadFrame,
-        ErrorCode::HelloFirst,
-        ErrorCode::Denied,
-        ErrorCode::NotJoined,
-        ErrorCode::NoRoom,
-        ErrorCode::RoomExists,
-        ErrorCode::IdReused,
-        ErrorCode::Limit,
-        ErrorCode::Storage,
-        ErrorCode::Stopping,
-        ErrorCode::NoGroup,
-        ErrorCode::Epoch,
-        ErrorCode::SetBack,
-    ];
-
-    /// The code as a line has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ErrorCode::BadCommand => "bad-command",
-            ErrorCode::BadArgument => "bad-argument",
-            ErrorCode::TooLong => "too-long",
-            ErrorCode::NotUtf8 => "not-utf8",
-            ErrorCode::BadFrame => "bad-frame",
-            ErrorCode::HelloFirst => "hello-first",
-            ErrorCode::Denied => "denied",
-            ErrorCode::NotJoined => "not-joined",
-            ErrorCode::NoRoom => "no-room",
-            ErrorCode::RoomExists => "room-exists",
-            ErrorCode::IdReused => "id-reused",
-            ErrorCode::Limit => "limit",
-            ErrorCode::Storage => "storage",
-            ErrorCode::Stopping => "stopping",
-            ErrorCode::NoGroup => "no-group",
-            ErrorCode::Epoch => "epoch",
-            ErrorCode::SetBack => "set-back",
-        }
-    }
-}
 
 /// How a request was named by its sender, so that the answer can carry the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +43,17 @@ pub enum Tag {
     Text(Box<str>),
     /// A frame's id.
     Id(u64),
+}
+
+/// How commands and answers are written on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// Lines.
+    Lines,
+    /// Lines, answered with JSON.
+    Json,
+    /// Frames.
+    Frames,
 }
 
 /// What a decoder found in the stream.
