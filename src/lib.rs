@@ -11,7 +11,7 @@
 //!
 //! 1. [`limits`]: every bound, with its reason. [`settings`]: what of them, and else, may change while the daemon runs.
 //! 2. [`server`]: accepts and stops connections. [`connection`]: a socket, its buffers and deadlines. `tls`: certificates and keys.
-//! 3. [`session`]: one client, one function a command. [`hub`]: what all sessions share. [`unread`]: how much somebody has to read.
+//! 3. [`session`]: one client, one function a command. [`hub`]: what all sessions share. [`reader`]: reads rooms for them.
 //!    [`pushed`]: what one follower was told, for the others. [`person`]: what all connections of a person share. `message`: a stored
 //!    message, as the wire has it.
 //! 4. [`committer`]: the only writer; one sync serves many senders.
@@ -61,6 +61,7 @@ pub mod metrics;
 pub mod person;
 mod progress;
 pub mod pushed;
+pub mod reader;
 pub mod retention;
 pub mod rooms;
 pub mod server;
@@ -70,4 +71,3 @@ pub mod survey;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod tokens;
-pub mod unread;

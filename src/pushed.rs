@@ -1,4 +1,4 @@
-//! What one follower of a room was pushed, encoded, for the others: who follows a room is page the same.
+//! Encoded pages: what one follower of a room was pushed, the others are pushed as well.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

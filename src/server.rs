@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::figures::{Figures, TurnedAway};
 use crate::hub::Hub;
 use crate::limits::{KEEPALIVE, Limits, TOKENS_CHECKED_EVERY};
+use crate::reader::Reader;
 use crate::retention;
 use crate::rooms::Rooms;
 use crate::settings::{Live, Settings};
@@ -100,6 +101,7 @@ impl Server {
         let (committer, committing) = started.map_err(Error::io("start a thread for", &data_dir))?;
         let hub = Arc::new(Hub {
             rooms,
+            reader: Reader::new(store.clone(), settings.clone()),
             store,
             committer,
             people: Default::default(),

@@ -4,10 +4,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::hub::Hub;
 use crate::limits::{PAGE_MAX_BYTES, PAGE_MAX_MESSAGES};
-use crate::rooms::Room;
+use crate::reader::Reader;
 use crate::rooms::unread::is_to_read;
+use crate::rooms::{Room, Rooms};
 use dantok_protocol::name::person;
 use dantok_store::Error;
 use dantok_store::Page;
@@ -59,7 +59,7 @@ pub struct Surveyed(Mutex<Option<(Instant, Survey)>>);
 
 impl Surveyed {
     /// A survey that is as new as its price allows. Blocks.
-    pub fn get(&self, hub: &Hub) -> Survey {
+    pub fn get(&self, rooms: &Rooms, reader: &Reader) -> Survey {
         // What panicked has left the one before.
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let start = Instant::now();
@@ -68,7 +68,7 @@ impl Surveyed {
         {
             return survey.clone();
         }
-        let survey = Survey::take(hub);
+        let survey = Survey::make(rooms, reader);
         let now = Instant::now();
         *last = Some((now + (now - start) * SHOWN_FOR, survey.clone()));
         survey
@@ -81,21 +81,21 @@ struct Oldest(Option<u64>);
 
 impl Oldest {
     /// Looks at a message that may be gone by now.
-    fn note(&mut self, hub: &Hub, room: u64, seq: u64) {
-        let taken = hub.store.taken_ms(room, seq).unwrap_or_else(|error: Error| {
+    fn note(&mut self, reader: &Reader, room: u64, seq: u64) {
+        let taken = reader.store().taken_ms(room, seq).unwrap_or_else(|error: Error| {
             tracing::debug!(room, seq, %error, "can't tell a message's age");
             None
         });
         self.0 = self.0.into_iter().chain(taken).min();
     }
 
-    fn age(&self, hub: &Hub) -> Option<Duration> {
-        self.0.map(|taken_ms| Duration::from_millis(hub.store.clock().now_ms().saturating_sub(taken_ms)))
+    fn age(&self, reader: &Reader) -> Option<Duration> {
+        self.0.map(|taken_ms| Duration::from_millis(reader.store().clock().now_ms().saturating_sub(taken_ms)))
     }
 }
 
 /// The first message of a room that some member has still to read; after a long look, the next that may be it.
-fn first_unread(hub: &Hub, room: &Room, floor: u64, last: u64) -> Option<u64> {
+fn first_unread(reader: &Reader, room: &Room, floor: u64, last: u64) -> Option<u64> {
     let mut readers = room.readers_behind(last);
     readers.sort_unstable_by_key(|(_, cursor)| *cursor);
     let mut after = floor.max(readers.first()?.1);
@@ -105,12 +105,12 @@ fn first_unread(hub: &Hub, room: &Room, floor: u64, last: u64) -> Option<u64> {
             room: room.id,
             after,
             through: last,
-            cutoff_ms: hub.cutoff_ms(room),
+            cutoff_ms: reader.cutoff_ms(room),
             max_messages: PAGE_MAX_MESSAGES.min(looked_at + FIRST_LOOK),
             max_bytes: PAGE_MAX_BYTES,
         };
         // What can't be read is still to be read.
-        let Ok(messages) = hub.store.read(&page) else { break };
+        let Ok(messages) = reader.store().read(&page) else { break };
         let newest = messages.last()?.seq;
         let mut found = None;
         messages.each(|message| {
@@ -129,14 +129,14 @@ fn first_unread(hub: &Hub, room: &Room, floor: u64, last: u64) -> Option<u64> {
 }
 
 impl Survey {
-    fn take(hub: &Hub) -> Survey {
+    fn make(rooms: &Rooms, reader: &Reader) -> Survey {
         let mut survey =
-            Survey { clients: hub.rooms.connected() as u64, disk_bytes: hub.store.disk_bytes(), ..Survey::default() };
+            Survey { clients: rooms.connected() as u64, disk_bytes: reader.store().disk_bytes(), ..Survey::default() };
         let (mut stored, mut unread, mut undone) = (Oldest::default(), Oldest::default(), Oldest::default());
-        for room in hub.rooms.all() {
+        for room in rooms.all() {
             survey.rooms += 1;
             survey.memberships += room.member_count() as u64;
-            let (floor, last) = (hub.store.floor(room.id), room.last_seq());
+            let (floor, last) = (reader.store().floor(room.id), room.last_seq());
             room.each_follower(|reached| {
                 let lag = last.saturating_sub(floor.max(reached));
                 survey.followers += 1;
@@ -149,21 +149,21 @@ impl Survey {
                 continue;
             }
             survey.stored_messages += last - floor;
-            survey.stored_bytes += hub.store.stored_bytes(room.id);
-            stored.note(hub, room.id, floor + 1);
-            if let Some(seq) = first_unread(hub, &room, floor, last) {
-                unread.note(hub, room.id, seq);
+            survey.stored_bytes += reader.store().stored_bytes(room.id);
+            stored.note(reader, room.id, floor + 1);
+            if let Some(seq) = first_unread(reader, &room, floor, last) {
+                unread.note(reader, room.id, seq);
             }
             for (_, group) in room.groups() {
                 let open = group.first_open(floor);
                 if open <= last {
-                    undone.note(hub, room.id, open);
+                    undone.note(reader, room.id, open);
                 }
             }
         }
-        survey.oldest = stored.age(hub).unwrap_or_default();
-        survey.oldest_unread = unread.age(hub);
-        survey.oldest_undone = undone.age(hub);
+        survey.oldest = stored.age(reader).unwrap_or_default();
+        survey.oldest_unread = unread.age(reader);
+        survey.oldest_undone = undone.age(reader);
         survey
     }
 }

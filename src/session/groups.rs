@@ -87,7 +87,7 @@ impl Session {
             Ok(client) if self.over().is_none() && self.still_holds() => client.clone(),
             _ => return Ok(Some(Reply::Count(0))),
         };
-        let floor = match self.hub.floor(&room).await {
+        let floor = match self.hub.reader.floor(&room).await {
             Ok(floor) => floor,
             Err(error) => return Ok(Some(Reply::Error(unreadable(&room.name, &error)))),
         };
@@ -123,7 +123,7 @@ impl Session {
             let (Some(first), Some(through)) = (run.first(), run.last()) else { continue };
             let mut after = first - 1;
             while after < *through {
-                let read = self.hub.begin_read(room, after, *through, u64::MAX).read().await;
+                let read = self.hub.reader.page(room, after, *through, u64::MAX).read().await;
                 let read = read.map_err(|error| unreadable(&room.name, &error));
                 let messages = match read.and_then(|messages| self.still_readable(room).map(|()| messages)) {
                     Ok(messages) => messages,

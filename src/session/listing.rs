@@ -38,7 +38,7 @@ impl Session {
     async fn info(&mut self, room: &Room) -> RoomInfo {
         let client = self.known().cloned().unwrap_or_default();
         let before = self.counted.get(&room.id).copied();
-        let unread = match self.hub.unread(room, &client, before).await {
+        let unread = match self.hub.reader.unread(room, &client, before).await {
             Ok(Some(counted)) => {
                 // It is asked for again and again only by who watches.
                 if self.watching {

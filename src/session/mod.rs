@@ -20,9 +20,9 @@ use crate::hub::Hub;
 use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS};
 use crate::person::Person;
 use crate::pushed::PageInfo;
+use crate::reader::Unread;
 use crate::rooms::{Handed, Membership, Presence, Room, Rooms, Waker};
 use crate::tokens::{Grant, Role};
-use crate::unread::Counted;
 use dantok_protocol::limits::TOKEN_MAX_BYTES;
 use dantok_protocol::name::person;
 use dantok_protocol::{Begin, Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
@@ -113,7 +113,7 @@ pub struct Session {
     /// Deleted rooms that the client was told of as gone because it followed them, and that its WATCH still notes.
     gone: BTreeSet<u64>,
     /// What was unread in watched rooms when that was told last.
-    counted: HashMap<u64, Counted>,
+    counted: HashMap<u64, Unread>,
     /// Whether events of followed rooms are wanted.
     events: bool,
     /// Followed rooms with new ones.

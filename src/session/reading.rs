@@ -79,13 +79,13 @@ impl Session {
         let (mut reached, mut left) = (after, max.unwrap_or(u64::MAX));
         // Before the read: what is redacted behind it is seen to be.
         let mut redactions = room.redactions();
-        let mut reading = (reached < through && left > 0).then(|| self.hub.begin_read(room, reached, through, left));
+        let mut reading = (reached < through && left > 0).then(|| self.hub.reader.page(room, reached, through, left));
         while let Some(page) = reading.take() {
             let read = page.read().await;
             // What was read ahead, while the peer took its time, may show what is redacted since, or be for others by now.
             let current = room.redactions();
             let read = match read {
-                Ok(_) if current != redactions => self.hub.begin_read(room, reached, through, left).read().await,
+                Ok(_) if current != redactions => self.hub.reader.page(room, reached, through, left).read().await,
                 read => read,
             };
             let messages = match read {
@@ -100,7 +100,7 @@ impl Session {
             reached = messages.last().map_or(through, |newest| newest.seq);
             left = left.saturating_sub(messages.len() as u64);
             // While this page is encoded and written, the next is read.
-            reading = (reached < through && left > 0).then(|| self.hub.begin_read(room, reached, through, left));
+            reading = (reached < through && left > 0).then(|| self.hub.reader.page(room, reached, through, left));
             self.count(tell(room, before, through, &messages, out));
             if counts {
                 self.note_handed(room, before, reached);
@@ -162,7 +162,7 @@ impl Session {
     async fn push(&self, room: &Room, after: u64, through: u64, out: &mut impl Out) -> Result<u64, Error> {
         let is_current = |page: &PageInfo| {
             page.through <= through
-                && page.oldest_kept_ms >= self.hub.cutoff_ms(room)
+                && page.oldest_kept_ms >= self.hub.reader.cutoff_ms(room)
                 && page.redactions == room.redactions()
         };
         if let Some(page) = out.repeat_page(room.id, after, is_current) {
@@ -170,7 +170,7 @@ impl Session {
             return Ok(page.through);
         }
         let redactions = room.redactions();
-        let messages = self.hub.begin_read(room, after, through, u64::MAX).read_once().await?;
+        let messages = self.hub.reader.page(room, after, through, u64::MAX).read_once().await?;
         if !self.hub.store.has(room.id) {
             return Ok(after); // It was deleted meanwhile, which is told next.
         }
@@ -267,14 +267,14 @@ impl Session {
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
         let through = last.min(before.map_or(u64::MAX, |before| before.saturating_sub(1)));
-        let after = match (self.hub.floor(&room).await, since) {
+        let after = match (self.hub.reader.floor(&room).await, since) {
             (Ok(floor), None) => Ok(floor.max(through.saturating_sub(max.unwrap_or(u64::MAX)))),
             (Ok(floor), Some(since)) => {
                 let since_ms = match since {
                     Since::At(ms) => ms,
                     Since::Ago(ms) => wall_ms().saturating_sub(ms),
                 };
-                self.hub.last_before(&room, floor, through, since_ms).await
+                self.hub.reader.last_before(&room, floor, through, since_ms).await
             }
             (Err(error), _) => Err(error),
         };

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::hub::Hub;
+use super::Reader;
 use crate::rooms::Room;
 use crate::rooms::unread::{BLOCK_SEQS, Block, is_to_read};
 use dantok_protocol::name::person;
@@ -12,7 +12,7 @@ use dantok_store::messages::Messages;
 
 /// A count, and what it is of.
 #[derive(Clone, Copy, Debug)]
-pub struct Counted {
+pub struct Unread {
     /// What comes behind this seq …
     after: u64,
     /// … and up to this one.
@@ -23,23 +23,23 @@ pub struct Counted {
     pub messages: u64,
 }
 
-impl Hub {
+impl Reader {
     /// What a client has to read in a room; none where it has no cursor there. `before`, an earlier count for the same client, spares
     /// most of the work.
     ///
     /// # Errors
     /// As [`Store::read`](dantok_store::Store::read).
-    pub async fn unread(&self, room: &Room, client: &str, before: Option<Counted>) -> Result<Option<Counted>, Error> {
+    pub async fn unread(&self, room: &Room, client: &str, before: Option<Unread>) -> Result<Option<Unread>, Error> {
         // In this order: a cursor is never past a last seq that is looked at later.
         let Some(cursor) = room.cursor(client) else { return Ok(None) };
         let (through, redactions) = (room.last_seq(), room.redactions());
         // Who has read all has nothing that could be gone.
         let after = if cursor < through { cursor.max(self.floor(room).await?) } else { cursor };
         let same =
-            |before: &Counted| before.after == after && before.redactions == redactions && before.through <= through;
+            |before: &Unread| before.after == after && before.redactions == redactions && before.through <= through;
         let (from, counted) = before.filter(same).map_or((after, 0), |before| (before.through, before.messages));
         let messages = counted + self.to_read(room, person(client), from, through).await?;
-        Ok(Some(Counted { after, through, redactions, messages }))
+        Ok(Some(Unread { after, through, redactions, messages }))
     }
 
     /// What of a part of a room this person has to read.
@@ -91,7 +91,7 @@ impl Hub {
     ) -> Result<(), Error> {
         let mut at = after;
         while at < through {
-            let messages = self.begin_read(room, at, through, through - at).read().await?;
+            let messages = self.page(room, at, through, through - at).read().await?;
             take(&messages);
             at = messages.last().map_or(through, |newest| newest.seq);
         }
