@@ -8,10 +8,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::Config;
-use crate::control::{self, Ended, Request, Wire, Work};
+use crate::control::{self, CarryOut, Export, ExportFormat, JobError, Request, Wire, Work};
 use crate::error::Error;
 use crate::message::shown;
 use crate::progress::Progress;
@@ -28,39 +26,17 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// Messages that are read together.
 const PAGE_MESSAGES: usize = 4096;
 
-/// What a line looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Format {
-    /// A JSON object, with everything.
-    Jsonl,
-    /// Time, client and text, with what a terminal would take amiss escaped.
-    Text,
-}
-
-/// What is to be exported.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
-    /// The room's name.
-    pub room: String,
-    /// How.
-    pub format: Format,
-    /// What comes after this seq.
-    pub after: u64,
-    /// What was sent at this time or later, in milliseconds since 1970 UTC.
-    pub since_ms: u64,
-}
-
 /// Prints a room's messages, up to the last that is acknowledged now.
 ///
 /// # Errors
 /// What went wrong, for whoever typed the command.
-pub fn run(config: &Config, asked: Asked) -> Result<(), Error> {
+pub fn run(config: &Config, carry_out: CarryOut, asked: Export) -> Result<(), Error> {
     let path = Path::new("standard output");
     let stdout = io::stdout();
     // Whoever watches the lines needs no other sign of life.
     let mut progress = (!stdout.is_terminal()).then(Progress::default);
     let mut out = stdout.as_fd().try_clone_to_owned().map(File::from).map_err(Error::io("write to", path))?;
-    let mut connection = control::connect(&config.data_dir, &config.limits)?;
+    let mut connection = control::connect(&config.data_dir, &config.limits, carry_out)?;
     connection.ask(&Request::Export(asked))?;
     let mut bytes = 0;
     loop {
@@ -81,7 +57,7 @@ pub fn run(config: &Config, asked: Asked) -> Result<(), Error> {
 }
 
 /// The daemon's part: sends the lines, then the end.
-pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, asked: &Asked) -> Result<(), Ended> {
+pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, asked: &Export) -> Result<(), JobError> {
     let Some(room) = work.rooms.find(&asked.room) else {
         return Err(Error::Command(format!(
             "there is no room {}",
@@ -134,9 +110,9 @@ fn last_before(work: &Work<'_>, page: &Page, time_ms: u64) -> Result<u64, Error>
     Ok(low)
 }
 
-fn put(work: &Work<'_>, room: &Room, format: Format, message: StoredRef<'_>, out: &mut Vec<u8>) {
+fn put(work: &Work<'_>, room: &Room, format: ExportFormat, message: StoredRef<'_>, out: &mut Vec<u8>) {
     let StoredRef { time_ms, client, id, body, kind, .. } = message;
-    if format == Format::Jsonl {
+    if format == ExportFormat::Jsonl {
         let nick = work.rooms.nick(client);
         return json::encode_exported(shown(&room.name, message), id, nick.as_deref(), out);
     }

@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use crate::committer::import::{About, Import, Imported, Refused};
 use crate::config::Config;
-use crate::control::{self, Connection, Ended, Request, Wire, Work};
+use crate::control::{self, CarryOut, Connection, JobError, Request, Wire, Work};
 use crate::error::Error;
 use crate::progress::Progress;
 use dantok_protocol::name::{check_client, check_room, composed};
@@ -72,7 +72,7 @@ pub struct Figures {
 ///
 /// # Errors
 /// What went wrong, for whoever typed the command, with the line. What stands before it may be imported then.
-pub fn run(config: &Config, room: &str, from: &Path) -> Result<(), Error> {
+pub fn run(config: &Config, carry_out: CarryOut, room: &str, from: &Path) -> Result<(), Error> {
     check_room(&composed(room)).map_err(|refusal| Error::Command(refusal.text))?;
     let opened = || File::open(from).map_err(Error::io("open", from));
     let mut input: Box<dyn BufRead> = match from.as_os_str() == "-" {
@@ -80,7 +80,7 @@ pub fn run(config: &Config, room: &str, from: &Path) -> Result<(), Error> {
         false => Box::new(BufReader::new(opened()?)),
     };
     skip_mark(&mut *input, from)?;
-    let mut importing = Importing { config, room, from, spool: None, connection: None, tried: None };
+    let mut importing = Importing { config, carry_out, room, from, spool: None, connection: None, tried: None };
     let mut progress = Progress::default();
     let mut figures = Figures::default();
     let mut first = 1u64;
@@ -142,6 +142,7 @@ const TRIED_EVERY: Duration = Duration::from_millis(100);
 /// output, which ends only when all of it is read. For the same reason nothing is opened before there is something to import.
 struct Importing<'a> {
     config: &'a Config,
+    carry_out: CarryOut,
     room: &'a str,
     from: &'a Path,
     spool: Option<Spool>,
@@ -154,7 +155,9 @@ impl Importing<'_> {
     fn take(&mut self, first: u64, batch: Vec<u8>) -> Result<Option<Figures>, Error> {
         if self.connection.is_none() && self.tried.is_none_or(|tried| tried.elapsed() >= TRIED_EVERY) {
             self.tried = Some(Instant::now());
-            if let Some(connection) = control::connect_unless_busy(&self.config.data_dir, &self.config.limits)? {
+            if let Some(connection) =
+                control::connect_unless_busy(&self.config.data_dir, &self.config.limits, self.carry_out)?
+            {
                 self.begin(connection)?;
             }
         }
@@ -188,7 +191,8 @@ impl Importing<'_> {
     fn finish(&mut self) -> Result<Option<Figures>, Error> {
         match &self.connection {
             Some(_) => Ok(None),
-            None => control::connect(&self.config.data_dir, &self.config.limits).and_then(|made| self.begin(made)),
+            None => control::connect(&self.config.data_dir, &self.config.limits, self.carry_out)
+                .and_then(|made| self.begin(made)),
         }
     }
 }
@@ -230,7 +234,7 @@ fn next_batch(input: &mut dyn BufRead, first: u64) -> Result<(u64, Vec<u8>), Bat
 }
 
 /// The daemon's part: takes batches of lines, until the connection ends.
-pub(crate) fn take(wire: &mut Wire, work: &Work<'_>, room: &str) -> Result<(), Ended> {
+pub(crate) fn receive(wire: &mut Wire, work: &Work<'_>, room: &str) -> Result<(), JobError> {
     check_room(&composed(room)).map_err(|refusal| Error::Command(refusal.text))?;
     let mut import = Import::into(room);
     // Lines without a seq may say the same: so each is counted.

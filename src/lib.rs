@@ -7,23 +7,32 @@
 //! ```
 //!
 //! The wire's vocabulary is in `dantok-protocol`, what is kept on disk in `dantok-store`; this crate is the daemon over both. Its
-//! modules, in reading order:
+//! modules are in layers. A module uses those of its own layer and of lower ones, without circles; a test holds them to it:
 //!
-//! 1. [`limits`]: every bound, with its reason. [`settings`]: what of them, and else, may change while the daemon runs.
-//! 2. [`server`]: accepts and stops connections. [`connection`]: a socket, its buffers and deadlines. `tls`: certificates and keys.
-//! 3. [`session`]: one client, one function a command. [`hub`]: what all sessions share. [`reader`]: reads rooms for them.
-//!    [`pushed`]: what one follower was told, for the others. [`person`]: what all connections of a person share. `message`: a stored
-//!    message, as the wire has it.
-//! 4. [`committer`]: the only writer; one sync serves many senders.
-//! 5. [`rooms`]: durable rooms as clients see them, and who waits for what.
-//! 6. [`retention`]: drops what is past its time.
-//! 7. [`tokens`]: who may be whom.
-//! 8. [`error`]: what an operator reads. [`config`], [`cli`]: what an operator sets. [`daemon`]: the process, its signals and its
-//!    service manager. [`duties`]: what runs all the time. [`liveness`]: whether it still does what it is for. [`figures`],
-//!    [`survey`]: what has happened and how everything is, and `metrics`, which shows it to what watches over the daemon.
-//! 9. [`doctor`]: whether a machine can keep the promises.
-//! 10. [`control`]: how commands reach a daemon that runs. [`backup`]: copies of everything, and back. [`export`], [`import`]: a
-//!     room's messages as text, and back.
+//! ```text
+//! process    cli daemon doctor
+//! edge       server jobs backup export import control metrics liveness connection
+//! session    session
+//! hub        hub
+//! committer  committer
+//! readers    survey reader retention
+//! state      rooms person pushed tokens settings message
+//! base       config tls limits figures duties addresses progress error
+//! ```
+//!
+//! - **process**: [`cli`], the command line; [`daemon`], the process with its signals and its service manager; [`doctor`], whether a
+//!   machine can keep the promises.
+//! - **edge**: [`server`] accepts and stops connections; a [`connection`] is a socket with its buffers and deadlines. [`control`] is how
+//!   commands reach a running daemon, and [`jobs`] what they ask of it: [`backup`], and [`export`] and [`import`] of a room's
+//!   messages. [`liveness`] says whether commits still complete, and `metrics` shows everything to Prometheus.
+//! - **session**: [`session`] is one client, with one function a command.
+//! - **hub**: [`hub`] is what all sessions share.
+//! - **committer**: [`committer`] is the only writer; one sync serves many senders.
+//! - **readers**: [`reader`] reads rooms, [`retention`] drops what is past its time, and a [`survey`] counts everything.
+//! - **state**: [`rooms`] as clients see them, and who waits for what; what all connections of a [`person`] share; pages that were
+//!   [`pushed`]; [`tokens`]; the [`settings`] in force; and a stored `message` as the wire has it.
+//! - **base**: what an operator sets ([`config`]) and reads ([`error`], `progress`); `tls`, [`limits`] with their reasons, [`figures`],
+//!   the tasks that run all the time ([`duties`]), and the connections of each of the `addresses`.
 //!
 //! The wire's contract is `protocol.md`, in the repository.
 #![warn(clippy::disallowed_methods)]
@@ -53,6 +62,7 @@ pub mod export;
 pub mod figures;
 pub mod hub;
 pub mod import;
+pub mod jobs;
 pub mod limits;
 pub mod liveness;
 mod message;

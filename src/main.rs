@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use dantok::config::{self, Config, Environment, Resolved};
+use dantok::control::{Export, ExportFormat};
 use dantok::daemon::sockets::{self, Passed};
+use dantok::jobs::carry_out;
 use dantok::tokens::Role;
 use dantok::tokens::command::{self as tokens, Asked};
 use dantok::{backup, cli, daemon, doctor, export, import};
@@ -216,16 +218,16 @@ fn transfer(command: &str, matches: &ArgMatches, config: &Config) -> Option<Resu
     let path = |name: &str| matches.get_one::<PathBuf>(name).cloned().unwrap_or_default();
     let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
     Some(match command {
-        "backup" => backup::make::run(config, &path("to"), matches.get_flag("incremental")),
+        "backup" => backup::make::run(config, carry_out, &path("to"), matches.get_flag("incremental")),
         "restore" => backup::restore::run(&path("from"), &config.data_dir, matches.get_flag("dry-run")),
         "export" => {
             let number = |name: &str| matches.get_one::<u64>(name).copied().unwrap_or(0);
             let is_text = matches.get_one::<String>("format").is_some_and(|format| format == "text");
-            let format = if is_text { export::Format::Text } else { export::Format::Jsonl };
-            let asked = export::Asked { room: text("room"), format, after: number("after"), since_ms: number("since") };
-            export::run(config, asked)
+            let format = if is_text { ExportFormat::Text } else { ExportFormat::Jsonl };
+            let asked = Export { room: text("room"), format, after: number("after"), since_ms: number("since") };
+            export::run(config, carry_out, asked)
         }
-        "import" => import::run(config, &text("room"), &path("file")),
+        "import" => import::run(config, carry_out, &text("room"), &path("file")),
         _ => return None,
     })
 }

@@ -20,6 +20,7 @@ use crate::control;
 use crate::error::Error;
 use crate::figures::{Figures, TurnedAway};
 use crate::hub::Hub;
+use crate::jobs;
 use crate::limits::{KEEPALIVE, Limits, TOKENS_CHECKED_EVERY};
 use crate::reader::Reader;
 use crate::retention;
@@ -142,7 +143,7 @@ impl Server {
         let rechecking = dantok_supervise::task(&crate::duties::TOKENS, move || recheck(tokens.clone(), rooms.clone()));
         let of_control = hub.clone();
         let controlling = dantok_supervise::task(&crate::duties::CONTROL, move || {
-            control::listen(of_control.clone(), data_dir.clone())
+            control::listen(of_control.clone(), data_dir.clone(), jobs::carry_out)
         });
         tracing::info!("ready");
 

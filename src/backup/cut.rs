@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::item;
-use crate::control::{Ended, Wire, Work};
+use crate::control::{JobError, Wire, Work};
 use crate::error::Error;
 use crate::tokens::command::to_back_up;
 use dantok_store::clock::wall_ms;
@@ -44,7 +44,7 @@ pub(crate) fn produce(
     work: &Work<'_>,
     after: &HashMap<u64, u64>,
     base: Option<u64>,
-) -> Result<(), Ended> {
+) -> Result<(), JobError> {
     let marks = work.store.marks().get();
     if base.is_some_and(|base| !marks.contains(&base)) {
         // Who asks has looked before: so many others were made since, or it is of no dantok.
@@ -66,7 +66,7 @@ pub(crate) fn produce(
     let has_tokens = tokens.as_ref().is_some_and(|tokens| !tokens.is_empty());
     wire.send_json(b'H', &Head { time_ms, kept_ms, mark, marks, rooms, messages, tokens: has_tokens })?;
     let mut out = Vec::new();
-    let mut send = |out: &mut Vec<u8>, least: usize| -> Result<(), Ended> {
+    let mut send = |out: &mut Vec<u8>, least: usize| -> Result<(), JobError> {
         if out.len() >= least.max(1) {
             wire.send(b'D', out)?;
             out.clear();
@@ -91,8 +91,8 @@ fn produce_messages(
     state: &State,
     after: &HashMap<u64, u64>,
     out: &mut Vec<u8>,
-    send: &mut impl FnMut(&mut Vec<u8>, usize) -> Result<(), Ended>,
-) -> Result<(), Ended> {
+    send: &mut impl FnMut(&mut Vec<u8>, usize) -> Result<(), JobError>,
+) -> Result<(), JobError> {
     for room in &state.rooms {
         let mut reached = begins(work, room, after);
         while reached < room.last.seq {

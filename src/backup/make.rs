@@ -14,7 +14,7 @@ use super::file::{Hash, Header, Reader, Writer, short};
 use super::item;
 use super::outside::{is_outside, outside};
 use crate::config::Config;
-use crate::control::{self, Connection, Request};
+use crate::control::{self, CarryOut, Connection, Request};
 use crate::error::Error;
 use crate::progress::Progress;
 use dantok_store::disk::expect_data_dir;
@@ -35,17 +35,17 @@ struct Written {
 ///
 /// # Errors
 /// What went wrong, for whoever typed the command; no backup was made then.
-pub fn run(config: &Config, to: &Path, is_incremental: bool) -> Result<(), Error> {
+pub fn run(config: &Config, carry_out: CarryOut, to: &Path, is_incremental: bool) -> Result<(), Error> {
     match (to.as_os_str() == "-", is_incremental) {
         (true, true) => {
             Err(Error::Command("--incremental wants a directory, with what it is to go on from".to_owned()))
         }
-        (true, false) => to_pipe(config),
-        (false, _) => to_dir(config, to, is_incremental),
+        (true, false) => to_pipe(config, carry_out),
+        (false, _) => to_dir(config, carry_out, to, is_incremental),
     }
 }
 
-fn to_pipe(config: &Config) -> Result<(), Error> {
+fn to_pipe(config: &Config, carry_out: CarryOut) -> Result<(), Error> {
     let stdout = io::stdout();
     if stdout.is_terminal() {
         return Err(Error::Command(
@@ -55,7 +55,7 @@ fn to_pipe(config: &Config) -> Result<(), Error> {
     let path = Path::new("standard output");
     let out = stdout.as_fd().try_clone_to_owned().map(File::from).map_err(Error::io("write to", path))?;
     is_outside(&out, &config.data_dir)?;
-    let mut connection = control::connect(&config.data_dir, &config.limits)?;
+    let mut connection = control::connect(&config.data_dir, &config.limits, carry_out)?;
     connection.ask(&Request::Backup { after: Default::default(), base: None })?;
     let head = head(&mut connection)?;
     let header = header(&connection, &head, None);
@@ -113,7 +113,7 @@ fn write<W: Write>(
     Ok((Written { hash, messages, bytes }, out))
 }
 
-fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error> {
+fn to_dir(config: &Config, carry_out: CarryOut, dir: &Path, is_incremental: bool) -> Result<(), Error> {
     // Before anything is made. Who listens there says itself what it is.
     if !config.data_dir.join(control::SOCKET_FILE).exists() {
         expect_data_dir(&config.data_dir)?;
@@ -129,7 +129,7 @@ fn to_dir(config: &Config, dir: &Path, is_incremental: bool) -> Result<(), Error
         Err(TryLockError::Error(error)) => return Err(Error::io("lock the directory", dir)(error)),
     }
     remove_partial(dir)?;
-    let mut connection = control::connect(&config.data_dir, &config.limits)?;
+    let mut connection = control::connect(&config.data_dir, &config.limits, carry_out)?;
     let base = if is_incremental { base(config, dir, &connection)? } else { None };
     let after = base.as_ref().map(|(_, survey)| survey.lasts()).unwrap_or_default();
     let base = base.map(|(found, _)| found);

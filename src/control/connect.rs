@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::listen::{SOCKET_FILE, address};
 use super::serve::serve;
-use super::{Frame, Hello, Request, VERSION, Wire, Work};
+use super::{CarryOut, Frame, Hello, Request, VERSION, Wire, Work};
 use crate::committer::Committer;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -38,14 +38,14 @@ pub struct Connection {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Connects to the daemon of a data directory, or opens the directory where no daemon has it.
+/// Connects to the daemon of a data directory; where none runs, opens the directory and serves itself with `carry_out`.
 ///
 /// # Errors
 /// There is no data directory; its daemon can't be reached, or is of another version; the store does not open.
-pub fn connect(dir: &Path, limits: &Limits) -> Result<Connection, Error> {
+pub fn connect(dir: &Path, limits: &Limits, carry_out: CarryOut) -> Result<Connection, Error> {
     let begun = Instant::now();
     loop {
-        if let Some(connection) = connect_unless_busy(dir, limits)? {
+        if let Some(connection) = connect_unless_busy(dir, limits, carry_out)? {
             return Ok(connection);
         }
         // It may be about to listen, or to end.
@@ -64,14 +64,14 @@ pub fn connect(dir: &Path, limits: &Limits) -> Result<Connection, Error> {
 ///
 /// # Errors
 /// As [`connect`].
-pub fn connect_unless_busy(dir: &Path, limits: &Limits) -> Result<Option<Connection>, Error> {
+pub fn connect_unless_busy(dir: &Path, limits: &Limits, carry_out: CarryOut) -> Result<Option<Connection>, Error> {
     let socket = dir.join(SOCKET_FILE);
     match try_connect(dir) {
         Ok(stream) => return Connection::begin(stream, socket, true, None).map(Some),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
         Err(error) => return Err(Error::io("reach the daemon by its control socket", &socket)(error)),
     }
-    match open(dir, limits) {
+    match open(dir, limits, carry_out) {
         Ok((stream, thread)) => Connection::begin(stream, socket, false, Some(thread)).map(Some),
         Err(Error::Store(dantok_store::Error::InUse { .. })) => Ok(None),
         Err(error) => Err(error),
@@ -86,7 +86,7 @@ fn try_connect(dir: &Path) -> io::Result<UnixStream> {
 }
 
 /// Opens the store, and serves it from a thread. What it writes while it opens it must be the daemon's to use afterwards.
-fn open(dir: &Path, limits: &Limits) -> Result<(UnixStream, JoinHandle<()>), Error> {
+fn open(dir: &Path, limits: &Limits, carry_out: CarryOut) -> Result<(UnixStream, JoinHandle<()>), Error> {
     dantok_store::disk::expect_data_dir(dir)?;
     let owner = std::fs::metadata(dir).map_err(Error::io("look at", dir))?.uid();
     if owner != rustix::process::geteuid().as_raw() {
@@ -108,7 +108,7 @@ fn open(dir: &Path, limits: &Limits) -> Result<(UnixStream, JoinHandle<()>), Err
     let served = move || {
         let work = Work { dir: &path, store: &store, rooms: &rooms, committer: &committer, retention };
         // A broken connection is the command's end, which knows why.
-        let _ = serve(&mut Wire::over(theirs), &work);
+        let _ = serve(&mut Wire::over(theirs), &work, carry_out);
         drop(committer);
         if store.failure().get().is_none() {
             let _ = committing.join();

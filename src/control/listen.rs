@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
 use super::serve::serve;
-use super::{Wire, Work};
+use super::{CarryOut, Wire, Work};
 use crate::hub::Hub;
 
 /// The socket's name in the data directory.
@@ -68,7 +68,7 @@ fn bind(dir: &Path) -> io::Result<(UnixListener, Name)> {
 }
 
 /// Listens until the daemon stops; commands that are under way then are cut off. A daemon that can't goes on without, and says so.
-pub async fn listen(hub: Arc<Hub>, dir: PathBuf) {
+pub async fn listen(hub: Arc<Hub>, dir: PathBuf, carry_out: CarryOut) {
     let bound = bind(&dir);
     let (listener, _name) = match bound {
         Ok(bound) => bound,
@@ -84,7 +84,7 @@ pub async fn listen(hub: Arc<Hub>, dir: PathBuf) {
             () = hub.stopping.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if served.len() >= AT_ONCE => turn_away(stream.into_std()),
-                Ok((stream, _)) => drop(served.spawn(attend(stream.into_std(), hub.clone(), dir.clone()))),
+                Ok((stream, _)) => drop(served.spawn(attend(stream.into_std(), hub.clone(), dir.clone(), carry_out))),
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a command's connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -108,7 +108,7 @@ fn turn_away(stream: io::Result<std::os::unix::net::UnixStream>) {
 }
 
 /// Serves one command, in a thread that may block.
-async fn attend(stream: io::Result<std::os::unix::net::UnixStream>, hub: Arc<Hub>, dir: PathBuf) {
+async fn attend(stream: io::Result<std::os::unix::net::UnixStream>, hub: Arc<Hub>, dir: PathBuf, carry_out: CarryOut) {
     let both = || -> io::Result<_> {
         let stream = stream?;
         stream.set_nonblocking(false)?;
@@ -119,7 +119,7 @@ async fn attend(stream: io::Result<std::os::unix::net::UnixStream>, hub: Arc<Hub
         Err(error) => return tracing::warn!(%error, "can't serve a command"),
     };
     let stopping = hub.stopping.clone();
-    let serving = tokio::task::spawn_blocking(move || serve(&mut Wire::over(stream), &Work::of(&hub, &dir)));
+    let serving = tokio::task::spawn_blocking(move || serve(&mut Wire::over(stream), &Work::of(&hub, &dir), carry_out));
     tokio::pin!(serving);
     let served = tokio::select! {
         served = &mut serving => served,

@@ -1,4 +1,5 @@
-//! How commands like `dantok backup` work on a data directory whose daemon runs, or on one that no daemon has.
+//! How commands like `dantok backup` work on a data directory whose daemon runs, or on one that no daemon has. What a request does
+//! is not known here: whoever listens or connects brings [what carries it out](CarryOut).
 //!
 //! A daemon listens on `control.sock` in its data directory, for its own user (and root) only; the socket is there only while it
 //! serves. Where nobody listens and nobody has the directory, the command opens the store itself, and what would have been behind
@@ -19,10 +20,10 @@
 
 mod connect;
 mod listen;
+mod request;
 mod serve;
 mod wire;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,13 +31,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::committer::Committer;
-use crate::export;
 use crate::hub::Hub;
 use crate::rooms::Rooms;
 pub use connect::{Connection, connect, connect_unless_busy};
 use dantok_store::Store;
 pub use listen::{SOCKET_FILE, listen};
-pub(crate) use serve::Ended;
+pub use request::{Export, ExportFormat, Request};
+pub use serve::{CarryOut, JobError};
 pub use wire::{Frame, Wire};
 
 /// Of the protocol. To be raised with every change to it.
@@ -54,25 +55,6 @@ pub struct Hello {
     /// The store's [marks](dantok_store::Store::marks), oldest first; of the daemon's side. Other versions have none.
     #[serde(default)]
     pub marks: Vec<u64>,
-}
-
-/// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Request {
-    /// Everything, or of each room only the messages after a seq; see [`backup`](crate::backup).
-    Backup {
-        /// Rooms by number; one that is not named, from its beginning.
-        after: HashMap<u64, u64>,
-        /// The mark of the backup that has what is before; none: all is wanted.
-        base: Option<u64>,
-    },
-    /// A room's messages, as lines.
-    Export(export::Asked),
-    /// Messages for a room, as lines, which follow.
-    Import {
-        /// Its name.
-        room: String,
-    },
 }
 
 /// What a request is carried out on: a daemon's, or what was opened for it.

@@ -1,36 +1,37 @@
-//! One command, carried out.
+//! Serves one command's connection.
 
 use std::io;
 
 use super::{Hello, Request, VERSION, Wire, Work, hello};
-use crate::backup::cut;
 use crate::error::Error;
-use crate::{export, import};
 
-/// Why a command's connection ends before the command does.
+/// Carries out a request: reads what belongs to it from the wire, and answers there.
+pub type CarryOut = fn(Request, &mut Wire, &Work<'_>) -> Result<(), JobError>;
+
+/// Why a request was not carried out.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub enum JobError {
     /// The connection is broken.
     Connection(io::Error),
     /// The command is told why.
-    Told(Error),
+    Failed(Error),
 }
 
-impl From<io::Error> for Ended {
+impl From<io::Error> for JobError {
     fn from(error: io::Error) -> Self {
-        Ended::Connection(error)
+        JobError::Connection(error)
     }
 }
 
-impl From<Error> for Ended {
+impl From<Error> for JobError {
     fn from(error: Error) -> Self {
-        Ended::Told(error)
+        JobError::Failed(error)
     }
 }
 
-impl From<dantok_store::Error> for Ended {
+impl From<dantok_store::Error> for JobError {
     fn from(error: dantok_store::Error) -> Self {
-        Ended::Told(error.into())
+        JobError::Failed(error.into())
     }
 }
 
@@ -38,7 +39,7 @@ impl From<dantok_store::Error> for Ended {
 ///
 /// # Errors
 /// The connection is broken.
-pub fn serve(wire: &mut Wire, work: &Work<'_>) -> io::Result<()> {
+pub fn serve(wire: &mut Wire, work: &Work<'_>, carry_out: CarryOut) -> io::Result<()> {
     wire.send_json(b'H', &hello(work.store))?;
     let Some(theirs) = wire.receive()? else { return Ok(()) };
     if theirs.json::<Hello>()?.control != VERSION {
@@ -48,17 +49,9 @@ pub fn serve(wire: &mut Wire, work: &Work<'_>) -> io::Result<()> {
     while let Some(request) = wire.receive()? {
         match carry_out(request.json()?, wire, work) {
             Ok(()) => {}
-            Err(Ended::Connection(error)) => return Err(error),
-            Err(Ended::Told(error)) => return wire.send(b'E', error.to_string().as_bytes()),
+            Err(JobError::Connection(error)) => return Err(error),
+            Err(JobError::Failed(error)) => return wire.send(b'E', error.to_string().as_bytes()),
         }
     }
     Ok(())
-}
-
-fn carry_out(request: Request, wire: &mut Wire, work: &Work<'_>) -> Result<(), Ended> {
-    match request {
-        Request::Backup { after, base } => cut::produce(wire, work, &after, base),
-        Request::Export(asked) => export::produce(wire, work, &asked),
-        Request::Import { room } => import::take(wire, work, &room),
-    }
 }

@@ -1,6 +1,9 @@
-//! Which crate may know which: what ARCHITECTURE.md draws, the build keeps.
+//! Which crate may know which, and which module of a crate: what ARCHITECTURE.md and the crates' documentation draw, the build keeps.
+
+mod layers;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -17,6 +20,18 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("dantok-store", &["dantok-supervise"]),
     ("dantok-supervise", &[]),
     ("dantok-torture", &["dantok", "dantok-protocol", "dantok-store"]),
+];
+
+/// The daemon's modules from the top down. A module uses those of its own layer and of lower ones.
+const DAEMON: [(&str, &[&str]); 8] = [
+    ("process", &["cli", "daemon", "doctor"]),
+    ("edge", &["server", "jobs", "backup", "export", "import", "control", "metrics", "liveness", "connection"]),
+    ("session", &["session"]),
+    ("hub", &["hub"]),
+    ("committer", &["committer"]),
+    ("readers", &["survey", "reader", "retention"]),
+    ("state", &["rooms", "person", "pushed", "tokens", "settings", "message"]),
+    ("base", &["config", "tls", "limits", "figures", "duties", "addresses", "progress", "error"]),
 ];
 
 /// What whoever only wants a client must not be given.
@@ -61,4 +76,9 @@ fn a_client_is_given_nothing_of_the_daemon() {
     for name in NOT_THE_CLIENTS {
         assert!(!names.contains(&name), "dantok-client brings {name}");
     }
+}
+
+#[test]
+fn each_module_of_the_daemon_uses_only_those_below_it() {
+    layers::check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &DAEMON);
 }
