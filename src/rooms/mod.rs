@@ -7,92 +7,29 @@ mod accesses;
 mod deleted;
 mod events;
 mod group;
+mod membership;
 mod presence;
+mod publish;
+mod room;
 mod snapshot;
 pub mod unread;
 mod waker;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
-use std::time::Duration;
 
-use crate::limits::DELETED_KEPT;
-use accesses::Accesses;
 use dantok_protocol::name::{composed, person};
-use dantok_protocol::{Event, RoomInfo};
-use dantok_store::commit::Op;
-use dantok_store::group::GroupRecord;
-use dantok_store::record::{Access, NO_CURSOR, RoomRecord};
 use dantok_store::{RoomState, State};
 use deleted::Deleted;
 pub use deleted::Was;
-use events::Events;
 pub use events::Happened;
 pub use group::{Group, Handed, Lease, Taken};
+pub use membership::Membership;
 use presence::Here;
 pub use presence::Presence;
+pub use room::Room;
 pub use waker::{Changed, Waker};
-
-/// How a client is a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Membership {
-    /// It reads, and has acknowledged everything up to here.
-    Reader(u64),
-    /// It has no cursor: it writes, or works for groups.
-    Writer,
-}
-
-impl Membership {
-    /// As the store has it.
-    pub fn of(stored: u64) -> Membership {
-        if stored == NO_CURSOR { Membership::Writer } else { Membership::Reader(stored) }
-    }
-
-    /// For the store.
-    pub fn stored(self) -> u64 {
-        self.cursor().unwrap_or(NO_CURSOR)
-    }
-
-    /// Its cursor, if it has one.
-    pub fn cursor(self) -> Option<u64> {
-        match self {
-            Membership::Reader(cursor) => Some(cursor),
-            Membership::Writer => None,
-        }
-    }
-}
-
-/// A room.
-#[derive(Debug)]
-pub struct Room {
-    /// Its number in the store.
-    pub id: u64,
-    /// Its name.
-    pub name: Arc<str>,
-    record: RwLock<Arc<RoomRecord>>,
-    is_deleted: AtomicBool,
-    last_seq: AtomicU64,
-    active_ms: AtomicU64,
-    redactions: AtomicU64,
-    /// Counts of what there is to read.
-    pub unread: unread::Blocks,
-    /// Up to here, those who watch were told that messages have expired.
-    told_floor: AtomicU64,
-    members: RwLock<HashMap<Arc<str>, Membership>>,
-    access: RwLock<Accesses>,
-    groups: RwLock<HashMap<Arc<str>, Arc<Group>>>,
-    followers: Mutex<Vec<Follower>>,
-    /// None where nobody ever listened.
-    events: Mutex<Option<Box<Events>>>,
-}
-
-/// Who is woken when there is more, and up to which seq it was pushed what there is.
-#[derive(Debug)]
-struct Follower {
-    waker: Weak<Waker>,
-    reached: Arc<AtomicU64>,
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -104,202 +41,6 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Room {
-    fn new(state: RoomState) -> Room {
-        let members = state.members.into_iter().map(|(client, stored)| (client, Membership::of(stored)));
-        let last = state.last.seq;
-        let groups = state.groups.into_iter().map(|(name, record)| (name, Arc::new(Group::new(record, last))));
-        Room {
-            id: state.id,
-            name: state.record.name.clone(),
-            last_seq: AtomicU64::new(state.last.seq),
-            active_ms: AtomicU64::new(state.last.time_ms.max(state.record.time_ms)),
-            record: RwLock::new(Arc::new(state.record)),
-            is_deleted: AtomicBool::new(false),
-            redactions: AtomicU64::new(0),
-            unread: unread::Blocks::default(),
-            told_floor: AtomicU64::new(state.last.floor),
-            members: RwLock::new(members.collect()),
-            access: RwLock::new(Accesses::of(state.access)),
-            groups: RwLock::new(groups.collect()),
-            followers: Mutex::default(),
-            events: Mutex::default(),
-        }
-    }
-
-    /// Whether it was deleted: then nobody sees it, whoever still has it at hand.
-    pub fn is_deleted(&self) -> bool {
-        self.is_deleted.load(Ordering::Acquire)
-    }
-
-    /// The last durable seq.
-    pub fn last_seq(&self) -> u64 {
-        self.last_seq.load(Ordering::Acquire)
-    }
-
-    /// The time of the last message, or of the room's making; milliseconds since 1970 UTC.
-    pub fn active_ms(&self) -> u64 {
-        self.active_ms.load(Ordering::Acquire)
-    }
-
-    /// How many messages were redacted since the start: what was read before this changed may show one.
-    pub fn redactions(&self) -> u64 {
-        self.redactions.load(Ordering::Acquire)
-    }
-
-    /// What it is.
-    pub fn record(&self) -> Arc<RoomRecord> {
-        read(&self.record).clone()
-    }
-
-    /// How long its messages are kept, where the daemon keeps all for `retention`.
-    pub fn retention(&self, retention: Duration) -> Duration {
-        retention.max(Duration::from_millis(read(&self.record).keep_ms))
-    }
-
-    /// What a person may here; none: as everybody.
-    pub fn access(&self, person: &str) -> Option<Access> {
-        read(&self.access).get(person)
-    }
-
-    /// How many are invited, or how many banned.
-    pub fn access_count(&self, access: Access) -> usize {
-        read(&self.access).count(access)
-    }
-
-    /// Who may what here, by name; the owner first.
-    pub fn accesses(&self) -> Vec<(Arc<str>, dantok_protocol::Access)> {
-        let of = |access: &Access| match access {
-            Access::Invited => dantok_protocol::Access::Invited,
-            Access::Banned => dantok_protocol::Access::Banned,
-        };
-        let mut listed: Vec<_> =
-            read(&self.access).all().iter().map(|(person, access)| (person.clone(), of(access))).collect();
-        listed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        let owner = self.record().owner.clone().map(|owner| (owner, dantok_protocol::Access::Owner));
-        owner.into_iter().chain(listed).collect()
-    }
-
-    /// Whether a client sees that the room is there.
-    pub fn is_seen_by(&self, client: &str) -> bool {
-        let record = read(&self.record).clone();
-        !self.is_deleted()
-            && (!record.private
-                || self.membership(client).is_some()
-                || record.owner.as_deref() == Some(person(client))
-                || self.access(person(client)) == Some(Access::Invited))
-    }
-
-    /// A shared cursor.
-    pub fn group(&self, name: &str) -> Option<Arc<Group>> {
-        read(&self.groups).get(name).cloned()
-    }
-
-    /// The shared cursors, by name.
-    pub fn groups(&self) -> Vec<(Arc<str>, Arc<Group>)> {
-        let mut groups: Vec<_> = read(&self.groups).iter().map(|(name, group)| (name.clone(), group.clone())).collect();
-        groups.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        groups
-    }
-
-    /// Who is a member.
-    pub fn member_names(&self) -> Vec<Arc<str>> {
-        read(&self.members).keys().cloned().collect()
-    }
-
-    /// The memberships of a person, with all devices.
-    pub fn members_of(&self, who: &str) -> Vec<Arc<str>> {
-        read(&self.members).keys().filter(|client| person(client) == who).cloned().collect()
-    }
-
-    /// How the client is a member; none where it is none.
-    pub fn membership(&self, client: &str) -> Option<Membership> {
-        read(&self.members).get(client).copied()
-    }
-
-    /// A member's cursor; none where the client is no member, or one without a cursor.
-    pub fn cursor(&self, client: &str) -> Option<u64> {
-        self.membership(client).and_then(Membership::cursor)
-    }
-
-    /// How many members there are.
-    pub fn member_count(&self) -> usize {
-        read(&self.members).len()
-    }
-
-    /// The members that have not acknowledged everything up to `last`, each with its cursor.
-    pub fn readers_behind(&self, last: u64) -> Vec<(Arc<str>, u64)> {
-        let members = read(&self.members);
-        let readers = members.iter().filter_map(|(client, member)| Some((client.clone(), member.cursor()?)));
-        readers.filter(|(_, cursor)| *cursor < last).collect()
-    }
-
-    /// Shows up to which seq each follower was pushed what there is.
-    pub fn each_follower(&self, mut show: impl FnMut(u64)) {
-        lock(&self.followers).iter().for_each(|follower| show(follower.reached.load(Ordering::Relaxed)));
-    }
-
-    /// The room as this client sees it in a list, who has so much to read in it.
-    pub fn info(&self, client: &str, unread: Option<u64>) -> RoomInfo {
-        let record = self.record();
-        let members = read(&self.members);
-        let last = self.last_seq();
-        RoomInfo {
-            room: self.name.clone(),
-            members: members.len() as u64,
-            last,
-            unread,
-            cursor: members.get(client).and_then(|member| member.cursor()),
-            active_ms: self.active_ms(),
-            topic: record.topic.clone(),
-            private: record.private,
-        }
-    }
-
-    /// From now on, notes in `waker` that the room has new messages. `reached` is kept at what they were pushed up to.
-    pub fn follow(&self, waker: &Arc<Waker>, reached: Arc<AtomicU64>) {
-        lock(&self.followers).push(Follower { waker: Arc::downgrade(waker), reached });
-    }
-
-    /// Ends a [`follow`](Room::follow).
-    pub fn unfollow(&self, waker: &Arc<Waker>) {
-        lock(&self.followers).retain(|follower| !std::ptr::eq(follower.waker.as_ptr(), Arc::as_ptr(waker)));
-    }
-
-    /// The events from this number on that are still kept, and the number of the next.
-    pub fn events_since(&self, number: u64) -> (Vec<Happened>, u64) {
-        lock(&self.events).as_ref().map_or((Vec::new(), number), |events| events.since(number))
-    }
-
-    /// Tells those who listen.
-    pub fn tell(&self, client: &Arc<str>, event: Event) {
-        if let Some(events) = lock(&self.events).as_mut() {
-            events.tell(self.id, client, event);
-        }
-    }
-
-    /// Tells those who listen that a client is typing.
-    pub fn tell_typing(&self, client: &Arc<str>) {
-        if let Some(events) = lock(&self.events).as_mut() {
-            events.tell_typing(self.id, client);
-        }
-    }
-
-    /// Whether more than one connection follows it.
-    pub fn has_followers(&self) -> bool {
-        lock(&self.followers).len() > 1
-    }
-
-    fn wake_followers(&self) {
-        read(&self.groups).values().for_each(|group| group.wake());
-        lock(&self.followers).retain(|follower| {
-            let Some(waker) = follower.waker.upgrade() else { return false };
-            waker.wake(|changed| changed.followed.insert(self.id));
-            true
-        });
-    }
 }
 
 /// Counts one less of these; true where that was the last.
@@ -494,135 +235,6 @@ impl Rooms {
             if room.cursor(client).is_some_and(|cursor| cursor < floor) {
                 waker.wake(|noted| noted.watched.insert(room.id));
             }
-            true
-        });
-    }
-
-    /// Makes durable changes visible, and wakes who waits for them.
-    pub fn publish(&self, ops: &[Op]) {
-        let mut to_wake = BTreeSet::new();
-        let mut read_on = Vec::new();
-        let mut changed = BTreeSet::new();
-        let mut at: Option<Arc<Room>> = None;
-        let mut noted = None;
-        for op in ops {
-            let id = match op {
-                Op::Room { room, record } => {
-                    self.add(RoomState {
-                        id: *room,
-                        record: record.clone(),
-                        last: Default::default(),
-                        members: HashMap::new(),
-                        access: HashMap::new(),
-                        groups: HashMap::new(),
-                    });
-                    changed.insert(*room);
-                    continue;
-                }
-                Op::Nick { client, nick } => {
-                    write(&self.nicks).insert(client.clone(), nick.clone());
-                    let listened: Vec<Arc<Room>> = lock(&self.listened).values().cloned().collect();
-                    for room in listened.iter().filter(|room| !room.members_of(client).is_empty()) {
-                        room.tell(client, Event::Nick(nick.clone()));
-                    }
-                    continue;
-                }
-                Op::Delete { room } => {
-                    self.remove(*room);
-                    at = None;
-                    changed.insert(*room);
-                    continue;
-                }
-                op => match op.room() {
-                    Some(room) => room,
-                    None => continue,
-                },
-            };
-            // Many in a row are of one room.
-            if at.as_ref().is_none_or(|room| room.id != id) {
-                at = self.by_id(id);
-            }
-            // The committer names only rooms that it made or was given.
-            let Some(room) = &at else { continue };
-            match op {
-                Op::Message { message, .. } => {
-                    room.active_ms.store(message.time_ms, Ordering::Release);
-                    room.last_seq.store(message.seq, Ordering::Release);
-                    if noted == Some(id) {
-                        continue;
-                    }
-                    noted = Some(id);
-                    to_wake.insert(id);
-                }
-                Op::Redact { seq, .. } => {
-                    room.redactions.fetch_add(1, Ordering::Release);
-                    room.unread.forget(*seq);
-                    continue;
-                }
-                Op::Group { group, cursor, timeout_ms, .. } => {
-                    let record = GroupRecord { cursor: *cursor, timeout_ms: *timeout_ms, done: Vec::new() };
-                    let mut groups = write(&room.groups);
-                    let group = groups.entry(group.clone()).or_insert_with(|| Arc::new(Group::new(record, 0)));
-                    group.set_timeout(*timeout_ms);
-                    continue;
-                }
-                Op::Ungroup { group, .. } => {
-                    if let Some(group) = write(&room.groups).remove(group) {
-                        group.wake();
-                    }
-                    continue;
-                }
-                Op::Done { group, seq, floor, .. } => {
-                    if let Some(group) = room.group(group) {
-                        group.set_done(*seq, *floor);
-                    }
-                    continue;
-                }
-                Op::Change { record, .. } => *write(&room.record) = Arc::new(record.clone()),
-                Op::Access { client, access, .. } => write(&room.access).set(client, *access),
-                Op::Join { client, .. } => {
-                    write(&room.members).insert(client.clone(), Membership::Reader(0));
-                    room.tell(client, Event::Joined);
-                    *write(&self.joined).entry(client.clone()).or_default() += 1;
-                }
-                Op::Leave { client, .. } => {
-                    // Whoever follows it and is no member any more is told so.
-                    to_wake.insert(id);
-                    write(&room.members).remove(client);
-                    room.tell(client, Event::Left);
-                    self.unjoin(client);
-                }
-                Op::Cursor { client, seq, .. } => {
-                    write(&room.members).insert(client.clone(), Membership::of(*seq));
-                    read_on.push((client, id));
-                    continue;
-                }
-                Op::Room { .. } | Op::Nick { .. } | Op::Delete { .. } | Op::Mark { .. } => {}
-            }
-            changed.insert(id);
-        }
-        for room in to_wake.iter().filter_map(|id| self.by_id(*id)) {
-            room.wake_followers();
-        }
-        // Rooms that are deleted and made anew come to no end: who is slow is not told of each of them.
-        let noted_max = 2 * (self.count() + DELETED_KEPT);
-        lock(&self.watchers).retain(|watcher| {
-            let (client, watcher) = watcher;
-            let Some(waker) = watcher.upgrade() else { return false };
-            // What is unread for a client is so for no other.
-            let own = read_on.iter().filter(|(of, _)| *of == client).map(|(_, room)| room);
-            waker.wake(|noted| {
-                if noted.lost {
-                    return false;
-                }
-                if noted.watched.len() > noted_max {
-                    (noted.lost, noted.watched) = (true, BTreeSet::new());
-                    return true;
-                }
-                let before = noted.watched.len();
-                noted.watched.extend(changed.iter().chain(own));
-                noted.watched.len() > before
-            });
             true
         });
     }
