@@ -35,7 +35,7 @@
 //!   the tasks that run all the time ([`duties`]), and the connections of each of the `addresses`.
 //!
 //! The wire's contract is `protocol.md`, in the repository.
-#![warn(clippy::disallowed_methods)]
+#![warn(clippy::disallowed_methods, clippy::too_many_lines)]
 #![cfg_attr(
     test,
     allow(
@@ -43,7 +43,8 @@
         clippy::expect_used,
         clippy::panic,
         clippy::indexing_slicing,
-        clippy::disallowed_methods
+        clippy::disallowed_methods,
+        clippy::too_many_lines
     )
 )]
 

@@ -28,15 +28,15 @@ use crate::tokens::Tokens;
 pub use check::check;
 use dantok_supervise::Caught;
 use listen::Wanted;
-pub use reload::Again;
 use reload::Reload;
+pub use reload::Resolve;
 use sockets::Passed;
 
-/// Runs until SIGTERM or SIGINT, or until the store fails. `again` brings the configuration together anew at SIGHUP.
+/// Runs until SIGTERM or SIGINT, or until the store fails. `resolve` reads the configuration again at SIGHUP.
 ///
 /// # Errors
 /// What can't be listened on, read, or opened; or why the store failed.
-pub fn run(resolved: Resolved, passed: Passed, again: Again) -> Result<(), Error> {
+pub fn run(resolved: Resolved, passed: Passed, resolve: Resolve) -> Result<(), Error> {
     let filter = log::begin(&resolved.config.log, resolved.config.log_format);
     let filter = filter.map_err(|error| Error::Setup(error.to_string()))?;
     dantok_supervise::log_panics();
@@ -46,7 +46,8 @@ pub fn run(resolved: Resolved, passed: Passed, again: Again) -> Result<(), Error
     // Who hands in sockets has said where to listen.
     let is_passed = !passed.plain.is_empty() || !passed.tls.is_empty();
     let listens = !is_passed || resolved.is_said("listen");
-    let ran = tokens(&resolved).and_then(|tokens| run_logged(resolved.config, listens, passed, tokens, filter, again));
+    let ran =
+        tokens(&resolved).and_then(|tokens| run_logged(resolved.config, listens, passed, tokens, filter, resolve));
     if let Err(error) = &ran {
         tracing::error!("{error}");
     }
@@ -66,7 +67,7 @@ fn run_logged(
     passed: Passed,
     tokens: Arc<Tokens>,
     filter: log::Filter,
-    again: Again,
+    resolve: Resolve,
 ) -> Result<(), Error> {
     expect_connections(&config.limits);
     if config.retention < RETENTION_FLOOR {
@@ -76,69 +77,7 @@ fn run_logged(
         );
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(process)?;
-    // Whether the store was closed.
-    let serving = std::pin::pin!(async {
-        let mut shutdown = Box::pin(shutdown().map_err(process)?);
-        let hangup = signal(SignalKind::hangup()).map_err(process)?;
-        let wanted = listen::wanted(&config, listens, &passed).await?;
-        let mut opened = Opened { by_anybody: tokens.are_wanted() || config.open, ..Opened::default() };
-        #[cfg(feature = "tls")]
-        opened.listen_tls(&config, &wanted, passed.tls)?;
-        opened.listen(&wanted, passed.plain)?;
-        if !tokens.are_wanted() {
-            let file = config.tokens_path();
-            tracing::info!("there are no tokens in {}: whoever connects may be any client", file.display());
-        }
-        #[cfg(feature = "metrics")]
-        let watched = listen_for_metrics(&wanted, passed.metrics)?;
-        let settings = Settings { retention: config.retention, limits: config.limits.clone() };
-        let options = server::Options { data_dir: config.data_dir.clone(), tokens, settings };
-        let server = tokio::select! {
-            server = Server::open(options) => server?,
-            () = notify::opening() => return Err(Error::Command("the service manager was told for ever that the store opens".to_owned())),
-            () = &mut shutdown => {
-                tracing::info!("stopped while the store opened, which the next start does anew");
-                return Ok(false);
-            }
-        };
-        #[cfg(feature = "metrics")]
-        watched.begin(server.hub());
-        #[cfg(all(feature = "metrics", feature = "tls"))]
-        watched.show_certificates(opened.tls.as_ref());
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &opened.tls {
-            let tls = Arc::downgrade(tls);
-            dantok_supervise::task(&crate::duties::CERTIFICATES, move || warn_daily(tls.clone()));
-        }
-        notify::ready();
-        let hub = Arc::downgrade(server.hub());
-        let of_watchdog = hub.clone();
-        dantok_supervise::task(&crate::duties::WATCHDOG, move || watch(of_watchdog.clone()));
-        let (stopping, settings) = (server.hub().stopping.clone(), server.hub().settings.clone());
-        dantok_supervise::task(&crate::duties::END, move || tell_of_the_end(stopping.clone(), settings.clone()));
-        let Opened {
-            listeners,
-            #[cfg(feature = "tls")]
-            tls,
-            #[cfg(feature = "tls")]
-            wants_client_ca,
-            ..
-        } = opened;
-        let reload = Reload {
-            again,
-            config,
-            hub,
-            filter,
-            #[cfg(feature = "tls")]
-            tls,
-            #[cfg(feature = "tls")]
-            wants_client_ca,
-        };
-        dantok_supervise::brief(crate::duties::RELOAD.name, reload.run(hangup));
-        dantok_supervise::fail_point(crate::duties::LISTENERS.name);
-        server.serve(listeners, shutdown).await?;
-        Ok(true)
-    });
+    let serving = std::pin::pin!(serve(config, listens, passed, tokens, filter, resolve));
     let served: Result<bool, Error> = runtime.block_on(async {
         let caught = Caught(serving).await;
         caught.unwrap_or_else(|panic| {
@@ -151,6 +90,77 @@ fn run_logged(
         runtime.shutdown_background();
     }
     served.map(drop)
+}
+
+/// Serves until the daemon is told to stop, or its store fails. Returns whether the store was closed.
+async fn serve(
+    config: Config,
+    listens: bool,
+    passed: Passed,
+    tokens: Arc<Tokens>,
+    filter: log::Filter,
+    resolve: Resolve,
+) -> Result<bool, Error> {
+    let mut shutdown = Box::pin(shutdown().map_err(process)?);
+    let hangup = signal(SignalKind::hangup()).map_err(process)?;
+    let wanted = listen::wanted(&config, listens, &passed).await?;
+    let mut opened = Opened { by_anybody: tokens.are_wanted() || config.open, ..Opened::default() };
+    #[cfg(feature = "tls")]
+    opened.listen_tls(&config, &wanted, passed.tls)?;
+    opened.listen(&wanted, passed.plain)?;
+    if !tokens.are_wanted() {
+        let file = config.tokens_path();
+        tracing::info!("there are no tokens in {}: whoever connects may be any client", file.display());
+    }
+    #[cfg(feature = "metrics")]
+    let watched = listen_for_metrics(&wanted, passed.metrics)?;
+    let settings = Settings { retention: config.retention, limits: config.limits.clone() };
+    let options = server::Options { data_dir: config.data_dir.clone(), tokens, settings };
+    let server = tokio::select! {
+        server = Server::open(options) => server?,
+        () = notify::opening() => return Err(Error::Command("the service manager was told for ever that the store opens".to_owned())),
+        () = &mut shutdown => {
+            tracing::info!("stopped while the store opened, which the next start does anew");
+            return Ok(false);
+        }
+    };
+    #[cfg(feature = "metrics")]
+    watched.begin(server.hub());
+    #[cfg(all(feature = "metrics", feature = "tls"))]
+    watched.show_certificates(opened.tls.as_ref());
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &opened.tls {
+        let tls = Arc::downgrade(tls);
+        dantok_supervise::task(&crate::duties::CERTIFICATES, move || warn_daily(tls.clone()));
+    }
+    notify::ready();
+    let hub = Arc::downgrade(server.hub());
+    let of_watchdog = hub.clone();
+    dantok_supervise::task(&crate::duties::WATCHDOG, move || watch(of_watchdog.clone()));
+    let (stopping, settings) = (server.hub().stopping.clone(), server.hub().settings.clone());
+    dantok_supervise::task(&crate::duties::END, move || announce_stop(stopping.clone(), settings.clone()));
+    let Opened {
+        listeners,
+        #[cfg(feature = "tls")]
+        tls,
+        #[cfg(feature = "tls")]
+        wants_client_ca,
+        ..
+    } = opened;
+    let reload = Reload {
+        resolve,
+        config,
+        hub,
+        filter,
+        #[cfg(feature = "tls")]
+        tls,
+        #[cfg(feature = "tls")]
+        wants_client_ca,
+    };
+    dantok_supervise::brief(crate::duties::RELOAD.name, reload.run(hangup));
+    dantok_supervise::fail_point(crate::duties::LISTENERS.name);
+    server.serve(listeners, shutdown).await?;
+    Ok(true)
 }
 
 /// Answers what watches over the daemon, from now on: the store may take a while to open. What it is shown tells of nobody, so that it may
@@ -170,7 +180,7 @@ fn listen_for_metrics(wanted: &[Wanted], passed: Vec<std::net::TcpListener>) -> 
 }
 
 /// When the daemon stops, for whatever reason, the service manager is told how long that may take.
-async fn tell_of_the_end(stopping: CancellationToken, settings: Arc<Live>) {
+async fn announce_stop(stopping: CancellationToken, settings: Arc<Live>) {
     stopping.cancelled().await;
     notify::stopping(settings.get().limits.drain_timeout);
 }

@@ -12,11 +12,11 @@ use crate::limits::Limits;
 use crate::settings::Settings;
 
 /// Brings the configuration together once more.
-pub type Again = Box<dyn Fn() -> Result<Resolved, ConfigError> + Send + Sync>;
+pub type Resolve = Box<dyn Fn() -> Result<Resolved, ConfigError> + Send + Sync>;
 
 /// What is read again, and what goes by it.
 pub(super) struct Reload {
-    pub(super) again: Again,
+    pub(super) resolve: Resolve,
     /// What is in force.
     pub(super) config: Config,
     pub(super) hub: Weak<Hub>,
@@ -49,7 +49,7 @@ impl Reload {
     }
 
     fn reload(&mut self) {
-        let (config, Some(hub)) = ((self.again)(), self.hub.upgrade()) else { return };
+        let (config, Some(hub)) = ((self.resolve)(), self.hub.upgrade()) else { return };
         let config = match config {
             #[cfg(feature = "tls")]
             Ok(Resolved { config, .. }) if self.lets_strangers_in(&config, &hub) => {
