@@ -15,7 +15,7 @@
 //! session    session
 //! hub        hub
 //! committer  committer
-//! readers    survey reader retention
+//! readers    survey reader retention permission
 //! state      rooms person pushed tokens settings message
 //! base       config tls limits figures duties addresses progress error
 //! ```
@@ -28,7 +28,8 @@
 //! - **session**: [`session`] is one client, with one function a command.
 //! - **hub**: [`hub`] is what all sessions share.
 //! - **committer**: [`committer`] is the only writer; one sync serves many senders.
-//! - **readers**: [`reader`] reads rooms, [`retention`] drops what is past its time, and a [`survey`] counts everything.
+//! - **readers**: [`reader`] reads rooms, [`retention`] drops what is past its time, and a [`survey`] counts
+//!   everything; [`permission`] decides who may do what in a room.
 //! - **state**: [`rooms`] as clients see them, and who waits for what; what all connections of a [`person`] share; pages that were
 //!   [`pushed`]; [`tokens`]; the [`settings`] in force; and a stored `message` as the wire has it.
 //! - **base**: what an operator sets ([`config`]) and reads ([`error`], `progress`); `tls`, [`limits`] with their reasons, [`figures`],
@@ -69,6 +70,7 @@ pub mod liveness;
 mod message;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+pub mod permission;
 pub mod person;
 mod progress;
 pub mod pushed;

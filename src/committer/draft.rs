@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Author, Worker, ended, storage};
+use super::{Worker, ended, storage};
 use crate::limits::{BANNED_MAX, INVITED_BY_OWNER_MAX, INVITED_MAX, Limits};
+use crate::permission::{self, Author, Permission, Standing};
 use crate::retention::cutoff_ms;
 use crate::rooms::{Group, Membership, Rooms};
 use crate::settings::Settings;
@@ -120,8 +121,8 @@ impl<'a> Draft<'a> {
         match write {
             Command::Create { room, topic, private } => self.create(author, &room, &topic, private),
             Command::Join { room, from } => self.join(author, &room, from),
-            Command::Leave { room } => self.leave(client, &room),
-            Command::Seek { room, to } => self.seek(client, &room, to),
+            Command::Leave { room } => self.leave(author, &room),
+            Command::Seek { room, to } => self.seek(author, &room, to),
             Command::Topic { room, topic } => self.topic(author, &room, &topic.unwrap_or_default()),
             Command::Invite { room, client } => self.invite(author, &room, &client),
             Command::Kick { room, client } => self.kick(author, &room, &client),
@@ -129,14 +130,14 @@ impl<'a> Draft<'a> {
             Command::Unban { room, client } => self.unban(author, &room, &client),
             Command::Delete { room, number } => self.delete(author, &room, number),
             Command::Retain { room, secs, cap_bytes } => self.retain(author, &room, secs, cap_bytes),
-            Command::Send { room, id, body, reply } => self.send(client, &room, id, body, reply),
+            Command::Send { room, id, body, reply } => self.send(author, &room, id, body, reply),
             Command::Redact { room, seq } => self.redact(author, &room, seq),
             Command::Group { room, group, from, timeout_ms } => {
                 self.make_group(author, &room, &group, from, timeout_ms)
             }
             Command::Ungroup { room, group } => self.end_group(author, &room, &group),
             Command::Done { room, group, seq } => self.done(author, &room, &group, seq),
-            Command::Ack { room, seq } => self.ack(client, &room, seq.unwrap_or(0)),
+            Command::Ack { room, seq } => self.ack(author, &room, seq.unwrap_or(0)),
             Command::Nick { nick } => {
                 self.ops.push(Op::Nick { client: person(client).into(), nick: nick.into() });
                 Ok(Reply::Done)
@@ -233,20 +234,15 @@ impl<'a> Draft<'a> {
         if self.store.has(room) { self.store.floor(room) } else { 0 }
     }
 
-    /// Whether somebody sees that the room is there.
-    fn is_seen_by(&self, author: &Author, room: u64) -> bool {
-        let of = person(&author.client);
-        let record = self.record(room);
-        author.admin
-            || !record.private
-            || record.owner.as_deref() == Some(of)
-            || self.access(room, of) == Some(Access::Invited)
-            || self.membership(room, &author.client).is_some()
+    /// A room in which somebody may do this.
+    pub(super) fn permitted(&self, author: &Author, name: &str, wanted: Permission) -> Result<u64, Refusal> {
+        let room = self.room(name).ok_or_else(|| Refusal::no_room(name))?;
+        permission::check(&DraftedRoom { draft: self, room }, name, author, wanted)?;
+        Ok(room)
     }
 
-    /// A room that somebody sees.
-    pub(super) fn seen(&self, author: &Author, name: &str) -> Result<u64, Refusal> {
-        self.room(name).filter(|room| self.is_seen_by(author, *room)).ok_or_else(|| Refusal::no_room(name))
+    pub(super) fn is_manager(&self, author: &Author, room: u64) -> bool {
+        permission::is_manager(&DraftedRoom { draft: self, room }, author)
     }
 
     pub(super) fn membership(&self, room: u64, client: &Arc<str>) -> Option<Membership> {
@@ -294,23 +290,18 @@ impl<'a> Draft<'a> {
     }
 
     /// A room that the client is a member of, and how.
-    pub(super) fn member(&self, client: &Arc<str>, name: &str) -> Result<(u64, Membership), Refusal> {
-        let room = self.room(name).ok_or_else(|| Refusal::no_room(name))?;
-        match self.membership(room, client) {
-            Some(membership) => Ok((room, membership)),
-            // As for a room that is not there.
-            None if self.is_seen_by(&Author { client: client.clone(), admin: false }, room) => {
-                Err(Refusal::not_joined(name))
-            }
-            None => Err(Refusal::no_room(name)),
-        }
+    pub(super) fn member(&self, author: &Author, name: &str) -> Result<(u64, Membership), Refusal> {
+        let room = self.permitted(author, name, Permission::Participate)?;
+        let membership = self.membership(room, &author.client).ok_or_else(|| Refusal::not_joined(name))?;
+        Ok((room, membership))
     }
 
     /// The room of a member that sends.
-    fn sends_to(&mut self, client: &Arc<str>, name: &str) -> Result<&Sender, Refusal> {
+    fn sends_to(&mut self, author: &Author, name: &str) -> Result<&Sender, Refusal> {
+        let client = &author.client;
         let same = |sender: &Sender| Arc::ptr_eq(&sender.client, client) && *sender.name == *name;
         if !self.sender.as_ref().is_some_and(same) {
-            let (room, _) = self.member(client, name)?;
+            let (room, _) = self.member(author, name)?;
             let cap_bytes = self.record(room).cap_bytes;
             self.sender = Some(Sender { client: client.clone(), name: name.into(), room, cap_bytes });
         }
@@ -355,7 +346,7 @@ impl<'a> Draft<'a> {
 
     fn make(&mut self, author: &Author, name: &str, topic: &str, private: bool) -> Result<u64, Refusal> {
         self.may_make(name)?;
-        let owner: Arc<str> = person(&author.client).into();
+        let owner: Arc<str> = author.person().into();
         let more = self.owned.get(&owner).copied().unwrap_or(0);
         let (owned, max) = (self.rooms.owned(&owner).saturating_add_signed(more), self.limits().rooms_of_person_max);
         if max > 0 && owned >= max && !author.admin {
@@ -392,14 +383,8 @@ impl<'a> Draft<'a> {
         {
             return Ok(self.rejoin(client, room, membership, from));
         }
-        if let Some(room) = found
-            && (!self.is_seen_by(author, room)
-                || !author.admin && self.access(room, person(client)) == Some(Access::Banned))
-        {
-            return Err(Refusal::new(
-                ErrorCode::Denied,
-                format!("{name} is not yours to enter; its owner can INVITE you"),
-            ));
+        if found.is_some() {
+            self.permitted(author, name, Permission::Join)?;
         }
         let joined = self.joined(client);
         if joined >= self.limits().joined_rooms_max {
@@ -431,9 +416,9 @@ impl<'a> Draft<'a> {
         Reply::Joined { cursor: membership.cursor(), last, number: room, created: false }
     }
 
-    fn leave(&mut self, client: &Arc<str>, name: &str) -> Result<Reply, Refusal> {
-        let (room, _) = self.member(client, name)?;
-        self.remove(room, client);
+    fn leave(&mut self, author: &Author, name: &str) -> Result<Reply, Refusal> {
+        let (room, _) = self.member(author, name)?;
+        self.remove(room, &author.client);
         Ok(Reply::Done)
     }
 
@@ -478,8 +463,8 @@ impl<'a> Draft<'a> {
         all.into_iter().filter(|client| self.membership(room, client).is_some()).collect()
     }
 
-    fn seek(&mut self, client: &Arc<str>, name: &str, to: Seek) -> Result<Reply, Refusal> {
-        let (room, membership) = self.member(client, name)?;
+    fn seek(&mut self, author: &Author, name: &str, to: Seek) -> Result<Reply, Refusal> {
+        let (room, membership) = self.member(author, name)?;
         let (last, _) = self.last(room);
         let seq = match to {
             Seek::To(seq) if seq > last => return Err(Refusal::set_back(name, seq, last)),
@@ -488,34 +473,35 @@ impl<'a> Draft<'a> {
             Seek::Now => last,
         };
         if membership != Membership::Reader(seq) {
-            self.set_membership(room, client, Membership::Reader(seq));
+            self.set_membership(room, &author.client, Membership::Reader(seq));
         }
         Ok(Reply::Acked { cursor: seq })
     }
 
-    fn ack(&mut self, client: &Arc<str>, name: &str, seq: u64) -> Result<Reply, Refusal> {
-        let (room, membership) = self.member(client, name)?;
+    fn ack(&mut self, author: &Author, name: &str, seq: u64) -> Result<Reply, Refusal> {
+        let (room, membership) = self.member(author, name)?;
         let cursor = membership.cursor().ok_or_else(|| Refusal::no_cursor(name))?;
         let (last, _) = self.last(room);
         if seq > last {
             return Err(Refusal::set_back(name, seq, last));
         }
         if seq > cursor {
-            self.set_membership(room, client, Membership::Reader(seq));
+            self.set_membership(room, &author.client, Membership::Reader(seq));
         }
         Ok(Reply::Acked { cursor: cursor.max(seq) })
     }
 
     fn send(
         &mut self,
-        client: &Arc<str>,
+        author: &Author,
         name: &str,
         id: Option<String>,
         body: Bytes,
         reply: Option<u64>,
     ) -> Result<Reply, Refusal> {
+        let client = &author.client;
         let kind = reply.map_or(Kind::Plain, Kind::Reply);
-        let Sender { room, cap_bytes, .. } = *self.sends_to(client, name)?;
+        let Sender { room, cap_bytes, .. } = *self.sends_to(author, name)?;
         let id_key = id.as_deref().map(|id| key::message_id(room, client, id));
         if let (Some(key), Some(id)) = (&id_key, &id)
             && let Some(first) = self.find(room, client, id, key)?
@@ -559,10 +545,7 @@ impl<'a> Draft<'a> {
     }
 
     fn redact(&mut self, author: &Author, name: &str, seq: u64) -> Result<Reply, Refusal> {
-        let room = match self.member(&author.client, name) {
-            Err(_) if author.admin => self.seen(author, name)?,
-            member => member?.0,
-        };
+        let room = self.permitted(author, name, Permission::Inspect)?;
         let (last, _) = self.last(room);
         if seq > last {
             return Err(Refusal::set_back(name, seq, last));
@@ -574,7 +557,7 @@ impl<'a> Draft<'a> {
             Kind::Redaction(_) => return bad("has no text: it says what was redacted"),
             Kind::Plain | Kind::Reply(_) => {}
         }
-        if !author.admin && person(&client) != person(&author.client) {
+        if !author.admin && person(&client) != author.person() {
             return Err(Refusal::new(ErrorCode::Denied, "only who sent a message, or an admin, may redact it"));
         }
         let message = self.message(&author.client, room, None, Bytes::new(), Kind::Redaction(seq));
@@ -631,6 +614,34 @@ impl<'a> Draft<'a> {
         }
         let cutoff_ms = cutoff_ms(self.store, self.retention_of(room));
         self.store.find(room, client, id, cutoff_ms).map_err(|error| self.unreadable(&error))
+    }
+}
+
+/// A room as a draft has it.
+struct DraftedRoom<'a> {
+    draft: &'a Draft<'a>,
+    room: u64,
+}
+
+impl Standing for DraftedRoom<'_> {
+    fn is_deleted(&self) -> bool {
+        false // It was found by its name.
+    }
+
+    fn is_private(&self) -> bool {
+        self.draft.record(self.room).private
+    }
+
+    fn is_owned_by(&self, person: &str) -> bool {
+        self.draft.record(self.room).owner.as_deref() == Some(person)
+    }
+
+    fn access(&self, person: &str) -> Option<Access> {
+        self.draft.access(self.room, person)
+    }
+
+    fn membership(&self, client: &Arc<str>) -> Option<Membership> {
+        self.draft.membership(self.room, client)
     }
 }
 

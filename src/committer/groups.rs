@@ -1,8 +1,8 @@
 //! What a draft changes of shared cursors.
 
-use super::Author;
 use super::draft::Draft;
 use crate::limits::{GROUP_TIMEOUT_DEFAULT, GROUP_WINDOW, GROUPS_MAX};
+use crate::permission::Author;
 use dantok_protocol::name::{check_new, person};
 use dantok_protocol::units;
 use dantok_protocol::{Begin, ErrorCode, Refusal, Reply};
@@ -22,7 +22,7 @@ impl Draft<'_> {
         from: Begin,
         timeout_ms: Option<u64>,
     ) -> Result<Reply, Refusal> {
-        let (room, _) = self.member(&author.client, name)?;
+        let (room, _) = self.member(author, name)?;
         let (last, _) = self.last(room);
         let record = match self.group(room, group) {
             Some(found) => GroupRecord { timeout_ms: timeout_ms.unwrap_or(found.timeout_ms), ..found },
@@ -47,11 +47,11 @@ impl Draft<'_> {
     }
 
     pub(super) fn end_group(&mut self, author: &Author, name: &str, group: &str) -> Result<Reply, Refusal> {
-        let (room, _) = self.member(&author.client, name)?;
+        let (room, _) = self.member(author, name)?;
         self.of_group(room, name, group)?;
         let published = self.published_group(room, group);
-        let is_others = |client: &str| person(client) != person(&author.client);
-        if !self.is_master(author, room)
+        let is_others = |client: &str| person(client) != author.person();
+        if !self.is_manager(author, room)
             && published.is_some_and(|group| group.pending().iter().any(|(_, lease)| is_others(&lease.client)))
         {
             let text = format!("others have taken messages of {group} that are not DONE; the room's owner may end it");
@@ -63,7 +63,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn done(&mut self, author: &Author, name: &str, group: &str, seq: u64) -> Result<Reply, Refusal> {
-        let (room, _) = self.member(&author.client, name)?;
+        let (room, _) = self.member(author, name)?;
         let mut record = self.of_group(room, name, group)?;
         let (last, _) = self.last(room);
         if seq > last {

@@ -2,36 +2,13 @@
 
 use std::time::Duration;
 
-use super::Author;
 use super::draft::Draft;
-use dantok_protocol::name::person;
+use crate::permission::{Author, Permission};
 use dantok_protocol::units::in_words;
 use dantok_protocol::{ErrorCode, Keep, Refusal, Reply};
 use dantok_store::record::{Access, RoomRecord};
 
 impl Draft<'_> {
-    /// A room, for a member or somebody who may more.
-    fn of_member(&self, author: &Author, name: &str) -> Result<u64, Refusal> {
-        let room = self.seen(author, name)?;
-        match self.is_master(author, room) || self.membership(room, &author.client).is_some() {
-            true => Ok(room),
-            false => Err(Refusal::not_joined(name)),
-        }
-    }
-
-    pub(super) fn is_master(&self, author: &Author, room: u64) -> bool {
-        author.admin || self.record(room).owner.as_deref() == Some(person(&author.client))
-    }
-
-    /// A room, for its owner or an admin.
-    fn of_master(&self, author: &Author, name: &str) -> Result<u64, Refusal> {
-        let room = self.seen(author, name)?;
-        match self.is_master(author, room) {
-            true => Ok(room),
-            false => Err(Refusal::denied("only the room's owner or an admin may do this; ACCESS says who owns it")),
-        }
-    }
-
     fn not_the_owner(&self, room: u64, who: &str) -> Result<(), Refusal> {
         match self.record(room).owner.as_deref() == Some(who) {
             true => Err(Refusal::denied("the room is theirs")),
@@ -40,7 +17,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn topic(&mut self, author: &Author, name: &str, topic: &str) -> Result<Reply, Refusal> {
-        let room = self.of_member(author, name)?;
+        let room = self.permitted(author, name, Permission::Contribute)?;
         let record = self.record(room);
         if *record.topic != *topic {
             self.change(room, RoomRecord { topic: topic.into(), ..record });
@@ -49,17 +26,17 @@ impl Draft<'_> {
     }
 
     pub(super) fn invite(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
-        let room = self.of_member(author, name)?;
-        let is_master = self.is_master(author, room);
-        if self.access(room, who) == Some(Access::Banned) && !is_master {
+        let room = self.permitted(author, name, Permission::Contribute)?;
+        let is_manager = self.is_manager(author, room);
+        if self.access(room, who) == Some(Access::Banned) && !is_manager {
             return Err(Refusal::denied("this person is banned; the room's owner or an admin may UNBAN"));
         }
-        self.set_access(room, who, Some(Access::Invited), is_master)?;
+        self.set_access(room, who, Some(Access::Invited), is_manager)?;
         Ok(Reply::Done)
     }
 
     pub(super) fn kick(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
-        let room = self.of_master(author, name)?;
+        let room = self.permitted(author, name, Permission::Manage)?;
         self.not_the_owner(room, who)?;
         let members = self.members_of(room, who);
         let access = self.access(room, who);
@@ -77,7 +54,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn ban(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
-        let room = self.of_master(author, name)?;
+        let room = self.permitted(author, name, Permission::Manage)?;
         self.not_the_owner(room, who)?;
         self.set_access(room, who, Some(Access::Banned), true)?;
         for client in self.members_of(room, who) {
@@ -87,7 +64,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn unban(&mut self, author: &Author, name: &str, who: &str) -> Result<Reply, Refusal> {
-        let room = self.of_master(author, name)?;
+        let room = self.permitted(author, name, Permission::Manage)?;
         if self.access(room, who) == Some(Access::Banned) {
             self.set_access(room, who, None, true)?;
         }
@@ -96,7 +73,7 @@ impl Draft<'_> {
 
     /// `number`: only where the room has it. So a request that is repeated deletes no other room of the name.
     pub(super) fn delete(&mut self, author: &Author, name: &str, number: Option<u64>) -> Result<Reply, Refusal> {
-        let room = self.of_master(author, name)?;
+        let room = self.permitted(author, name, Permission::Manage)?;
         if number.is_some_and(|number| number != room) {
             let text = format!("{name} is another room by now: its number is {room}");
             return Err(Refusal::new(ErrorCode::NoRoom, text));
@@ -114,10 +91,10 @@ impl Draft<'_> {
         cap_bytes: Option<u64>,
     ) -> Result<Reply, Refusal> {
         if secs.is_none() && cap_bytes.is_none() {
-            let room = self.of_member(author, name)?;
+            let room = self.permitted(author, name, Permission::Contribute)?;
             return Ok(self.retained(room));
         }
-        let room = self.of_master(author, name)?;
+        let room = self.permitted(author, name, Permission::Manage)?;
         let of_all = self.retention();
         let longest = self.limits().room_retention_max.max(of_all);
         if let Some(secs) = secs.filter(|secs| *secs > 0)

@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::figures::Figures;
 use crate::limits::{IN_FLIGHT_MAX_BYTES, IN_FLIGHT_OF_ONE_MAX_BYTES};
+use crate::permission::Author;
 use crate::person::Person;
 use crate::rooms::Rooms;
 use crate::settings::Live;
@@ -34,15 +35,6 @@ const REQUEST_BYTES: usize = 512;
 /// What a write takes in memory while it waits.
 pub fn bytes(write: &Command) -> usize {
     REQUEST_BYTES + write.body_bytes()
-}
-
-/// Who asks for a change.
-#[derive(Clone, Debug)]
-pub struct Author {
-    /// The client, with its device.
-    pub client: Arc<str>,
-    /// Whether it may do what members may not.
-    pub admin: bool,
 }
 
 /// A commit that takes longer says that the disk is slow: only the thread waits for it then.

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Author, Worker};
+use super::Worker;
 use crate::limits::{COMMIT_MAX_BYTES, COMMIT_MAX_REQUESTS, COMMIT_SHARED_MAX_BYTES, SHARED_FOR, TURN_BYTES};
+use crate::permission::Author;
 use crate::person::Person;
 use dantok_protocol::{Command, Reply};
 

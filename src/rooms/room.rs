@@ -120,16 +120,6 @@ impl Room {
         owner.into_iter().chain(listed).collect()
     }
 
-    /// Whether a client sees that the room is there.
-    pub fn is_seen_by(&self, client: &str) -> bool {
-        let record = read(&self.record).clone();
-        !self.is_deleted()
-            && (!record.private
-                || self.membership(client).is_some()
-                || record.owner.as_deref() == Some(person(client))
-                || self.access(person(client)) == Some(Access::Invited))
-    }
-
     /// A shared cursor.
     pub fn group(&self, name: &str) -> Option<Arc<Group>> {
         read(&self.groups).get(name).cloned()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::reading::unreadable;
 use super::{Out, Session};
+use crate::permission::Permission;
 use crate::rooms::Room;
 use dantok_protocol::{Item, Refusal, Reply, RoomInfo};
 
@@ -32,7 +33,7 @@ impl Session {
 
     /// What a room is about, for whoever sees it.
     pub(super) fn topic(&self, name: &str) -> Result<Reply, Refusal> {
-        Ok(Reply::Topic(self.room(name)?.record().topic.clone()))
+        Ok(Reply::Topic(self.permitted(name, Permission::See)?.record().topic.clone()))
     }
 
     async fn info(&mut self, room: &Room) -> RoomInfo {
@@ -112,7 +113,7 @@ impl Session {
     }
 
     pub(super) async fn who(&mut self, name: &str, out: &mut impl Out) -> io::Result<Reply> {
-        let room = match self.room(name) {
+        let room = match self.permitted(name, Permission::See) {
             Ok(room) => room,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };

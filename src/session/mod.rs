@@ -15,9 +15,10 @@ use std::sync::atomic::AtomicU64;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::committer::{self, Author};
+use crate::committer;
 use crate::hub::Hub;
 use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS};
+use crate::permission::{self, Author, Permission};
 use crate::person::Person;
 use crate::pushed::PageInfo;
 use crate::reader::Unread;
@@ -333,22 +334,25 @@ impl Session {
         self.who.as_ref().map(|who| &who.person)
     }
 
-    fn is_admin(&self) -> bool {
-        self.who.as_ref().is_some_and(|who| who.grant.role == Role::Admin)
-    }
-
     fn known(&self) -> Result<&Arc<str>, Refusal> {
         let who = self.who.as_ref().ok_or_else(|| Refusal::new(ErrorCode::HelloFirst, "say HELLO <client> first"))?;
         Ok(&who.client)
     }
 
     fn sees(&self, room: &Room) -> bool {
-        !room.is_deleted() && (self.is_admin() || self.known().is_ok_and(|client| room.is_seen_by(client)))
+        self.check(room, Permission::See).is_ok()
     }
 
-    /// A room that the client sees.
-    fn room(&self, name: &str) -> Result<Arc<Room>, Refusal> {
-        self.hub.rooms.get(name).filter(|room| self.sees(room)).ok_or_else(|| Refusal::no_room(name))
+    /// Checks whether the client may do this in a room.
+    fn check(&self, room: &Room, wanted: Permission) -> Result<(), Refusal> {
+        let author = self.author().ok_or_else(|| Refusal::no_room(&room.name))?;
+        permission::check(room, &room.name, &author, wanted)
+    }
+
+    /// A room in which the client may do this.
+    fn permitted(&self, name: &str, wanted: Permission) -> Result<Arc<Room>, Refusal> {
+        let room = self.hub.rooms.get(name).ok_or_else(|| Refusal::no_room(name))?;
+        self.check(&room, wanted).map(|()| room)
     }
 
     /// A room that the client reads, its cursor, and how far the room was then: what comes later may be for others.
@@ -361,10 +365,9 @@ impl Session {
     /// A room that the client is a member of, how, and how far the room was then.
     fn member(&self, name: &str) -> Result<(Arc<Room>, Membership, u64), Refusal> {
         let room = self.hub.rooms.get(name).ok_or_else(|| Refusal::no_room(name))?;
+        // Before the check: what comes behind the end of a membership is for others.
         let last = room.last_seq();
-        if !self.sees(&room) {
-            return Err(Refusal::no_room(name));
-        }
+        self.check(&room, Permission::Participate)?;
         let membership = room.membership(self.known()?).ok_or_else(|| Refusal::not_joined(name))?;
         // The cursor may have moved past that since, on another connection.
         let last = last.max(membership.cursor().unwrap_or(0));

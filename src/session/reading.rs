@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Out, Session};
 use crate::message::shown;
+use crate::permission::Permission;
 use crate::pushed::PageInfo;
 use crate::rooms::Room;
 use dantok_protocol::name::person;
@@ -152,7 +153,7 @@ impl Session {
     }
 
     pub(super) fn unfollow(&mut self, name: &str) -> Result<Reply, Refusal> {
-        let room = self.room(name)?;
+        let room = self.permitted(name, Permission::See)?;
         self.stop_following(&room);
         Ok(Reply::Done)
     }
@@ -299,10 +300,8 @@ impl Session {
     /// A room that the client may read, and how far it was then.
     pub(super) fn readable(&self, name: &str) -> Result<(Arc<Room>, u64), Refusal> {
         match self.member(name) {
-            Err(refusal) if self.is_admin() && refusal.code == ErrorCode::NotJoined => {
-                self.room(name).map(|room| (room.clone(), room.last_seq()))
-            }
-            member => member.map(|(room, _, last)| (room, last)),
+            Err(_) => self.permitted(name, Permission::Inspect).map(|room| (room.clone(), room.last_seq())),
+            Ok((room, _, last)) => Ok((room, last)),
         }
     }
 

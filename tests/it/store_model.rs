@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use dantok::committer::{Author, Committer};
+use dantok::committer::Committer;
 use dantok::figures::Figures;
+use dantok::permission::Author;
 use dantok::retention;
 use dantok::rooms::Rooms;
 use dantok::settings::Live;

@@ -29,7 +29,7 @@ const DAEMON: [(&str, &[&str]); 8] = [
     ("session", &["session"]),
     ("hub", &["hub"]),
     ("committer", &["committer"]),
-    ("readers", &["survey", "reader", "retention"]),
+    ("readers", &["survey", "reader", "retention", "permission"]),
     ("state", &["rooms", "person", "pushed", "tokens", "settings", "message"]),
     ("base", &["config", "tls", "limits", "figures", "duties", "addresses", "progress", "error"]),
 ];
