@@ -157,7 +157,7 @@ impl Draft<'_> {
                     },
                 };
                 import.stored += 1;
-                self.ids.insert(id_key, self.ops.len());
+                self.ids.set(id_key, self.ops.len());
                 self.store_imported(&import.room, room, time_ms, client, &id, body, kind)?
             }
         };
@@ -192,11 +192,11 @@ impl Draft<'_> {
         let message = Stored { seq, time_ms, kept_ms, client, id: Some(id.into()), body, kind };
         let cap_bytes = self.record(room).cap_bytes;
         if cap_bytes > 0 {
-            self.take_place(name, room, cap_bytes, &message)?;
+            self.reserve(name, room, cap_bytes, &message)?;
         }
         let by = self.append(room, message);
         if let Kind::Redaction(seq) = kind {
-            self.redacted.insert((room, seq), by);
+            self.redacted.set((room, seq), by);
             self.ops.push(Op::Redact { room, seq, by });
         }
         Ok(by)
