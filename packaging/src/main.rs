@@ -42,9 +42,13 @@ fn write(target: &Path) -> Result<(), Box<dyn Error>> {
     for (name, page) in manual::pages(&manual::date()?) {
         std::fs::write(man.join(name), page)?;
     }
+    let (name, page) = manual::page_of_program(dantok_chat::command(), &manual::date()?);
+    std::fs::write(man.join(name), page)?;
     let dir = emptied(target.join("completions"))?;
     for (shell, name) in completions::SHELLS {
         std::fs::write(dir.join(name), completions::script(shell).ok_or(shell)?)?;
+        let chat = completions::script_of(dantok_chat::command(), "dantok-chat", shell).ok_or(shell)?;
+        std::fs::write(dir.join(name.replace("dantok", "dantok-chat")), chat)?;
     }
     std::fs::write(target.join("dantok.toml"), config::example(&manual::installed()))?;
     std::fs::write(target.join("third-party-licences"), licences::file()?)?;

@@ -83,8 +83,12 @@ fn there_is_a_page_for_every_command_and_it_names_what_it_takes() {
             assert!(page.contains(&roff(&format!("{}-{}", words.join("-"), inner.get_name()))), "{words:?}");
         }
     }
+    let chat = written.text("man/dantok-chat.1");
+    for arg in dantok_chat::command().get_arguments().filter_map(clap::Arg::get_long) {
+        assert!(chat.contains(&roff(&format!("--{arg}"))), "dantok-chat: {arg}");
+    }
     // No page is of a command that is none.
-    assert_eq!(written.pages().len(), commands().len() + 1);
+    assert_eq!(written.pages().len(), commands().len() + 2);
 }
 
 #[test]

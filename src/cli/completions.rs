@@ -8,15 +8,20 @@ pub const SHELLS: [(&str, &str); 3] = [("bash", "dantok.bash"), ("zsh", "_dantok
 
 /// What a shell reads; none where it is none of [`SHELLS`].
 pub fn script(shell: &str) -> Option<Vec<u8>> {
+    script_of(super::shown(), "dantok", shell)
+}
+
+/// The same for another program.
+pub fn script_of(command: clap::Command, name: &str, shell: &str) -> Option<Vec<u8>> {
     let shell = match shell {
         "bash" => Shell::Bash,
         "zsh" => Shell::Zsh,
         "fish" => Shell::Fish,
         _ => return None,
     };
-    let mut command = hinted(super::shown());
+    let mut command = hinted(command);
     let mut script = Vec::new();
-    generate(shell, &mut command, "dantok", &mut script);
+    generate(shell, &mut command, name, &mut script);
     Some(script)
 }
 

@@ -52,10 +52,14 @@ pub async fn follow(client: &Client, room: &str, json: bool) -> Outcome<()> {
         match error {
             Some(Error::Restored { epoch }) => {
                 client.adopt(&epoch);
-                eprintln!("chat: {room} was restored from a backup; going on from where it was acknowledged then");
+                eprintln!(
+                    "dantok-chat: {room} was restored from a backup; going on from where it was acknowledged then"
+                );
             }
             Some(Error::SetBack(_)) => {
-                eprintln!("chat: {room} was set back to an older state; going on from where it was acknowledged then");
+                eprintln!(
+                    "dantok-chat: {room} was set back to an older state; going on from where it was acknowledged then"
+                );
             }
             Some(error) => return Err(error.into()),
             None => {}
@@ -67,7 +71,7 @@ pub async fn follow(client: &Client, room: &str, json: bool) -> Outcome<()> {
 /// Whether it says that the daemon can't read the room now, which is for people, and told to them.
 fn is_trouble(item: &Item) -> bool {
     let Item::Ended { room, text, .. } = item else { return false };
-    eprintln!("chat: {}: {}; trying again", escape(room.as_bytes()), escape(text.as_bytes()));
+    eprintln!("dantok-chat: {}: {}; trying again", escape(room.as_bytes()), escape(text.as_bytes()));
     true
 }
 

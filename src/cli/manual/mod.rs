@@ -57,6 +57,11 @@ pub fn pages(date: &str) -> Vec<(String, String)> {
     pages
 }
 
+/// The page of another program, by its file's name.
+pub fn page_of_program(command: Command, date: &str) -> (String, String) {
+    page(command, date, &[], &["dantok".to_owned()])
+}
+
 fn below(command: &Command, name: &str, date: &str, pages: &mut Vec<(String, String)>) {
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         let page_name = format!("{name}-{}", inner.get_name());
