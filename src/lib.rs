@@ -72,6 +72,7 @@ mod message;
 pub mod metrics;
 pub mod permission;
 pub mod person;
+pub mod pipeline;
 mod progress;
 pub mod pushed;
 pub mod reader;

@@ -57,6 +57,8 @@ pub const GROUP_WINDOW: u64 = 2048;
 pub const GROUP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// … and the longest that it may say.
 pub const GROUP_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Bytes that are read while a TAKE waits: so that a key which interrupts it is found, and no more.
+pub const TAKING_INPUT_MAX_BYTES: usize = 64 * 1024;
 /// Messages that one TAKE hands over at the most.
 pub const TAKE_MAX: usize = 256;
 /// How long a TAKE may wait for messages.

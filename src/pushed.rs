@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::limits::PUSHED_MAX_PAGES;
-use dantok_protocol::Framing;
+use dantok_protocol::Encoding;
 
 /// What an encoded page holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +23,12 @@ pub struct PageInfo {
     pub redactions: u64,
 }
 
-/// Pages by room, framing and the seq before them. Few, and the newest: followers are woken together.
+/// Pages by room, encoding and the seq before them. Few, and the newest: followers are woken together.
 #[derive(Debug, Default)]
 pub struct Pushed(Mutex<HashMap<Key, (PageInfo, Bytes)>>);
 
 /// The room's number, and how its messages are written.
-type Key = (u64, Framing);
+type Key = (u64, Encoding);
 
 impl Pushed {
     fn pages(&self) -> MutexGuard<'_, HashMap<Key, (PageInfo, Bytes)>> {
@@ -36,16 +36,16 @@ impl Pushed {
     }
 
     /// The page that begins after this seq, if it is there.
-    pub fn get(&self, room: u64, framing: Framing, after: u64) -> Option<(PageInfo, Bytes)> {
+    pub fn get(&self, room: u64, encoding: Encoding, after: u64) -> Option<(PageInfo, Bytes)> {
         let pages = self.pages();
-        let (page, bytes) = pages.get(&(room, framing))?;
+        let (page, bytes) = pages.get(&(room, encoding))?;
         (page.through - page.messages == after).then(|| (*page, bytes.clone()))
     }
 
     /// Keeps a page in the place of the room's older one. One that goes back is not kept: it is of somebody who catches up.
-    pub fn put(&self, room: u64, framing: Framing, page: PageInfo, bytes: &[u8]) {
+    pub fn put(&self, room: u64, encoding: Encoding, page: PageInfo, bytes: &[u8]) {
         let mut pages = self.pages();
-        let key = (room, framing);
+        let key = (room, encoding);
         if pages.get(&key).is_some_and(|(newer, _)| newer.through > page.through) {
             return;
         }
@@ -64,38 +64,38 @@ mod tests {
         PageInfo { through, messages, bytes: 0, oldest_kept_ms: 0, redactions: 0 }
     }
 
-    fn found(pushed: &Pushed, room: u64, framing: Framing, after: u64) -> Option<Bytes> {
-        pushed.get(room, framing, after).map(|(_, bytes)| bytes)
+    fn found(pushed: &Pushed, room: u64, encoding: Encoding, after: u64) -> Option<Bytes> {
+        pushed.get(room, encoding, after).map(|(_, bytes)| bytes)
     }
 
     #[test]
     fn a_page_is_found_by_what_comes_before_it() {
         let pushed = Pushed::default();
-        pushed.put(1, Framing::Lines, page(7, 3), b"five six seven");
-        assert_eq!(found(&pushed, 1, Framing::Lines, 4).unwrap(), "five six seven");
-        for (room, framing, after) in [
-            (1, Framing::Lines, 3),
-            (1, Framing::Lines, 5),
-            (1, Framing::Lines, 7),
-            (1, Framing::Frames, 4),
-            (2, Framing::Lines, 4),
+        pushed.put(1, Encoding::Lines, page(7, 3), b"five six seven");
+        assert_eq!(found(&pushed, 1, Encoding::Lines, 4).unwrap(), "five six seven");
+        for (room, encoding, after) in [
+            (1, Encoding::Lines, 3),
+            (1, Encoding::Lines, 5),
+            (1, Encoding::Lines, 7),
+            (1, Encoding::Frames, 4),
+            (2, Encoding::Lines, 4),
         ] {
-            assert_eq!(found(&pushed, room, framing, after), None);
+            assert_eq!(found(&pushed, room, encoding, after), None);
         }
     }
 
     #[test]
     fn the_newest_page_is_kept() {
         let pushed = Pushed::default();
-        pushed.put(1, Framing::Frames, page(7, 3), b"new");
-        pushed.put(1, Framing::Frames, page(2, 2), b"of one who catches up");
+        pushed.put(1, Encoding::Frames, page(7, 3), b"new");
+        pushed.put(1, Encoding::Frames, page(2, 2), b"of one who catches up");
         assert_eq!(
-            (found(&pushed, 1, Framing::Frames, 0), found(&pushed, 1, Framing::Frames, 4).unwrap()),
+            (found(&pushed, 1, Encoding::Frames, 0), found(&pushed, 1, Encoding::Frames, 4).unwrap()),
             (None, "new".into())
         );
-        pushed.put(1, Framing::Frames, page(8, 1), b"newer");
+        pushed.put(1, Encoding::Frames, page(8, 1), b"newer");
         assert_eq!(
-            (found(&pushed, 1, Framing::Frames, 4), found(&pushed, 1, Framing::Frames, 7).unwrap()),
+            (found(&pushed, 1, Encoding::Frames, 4), found(&pushed, 1, Encoding::Frames, 7).unwrap()),
             (None, "newer".into())
         );
     }
@@ -104,9 +104,9 @@ mod tests {
     fn pages_are_bounded() {
         let pushed = Pushed::default();
         for room in 0..3 * PUSHED_MAX_PAGES as u64 {
-            pushed.put(room, Framing::Frames, page(1, 1), b"x");
+            pushed.put(room, Encoding::Frames, page(1, 1), b"x");
             assert!(pushed.pages().len() <= PUSHED_MAX_PAGES);
-            assert!(found(&pushed, room, Framing::Frames, 0).is_some());
+            assert!(found(&pushed, room, Encoding::Frames, 0).is_some());
         }
     }
 }

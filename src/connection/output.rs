@@ -10,10 +10,7 @@ use crate::limits::OUTPUT_HIGH_WATER_BYTES;
 use crate::pushed::{PageInfo, Pushed};
 use crate::session::Out;
 use dantok_net::WriteHalf;
-use dantok_protocol::Framing;
-use dantok_protocol::frame::{self, ServerFrame};
-use dantok_protocol::{ErrorCode, Item, MessageRef, Refusal, Reply, Tag};
-use dantok_protocol::{json, line};
+use dantok_protocol::{Framing, Item, MessageRef, Refusal, Reply, Tag};
 
 /// What an idle connection keeps for its answers: as much as a few short ones take.
 const KEPT_BYTES: usize = 64;
@@ -21,36 +18,27 @@ const KEPT_BYTES: usize = 64;
 /// What waits to be written, and where to.
 pub(super) struct Output {
     pub(super) socket: WriteHalf,
-    framing: Framing,
     bytes: Vec<u8>,
     figures: Arc<Figures>,
 }
 
+/// Every part of an answer is bounded by the limits, far under what a framing takes.
+fn fits(put: Result<(), Refusal>) {
+    if let Err(refusal) = put {
+        tracing::error!(%refusal, "an answer does not fit a frame; this is a bug");
+    }
+}
+
 impl Output {
-    pub(super) fn new(socket: WriteHalf, framing: Framing, figures: Arc<Figures>) -> Output {
-        Output { socket, framing, bytes: Vec::with_capacity(KEPT_BYTES), figures }
+    pub(super) fn new(socket: WriteHalf, figures: Arc<Figures>) -> Output {
+        Output { socket, bytes: Vec::with_capacity(KEPT_BYTES), figures }
     }
 
-    /// Goes on in JSON, or in text.
-    pub(super) fn set_format(&mut self, json: bool) -> Result<(), Refusal> {
-        match self.framing {
-            Framing::Lines | Framing::Json => self.framing = if json { Framing::Json } else { Framing::Lines },
-            Framing::Frames => {
-                return Err(Refusal::new(ErrorCode::BadArgument, "frames have one format; FORMAT is for lines"));
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn reply(&mut self, tag: &Tag, reply: Reply) {
+    pub(super) fn reply(&mut self, framing: &dyn Framing, tag: &Tag, reply: Reply) {
         if let Reply::Error(refusal) = &reply {
             self.figures.refused(refusal.code);
         }
-        match self.framing {
-            Framing::Lines => line::encode_reply(tag, &reply, &mut self.bytes),
-            Framing::Json => json::encode_reply(tag, &reply, &mut self.bytes),
-            Framing::Frames => self.frame(&ServerFrame::Reply { id: id(tag), reply }),
-        }
+        fits(framing.put_reply(tag, reply, &mut self.bytes));
     }
 
     /// What telnet is answered with, between two lines.
@@ -58,29 +46,9 @@ impl Output {
         self.bytes.extend_from_slice(&answer);
     }
 
-    fn item(&mut self, tag: Option<&Tag>, item: Item) {
-        match (self.framing, tag) {
-            (Framing::Lines, tag) => line::encode_item(tag.unwrap_or(&Tag::None), &item, &mut self.bytes),
-            (Framing::Json, tag) => json::encode_item(tag.unwrap_or(&Tag::None), &item, &mut self.bytes),
-            (Framing::Frames, Some(tag)) => self.frame(&ServerFrame::Part { id: id(tag), item }),
-            (Framing::Frames, None) => self.frame(&ServerFrame::Push { item }),
-        }
-    }
-
-    pub(super) fn closing(&mut self, refusal: Refusal) {
+    pub(super) fn closing(&mut self, framing: &dyn Framing, refusal: Refusal) {
         self.figures.refused(refusal.code);
-        match self.framing {
-            Framing::Lines => line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut self.bytes),
-            Framing::Json => json::encode_reply(&Tag::None, &Reply::Error(refusal), &mut self.bytes),
-            Framing::Frames => self.frame(&ServerFrame::Closing { refusal }),
-        }
-    }
-
-    fn frame(&mut self, frame: &ServerFrame) {
-        // Every part of an answer is bounded by the limits, far under a frame's.
-        if let Err(refusal) = frame::encode_server(frame, &mut self.bytes) {
-            tracing::error!(%refusal, "an answer does not fit a frame; this is a bug");
-        }
+        fits(framing.put_closing(refusal, &mut self.bytes));
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -103,43 +71,37 @@ impl Output {
     }
 }
 
-fn id(tag: &Tag) -> u64 {
-    if let Tag::Id(id) = tag { *id } else { 0 }
-}
-
 /// The output, for the items of one answer (with its tag) or for pushes.
 pub(super) struct Items<'a> {
     output: &'a mut Output,
+    framing: &'a dyn Framing,
     tag: Option<&'a Tag>,
     pushed: &'a Pushed,
     page_start: usize,
 }
 
 impl<'a> Items<'a> {
-    pub(super) fn new(output: &'a mut Output, tag: Option<&'a Tag>, pushed: &'a Pushed) -> Items<'a> {
-        Items { output, tag, pushed, page_start: 0 }
+    pub(super) fn new(
+        output: &'a mut Output,
+        framing: &'a dyn Framing,
+        tag: Option<&'a Tag>,
+        pushed: &'a Pushed,
+    ) -> Items<'a> {
+        Items { output, framing, tag, pushed, page_start: 0 }
     }
 }
 
 impl Out for Items<'_> {
     fn item(&mut self, item: Item) {
-        self.output.item(self.tag, item);
+        fits(self.framing.put_item(self.tag, item, &mut self.output.bytes));
     }
 
     fn message(&mut self, message: MessageRef<'_>) {
-        let Output { framing, bytes, .. } = self.output;
-        let put = match framing {
-            Framing::Lines => return line::encode_message(self.tag.unwrap_or(&Tag::None), message, bytes),
-            Framing::Json => return json::encode_message(self.tag.unwrap_or(&Tag::None), message, bytes),
-            Framing::Frames => frame::encode_message(self.tag.map(id), message, bytes),
-        };
-        if let Err(refusal) = put {
-            tracing::error!(%refusal, "a message does not fit a frame; this is a bug");
-        }
+        fits(self.framing.put_message(self.tag, message, &mut self.output.bytes));
     }
 
     fn repeat_page(&mut self, room: u64, after: u64, is_current: impl FnOnce(&PageInfo) -> bool) -> Option<PageInfo> {
-        let found = self.pushed.get(room, self.output.framing, after);
+        let found = self.pushed.get(room, self.framing.encoding(), after);
         let (page, bytes) = found.filter(|(page, _)| is_current(page))?;
         self.output.bytes.extend_from_slice(&bytes);
         Some(page)
@@ -151,7 +113,7 @@ impl Out for Items<'_> {
 
     fn end_page(&mut self, room: u64, page: PageInfo) {
         let bytes = self.output.bytes.get(self.page_start..).unwrap_or_default();
-        self.pushed.put(room, self.output.framing, page, bytes);
+        self.pushed.put(room, self.framing.encoding(), page, bytes);
     }
 
     fn is_full(&self) -> bool {

@@ -1,6 +1,5 @@
 //! Whether the peer is still there, while nobody reads from it; and whether it got what it was handed.
 
-use std::future::Future;
 use std::io;
 use std::time::Duration;
 
@@ -8,6 +7,8 @@ use bytes::BytesMut;
 use tokio::time::{Instant, sleep};
 
 use super::read;
+use crate::limits::KEEPALIVE_TAKING;
+use crate::pipeline::{self, Peer as _};
 use crate::rooms::Handed;
 use dantok_net::ReadHalf;
 
@@ -19,26 +20,27 @@ const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
 /// but a program that ends with something unread is reset.
 const RESET_WITHIN: Duration = Duration::from_secs(10);
 
-/// Ends when the connection is reset or has timed out. Not when the peer has ended its sending direction: it may read.
-async fn gone(socket: &ReadHalf) -> io::Error {
-    while !socket.peer().is_gone {
-        sleep(LOOK_EVERY).await;
+impl pipeline::Peer for ReadHalf {
+    /// Ends when the connection is reset or has timed out. Not when the peer has ended its sending direction: it may read.
+    async fn gone(&self) -> io::Error {
+        while !self.peer().is_gone {
+            sleep(LOOK_EVERY).await;
+        }
+        io::Error::new(io::ErrorKind::ConnectionReset, "the peer has gone")
     }
-    io::Error::new(io::ErrorKind::ConnectionReset, "the peer has gone")
-}
 
-/// Does something that may take its time, unless the peer goes meanwhile.
-pub(super) async fn unless_gone<T>(socket: &ReadHalf, what: impl Future<Output = T>) -> io::Result<T> {
-    tokio::select! {
-        biased;
-        done = what => Ok(done),
-        error = gone(socket) => Err(error),
+    fn has_ended(&self) -> bool {
+        self.peer().has_ended
+    }
+
+    fn watch_closely(&self) {
+        self.keep_alive(KEEPALIVE_TAKING);
     }
 }
 
 /// Appends what comes next, as [`read`]; where nothing is to be read now, only sees whether the peer is there.
 pub(super) async fn read_or_watch(socket: &mut ReadHalf, input: &mut BytesMut, can_read: bool) -> io::Result<usize> {
-    if can_read { read(socket, input).await } else { Err(gone(socket).await) }
+    if can_read { read(socket, input).await } else { Err(socket.gone().await) }
 }
 
 /// Sees whether what was handed over has arrived, when the connection is at its end; what has not is free again. `is_broken`: it was

@@ -9,12 +9,12 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Begun, REFUSE, framing, linger, read};
+use super::{Begun, REFUSE, linger, read};
 use crate::figures::Figures;
 use crate::tls;
 use dantok_net::{ReadHalf, WriteHalf};
 use dantok_protocol::line;
-use dantok_protocol::{ErrorCode, Refusal, Reply, Tag};
+use dantok_protocol::{Encoding, ErrorCode, Refusal, Reply, Tag};
 
 /// What every TLS connection begins with.
 const HANDSHAKE: u8 = 0x16;
@@ -49,7 +49,7 @@ pub(super) async fn begin(
         }
     }
     match input.first() {
-        Some(first) => Ok(Some((framing(*first), input, socket, write))),
+        Some(first) => Ok(Some((Encoding::of_first(*first), input, socket, write))),
         // Without a word of it the peer would have to think that the connection was cut.
         None => write.shutdown().await.map(|()| None),
     }

@@ -18,6 +18,7 @@
 
 pub mod command;
 pub mod frame;
+pub mod framing;
 pub mod json;
 pub mod limits;
 pub mod line;
@@ -28,6 +29,7 @@ pub mod text;
 pub mod units;
 
 pub use command::{Begin, Command, Keep, Seek, Since};
+pub use framing::{Encoding, Framing};
 pub use refusal::{ErrorCode, Refusal};
 pub use reply::{Access, Event, GapReason, Item, Kind, MemberInfo, Message, MessageRef, Reply, RoomInfo, Welcome};
 
@@ -43,17 +45,6 @@ pub enum Tag {
     Text(Box<str>),
     /// A frame's id.
     Id(u64),
-}
-
-/// How commands and answers are written on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Framing {
-    /// Lines.
-    Lines,
-    /// Lines, answered with JSON.
-    Json,
-    /// Frames.
-    Frames,
 }
 
 /// What a decoder found in the stream.

@@ -1,0 +1,210 @@
+//! The framings behind one interface: which one a connection speaks, and how it reads requests and writes answers.
+
+use std::io;
+
+use bytes::BytesMut;
+use tokio_util::codec::Decoder;
+
+use crate::frame::{self, RequestDecoder, ServerFrame};
+use crate::line::{self, LineDecoder};
+use crate::{ErrorCode, Incoming, Item, MessageRef, Refusal, Reply, Tag, json};
+
+/// How answers are encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// Lines.
+    Lines,
+    /// Lines, answered with JSON.
+    Json,
+    /// Frames.
+    Frames,
+}
+
+/// Reads requests from a stream of bytes, and encodes what is answered and pushed. Encoding fails only where an answer does not
+/// fit, which the limits rule out.
+pub trait Framing: Send + Sync {
+    /// The next request; none until more bytes come.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Incoming>>;
+
+    /// Whether these bytes, which come next, contain a key that interrupts what is under way.
+    fn is_interrupted(&self, bytes: &[u8]) -> bool;
+
+    /// Takes longer bodies, or only shorter ones, from the next request on.
+    fn set_body_max(&mut self, bytes: usize);
+
+    /// Goes on in JSON, or in text.
+    ///
+    /// # Errors
+    /// The framing has one format only.
+    fn set_format(&mut self, json: bool) -> Result<(), Refusal>;
+
+    /// How answers are encoded now. What is equal in this is equal byte for byte when it is pushed.
+    fn encoding(&self) -> Encoding;
+
+    /// Appends an answer.
+    ///
+    /// # Errors
+    /// It does not fit.
+    fn put_reply(&self, tag: &Tag, reply: Reply, out: &mut Vec<u8>) -> Result<(), Refusal>;
+
+    /// Appends a part of an answer or, without a tag, a push.
+    ///
+    /// # Errors
+    /// It does not fit.
+    fn put_item(&self, tag: Option<&Tag>, item: Item, out: &mut Vec<u8>) -> Result<(), Refusal>;
+
+    /// The same for a message that nobody has to own.
+    ///
+    /// # Errors
+    /// It does not fit.
+    fn put_message(&self, tag: Option<&Tag>, message: MessageRef<'_>, out: &mut Vec<u8>) -> Result<(), Refusal>;
+
+    /// Appends why the connection is closed.
+    ///
+    /// # Errors
+    /// It does not fit.
+    fn put_closing(&self, refusal: Refusal, out: &mut Vec<u8>) -> Result<(), Refusal>;
+}
+
+impl Encoding {
+    /// What a connection's first byte says.
+    ///
+    /// # Errors
+    /// It begins neither a line nor a frame.
+    pub fn of_first(byte: u8) -> Result<Encoding, Refusal> {
+        match byte {
+            0x00 => Ok(Encoding::Frames),
+            letter if letter.is_ascii_alphabetic() => Ok(Encoding::Lines),
+            // What a person may begin with by mistake; the answer to the line says what is wrong. The last ones are letters of
+            // other alphabets.
+            b'@' | b'\r' | b'\n' | b' ' | b'\t' | 0x08 | 0x1b | 0x7f | 0xff | 0xc2..=0xf4 => Ok(Encoding::Lines),
+            b'/' | b'\\' | b'?' | b'!' | b'.' | b':' | b'#' | b'\'' | b'"' | b'`' | b'(' | b'-' => Ok(Encoding::Lines),
+            0x16 => Err(Refusal::new(ErrorCode::BadCommand, "this port does not speak TLS; connect without it")),
+            _ => Err(Refusal::new(ErrorCode::BadCommand, "this is dantok; begin with HELLO <client>, or a frame")),
+        }
+    }
+
+    /// The framing, for bodies of at most so many bytes.
+    pub fn framing(self, body_max: usize) -> Box<dyn Framing> {
+        match self {
+            Encoding::Lines | Encoding::Json => {
+                Box::new(Lines { decoder: LineDecoder::new(body_max), json: self == Encoding::Json })
+            }
+            Encoding::Frames => Box::new(Frames { decoder: RequestDecoder::new(body_max) }),
+        }
+    }
+}
+
+struct Lines {
+    decoder: LineDecoder,
+    json: bool,
+}
+
+impl Framing for Lines {
+    fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Incoming>> {
+        self.decoder.decode(bytes)
+    }
+
+    fn is_interrupted(&self, bytes: &[u8]) -> bool {
+        self.decoder.is_interrupted(bytes)
+    }
+
+    fn set_body_max(&mut self, bytes: usize) {
+        self.decoder.set_body_max(bytes);
+    }
+
+    fn set_format(&mut self, json: bool) -> Result<(), Refusal> {
+        self.json = json;
+        Ok(())
+    }
+
+    fn encoding(&self) -> Encoding {
+        if self.json { Encoding::Json } else { Encoding::Lines }
+    }
+
+    fn put_reply(&self, tag: &Tag, reply: Reply, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        if self.json {
+            json::encode_reply(tag, &reply, out)
+        } else {
+            line::encode_reply(tag, &reply, out)
+        }
+        Ok(())
+    }
+
+    fn put_item(&self, tag: Option<&Tag>, item: Item, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let tag = tag.unwrap_or(&Tag::None);
+        if self.json {
+            json::encode_item(tag, &item, out)
+        } else {
+            line::encode_item(tag, &item, out)
+        }
+        Ok(())
+    }
+
+    fn put_message(&self, tag: Option<&Tag>, message: MessageRef<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let tag = tag.unwrap_or(&Tag::None);
+        if self.json {
+            json::encode_message(tag, message, out)
+        } else {
+            line::encode_message(tag, message, out)
+        }
+        Ok(())
+    }
+
+    fn put_closing(&self, refusal: Refusal, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        self.put_reply(&Tag::None, Reply::Error(refusal), out)
+    }
+}
+
+struct Frames {
+    decoder: RequestDecoder,
+}
+
+fn id(tag: &Tag) -> u64 {
+    if let Tag::Id(id) = tag { *id } else { 0 }
+}
+
+impl Framing for Frames {
+    fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Incoming>> {
+        self.decoder.decode(bytes)
+    }
+
+    fn is_interrupted(&self, _bytes: &[u8]) -> bool {
+        false
+    }
+
+    fn set_body_max(&mut self, bytes: usize) {
+        self.decoder.set_body_max(bytes);
+    }
+
+    fn set_format(&mut self, _json: bool) -> Result<(), Refusal> {
+        Err(Refusal::new(ErrorCode::BadArgument, "frames have one format; FORMAT is for lines"))
+    }
+
+    fn encoding(&self) -> Encoding {
+        Encoding::Frames
+    }
+
+    fn put_reply(&self, tag: &Tag, reply: Reply, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        frame::encode_server(&ServerFrame::Reply { id: id(tag), reply }, out)
+    }
+
+    fn put_item(&self, tag: Option<&Tag>, item: Item, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let frame = match tag {
+            Some(tag) => ServerFrame::Part { id: id(tag), item },
+            None => ServerFrame::Push { item },
+        };
+        frame::encode_server(&frame, out)
+    }
+
+    fn put_message(&self, tag: Option<&Tag>, message: MessageRef<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        frame::encode_message(tag.map(id), message, out)
+    }
+
+    fn put_closing(&self, refusal: Refusal, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        frame::encode_server(&ServerFrame::Closing { refusal }, out)
+    }
+}
