@@ -2,7 +2,7 @@
 //! at least 24 hours, and reaches every member from the point where that member last read.
 //!
 //! ```text
-//! socket → connection → protocol (line | frame) → session → committer → store … fdatasync → OK to the sender
+//! socket → connection (lines | frames) → pipeline → session → committer → store … fdatasync → OK to the sender
 //!                                                                      ↘ rooms: last seq moves → each follower reads on
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! ```text
 //! process    cli daemon doctor
 //! edge       server jobs backup export import control metrics liveness connection
+//! pipeline   pipeline
 //! session    session
 //! hub        hub
 //! committer  committer
@@ -25,6 +26,7 @@
 //! - **edge**: [`server`] accepts and stops connections; a [`connection`] is a socket with its buffers and deadlines. [`control`] is how
 //!   commands reach a running daemon, and [`jobs`] what they ask of it: [`backup`], and [`export`] and [`import`] of a room's
 //!   messages. [`liveness`] says whether commits still complete, and `metrics` shows everything to Prometheus.
+//! - **pipeline**: a [`pipeline`] stands between a session and an edge: requests in, answers and pushes out, in order and bounded.
 //! - **session**: [`session`] is one client, with one function a command.
 //! - **hub**: [`hub`] is what all sessions share.
 //! - **committer**: [`committer`] is the only writer; one sync serves many senders.

@@ -23,9 +23,10 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// The daemon's modules from the top down. A module uses those of its own layer and of lower ones.
-const DAEMON: [(&str, &[&str]); 8] = [
+const DAEMON: [(&str, &[&str]); 9] = [
     ("process", &["cli", "daemon", "doctor"]),
     ("edge", &["server", "jobs", "backup", "export", "import", "control", "metrics", "liveness", "connection"]),
+    ("pipeline", &["pipeline"]),
     ("session", &["session"]),
     ("hub", &["hub"]),
     ("committer", &["committer"]),
