@@ -18,8 +18,8 @@ use crate::rooms::Room;
 use dantok_protocol::text::escape_into;
 use dantok_protocol::{json, line};
 use dantok_store::Page;
-use dantok_store::messages::StoredRef;
 use dantok_store::record::Kind;
+use dantok_store::record::StoredRef;
 
 /// Bytes of lines that are sent together.
 const BLOCK_BYTES: usize = 256 * 1024;

@@ -1,8 +1,8 @@
 //! A stored message, as the wire has it.
 
 use dantok_protocol::{Kind, MessageRef};
-use dantok_store::messages::StoredRef;
 use dantok_store::record;
+use dantok_store::record::StoredRef;
 
 /// A stored message of a room of this name.
 pub fn shown<'a>(room: &'a str, message: StoredRef<'a>) -> MessageRef<'a> {

@@ -18,7 +18,7 @@ use crate::control::{self, CarryOut, Connection, Request};
 use crate::error::Error;
 use crate::progress::Progress;
 use dantok_store::disk::expect_data_dir;
-use dantok_store::journal::sync_dir;
+use dantok_store::files::sync_dir;
 use dantok_store::replace::above;
 
 /// What a backup is called until it is whole.

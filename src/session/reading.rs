@@ -17,7 +17,7 @@ use dantok_store::Error;
 use dantok_store::clock::wall_ms;
 use dantok_store::limits::READ_AGAIN_AFTER;
 use dantok_store::messages::Messages;
-use dantok_store::messages::StoredRef;
+use dantok_store::record::StoredRef;
 
 /// What of a room is to be handed over.
 struct Part {

@@ -11,21 +11,23 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::commit::{Commit, Op};
-use super::journal::{Spot, sync_dir};
-use super::record::{Last, Stored};
-use super::segments::{FileId, Segments};
-use super::tables::{Journaled, Tables};
-use super::{RoomState, State, disk, migrate, note, syscalls};
 use crate::clock::Reading;
+use crate::closing::is_closed;
+use crate::commit::{Commit, Op};
 use crate::error::Error;
+use crate::files::{FileId, LOCK_FILE, RESTORING_DIR, Spot, sync_dir};
 use crate::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES};
+use crate::record::{Last, Stored};
+use crate::segments::Segments;
+use crate::state::{RoomState, State};
+use crate::tables::{Journaled, Tables};
+use crate::{chunk, disk, migrate, note, syscalls};
 
 /// Bytes of messages that are written together.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a data directory may have in it and be empty all the same.
-const NOTHING: [&str; 3] = [disk::LOCK_FILE, disk::RESTORING_DIR, "lost+found"];
+const NOTHING: [&str; 3] = [LOCK_FILE, RESTORING_DIR, "lost+found"];
 
 /// A data directory that is to become a store; where that fails, it is left as empty as it was found.
 #[derive(Debug)]
@@ -63,12 +65,12 @@ impl Site {
 
     /// Where things are made.
     pub fn building(&self) -> PathBuf {
-        self.dir.join(disk::RESTORING_DIR)
+        self.dir.join(RESTORING_DIR)
     }
 
     /// Removes what a restore makes; the mark that it did not end goes last.
     fn clear(&self) -> Result<(), Error> {
-        for name in PARTS.into_iter().chain([disk::RESTORING_DIR]) {
+        for name in PARTS.into_iter().chain([RESTORING_DIR]) {
             let path = self.dir.join(name);
             let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
             match removed {
@@ -116,7 +118,7 @@ impl Site {
         self.is_done = true;
         sync_dir(&self.dir)?;
         // Where sled still has its files, the first start writes them again.
-        if note::is_closed(&self.dir.join("sled"))? { note::note_made(&self.lock, &self.dir) } else { Ok(()) }
+        if is_closed(&self.dir.join("sled"))? { note::note_made(&self.lock, &self.dir) } else { Ok(()) }
     }
 }
 
@@ -129,7 +131,7 @@ impl Drop for Site {
             tracing::error!("{error}");
         } else if self.is_made {
             // As it was: missing.
-            let _ = std::fs::remove_file(self.dir.join(disk::LOCK_FILE));
+            let _ = std::fs::remove_file(self.dir.join(LOCK_FILE));
             let _ = std::fs::remove_dir(&self.dir);
         }
     }
@@ -140,7 +142,7 @@ const PARTS: [&str; 6] = ["TOKENS-WANTED", "tokens.toml", "segments", "journal",
 
 /// Refuses a directory that has something in it; returns whether that is what a restore has left that was cut off.
 fn expect_empty(dir: &Path) -> Result<bool, Error> {
-    let is_unfinished = dir.join(disk::RESTORING_DIR).exists();
+    let is_unfinished = dir.join(RESTORING_DIR).exists();
     // What a daemon makes besides is in none that a restore has left.
     let parts = if is_unfinished { &PARTS[..] } else { &[] };
     for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
@@ -158,7 +160,7 @@ fn give_to_owner_of(dir: &Path, made: &Path) -> Result<(), Error> {
     if !rustix::process::geteuid().is_root() || of_dir.uid() == 0 {
         return Ok(());
     }
-    std::os::unix::fs::lchown(dir.join(disk::LOCK_FILE), Some(of_dir.uid()), Some(of_dir.gid()))
+    std::os::unix::fs::lchown(dir.join(LOCK_FILE), Some(of_dir.uid()), Some(of_dir.gid()))
         .map_err(Error::io("give its owner to", dir))?;
     let mut left = vec![made.to_owned()];
     while let Some(path) = left.pop() {
@@ -206,7 +208,7 @@ impl Builder {
     /// # Errors
     /// As [`begin`](Builder::begin); [`Error::Damaged`] where they do not follow.
     pub fn add(&mut self, room: u64, messages: Vec<Stored>) -> Result<(), Error> {
-        self.bytes += messages.iter().map(super::chunk::stored_bytes).sum::<usize>();
+        self.bytes += messages.iter().map(chunk::stored_bytes).sum::<usize>();
         self.ops.extend(messages.into_iter().map(|message| Op::Message { room, message }));
         if self.bytes < GROUP_BYTES { Ok(()) } else { self.write() }
     }
@@ -250,7 +252,7 @@ mod tests {
                     both.wait();
                     // A daemon, or another restore, that has the directory for no longer than that.
                     if let Ok(_lock) = disk::lock(dir.path())
-                        && !dir.path().join(disk::RESTORING_DIR).exists()
+                        && !dir.path().join(RESTORING_DIR).exists()
                     {
                         std::fs::write(dir.path().join("FORMAT"), "2\n").unwrap();
                     }

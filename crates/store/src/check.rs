@@ -10,14 +10,15 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 
-use super::commit::{Commit, Op};
-use super::group::{self, GroupRecord};
-use super::record::{self, Access, Last, RoomRecord, Stored};
-use super::segments::{Place, Segments};
-use super::tables::{Tables, Tree};
-use super::{chunk, disk, journal, key, migrate};
+use crate::commit::{Commit, Op};
 use crate::error::Error;
+use crate::files::Place;
+use crate::group::{self, GroupRecord};
 use crate::limits::FREE_SPACE_MIN_BYTES;
+use crate::record::{self, Access, Last, RoomRecord, Stored};
+use crate::segments::Segments;
+use crate::tables::{Tables, Tree};
+use crate::{chunk, disk, journal, key, migrate};
 
 /// Damage that was found; a damaged disk has more of it than anybody reads.
 const FINDINGS_MAX: usize = 1000;

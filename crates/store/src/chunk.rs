@@ -1,15 +1,14 @@
 //! Chunks: many of a room's messages in one piece, with a checksum, and the record that says where one stands. Byte for byte:
-//! [`record`](super::record).
+//! [`record`](crate::record).
 
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 
-use super::key;
-use super::messages::StoredRef;
-use super::record::{Kind, Reader, Stored, VERSION, put_body, put_text, put_u32_at};
-use super::segments::{FileId, Place};
+use crate::files::{FileId, Place};
+use crate::key;
 use crate::limits::CHUNK_MAX_BYTES;
+use crate::record::{Kind, Reader, Stored, StoredRef, VERSION, put_body, put_text, put_u32_at};
 
 /// Chunks of messages that may be about others; 2 is that of a place.
 const WITH_KINDS_VERSION: u8 = 3;
@@ -100,7 +99,7 @@ impl Chunk {
     }
 
     /// Of these messages; none where there is none.
-    pub(super) fn of<'a>(
+    pub(crate) fn of<'a>(
         room: u64,
         messages: impl DoubleEndedIterator<Item = &'a Stored> + Clone,
         at: usize,

@@ -1,12 +1,12 @@
-//! A commit: what becomes durable together, as the journal has it. Byte for byte: [`record`](super::record).
+//! A commit: what becomes durable together, as the journal has it. Byte for byte: [`record`](crate::record).
 
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 
-use super::chunk::{self, Chunk, Parsed};
-use super::record::{Access, Reader, RoomRecord, Stored, VERSION, put_text, put_u32_at};
+use crate::chunk::{self, Chunk, Parsed};
 use crate::record::Kind;
+use crate::record::{Access, Reader, RoomRecord, Stored, VERSION, put_text, put_u32_at};
 
 /// A change to the store. Rooms are numbered; a number is never used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub enum Op {
         room: u64,
         /// Whose.
         client: Arc<str>,
-        /// To here; [`NO_CURSOR`](super::record::NO_CURSOR) where the member reads nothing.
+        /// To here; [`NO_CURSOR`](crate::record::NO_CURSOR) where the member reads nothing.
         seq: u64,
     },
     /// A message; its `kept_ms` is the commit's.
@@ -114,7 +114,7 @@ pub enum Op {
         /// Its number.
         room: u64,
     },
-    /// The moment of a backup's cut; see [`marks`](super::marks).
+    /// The moment of a backup's cut; see [`marks`](crate::marks).
     Mark {
         /// A random number.
         mark: u64,
@@ -174,7 +174,7 @@ impl Commit {
         })
     }
 
-    /// The moments that it [marks](super::marks).
+    /// The moments that it [marks](crate::marks).
     pub fn marks(&self) -> impl Iterator<Item = u64> {
         self.ops.iter().filter_map(|op| match op {
             Op::Mark { mark } => Some(*mark),
@@ -361,8 +361,8 @@ fn put_member(out: &mut Vec<u8>, kind: u8, room: u64, client: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::FileId;
     use crate::record::{Last, put_body};
-    use crate::segments::FileId;
 
     fn stored(seq: u64, id: Option<&str>) -> Stored {
         Stored {

@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::disk;
+use crate::disk;
 use crate::error::Error;
 use crate::replace::Place;
 
@@ -43,7 +43,7 @@ pub fn renew(dir: &Path) -> Result<Arc<str>, Error> {
 }
 
 /// The epoch of a data directory that is being opened; where it has none, one is made, durably.
-pub(super) fn open(dir: &Path) -> Result<Arc<str>, Error> {
+pub(crate) fn open(dir: &Path) -> Result<Arc<str>, Error> {
     match read(dir)? {
         Some(epoch) => Ok(epoch),
         None => {
@@ -55,7 +55,7 @@ pub(super) fn open(dir: &Path) -> Result<Arc<str>, Error> {
 }
 
 /// After a failure: writes it again, lest only memory has it.
-pub(super) fn write_again(dir: &Path) -> Result<(), Error> {
+pub(crate) fn write_again(dir: &Path) -> Result<(), Error> {
     read(dir)?.map_or(Ok(()), |epoch| write(dir, &epoch))
 }
 

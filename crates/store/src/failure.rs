@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::note::Note;
+use crate::note::Note;
 
 /// Set once, by the first write or sync that fails: from then on nothing is acknowledged, and nothing written.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(super) fn new(note: Arc<Note>) -> Failure {
+    pub(crate) fn new(note: Arc<Note>) -> Failure {
         Failure { why: tokio::sync::watch::Sender::new(None), noted: AtomicBool::new(false), note }
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 
-use super::record::Reader;
+use crate::record::Reader;
 
 /// The version of its record; 1 is that of a member's cursor, among which it stands.
 const VERSION: u8 = 2;

@@ -6,35 +6,36 @@
 //! it was then: it is the same one, or a copy from after the cut. One that lacks it was set back to before the cut, or is another.
 //! That holds for copies of a daemon that runs too, such as a machine's snapshot that is resumed twice, and costs nothing between backups.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use bytes::BufMut;
 
-use super::record::{Reader, VERSION};
 use crate::limits::MARKS_MAX;
+use crate::mutex::lock;
+use crate::record::{Reader, VERSION};
 
 /// The newest marks of a store, oldest first.
 #[derive(Debug, Default)]
 pub struct Marks(Mutex<Vec<u64>>);
 
 impl Marks {
-    pub(super) fn of(marks: Vec<u64>) -> Marks {
+    pub(crate) fn of(marks: Vec<u64>) -> Marks {
         Marks(Mutex::new(marks))
     }
 
     /// Notes one that is durable.
-    pub(super) fn add(&self, mark: u64) {
-        push(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), mark);
+    pub(crate) fn add(&self, mark: u64) {
+        push(&mut lock(&self.0), mark);
     }
 
     /// All that are known, oldest first.
     pub fn get(&self) -> Vec<u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
 
 /// Adds a mark, unless it is there: a start may do it again.
-pub(super) fn push(marks: &mut Vec<u64>, mark: u64) {
+pub(crate) fn push(marks: &mut Vec<u64>, mark: u64) {
     if !marks.contains(&mark) {
         marks.push(mark);
         let excess = marks.len().saturating_sub(MARKS_MAX);
@@ -43,14 +44,14 @@ pub(super) fn push(marks: &mut Vec<u64>, mark: u64) {
 }
 
 /// Their record.
-pub(super) fn encode(marks: &[u64]) -> Vec<u8> {
+pub(crate) fn encode(marks: &[u64]) -> Vec<u8> {
     let mut out = vec![VERSION];
     marks.iter().for_each(|mark| out.put_u64_le(*mark));
     out
 }
 
 /// Reads it; none where it is not one.
-pub(super) fn decode(bytes: &[u8]) -> Option<Vec<u64>> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<u64>> {
     let mut reader = Reader::versioned(bytes)?;
     let mut marks = Vec::new();
     while !reader.0.is_empty() {

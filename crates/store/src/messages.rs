@@ -3,35 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::chunk::Parsed;
-use super::record::{Kind, Stored};
-
-/// A [`Stored`] message, where it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoredRef<'a> {
-    /// As [`Stored::seq`].
-    pub seq: u64,
-    /// As [`Stored::time_ms`].
-    pub time_ms: u64,
-    /// As [`Stored::kept_ms`].
-    pub kept_ms: u64,
-    /// As [`Stored::client`].
-    pub client: &'a str,
-    /// As [`Stored::id`].
-    pub id: Option<&'a str>,
-    /// As [`Stored::body`].
-    pub body: &'a [u8],
-    /// As [`Stored::kind`].
-    pub kind: Kind,
-}
-
-impl<'a> From<&'a Stored> for StoredRef<'a> {
-    fn from(stored: &'a Stored) -> Self {
-        let Stored { seq, time_ms, kept_ms, client, id, body, kind } = stored;
-        let (seq, time_ms, kept_ms, id) = (*seq, *time_ms, *kept_ms, id.as_deref());
-        StoredRef { seq, time_ms, kept_ms, client, id, body, kind: *kind }
-    }
-}
+use crate::chunk::Parsed;
+use crate::record::{Stored, StoredRef};
 
 /// Messages of one room with seqs that follow each other, oldest first.
 #[derive(Clone, Debug, Default)]

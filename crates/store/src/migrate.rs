@@ -18,20 +18,20 @@
 //! - Otherwise, add one to [`FORMAT`] and a [`Step`] to [`STEPS`]. A step writes what is new beside what is old, under names that
 //!   the old format has not, so that it can be cut off and run again; what is old goes when the store is opened. `changes` is what
 //!   a version before would not read any more once the daemon has run, even if the step itself leaves it alone.
-//! - See that [`check`](super::check) looks at what is of the formats before as well, without changing it.
+//! - See that [`check`](crate::check) looks at what is of the formats before as well, without changing it.
 //! - At a release, keep a data directory of it: `tests/data/README.md` says how. A test opens all of them.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::disk;
-use super::journal::sync_dir;
+use crate::disk;
 use crate::error::Error;
+use crate::files::sync_dir;
 use crate::limits::FREE_SPACE_MIN_BYTES;
 
 /// The format that this build writes.
-pub(super) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 2;
 
 /// From one format to the next.
 struct Step {
@@ -63,7 +63,7 @@ fn kept(dir: &Path, format: u32) -> PathBuf {
 }
 
 /// Every one of those that there is.
-pub(super) fn all_kept(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn all_kept(dir: &Path) -> Vec<PathBuf> {
     (2..=FORMAT).map(|format| kept(dir, format)).filter(|kept| kept.join("FORMAT").exists()).collect()
 }
 
@@ -71,7 +71,7 @@ pub(super) fn all_kept(dir: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// It is newer than this build's, or no number; what the system says.
-pub(super) fn format_of(dir: &Path) -> Result<Option<u32>, Error> {
+pub(crate) fn format_of(dir: &Path) -> Result<Option<u32>, Error> {
     let path = dir.join("FORMAT");
     let found = match std::fs::read_to_string(&path) {
         Ok(found) => found,
@@ -92,7 +92,7 @@ pub(super) fn format_of(dir: &Path) -> Result<Option<u32>, Error> {
 ///
 /// # Errors
 /// It is of a newer format; there is no room for the copy; there is one already; what the system says.
-pub(super) fn prepare(dir: &Path) -> Result<(), Error> {
+pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
     keep_for(dir, format_of(dir)?, &STEPS)
 }
 
@@ -100,7 +100,7 @@ pub(super) fn prepare(dir: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`prepare`].
-pub(super) fn run(dir: &Path) -> Result<(), Error> {
+pub(crate) fn run(dir: &Path) -> Result<(), Error> {
     take(dir, format_of(dir)?, &STEPS)?;
     for kept in all_kept(dir) {
         let bytes = disk::bytes_in(&kept, &|metadata| metadata.len());
@@ -113,7 +113,7 @@ pub(super) fn run(dir: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`prepare`].
-pub(super) fn write_again(dir: &Path) -> Result<(), Error> {
+pub(crate) fn write_again(dir: &Path) -> Result<(), Error> {
     match format_of(dir)? {
         Some(format) if dir.join("FORMAT").exists() => write_format(dir, format),
         _ => Ok(()),
@@ -260,7 +260,7 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Has a data directory say that it is of a format: durably, and in one piece.
-pub(super) fn write_format(dir: &Path, format: u32) -> Result<(), Error> {
+pub(crate) fn write_format(dir: &Path, format: u32) -> Result<(), Error> {
     let (path, new) = (dir.join("FORMAT"), dir.join("FORMAT.new"));
     act("write", &new, || {
         let mut file = File::create(&new)?;

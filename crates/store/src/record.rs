@@ -50,7 +50,7 @@ use bytes::{BufMut, Bytes};
 
 use crate::clock::Reading;
 
-pub(super) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 const SECOND_VERSION: u8 = 2;
 
 /// Whether a message is about another, or is no more.
@@ -102,6 +102,33 @@ impl Stored {
     }
 }
 
+/// A [`Stored`] message, where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredRef<'a> {
+    /// As [`Stored::seq`].
+    pub seq: u64,
+    /// As [`Stored::time_ms`].
+    pub time_ms: u64,
+    /// As [`Stored::kept_ms`].
+    pub kept_ms: u64,
+    /// As [`Stored::client`].
+    pub client: &'a str,
+    /// As [`Stored::id`].
+    pub id: Option<&'a str>,
+    /// As [`Stored::body`].
+    pub body: &'a [u8],
+    /// As [`Stored::kind`].
+    pub kind: Kind,
+}
+
+impl<'a> From<&'a Stored> for StoredRef<'a> {
+    fn from(stored: &'a Stored) -> Self {
+        let Stored { seq, time_ms, kept_ms, client, id, body, kind } = stored;
+        let (seq, time_ms, kept_ms, id) = (*seq, *time_ms, *kept_ms, id.as_deref());
+        StoredRef { seq, time_ms, kept_ms, client, id, body, kind: *kind }
+    }
+}
+
 /// A room's record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomRecord {
@@ -131,7 +158,7 @@ pub enum Access {
 }
 
 impl Access {
-    pub(super) fn number(access: Option<Access>) -> u8 {
+    pub(crate) fn number(access: Option<Access>) -> u8 {
         match access {
             None => 0,
             Some(Access::Invited) => 1,
@@ -139,7 +166,7 @@ impl Access {
         }
     }
 
-    pub(super) fn of(number: u8) -> Option<Option<Access>> {
+    pub(crate) fn of(number: u8) -> Option<Option<Access>> {
         match number {
             0 => Some(None),
             1 => Some(Some(Access::Invited)),
@@ -254,7 +281,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Overwrites a number that was not known yet when its place was kept.
-pub(super) fn put_u32_at(out: &mut [u8], at: usize, number: u32) {
+pub(crate) fn put_u32_at(out: &mut [u8], at: usize, number: u32) {
     if let Some(place) = out.get_mut(at..at + 4) {
         place.copy_from_slice(&number.to_le_bytes());
     }
@@ -268,7 +295,7 @@ impl RoomRecord {
         out
     }
 
-    pub(super) fn put(&self, out: &mut Vec<u8>) {
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
         out.put_u64_le(self.time_ms);
         put_text(out, &self.name);
         put_text(out, &self.topic);
@@ -278,7 +305,7 @@ impl RoomRecord {
         out.put_u64_le(self.cap_bytes);
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Option<RoomRecord> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<RoomRecord> {
         Some(RoomRecord {
             time_ms: reader.u64()?,
             name: reader.text()?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::disk::LOCK_FILE;
+use crate::files::LOCK_FILE;
 
 /// What runs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Running {
 }
 
 /// A sentence on which data directory may be meant.
-pub(super) fn hint() -> String {
+pub(crate) fn hint() -> String {
     let Running { data_dirs, is_hidden } = Running::find(Path::new("/proc"));
     let dirs: Vec<_> = data_dirs.iter().map(|dir| format!("--data-dir {}", dir.display())).collect();
     match (dirs.is_empty(), is_hidden) {

@@ -1,46 +1,27 @@
 //! Where messages stand: chunks in files that are only ever appended to, and removed when nothing in them is wanted any more.
 //!
-//! A chunk that a commit has written in one piece, and that is worth it, stays where it is [in the journal](mod@super::journal). Others
+//! A chunk that a commit has written in one piece, and that is worth it, stays where it is [in the journal](mod@crate::journal). Others
 //! are gathered by room and written once more, into segments: `segments/<number>.segment`, 16 hex digits. Both are the
-//! [same bytes](super::chunk::encode), with their own checksum; sled [has the index](mod@super::tables). A chunk is durable
+//! [same bytes](crate::chunk::encode), with their own checksum; sled [has the index](mod@crate::tables). A chunk is durable
 //! before the index knows of it, and the index forgets it, durably, before its file goes. What is left in a file of which little is wanted
-//! [is written once more](mod@super::tables).
+//! [is written once more](mod@crate::tables).
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{IoSliceMut, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use rustix::io::ReadWriteFlags;
 
-use super::chunk::Parsed;
-use super::journal::{self, sync_dir};
-use super::note::Note;
+use crate::chunk::Parsed;
 use crate::error::Error;
+use crate::files::{FileId, Place, journal_path, numbered, segment_path, sync_dir, sync_erased, zero};
 use crate::limits::{OPEN_FILES_MAX, SEGMENT_BYTES};
-
-/// A file that has chunks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum FileId {
-    /// Of the journal.
-    Journal(u64),
-    /// A segment.
-    Segment(u64),
-}
-
-/// Where a chunk stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// In this file.
-    pub file: FileId,
-    /// It begins here.
-    pub at: u64,
-    /// It is so long.
-    pub bytes: u32,
-}
+use crate::mutex::lock;
+use crate::note::Note;
 
 /// The segment that is written to.
 #[derive(Debug)]
@@ -62,30 +43,9 @@ pub struct Segments {
     note: Option<Arc<Note>>,
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics between two changes that belong together.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Whether a file has a name still.
 fn is_there(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
-}
-
-/// Overwrites a part of a file with zeros.
-///
-/// # Errors
-/// What the system says, with the file's name.
-pub(super) fn zero(file: &File, path: &Path, at: u64, bytes: u32) -> Result<(), Error> {
-    file.write_all_at(&vec![0; bytes as usize], at).map_err(Error::io("erase what was redacted from", path))
-}
-
-/// Makes durable what was overwritten.
-///
-/// # Errors
-/// What the system says, with the file's name.
-pub(super) fn synced(file: &File, path: &Path) -> Result<(), Error> {
-    file.sync_data().map_err(Error::io("sync what was erased from", path))
 }
 
 impl Segments {
@@ -102,12 +62,12 @@ impl Segments {
     }
 
     /// The same of a store that is open.
-    pub(super) fn noted(self, note: Arc<Note>) -> Segments {
+    pub(crate) fn noted(self, note: Arc<Note>) -> Segments {
         Segments { note: Some(note), ..self }
     }
 
     /// Where the store says what is not synced.
-    pub(super) fn note(&self) -> Option<&Note> {
+    pub(crate) fn note(&self) -> Option<&Note> {
         self.note.as_deref()
     }
 
@@ -115,15 +75,15 @@ impl Segments {
     ///
     /// # Errors
     /// What the system says; nothing must be erased then.
-    pub(super) fn erasing(&self, file: FileId) -> Result<(), Error> {
+    pub(crate) fn erasing(&self, file: FileId) -> Result<(), Error> {
         self.note().map_or(Ok(()), |note| note.erasing(file))
     }
 
     /// A file's path.
     pub fn path(&self, file: FileId) -> PathBuf {
         match file {
-            FileId::Journal(number) => journal::path_of(&self.journal_dir, number),
-            FileId::Segment(number) => self.dir.join(format!("{number:016x}.segment")),
+            FileId::Journal(number) => journal_path(&self.journal_dir, number),
+            FileId::Segment(number) => segment_path(&self.dir, number),
         }
     }
 
@@ -135,7 +95,7 @@ impl Segments {
         if !self.dir.exists() {
             return Ok(Vec::new());
         }
-        journal::numbered(&self.dir, ".segment")
+        numbered(&self.dir, ".segment")
     }
 
     /// Appends chunks and makes them durable. Returns the file, and where in it they begin.
@@ -223,7 +183,7 @@ impl Segments {
                 zero(&file, &path, place.at, place.bytes)?;
             }
         }
-        synced(&file, &path)
+        sync_erased(&file, &path)
     }
 
     /// Overwrites with zeros, durably, whatever of a file is in none of these parts, given by begin and end. They may lie beyond the end
@@ -253,7 +213,7 @@ impl Segments {
             }
             at = at.max(end);
         }
-        if is_changed { synced(&file, &path) } else { Ok(()) }
+        if is_changed { sync_erased(&file, &path) } else { Ok(()) }
     }
 
     fn file(&self, id: FileId) -> Result<Arc<File>, Error> {

@@ -14,11 +14,13 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use rustix::io::Errno;
 
-use super::{Failure, note};
+use crate::failure::Failure;
+use crate::mutex::lock;
+use crate::note;
 
 static SYNCS: AtomicU64 = AtomicU64::new(0);
 static READS: AtomicU64 = AtomicU64::new(0);
@@ -35,16 +37,16 @@ pub fn are_ours() -> bool {
 }
 
 /// Whether a sync has failed: after that nothing that sled says about durability is to be believed.
-pub(super) fn sync_failed() -> bool {
+pub(crate) fn sync_failed() -> bool {
     SYNC_FAILED.load(Ordering::Acquire)
 }
 
 /// While this lives, a read, write or sync that fails ends the process, with exit code 1 and the file's name in the log.
 #[derive(Debug)]
-pub(super) struct Opening(());
+pub(crate) struct Opening(());
 
 impl Opening {
-    pub(super) fn begin() -> Opening {
+    pub(crate) fn begin() -> Opening {
         OPENING.fetch_add(1, Ordering::AcqRel);
         Opening(())
     }
@@ -58,13 +60,13 @@ impl Drop for Opening {
 
 /// Whether there is a store in this process: where there is none, these functions do what the C library's do.
 fn is_in_use() -> bool {
-    let stores = || STORES.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|store| store.strong_count() > 0);
+    let stores = || lock(&STORES).iter().any(|store| store.strong_count() > 0);
     OPENING.load(Ordering::Acquire) > 0 || stores()
 }
 
 /// Has a store told of writes and syncs that fail.
-pub(super) fn tell(failure: &Arc<Failure>) {
-    let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
+pub(crate) fn tell(failure: &Arc<Failure>) {
+    let mut stores = lock(&STORES);
     stores.retain(|store| store.strong_count() > 0);
     stores.push(Arc::downgrade(failure));
 }
@@ -82,7 +84,7 @@ fn failed(what: &str, fd: BorrowedFd<'_>, errno: Errno) {
             std::process::exit(1);
         }
         if what != "read" {
-            let stores = STORES.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let stores = lock(&STORES).clone();
             stores.iter().filter_map(Weak::upgrade).for_each(|store| store.set(&why));
         }
     }

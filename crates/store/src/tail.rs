@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::commit::Op;
-
-use super::record::{Last, Stored};
-use super::{chunk, key};
+use crate::commit::Op;
 use crate::limits::{RECENT_MAX_BYTES, UNMOVED_MAX_BYTES};
+use crate::mutex::lock;
+use crate::record::{Last, Stored};
+use crate::{chunk, key};
 
 /// Past the seqs of any room: up to here the messages of one are gone that is not there.
 const PAST_ALL: u64 = u64::MAX / 2;
@@ -83,8 +83,7 @@ impl Inner {
 
 impl Tail {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing in here panics between two changes that belong together.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Notes a room that the store had at the start.

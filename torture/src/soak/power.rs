@@ -17,7 +17,7 @@ pub const POWER: Schedule = Schedule {
 };
 
 /// What the daemon logs when it has moved something.
-const MOVED: &str = "moved out of files";
+const MOVED: &str = "compacted sparse files";
 /// The longest that is waited for that: it looks every ten seconds, and moves what it sees twice.
 const MOVES_WITHIN: Duration = Duration::from_secs(40);
 /// The longest that the load goes on if the cut's operation does not come.

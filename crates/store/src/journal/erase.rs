@@ -1,31 +1,50 @@
 //! What was redacted, out of files of the journal that no start reads any more.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use bytes::Bytes;
 
-use super::{HEADER_BYTES, Header, RECORD_HEADER_BYTES, RECORD_MAGIC, le_u32, path_of, record_bytes};
+use super::{HEADER_BYTES, Header, RECORD_HEADER_BYTES, RECORD_MAGIC, le_u32, numbers, record_bytes};
 use crate::commit::chunks_in;
 use crate::error::Error;
-use crate::messages::StoredRef;
-use crate::record::Kind;
-use crate::segments::{synced, zero};
+use crate::files::{journal_path, sync_erased, zero};
+use crate::record::{Kind, StoredRef};
 
-/// When the first commit of a file was made, on the kept clock; none where there is no such file, or no commit in it.
-///
-/// # Errors
-/// What the system says, with the file's name.
-pub fn begins(dir: &Path, number: u64) -> Result<Option<u64>, Error> {
-    use std::os::unix::fs::FileExt;
-    let path = path_of(dir, number);
-    let mut bytes = [0; HEADER_BYTES + RECORD_HEADER_BYTES + 9];
-    let read = std::fs::File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, 0));
-    match read {
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::UnexpectedEof) => {
-            Ok(None)
+/// The files of the journal, in order, each with the time of its first commit on the kept clock.
+pub(crate) struct Begins(Vec<(u64, u64)>);
+
+impl Begins {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub(crate) fn of(dir: &Path) -> Result<Begins, Error> {
+        let mut found = Vec::new();
+        for number in numbers(dir)? {
+            found.extend(begins(dir, number)?.map(|begins| (number, begins)));
         }
+        Ok(Begins(found))
+    }
+
+    /// The files that may hold a commit of this time.
+    pub(crate) fn written_at(&self, kept_ms: u64) -> Vec<u64> {
+        let next = self.0.iter().skip(1).map(|(_, begins)| *begins).chain([u64::MAX]);
+        let of = self.0.iter().zip(next).filter(|((_, begins), next)| *begins <= kept_ms && kept_ms <= *next);
+        of.map(|((number, _), _)| *number).collect()
+    }
+}
+
+/// The time of a file's first commit on the kept clock; none if there is no such file, or no commit in it.
+fn begins(dir: &Path, number: u64) -> Result<Option<u64>, Error> {
+    let path = journal_path(dir, number);
+    let mut bytes = [0; HEADER_BYTES + RECORD_HEADER_BYTES + 9];
+    let read = File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, 0));
+    match read {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => Ok(None),
         Err(error) => Err(Error::io("read the journal", &path)(error)),
         Ok(()) => {
             let record = bytes.get(HEADER_BYTES..).unwrap_or_default();
@@ -43,9 +62,9 @@ pub fn begins(dir: &Path, number: u64) -> Result<Option<u64>, Error> {
 /// # Errors
 /// What the system says, with the file's name.
 pub fn erase(dir: &Path, number: u64, redacted: &BTreeSet<(u64, u64)>) -> Result<(), Error> {
-    let path = path_of(dir, number);
+    let path = journal_path(dir, number);
     let file = match OpenOptions::new().read(true).write(true).open(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         opened => opened.map_err(Error::io("open the journal", &path))?,
     };
     let bytes = Bytes::from(std::fs::read(&path).map_err(Error::io("read the journal", &path))?);
@@ -66,5 +85,5 @@ pub fn erase(dir: &Path, number: u64, redacted: &BTreeSet<(u64, u64)>) -> Result
         }
         at += record_bytes(length);
     }
-    if is_changed { synced(&file, &path) } else { Ok(()) }
+    if is_changed { sync_erased(&file, &path) } else { Ok(()) }
 }

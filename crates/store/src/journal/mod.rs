@@ -1,5 +1,5 @@
 //! The journal: where a commit becomes durable, with one sequential write and one fdatasync. A file of it goes when sled covers
-//! all its commits and [knows of no chunk](mod@super::segments) in it.
+//! all its commits and [knows of no chunk](mod@crate::segments) in it.
 //!
 //! Files `<number>.journal`, 16 hex digits, each written with zeros and synced before its first use, so that a commit changes no
 //! file size. A file's header is synced before its first record. Integers are little-endian.
@@ -23,16 +23,22 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-pub use erase::{begins, erase};
+pub(crate) use erase::{Begins, erase};
 pub use recover::{Recovered, recover, settle};
 
-use super::segments::FileId;
+use dantok_supervise::Duty;
+
 use crate::count::Histogram;
 use crate::error::Error;
+use crate::files::{FileId, Spot, journal_path, numbered, sync_dir};
+use crate::mutex::lock;
+
+/// Fills the next journal file with zeros. If it has died, the committer does that.
+pub const JOURNAL: Duty = Duty::beginning_again("journal-prepare");
 
 const FILE_MAGIC: [u8; 8] = *b"dantokJ1";
 const RECORD_MAGIC: [u8; 4] = *b"DTKR";
@@ -113,49 +119,12 @@ fn record_bytes(payload: usize) -> usize {
     (RECORD_HEADER_BYTES + payload).next_multiple_of(ALIGN_BYTES)
 }
 
-/// A file's path.
-pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
-    dir.join(format!("{number:016x}.journal"))
-}
-
-/// Makes a directory's entries durable.
-///
-/// # Errors
-/// What the system says, with the directory's name.
-pub fn sync_dir(dir: &Path) -> Result<(), Error> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync the directory", dir))
-}
-
 /// The numbers of the journal's files, in order.
 ///
 /// # Errors
 /// What the system says, with the directory's name.
-pub(super) fn numbers(dir: &Path) -> Result<Vec<u64>, Error> {
+pub(crate) fn numbers(dir: &Path) -> Result<Vec<u64>, Error> {
     numbered(dir, ".journal")
-}
-
-/// The numbers of a directory's files whose names end so, in order.
-///
-/// # Errors
-/// What the system says, with the directory's name.
-pub(super) fn numbered(dir: &Path, ending: &str) -> Result<Vec<u64>, Error> {
-    let mut numbers = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
-        let name = entry.map_err(Error::io("list the directory", dir))?.file_name();
-        let stem = name.to_str().and_then(|name| name.strip_suffix(ending));
-        numbers.extend(stem.and_then(|stem| u64::from_str_radix(stem, 16).ok()));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-/// Where a commit's payload stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spot {
-    /// In this file.
-    pub file: FileId,
-    /// It begins here.
-    pub at: u64,
 }
 
 /// A file that is not written to any more.
@@ -172,17 +141,17 @@ pub struct Full(Arc<Mutex<Vec<FullFile>>>);
 
 impl Full {
     fn push(&self, file: FullFile) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+        lock(&self.0).push(file);
     }
 
     /// Whether any file waits to be covered.
     pub fn any(&self) -> bool {
-        !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !lock(&self.0).is_empty()
     }
 
     /// Takes the files whose commits are all covered, each with the bytes of it that are used.
     pub fn covered(&self, covered: u64) -> Vec<(FileId, u64)> {
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = lock(&self.0);
         let files = files.extract_if(.., |file| file.last_commit <= covered);
         files.map(|file| (FileId::Journal(file.number), file.used_bytes)).collect()
     }
@@ -225,7 +194,7 @@ impl Journal {
         let mut journal = Journal {
             dir: dir.to_owned(),
             file,
-            path: path_of(dir, number),
+            path: journal_path(dir, number),
             header: Header { number, first_commit: 0, salt: 0, file_bytes },
             at: 0,
             file_bytes,
@@ -238,7 +207,7 @@ impl Journal {
         journal.write_header(number)?;
         // Only now, when no start reads it any more: what a commit was never written into is not kept.
         if let Some((number, good)) = recovered.read {
-            let path = path_of(dir, number);
+            let path = journal_path(dir, number);
             let cut = OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(good));
             cut.map_err(Error::io("cut the journal file", &path))?;
         }
@@ -285,7 +254,7 @@ impl Journal {
             Some(Err(_)) | None => prepare(&self.dir, number, self.file_bytes)?,
         };
         let (number_before, used_bytes) = (self.header.number, self.at);
-        self.path = path_of(&self.dir, number);
+        self.path = journal_path(&self.dir, number);
         self.file = file;
         self.write_header(number)?;
         // Only now is no start going to read it any more, once it is covered.
@@ -332,11 +301,11 @@ impl Journal {
         if self.at > self.file_bytes / 4 && self.next_file.is_none() {
             let (dir, number, file_bytes) = (self.dir.clone(), self.header.number + 1, self.file_bytes);
             let prepare = move || {
-                dantok_supervise::fail_point(crate::JOURNAL.name);
+                dantok_supervise::fail_point(JOURNAL.name);
                 prepare(&dir, number, file_bytes)
             };
             // Without the thread, `rotate` does it.
-            self.next_file = dantok_supervise::thread(crate::JOURNAL.name, prepare).ok();
+            self.next_file = dantok_supervise::thread(JOURNAL.name, prepare).ok();
         }
         Ok((commit, spot))
     }
@@ -348,7 +317,7 @@ const PREPARE_SYNC_BYTES: u64 = 512 * 1024;
 /// Makes a file of zeros, and it and its name durable.
 fn prepare(dir: &Path, number: u64, file_bytes: u64) -> Result<File, Error> {
     static PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
-    let path = path_of(dir, number);
+    let path = journal_path(dir, number);
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -383,7 +352,7 @@ mod tests {
             assert_eq!(commit, n as u64);
             let FileId::Journal(number) = spot.file else { panic!("{spot:?}") };
             let at = spot.at as usize;
-            assert_eq!(std::fs::read(path_of(dir, number)).unwrap()[at..at + 100], [n as u8; 100]);
+            assert_eq!(std::fs::read(journal_path(dir, number)).unwrap()[at..at + 100], [n as u8; 100]);
         }
         journal
     }
@@ -394,7 +363,7 @@ mod tests {
             assert_eq!(payload, vec![commit as u8; 100]);
             let FileId::Journal(number) = spot.file else { panic!("{spot:?}") };
             let at = spot.at as usize;
-            assert_eq!(std::fs::read(path_of(dir, number)).unwrap()[at..at + 100], payload);
+            assert_eq!(std::fs::read(journal_path(dir, number)).unwrap()[at..at + 100], payload);
             commits.push(commit);
             Ok(())
         })?;
@@ -404,9 +373,9 @@ mod tests {
     /// Changes byte `at` of the newest file that has a record, or of the oldest.
     fn damage(dir: &Path, newest: bool, at: usize) {
         let mut numbers = numbers(dir).unwrap();
-        numbers.retain(|&number| std::fs::read(path_of(dir, number)).unwrap()[HEADER_BYTES] != 0);
+        numbers.retain(|&number| std::fs::read(journal_path(dir, number)).unwrap()[HEADER_BYTES] != 0);
         let number = if newest { numbers.last() } else { numbers.first() };
-        let path = path_of(dir, *number.unwrap());
+        let path = journal_path(dir, *number.unwrap());
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[at] ^= 0x40;
         std::fs::write(&path, bytes).unwrap();
@@ -429,7 +398,7 @@ mod tests {
         let journal = written(dir.path(), 100);
         for (file, _) in journal.full().covered(60) {
             let FileId::Journal(number) = file else { panic!("{file:?}") };
-            std::fs::remove_file(path_of(dir.path(), number)).unwrap();
+            std::fs::remove_file(journal_path(dir.path(), number)).unwrap();
         }
         drop(journal);
         assert_eq!(read(dir.path(), 60).unwrap().1, (61..=100).collect::<Vec<_>>());
@@ -450,7 +419,7 @@ mod tests {
     fn a_torn_tail_is_gone_once_the_journal_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         drop(written(dir.path(), 3));
-        let path = path_of(dir.path(), 1);
+        let path = journal_path(dir.path(), 1);
         let mut torn = std::fs::read(&path).unwrap();
         torn[HEADER_BYTES + 2 * record_bytes(100) + 50] ^= 1;
         std::fs::write(&path, torn).unwrap();
@@ -467,7 +436,7 @@ mod tests {
     fn a_torn_tail_is_cut_at_every_byte() {
         let dir = tempfile::tempdir().unwrap();
         drop(written(dir.path(), 3));
-        let path = path_of(dir.path(), 1);
+        let path = journal_path(dir.path(), 1);
         let whole = std::fs::read(&path).unwrap();
         let last = HEADER_BYTES + 2 * record_bytes(100);
         for kept in last..last + RECORD_HEADER_BYTES + 100 {
@@ -504,7 +473,7 @@ mod tests {
     fn a_file_cut_short_is_damage() {
         let dir = tempfile::tempdir().unwrap();
         drop(written(dir.path(), 3));
-        File::options().write(true).open(path_of(dir.path(), 1)).unwrap().set_len(300).unwrap();
+        File::options().write(true).open(journal_path(dir.path(), 1)).unwrap().set_len(300).unwrap();
         let error = read(dir.path(), 0).unwrap_err();
         assert!(error.to_string().contains("cut to 300 of 4096 bytes"), "{error}");
     }
@@ -522,7 +491,7 @@ mod tests {
     fn a_full_file_whose_end_is_gone_is_damage() {
         let dir = tempfile::tempdir().unwrap();
         drop(written(dir.path(), 100));
-        let path = path_of(dir.path(), 1);
+        let path = journal_path(dir.path(), 1);
         let mut bytes = std::fs::read(&path).unwrap();
         let last = (FILE_BYTES as usize - HEADER_BYTES) / record_bytes(100) - 1;
         bytes[HEADER_BYTES + last * record_bytes(100) + 40] ^= 1;
@@ -542,7 +511,7 @@ mod tests {
         forged.resize(100, 0);
         journal.append(&forged).unwrap();
         drop(journal);
-        let path = path_of(dir.path(), 1);
+        let path = journal_path(dir.path(), 1);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[HEADER_BYTES + 17] ^= 1;
         std::fs::write(&path, bytes).unwrap();

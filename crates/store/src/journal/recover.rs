@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::{ALIGN_BYTES, HEADER_BYTES, Header, RECORD_HEADER_BYTES, Spot, numbers, path_of, record_at, record_bytes};
+use super::{ALIGN_BYTES, HEADER_BYTES, Header, RECORD_HEADER_BYTES, numbers, record_at, record_bytes};
 use crate::error::Error;
-use crate::note::{Parts, write_again};
-use crate::segments::FileId;
+use crate::files::{FileId, Spot, journal_path};
+use crate::rewrite::{Parts, write_again};
 
 /// What a journal held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ type Replay<'a> = dyn FnMut(u64, Spot, Bytes) -> Result<(), Error> + 'a;
 /// The files that may hold commits after `covered`: those from the last one on that begins with a commit that is covered, or is next.
 fn not_covered(dir: &Path, numbers: Vec<u64>, covered: u64) -> Result<Vec<u64>, Error> {
     for (place, number) in numbers.iter().enumerate().rev() {
-        let path = path_of(dir, *number);
+        let path = journal_path(dir, *number);
         let mut header = [0; HEADER_BYTES];
         let read = File::open(&path).and_then(|file| file.read_at(&mut header, 0));
         read.map_err(Error::io("read the journal", &path))?;
@@ -49,7 +49,7 @@ fn not_covered(dir: &Path, numbers: Vec<u64>, covered: u64) -> Result<Vec<u64>, 
 /// What the system says, with the file's name.
 pub fn settle(dir: &Path, covered: u64, is_unclean: bool) -> Result<(), Error> {
     for number in not_covered(dir, numbers(dir)?, covered)? {
-        let path = path_of(dir, number);
+        let path = journal_path(dir, number);
         if is_unclean {
             write_again(&path, &Parts::NotZero)?;
         } else {
@@ -74,7 +74,7 @@ pub fn recover(dir: &Path, covered: u64, replay: &mut Replay<'_>) -> Result<Reco
     // A tail was cut, or a file was never begun: nothing good may follow.
     let mut ended: Option<PathBuf> = None;
     for number in not_covered(dir, numbers, covered)? {
-        let path = path_of(dir, number);
+        let path = journal_path(dir, number);
         let bytes = Bytes::from(std::fs::read(&path).map_err(Error::io("read the journal", &path))?);
         let Some(header) = Header::decode(&bytes) else {
             // The header is synced before the first record: without a good one, there is no record.

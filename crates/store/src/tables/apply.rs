@@ -7,13 +7,12 @@ use super::Tables;
 use crate::chunk::{self, Chunk};
 use crate::commit::{Commit, Op};
 use crate::error::Error;
+use crate::files::{FileId, Spot};
 use crate::group::{self, GroupRecord};
-use crate::journal::Spot;
 use crate::key;
 use crate::limits::CHUNK_IN_PLACE_MIN_BYTES;
 use crate::marks;
 use crate::record::{self, Last, Stored};
-use crate::segments::FileId;
 
 /// A durable commit, and where it stands.
 #[derive(Clone, Debug)]

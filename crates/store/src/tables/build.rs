@@ -6,7 +6,8 @@ use super::Tables;
 use super::apply::Batch;
 use crate::error::Error;
 use crate::record::{self, Last};
-use crate::{RoomState, State, group, key};
+use crate::state::{RoomState, State};
+use crate::{group, key};
 
 impl Tables {
     /// Writes what a store knows but for its messages, of which those up to `floor` are gone in each room: behind this the others

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::Tables;
 use crate::chunk::{self, Chunk, Parsed};
 use crate::error::Error;
-use crate::segments::FileId;
+use crate::files::FileId;
 
 /// A file is sparse where less than one byte in so many is wanted: what messages take on the disk is no more than so many times what
 /// they would take by themselves, and a message is seldom written again that would have expired soon.

@@ -5,12 +5,13 @@
 //! never given again, by which everything of it is known.
 
 use std::collections::BTreeSet;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use super::Tables;
 use super::apply::Batch;
 use crate::commit::Op;
 use crate::error::Error;
+use crate::mutex::lock;
 use crate::record::{self, VERSION};
 use crate::{chunk, key};
 
@@ -21,11 +22,11 @@ const STEP_RECORDS: usize = 1024;
 impl Tables {
     /// The rooms that are deleted, and of which something may still be there.
     pub(super) fn deleted_rooms(&self) -> MutexGuard<'_, BTreeSet<u64>> {
-        self.deleting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.deleting)
     }
 
     fn to_drop(&self) -> MutexGuard<'_, BTreeSet<u64>> {
-        self.to_drop.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.to_drop)
     }
 
     /// Whether there is something left to drop of a deleted room.

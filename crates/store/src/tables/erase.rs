@@ -13,9 +13,9 @@ use super::Tables;
 use crate::chunk::{self, Chunk};
 use crate::commit::Op;
 use crate::error::Error;
+use crate::files::{FileId, Place};
 use crate::key;
 use crate::record::{Kind, Reader, Stored, VERSION};
-use crate::segments::{FileId, Place};
 
 /// A redacted message whose body may still be on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

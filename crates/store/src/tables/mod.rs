@@ -1,4 +1,4 @@
-//! sled: where rooms, members, cursors and ids live, and where it says in which [file](mod@super::segments) a message stands. Nothing
+//! sled: where rooms, members, cursors and ids live, and where it says in which [file](mod@crate::segments) a message stands. Nothing
 //! outside this directory names it.
 //!
 //! One thread writes here (the mover, or the start). Everything is written such that doing it again, as a start does with what
@@ -14,25 +14,25 @@ mod expire;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use apply::Journaled;
 pub use expire::Expired;
 
-use super::chunk::{self, Parsed};
-use super::group::{self, GroupRecord};
-use super::journal::sync_dir;
-use super::marks;
-use super::note::Note;
-use super::record::{self, Access, Last, RoomRecord};
-use super::segments::{FileId, Place, Segments};
-use super::{RoomState, State, key, syscalls};
+use crate::chunk::{self, Parsed};
 use crate::clock::Reading;
 use crate::error::Error;
+use crate::files::{FileId, Place, sync_dir, sync_tree};
+use crate::group::{self, GroupRecord};
 use crate::limits::{SLED_CACHE_BYTES, SLED_SEGMENT_BYTES};
+use crate::mutex::lock;
+use crate::note::Note;
+use crate::record::{self, Access, Last, RoomRecord};
+use crate::segments::Segments;
+use crate::state::{RoomState, State};
+use crate::{key, marks, syscalls};
 
 /// How often, and after which pause, sled's own lock is tried again.
 const LOCK_ATTEMPTS: u32 = 100;
@@ -188,7 +188,7 @@ impl Tables {
     }
 
     fn last(&self) -> MutexGuard<'_, HashMap<u64, Last>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.last)
     }
 
     fn write_last(&self, room: u64, last: Last) -> Result<(), Error> {
@@ -198,7 +198,7 @@ impl Tables {
     }
 
     fn references(&self) -> MutexGuard<'_, HashMap<FileId, Wanted>> {
-        self.references.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.references)
     }
 
     /// Notes that the index leads to this no more.
@@ -296,7 +296,7 @@ impl Tables {
                 format!("{}: an fdatasync of the store failed; see the system's log for the disk", self.dir.display());
             return Err(Error::Failed(what));
         }
-        sync_files(&self.dir)?;
+        sync_tree(&self.dir)?;
         note.map_or(Ok(()), Note::end_sync)
     }
 
@@ -503,20 +503,4 @@ impl Tables {
     pub fn disk_bytes(&self) -> Result<u64, Error> {
         self.db.size_on_disk().map_err(self.failed("measure"))
     }
-}
-
-/// fdatasync of each of sled's files, and of their directories: its flush does not promise as much.
-pub(super) fn sync_files(dir: &Path) -> Result<(), Error> {
-    for entry in std::fs::read_dir(dir).map_err(Error::io("list the store", dir))? {
-        let path = entry.map_err(Error::io("list the store", dir))?.path();
-        if path.is_dir() {
-            sync_files(&path)?;
-            continue;
-        }
-        match File::open(&path).and_then(|file| file.sync_data()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {} // an old snapshot, replaced
-            synced => synced.map_err(Error::io("sync the store", &path))?,
-        }
-    }
-    sync_dir(dir)
 }

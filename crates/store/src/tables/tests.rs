@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::commit::{Commit, Op};
-use crate::journal::Spot;
+use crate::files::Spot;
 use crate::record::{Kind, Stored};
 
 fn opened() -> (tempfile::TempDir, Tables) {
