@@ -8,7 +8,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::{HEADER_BYTES, Header, RECORD_HEADER_BYTES, RECORD_MAGIC, le_u32, numbers, record_bytes};
+use super::format::{HEADER_BYTES, Header, RECORD_HEADER_BYTES, RECORD_MAGIC, le_u32, le_u64, record_bytes};
+use super::numbers;
 use crate::commit::chunks_in;
 use crate::error::Error;
 use crate::files::{journal_path, sync_erased, zero};
@@ -49,7 +50,7 @@ fn begins(dir: &Path, number: u64) -> Result<Option<u64>, Error> {
         Ok(()) => {
             let record = bytes.get(HEADER_BYTES..).unwrap_or_default();
             // Behind the record's version.
-            let kept_ms = super::le_u64(record, RECORD_HEADER_BYTES + 1);
+            let kept_ms = le_u64(record, RECORD_HEADER_BYTES + 1);
             Ok(kept_ms.filter(|_| Header::decode(&bytes).is_some() && record.starts_with(&RECORD_MAGIC)))
         }
     }

@@ -1,6 +1,9 @@
 //! What applying, replaying and expiring leave in the trees.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::chunk;
 use crate::commit::{Commit, Op};
 use crate::files::Spot;
 use crate::record::{Kind, Stored};

@@ -1,0 +1,246 @@
+//! Looks at a data directory that no daemon has, and says what in it is not as it was written.
+//!
+//! It changes nothing. sled overwrites what it takes for the torn end of its log as soon as it opens its files, and where a bit
+//! has flipped that may be most of the log: so a copy of its files is what is opened.
+
+mod copy;
+mod known;
+mod trees;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+
+use self::copy::Copy;
+use self::known::Known;
+use crate::commit::Commit;
+use crate::error::Error;
+use crate::record::Stored;
+use crate::segments::Segments;
+use crate::tables::{Tables, Tree};
+use crate::{disk, journal, key, migrate};
+
+/// Damage that was found; a damaged disk has more of it than anybody reads.
+const FINDINGS_MAX: usize = 1000;
+
+/// What was looked at, and found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The parts, in the order in which they were looked at.
+    pub parts: Vec<Part>,
+    /// What is to be known, though it is no damage.
+    pub remarks: Vec<String>,
+}
+
+/// A part of what is stored.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    /// What it is called.
+    pub name: &'static str,
+    /// How much of it there is.
+    pub figures: String,
+    /// What is wrong with it: one line each.
+    pub damage: Vec<String>,
+}
+
+impl Report {
+    /// Whether everything is as it was written.
+    pub fn is_sound(&self) -> bool {
+        self.parts.iter().all(|part| part.damage.is_empty())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.parts {
+            let (name, figures) = (part.name, &part.figures);
+            match part.damage.len() {
+                0 => writeln!(out, "{name:<10} sound: {figures}")?,
+                FINDINGS_MAX.. => writeln!(out, "{name:<10} DAMAGED in {FINDINGS_MAX} places or more: {figures}")?,
+                places => writeln!(out, "{name:<10} DAMAGED in {places} places: {figures}")?,
+            }
+            for damage in &part.damage {
+                writeln!(out, "{:<10} {damage}", "")?;
+            }
+        }
+        for remark in &self.remarks {
+            writeln!(out, "note: {remark}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is told while a check goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// The part that is looked at.
+    pub part: &'static str,
+    /// Records of it so far.
+    pub records: u64,
+}
+
+/// Checks everything: every checksum, that seqs follow each other, cursors, ids. sled's files are copied into `scratch` for it.
+///
+/// # Errors
+/// There is no data directory; another process has it; it is of another version; `scratch` has no room; what the system says about
+/// it as a whole.
+pub fn check(dir: &Path, scratch: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
+    disk::expect_finished(dir)?;
+    // Nothing is made where nothing is: a mistyped name must not look sound.
+    disk::expect_data_dir(dir)?;
+    let _lock = disk::lock(dir)?;
+    let format = migrate::format_of(dir)?;
+    let copy = Copy::of(&dir.join("sled"), scratch)?;
+    let mut check = Check { dir, copy: &copy.0, progress, records: 0, report: Report::default() };
+    check.run();
+    if let Some(format) = format.filter(|format| *format < migrate::FORMAT) {
+        let (path, newest) = (dir.display(), migrate::FORMAT);
+        check.report.remarks.push(format!("{path}: of format {format}; a start takes it to {newest}"));
+    }
+    Ok(check.report)
+}
+
+struct Check<'a> {
+    dir: &'a Path,
+    copy: &'a Path,
+    progress: &'a mut dyn FnMut(Progress),
+    records: u64,
+    report: Report,
+}
+
+impl Check<'_> {
+    fn run(&mut self) {
+        let copy = self.copy;
+        // sled panics on some of what it can't make sense of.
+        let looked = std::panic::catch_unwind(AssertUnwindSafe(|| self.tables(copy)));
+        let (covered, known) = looked
+            .unwrap_or_else(|_| {
+                self.damage(copy, "sled can't make sense of its files");
+                None
+            })
+            .unzip();
+        // What the store covers is not known where it can't be read: the journal is looked at on its own.
+        match (covered, known) {
+            (Some(covered), Some(known)) => self.journal(covered, known),
+            _ => self.journal(u64::MAX - 1, Known::default()),
+        }
+    }
+
+    fn part(&mut self, name: &'static str) {
+        self.records = 0;
+        self.report.parts.push(Part { name, ..Part::default() });
+        (self.progress)(Progress { part: name, records: 0 });
+    }
+
+    fn figures(&mut self, figures: String) {
+        if let Some(part) = self.report.parts.last_mut() {
+            part.figures = figures;
+        }
+    }
+
+    fn damage(&mut self, path: &Path, what: &str) {
+        self.finding(format!("{}: {what}", path.display()));
+    }
+
+    fn finding(&mut self, what: String) {
+        // An error names the copy, which nobody will find.
+        let what = what.replace(&self.copy.display().to_string(), &self.dir.join("sled").display().to_string());
+        if let Some(part) = self.report.parts.last_mut()
+            && part.damage.len() < FINDINGS_MAX
+        {
+            part.damage.push(what);
+        }
+    }
+
+    fn took(&mut self) {
+        self.records += 1;
+        let Some(part) = self.report.parts.last() else { return };
+        if self.records.is_multiple_of(4096) {
+            (self.progress)(Progress { part: part.name, records: self.records });
+        }
+    }
+
+    /// A tree's records; what is wrong with one, `visit` says.
+    fn each(&mut self, tables: &Tables, tree: Tree, mut visit: impl FnMut(&mut Self, &[u8], &[u8])) {
+        let read = tables.each(tree, |key, value| {
+            self.took();
+            visit(self, key, value);
+        });
+        if let Err(error) = read {
+            self.finding(error.to_string());
+        }
+    }
+
+    /// sled; returns how far it covers the journal, and what the journal is compared with. None where it can't be read.
+    fn tables(&mut self, dir: &Path) -> Option<(u64, Known)> {
+        self.part("store");
+        let tables = match Tables::open(dir, Segments::of(self.dir)) {
+            Ok(tables) => tables,
+            Err(error) => {
+                self.finding(error.to_string());
+                return None;
+            }
+        };
+        let covered = match tables.checkpointed() {
+            Ok((covered, _)) => covered,
+            Err(error) => {
+                self.finding(error.to_string());
+                return None;
+            }
+        };
+        self.figures(format!("{} bytes on disk, commits up to {covered}", tables.disk_bytes().unwrap_or(0)));
+        let mut known = Known::default();
+        let journal = journal::recover(&self.dir.join("journal"), covered, &mut |_, _, payload| {
+            let commit = Commit::decode(&payload).unwrap_or_default().0;
+            let id =
+                |(room, message): (u64, &Stored)| Some(key::message_id(room, &message.client, message.id.as_deref()?));
+            known.unmoved_ids.extend(commit.messages().filter_map(id));
+            Ok(())
+        });
+        // What is wrong with it is told when it is looked at.
+        drop(journal);
+        self.rooms(&tables, &mut known);
+        self.messages(&tables, &known);
+        self.ids(&tables, &known);
+        self.members(&tables, &known);
+        self.access(&tables, &known);
+        Some((covered, known))
+    }
+
+    /// The journal, and that what it holds past the store goes on where the store ends.
+    fn journal(&mut self, covered: u64, mut known: Known) {
+        self.part("journal");
+        let dir = self.dir.join("journal");
+        let files = match journal::numbers(&dir) {
+            Ok(numbers) => numbers.len(),
+            Err(error) => return self.finding(error.to_string()),
+        };
+        let mut broken = HashSet::new();
+        let recovered = journal::recover(&dir, covered, &mut |number, _, payload| {
+            self.took();
+            let Some((commit, _)) = Commit::decode(&payload) else {
+                self.damage(&dir, &format!("commit {number} is no record"));
+                return Ok(());
+            };
+            for op in &commit.ops {
+                if let Err((room, what)) = known.follow(op)
+                    && broken.insert(room)
+                {
+                    self.damage(&dir, &format!("commit {number}: {what}"));
+                }
+            }
+            Ok(())
+        });
+        let past = self.records;
+        self.figures(format!("{files} files, {past} commits past the store"));
+        match recovered {
+            Err(error) => self.finding(error.to_string()),
+            Ok(recovered) if recovered.cut => self.report.remarks.push(format!(
+                "{}: the last commit is torn. A crash does that to a commit that was not acknowledged; the next start cuts it off",
+                dir.display()
+            )),
+            Ok(_) => {}
+        }
+    }
+}
