@@ -1,125 +1,13 @@
 //! A commit: what becomes durable together, as the journal has it. Byte for byte: [`record`](crate::record).
 
-use std::sync::Arc;
+mod op;
 
 use bytes::{BufMut, Bytes};
 
-use crate::chunk::{self, Chunk, Parsed};
-use crate::record::Kind;
-use crate::record::{Access, Reader, RoomRecord, Stored, VERSION, put_text, put_u32_at};
+pub use op::Op;
 
-/// A change to the store. Rooms are numbered; a number is never used again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Op {
-    /// A new room.
-    Room {
-        /// Its number.
-        room: u64,
-        /// What it is.
-        record: RoomRecord,
-    },
-    /// A room is not what it was; its name is.
-    Change {
-        /// Its number.
-        room: u64,
-        /// What it is now.
-        record: RoomRecord,
-    },
-    /// What a person may in a room.
-    Access {
-        /// In this room.
-        room: u64,
-        /// The person, without a device.
-        client: Arc<str>,
-        /// None: as everybody.
-        access: Option<Access>,
-    },
-    /// A new member, whose cursor is 0.
-    Join {
-        /// Of this room.
-        room: u64,
-        /// Who.
-        client: Arc<str>,
-    },
-    /// A member gone, and its cursor.
-    Leave {
-        /// Of this room.
-        room: u64,
-        /// Who.
-        client: Arc<str>,
-    },
-    /// A member's cursor, moved.
-    Cursor {
-        /// In this room.
-        room: u64,
-        /// Whose.
-        client: Arc<str>,
-        /// To here; [`NO_CURSOR`](crate::record::NO_CURSOR) where the member reads nothing.
-        seq: u64,
-    },
-    /// A message; its `kept_ms` is the commit's.
-    Message {
-        /// In this room.
-        room: u64,
-        /// The message.
-        message: Stored,
-    },
-    /// What a client is shown as.
-    Nick {
-        /// Whose.
-        client: Arc<str>,
-        /// The nick.
-        nick: Arc<str>,
-    },
-    /// A shared cursor: a new one, or another timeout.
-    Group {
-        /// In this room.
-        room: u64,
-        /// Its name.
-        group: Arc<str>,
-        /// Where it begins, if it is new.
-        cursor: u64,
-        /// How long a message that was taken is nobody else's.
-        timeout_ms: u64,
-    },
-    /// A shared cursor gone.
-    Ungroup {
-        /// In this room.
-        room: u64,
-        /// Its name.
-        group: Arc<str>,
-    },
-    /// A message that was taken is done.
-    Done {
-        /// In this room.
-        room: u64,
-        /// By this shared cursor.
-        group: Arc<str>,
-        /// Which.
-        seq: u64,
-        /// Up to here the room's messages are gone.
-        floor: u64,
-    },
-    /// A message's body is gone.
-    Redact {
-        /// In this room.
-        room: u64,
-        /// Its seq.
-        seq: u64,
-        /// The seq of the message that says so.
-        by: u64,
-    },
-    /// A room is no more, nor anything of it.
-    Delete {
-        /// Its number.
-        room: u64,
-    },
-    /// The moment of a backup's cut; see [`marks`](crate::marks).
-    Mark {
-        /// A random number.
-        mark: u64,
-    },
-}
+use crate::chunk::{self, Chunk, Parsed};
+use crate::record::{Reader, Stored, VERSION, put_u32_at};
 
 /// Changes that become durable together.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -230,139 +118,13 @@ pub fn chunks_in(commit: &Bytes) -> Vec<(Chunk, Parsed)> {
     found
 }
 
-impl Op {
-    /// The room that it is of; none where it is of none.
-    pub fn room(&self) -> Option<u64> {
-        match self {
-            Op::Nick { .. } | Op::Mark { .. } => None,
-            Op::Room { room, .. }
-            | Op::Change { room, .. }
-            | Op::Access { room, .. }
-            | Op::Join { room, .. }
-            | Op::Leave { room, .. }
-            | Op::Cursor { room, .. }
-            | Op::Message { room, .. }
-            | Op::Group { room, .. }
-            | Op::Ungroup { room, .. }
-            | Op::Done { room, .. }
-            | Op::Redact { room, .. }
-            | Op::Delete { room } => Some(*room),
-        }
-    }
-
-    /// Messages are no ops on disk; they are in chunks.
-    fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Op::Room { room, record } => {
-                out.put_u8(8);
-                out.put_u64_le(*room);
-                record.put(out);
-            }
-            Op::Change { room, record } => {
-                out.put_u8(9);
-                out.put_u64_le(*room);
-                record.put(out);
-            }
-            Op::Access { room, client, access } => {
-                put_member(out, 10, *room, client);
-                out.put_u8(Access::number(*access));
-            }
-            Op::Join { room, client } => put_member(out, 2, *room, client),
-            Op::Leave { room, client } => put_member(out, 3, *room, client),
-            Op::Cursor { room, client, seq } => {
-                put_member(out, 4, *room, client);
-                out.put_u64_le(*seq);
-            }
-            Op::Message { .. } => {}
-            Op::Group { room, group, cursor, timeout_ms } => {
-                put_member(out, 12, *room, group);
-                out.put_u64_le(*cursor);
-                out.put_u64_le(*timeout_ms);
-            }
-            Op::Ungroup { room, group } => put_member(out, 13, *room, group),
-            Op::Done { room, group, seq, floor } => {
-                put_member(out, 14, *room, group);
-                out.put_u64_le(*seq);
-                out.put_u64_le(*floor);
-            }
-            Op::Redact { room, seq, by } => {
-                out.put_u8(11);
-                for number in [room, seq, by] {
-                    out.put_u64_le(*number);
-                }
-            }
-            Op::Delete { room } => {
-                out.put_u8(15);
-                out.put_u64_le(*room);
-            }
-            Op::Mark { mark } => {
-                out.put_u8(16);
-                out.put_u64_le(*mark);
-            }
-            Op::Nick { client, nick } => {
-                out.put_u8(6);
-                put_text(out, client);
-                put_text(out, nick);
-            }
-        }
-    }
-
-    fn decode(kind: u8, reader: &mut Reader<'_>, kept_ms: u64) -> Option<Op> {
-        Some(match kind {
-            1 => {
-                let (room, name, topic, time_ms) = (reader.u64()?, reader.text()?, reader.text()?, reader.u64()?);
-                Op::Room { room, record: RoomRecord { time_ms, name, topic, ..RoomRecord::default() } }
-            }
-            2 => Op::Join { room: reader.u64()?, client: reader.text()? },
-            3 => Op::Leave { room: reader.u64()?, client: reader.text()? },
-            4 => Op::Cursor { room: reader.u64()?, client: reader.text()?, seq: reader.u64()? },
-            5 => Op::Message {
-                room: reader.u64()?,
-                message: Stored {
-                    seq: reader.u64()?,
-                    time_ms: reader.u64()?,
-                    kept_ms,
-                    client: reader.text()?,
-                    id: reader.optional()?,
-                    body: reader.body().map(Bytes::copy_from_slice)?,
-                    kind: Kind::Plain,
-                },
-            },
-            6 => Op::Nick { client: reader.text()?, nick: reader.text()? },
-            8 => Op::Room { room: reader.u64()?, record: RoomRecord::read(reader)? },
-            9 => Op::Change { room: reader.u64()?, record: RoomRecord::read(reader)? },
-            10 => {
-                let (room, client) = (reader.u64()?, reader.text()?);
-                Op::Access { room, client, access: Access::of(reader.u8()?)? }
-            }
-            12 => {
-                let (room, group) = (reader.u64()?, reader.text()?);
-                Op::Group { room, group, cursor: reader.u64()?, timeout_ms: reader.u64()? }
-            }
-            13 => Op::Ungroup { room: reader.u64()?, group: reader.text()? },
-            14 => {
-                let (room, group) = (reader.u64()?, reader.text()?);
-                Op::Done { room, group, seq: reader.u64()?, floor: reader.u64()? }
-            }
-            11 => Op::Redact { room: reader.u64()?, seq: reader.u64()?, by: reader.u64()? },
-            15 => Op::Delete { room: reader.u64()? },
-            16 => Op::Mark { mark: reader.u64()? },
-            _ => return None,
-        })
-    }
-}
-
-fn put_member(out: &mut Vec<u8>, kind: u8, room: u64, client: &str) {
-    out.put_u8(kind);
-    out.put_u64_le(room);
-    put_text(out, client);
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::files::FileId;
-    use crate::record::{Last, put_body};
+    use crate::record::{Access, Kind, Last, RoomRecord, put_body, put_text};
 
     fn stored(seq: u64, id: Option<&str>) -> Stored {
         Stored {
