@@ -1,13 +1,24 @@
 //! A short selection of each schedule, on fixed seeds. docs/reliability.md tells what is run in full.
 //!
 //! What a schedule needs of the machine and does not find, it says, and is skipped; but not a program where CI is true.
-#![allow(clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../../tests/it/common/build.rs"]
+mod build;
+
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
 
-/// One after another: each has threads enough of its own.
-static ONE: Mutex<()> = Mutex::new(());
+/// The daemon, as new as its source.
+fn daemon() -> &'static Path {
+    static DAEMON: OnceLock<PathBuf> = OnceLock::new();
+    DAEMON.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_BIN_EXE_dantok-torture")).parent().expect("a program is in a directory");
+        build::build("dantok", &Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), dir);
+        dir.join("dantok")
+    })
+}
 
 #[track_caller]
 fn sound(schedule: &str, seed: u64, runs: u64, cycles: u64) {
@@ -16,9 +27,8 @@ fn sound(schedule: &str, seed: u64, runs: u64, cycles: u64) {
 
 #[track_caller]
 fn sound_with(more: &[&str], schedule: &str, seed: u64, runs: u64, cycles: u64) {
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new(env!("CARGO_BIN_EXE_dantok-torture"));
-    command.args(more);
+    command.arg("--dantok").arg(daemon()).args(more);
     for (name, value) in [("--seed", seed), ("--runs", runs), ("--cycles", cycles)] {
         command.args([name, &value.to_string()]);
     }

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the real daemon, a client for each framing, and tools that may be missing.
 
 pub mod backups;
+mod build;
 pub mod proxy;
 pub mod restarts;
 #[cfg(feature = "metrics")]
@@ -14,6 +15,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use dantok::limits::KEEPALIVE_TAKING;
@@ -617,30 +619,23 @@ pub fn wait_until_it_takes(daemon: &Daemon, client: &Lines) {
     wait_until("a TAKE waits", || asked_in(daemon, &client).is_some_and(|asked| asked <= KEEPALIVE_TAKING.idle));
 }
 
-/// The binary of an example, as new as the source: `cargo test --test …` alone builds none.
-pub fn example(name: &str) -> PathBuf {
-    build(&["--example", name]).join("examples").join(name)
+/// The example that replays logs, as new as its source: `cargo test --test …` alone builds none.
+pub fn replay_binary() -> &'static Path {
+    &binaries().1
 }
 
 /// The chat client, likewise.
-pub fn chat_binary() -> PathBuf {
-    build(&["--package", "dantok-chat"]).join("dantok-chat")
+pub fn chat_binary() -> &'static Path {
+    &binaries().0
 }
 
-/// Builds something as the daemon is built, and returns the directory of the binaries.
-fn build(what: &[&str]) -> &'static Path {
-    let dir = Path::new(env!("CARGO_BIN_EXE_dantok")).parent().unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet"]).args(what).args(dir.ends_with("release").then_some("--release"));
-    // What cargo tells a test is nothing that a build depends on; but build scripts ask for it, and would run again each time.
-    let told = |name: &str| {
-        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|of| name.starts_with(of))
-    };
-    for (name, _) in std::env::vars().filter(|(name, _)| told(name)) {
-        build.env_remove(name);
-    }
-    assert!(build.status().unwrap().success(), "can't build {what:?}");
-    dir
+fn binaries() -> &'static (PathBuf, PathBuf) {
+    static BINARIES: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
+    BINARIES.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_BIN_EXE_dantok")).parent().unwrap();
+        build::build("dantok-chat", Path::new(env!("CARGO_MANIFEST_DIR")), dir);
+        (dir.join("dantok-chat"), dir.join("examples/replay"))
+    })
 }
 
 /// An answer without `number=…`, and without `created` where that is not expected: clients ignore words at an OK's end.

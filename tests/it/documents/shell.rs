@@ -85,11 +85,11 @@ impl Shell {
         let chat = "dantok-chat ";
         script = script.replace("cargo run --release -p dantok-chat -- ", chat);
         if script.contains(chat) {
-            self.own("dantok-chat", &common::chat_binary());
+            self.own("dantok-chat", common::chat_binary());
         }
         let replay = "cargo run --release --example replay --";
         if script.contains(replay) {
-            self.own("replay", &common::example("replay"));
+            self.own("replay", common::replay_binary());
             script = script.replace(replay, "replay");
         }
         script
