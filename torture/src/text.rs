@@ -56,5 +56,7 @@ pub fn content(bodies: Bodies, random: &mut fastrand::Rng) -> Vec<u8> {
 
 /// A line again and again, so many bytes of it.
 pub fn repeated(line: &[u8], bytes: usize) -> Vec<u8> {
-    line.iter().copied().chain([b' ']).cycle().take(bytes).collect()
+    let mut text = [line, b" "].concat().repeat(bytes / (line.len() + 1) + 1);
+    text.truncate(bytes);
+    text
 }

@@ -1,6 +1,6 @@
 //! A small blocking client of the line protocol, of the harness's own: nothing of the daemon's code judges the daemon.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,7 +96,7 @@ impl Wire {
 
     /// Waits for a line for a while.
     pub fn line_within(&mut self, most: Duration) -> io::Result<Got> {
-        let line = self.piece_within(most, |input| input.iter().position(|&byte| byte == b'\n').map(|end| end + 1))?;
+        let line = self.piece_within(most, whole_line)?;
         let line = line.map(|line| String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line)).into_owned());
         Ok(line.map_or(Got::Nothing, Got::Line))
     }
@@ -164,6 +164,13 @@ impl Wire {
             }
         }
     }
+}
+
+/// The length of the first line, with its end.
+fn whole_line(mut input: &[u8]) -> Option<usize> {
+    let whole = input;
+    let length = input.skip_until(b'\n').ok()?;
+    whole[..length].ends_with(b"\n").then_some(length)
 }
 
 fn socket(address: SocketAddr) -> io::Result<TcpStream> {
@@ -235,12 +242,11 @@ impl Item {
 fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
+    while rest.read_until(b'\\', &mut out).is_ok_and(|read| read > 0) {
+        if !out.ends_with(b"\\") {
+            break;
         }
+        out.pop();
         let Some((&kind, after)) = rest.split_first() else { break };
         rest = after;
         match kind {

@@ -435,7 +435,7 @@ impl Disk {
     fn pending_bytes(&self, ino: u64) -> usize {
         let Some(Node::File(file)) = self.nodes.get(&ino) else { return 0 };
         let bytes = |(_, change): &(u64, Change)| match change {
-            Change::Write { bytes, .. } if bytes.iter().any(|byte| *byte != 0) => bytes.len(),
+            Change::Write { bytes, .. } if !content::is_zero(bytes) => bytes.len(),
             _ => 0,
         };
         file.pending.iter().map(bytes).sum()
