@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::{self, Daemon, has_tool, inject, inject_at, serve_tls, traced_start, wait_until};
-use dantok_supervise::Then;
+use dantok_supervise::{Duty, Then};
 
 fn fails_honestly(fault: &str) {
     let mut daemon = Daemon::start();
@@ -106,42 +106,49 @@ fn what_dies_is_named_and_begins_again() {
     if !cfg!(debug_assertions) {
         return eprintln!("skipped: a release build can't be told to panic");
     }
-    for duty in dantok::duties::DUTIES.iter().filter(|duty| duty.then == Then::BeginsAgain) {
-        let certificate = tempfile::tempdir().unwrap();
-        let mut flags = ["--metrics", "127.0.0.1:0", "--retention", "24h"].map(str::to_owned).to_vec();
-        if duty.name == "certificates" {
-            if !cfg!(feature = "tls") {
-                continue;
-            }
-            flags.extend(serve_tls(certificate.path()));
+    // Most of it is waiting, each for its own daemon.
+    std::thread::scope(|scope| {
+        for duty in dantok::duties::DUTIES.iter().filter(|duty| duty.then == Then::BeginsAgain) {
+            scope.spawn(|| dies_and_begins_again(duty));
         }
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let env = [("DANTOK_TEST_PANIC", duty.name), ("WATCHDOG_USEC", "60000000")];
-        let mut daemon = Daemon::start_as(tempfile::tempdir().unwrap(), &flags, &env);
-        let mut alice = daemon.lines("alice");
-        alice.expect("JOIN r", "OK cursor=0 last=0");
-        match duty.name {
-            "reload" => daemon.signal("HUP"),
-            "journal-prepare" => {
-                // Until the next file is wanted, and taken.
-                let text = "x".repeat(60_000);
-                for seq in 1..400 {
-                    alice.expect(&format!("SEND r {text}"), &format!("OK {seq}"));
-                }
-            }
-            _ => {}
+    });
+}
+
+fn dies_and_begins_again(duty: &Duty) {
+    let certificate = tempfile::tempdir().unwrap();
+    let mut flags = ["--metrics", "127.0.0.1:0", "--retention", "24h"].map(str::to_owned).to_vec();
+    if duty.name == "certificates" {
+        if !cfg!(feature = "tls") {
+            return;
         }
-        let panicked = format!("panicked: {} was told to", duty.name);
-        wait_until(duty.name, || daemon.log().contains(&panicked));
-        if duty.name != "journal-prepare" {
-            wait_until(duty.name, || daemon.log().contains(&format!("{} died: ", duty.name)));
-        }
-        let before = daemon.log().len();
-        daemon.signal("HUP");
-        wait_until("it goes on", || daemon.log()[before..].contains("SIGHUP: done"));
-        alice.expect("PING", "OK pong");
-        assert!(daemon.terminate().success(), "{}: {}", duty.name, daemon.log());
+        flags.extend(serve_tls(certificate.path()));
     }
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let env = [("DANTOK_TEST_PANIC", duty.name), ("WATCHDOG_USEC", "60000000")];
+    let mut daemon = Daemon::start_as(tempfile::tempdir().unwrap(), &flags, &env);
+    let mut alice = daemon.lines("alice");
+    alice.expect("JOIN r", "OK cursor=0 last=0");
+    match duty.name {
+        "reload" => daemon.signal("HUP"),
+        "journal-prepare" => {
+            // Until the next file is wanted, and taken.
+            let text = "x".repeat(60_000);
+            for seq in 1..400 {
+                alice.expect(&format!("SEND r {text}"), &format!("OK {seq}"));
+            }
+        }
+        _ => {}
+    }
+    let panicked = format!("panicked: {} was told to", duty.name);
+    wait_until(duty.name, || daemon.log().contains(&panicked));
+    if duty.name != "journal-prepare" {
+        wait_until(duty.name, || daemon.log().contains(&format!("{} died: ", duty.name)));
+    }
+    let before = daemon.log().len();
+    daemon.signal("HUP");
+    wait_until("it goes on", || daemon.log()[before..].contains("SIGHUP: done"));
+    alice.expect("PING", "OK pong");
+    assert!(daemon.terminate().success(), "{}: {}", duty.name, daemon.log());
 }
 
 /// What can't begin again ends the daemon, which says why.

@@ -1,5 +1,7 @@
 //! What is past retention is not served, is said to be gone, and leaves its seqs; what is not is kept.
 
+use std::io::Read;
+
 use crate::common::{Daemon, Lines, wait_until};
 use dantok_protocol::{Command, Item, Reply};
 
@@ -108,15 +110,19 @@ fn the_disk_levels_off() {
     let mut alice = daemon.frames("alice");
     let room = || "lobby".to_owned();
     alice.ask(Command::join(room()));
+    let mut random = std::fs::File::open("/dev/urandom").unwrap();
     let mut seq = 0;
     let mut most = 0;
-    for window in 0..WINDOWS {
+    for _ in 0..WINDOWS {
         for _ in 0..MESSAGES / 20 {
             // Bytes that no compression of a file system makes less of.
-            let body =
-                |n: u64| (0..BODY as u64).map(|at| ((at * at + n * 31 + window) >> 3) as u8).collect::<Vec<_>>().into();
+            let mut body = || {
+                let mut body = vec![0; BODY];
+                random.read_exact(&mut body).unwrap();
+                body.into()
+            };
             let sent: Vec<u64> = (0..20)
-                .map(|n| alice.send(Command::Send { room: room(), id: None, body: body(n), reply: None }))
+                .map(|_| alice.send(Command::Send { room: room(), id: None, body: body(), reply: None }))
                 .collect();
             for id in sent {
                 seq += 1;

@@ -143,34 +143,42 @@ fn while_it_passes(mut read: impl FnMut(&Daemon) -> Box<dyn FnOnce() -> bool>) {
 
 #[test]
 fn an_error_that_passes_ends_nothing() {
-    while_it_passes(|daemon| {
-        let mut lines = daemon.lines("alice");
-        lines.expect("FOLLOW lobby", "OK after=0");
-        Box::new(move || {
-            let first = lines.line().unwrap();
-            if first == ENDED {
-                return false;
-            }
-            assert!(first.starts_with("MSG lobby 1 "), "{first}");
-            (2..=MESSAGES).for_each(|seq| assert!(lines.line().unwrap().starts_with(&format!("MSG lobby {seq} "))));
-            true
-        })
+    // Most of it is waiting, each for its own daemon.
+    std::thread::scope(|scope| {
+        scope.spawn(|| while_it_passes(a_follow));
+        for command in ["FETCH lobby", "READ lobby", "HISTORY lobby", "TAKE lobby w 256"] {
+            scope.spawn(move || while_it_passes(|daemon| an_answer(daemon, command)));
+        }
+        scope.spawn(|| while_it_passes(a_follow_that_sends_no_more));
     });
-    for command in ["FETCH lobby", "READ lobby", "HISTORY lobby", "TAKE lobby w 256"] {
-        while_it_passes(|daemon| {
-            let mut lines = daemon.lines("alice");
-            lines.ask("GROUP lobby w");
-            lines.send(command);
-            Box::new(move || lines.answer().len() as u64 == MESSAGES + 1)
-        });
-    }
-    // A stream that ended its sending direction is told all, too.
-    while_it_passes(|daemon| {
-        let mut lines = daemon.lines("alice");
-        lines.expect("FOLLOW lobby", "OK after=0");
-        lines.done();
-        Box::new(move || lines.rest().lines().count() as u64 == MESSAGES)
-    });
+}
+
+fn a_follow(daemon: &Daemon) -> Box<dyn FnOnce() -> bool> {
+    let mut lines = daemon.lines("alice");
+    lines.expect("FOLLOW lobby", "OK after=0");
+    Box::new(move || {
+        let first = lines.line().unwrap();
+        if first == ENDED {
+            return false;
+        }
+        assert!(first.starts_with("MSG lobby 1 "), "{first}");
+        (2..=MESSAGES).for_each(|seq| assert!(lines.line().unwrap().starts_with(&format!("MSG lobby {seq} "))));
+        true
+    })
+}
+
+fn an_answer(daemon: &Daemon, command: &'static str) -> Box<dyn FnOnce() -> bool> {
+    let mut lines = daemon.lines("alice");
+    lines.ask("GROUP lobby w");
+    lines.send(command);
+    Box::new(move || lines.answer().len() as u64 == MESSAGES + 1)
+}
+
+fn a_follow_that_sends_no_more(daemon: &Daemon) -> Box<dyn FnOnce() -> bool> {
+    let mut lines = daemon.lines("alice");
+    lines.expect("FOLLOW lobby", "OK after=0");
+    lines.done();
+    Box::new(move || lines.rest().lines().count() as u64 == MESSAGES)
 }
 
 fn dantok(arguments: &[&str], dir: &Path) -> std::process::Child {
