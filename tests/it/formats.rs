@@ -3,85 +3,15 @@
 
 mod fill;
 
-use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::{self, Daemon, binary, copy_dir, has_tool};
+use crate::common::fixture::{Fixture, current, dantok, data, files, format_of};
+use crate::common::{Daemon, binary, copy_dir, has_tool};
 
 /// Some are older than any retention, where they were made in the same boot of the machine.
 const FLAGS: [&str; 2] = ["--retention", "3650days"];
-
-fn data() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
-}
-
-/// A data directory that was kept.
-struct Fixture {
-    path: PathBuf,
-    format: u32,
-    version: String,
-}
-
-impl Fixture {
-    /// All of them, by `format-<n>-<version>.tar.gz`.
-    fn all() -> Vec<Fixture> {
-        let mut paths: Vec<PathBuf> = std::fs::read_dir(data()).unwrap().map(|entry| entry.unwrap().path()).collect();
-        paths.sort();
-        let fixture = |path: PathBuf| {
-            let (format, version) =
-                path.file_name()?.to_str()?.strip_suffix(".tar.gz")?.split_once("format-")?.1.split_once('-')?;
-            Some(Fixture { format: format.parse().unwrap(), version: version.to_owned(), path: path.clone() })
-        };
-        paths.into_iter().filter_map(fixture).collect()
-    }
-
-    fn answers(&self) -> String {
-        std::fs::read_to_string(self.path.with_file_name(format!("format-{}-{}.answers", self.format, self.version)))
-            .unwrap()
-    }
-
-    /// A directory with it, as `data`.
-    fn unpack(&self) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        let file = std::fs::File::open(&self.path).unwrap();
-        tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(dir.path()).unwrap();
-        assert_eq!(format_of(&dir.path().join("data")), self.format);
-        dir
-    }
-}
-
-fn format_of(data_dir: &Path) -> u32 {
-    std::fs::read_to_string(data_dir.join("FORMAT")).unwrap().trim().parse().unwrap()
-}
-
-/// The files below a directory, and what is in them.
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut left = vec![dir.to_owned()];
-    while let Some(at) = left.pop() {
-        for entry in std::fs::read_dir(&at).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                left.push(path);
-            } else if path.is_file() {
-                found.insert(path.strip_prefix(dir).unwrap().to_owned(), std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
-}
-
-fn dantok(arguments: &[&str], data_dir: &Path) -> (Option<i32>, String) {
-    let output = Command::new(binary()).args(arguments).arg("--data-dir").arg(data_dir).output().unwrap();
-    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
-}
-
-/// What this build writes.
-fn current() -> u32 {
-    format_of(&Daemon::start().data_dir())
-}
 
 #[test]
 fn each_format_and_each_release_is_kept() {
@@ -179,63 +109,6 @@ fn a_newer_format_is_refused_and_left_alone() {
     assert!(said.contains("before-format-99"), "{said}");
     assert!(files(&data) == before);
     assert_eq!(dantok(&["check"], &data).0, Some(1));
-}
-
-#[test]
-fn an_upgrade_without_room_for_the_copy_says_how_much_is_missing_and_changes_nothing() {
-    // A small disk of its own.
-    if !["mkfs.ext4", "mount"].into_iter().all(has_tool) || !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: only root mounts a disk");
-        return;
-    }
-    let fixture = Fixture::all().remove(0);
-    let disk = tempfile::tempdir().unwrap();
-    let (image, at) = (disk.path().join("image"), disk.path().join("at"));
-    std::fs::create_dir(&at).unwrap();
-    let file = std::fs::File::create(&image).unwrap();
-    file.set_len(72 * 1024 * 1024).unwrap();
-    let run = |program: &str, arguments: &[&std::ffi::OsStr]| Command::new(program).args(arguments).output().unwrap();
-    assert!(run("mkfs.ext4", &["-q".as_ref(), image.as_ref()]).status.success());
-    let mounted = run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_ref(), at.as_ref()]);
-    if !mounted.status.success() {
-        eprintln!("SKIPPED: can't mount: {mounted:?}");
-        return;
-    }
-    let (code, said, untouched, ended) = {
-        let unpacked = fixture.unpack();
-        copy_dir(&unpacked.path().join("data"), &at.join("data"));
-        let before = files(&at.join("data"));
-        let start = || dantok(&["serve", "--listen", "127.0.0.1:0"], &at.join("data"));
-        let (code, said) = start();
-        let mut after = files(&at.join("data"));
-        after.remove(Path::new("dantok.lock"));
-        let untouched = after == before;
-        // As it says: a place on another disk.
-        let elsewhere = tempfile::tempdir().unwrap();
-        let link = at.join("data").join(format!("before-format-{}", current()));
-        std::os::unix::fs::symlink(elsewhere.path(), &link).unwrap();
-        let mut command = Command::new(binary());
-        command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(at.join("data")).stderr(Stdio::null());
-        let mut child = Ended(command.spawn().unwrap());
-        common::wait_until("it is upgraded", || format_of(&at.join("data")) == current());
-        child.0.kill().unwrap();
-        child.0.wait().unwrap();
-        (code, said, untouched, files(elsewhere.path()) == before)
-    };
-    assert!(run("umount", &[at.as_ref()]).status.success());
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("before-format-") && said.contains(" are missing. Make room"), "{said}");
-    assert!(untouched && ended);
-}
-
-/// Ends a process with the test.
-struct Ended(std::process::Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Starts a daemon that is killed at the nth of a system call; false where it got as far as being ready.

@@ -1,7 +1,7 @@
 //! What users and operators see of dantok, shown on the real programs: a module for each behaviour, and in `common` what they share.
 //! One binary, so that it is linked once; `cargo test --test it reload::` runs the tests of one module.
 //!
-//! What needs systemd is in `tests/system`.
+//! What takes systemd or root is in `tests/system`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;

@@ -475,59 +475,6 @@ fn a_store_that_failed_is_told_as_long_as_there_is_a_daemon() {
     strace.wait().unwrap();
 }
 
-/// A file system of its own; gone when it is dropped.
-struct Mounted(std::path::PathBuf);
-
-impl Mounted {
-    /// None where this may not be done.
-    fn tmpfs(at: &std::path::Path) -> Option<Mounted> {
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=200m", "dantok-test"]).arg(at).output();
-        let is_mounted = mount.is_ok_and(|output| output.status.success());
-        if !is_mounted {
-            eprintln!("SKIPPED: no tmpfs can be mounted here");
-        }
-        is_mounted.then(|| Mounted(at.to_owned()))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
-#[test]
-fn a_disk_that_is_full_is_told_until_there_is_room() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    let Some(mounted) = Mounted::tmpfs(&data) else { return };
-    let watched = Watched::start_in(dir, &[]);
-    // Dropped before what it is mounted on.
-    let _mounted = mounted;
-    let mut alice = watched.daemon.lines("alice");
-    alice.ask("JOIN lobby");
-    let figures = watched.figures();
-    let (free, least) = (figures["dantok_disk_free_bytes"], figures["dantok_disk_free_min_bytes"]);
-    assert!(free > least && figures["dantok_store_refuses_writes"] == 0.0, "{figures:#?}");
-    let filler = data.join("filler");
-    std::fs::write(&filler, vec![1; (free - least) as usize + 4_000_000]).unwrap();
-    watched.wait_for("dantok_store_refuses_writes", |refuses| refuses == 1.0);
-    assert!(watched.figure("dantok_disk_free_bytes") < least);
-    let ready = get(watched.address, "/readyz");
-    let why = "the disk is nearly full: writes are refused until there is room\n";
-    assert_eq!((ready.status, &*ready.body), (503, why));
-    assert_eq!(watched.figure("dantok_ready"), 0.0);
-    // It lives, and serves whoever reads.
-    assert_eq!(get(watched.address, "/healthz").status, 200);
-    assert!(alice.ask("SEND lobby one")[0].starts_with("ERR storage "));
-    assert_eq!(watched.figure("dantok_errors_total{code=\"storage\"}"), 1.0);
-    std::fs::remove_file(&filler).unwrap();
-    watched.wait_for("dantok_ready", |ready| ready == 1.0);
-    assert_eq!(get(watched.address, "/readyz").status, 200);
-    alice.expect("SEND lobby one", "OK 1");
-}
-
 #[test]
 fn the_socket_may_be_handed_in() {
     if !has_tool("python3") {

@@ -2,6 +2,7 @@
 
 pub mod backups;
 mod build;
+pub mod fixture;
 pub mod proxy;
 pub mod restarts;
 #[cfg(feature = "metrics")]
