@@ -4,10 +4,13 @@
 use crate::common::terminal::{Person, Said, Terminal};
 use crate::common::{Daemon, has_tool, wait_until};
 
-/// Two people who see each other in a room.
+/// Two people who see each other in a room, where the first has come first.
 fn two(daemon: &Daemon, people: [&Person; 2]) -> [Terminal; 2] {
     let address = daemon.address().to_string();
-    let terminals = people.map(|person| person.chat(&address, "단톡"));
+    let [first, second] = people.map(|person| person.command(&address, "단톡"));
+    let first = Terminal::start(&first);
+    first.wait_for("1 of 1 here");
+    let terminals = [first, Terminal::start(&second)];
     for terminal in &terminals {
         terminal.wait("both are here", |screen| screen.contains("2 of 2 here"));
     }
@@ -137,7 +140,7 @@ fn an_answer_has_its_quote_and_a_redaction_goes_everywhere() {
     // The last of one's own; a new screen has it from the daemon.
     b.line("/redact");
     a.wait_for("seojun redacted message 4");
-    b.keys(&["C-d"]);
+    b.quit();
     let b = seojun.chat(&daemon.address().to_string(), "단톡");
     let lines = [&lines[..3], &[("seojun", "(redacted)")]].concat();
     wait_said([&a, &b], &lines);

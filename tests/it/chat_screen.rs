@@ -164,8 +164,7 @@ fn three_people_talk_in_two_rooms_over_a_bad_network_and_a_kill() {
         screen.contains(" new ─") && a.said().ends_with(&[("outsider".to_owned(), "소식 2".to_owned())])
     });
     a.wait("they are read now", |_| a.unread("lobby").is_none());
-    a.keys(&["C-d"]);
-    wait_until("its end", || a.screen().is_empty());
+    a.quit();
 }
 
 #[test]
@@ -262,8 +261,7 @@ fn a_text_is_on_disk_before_it_is_sent() {
     terminal.line("on disk first");
     wait_until("it is stored", || stored(&daemon, "lobby").len() == 1);
     terminal.wait("it is shown", |_| terminal.said() == of("alice", &["on disk first".to_owned()]));
-    terminal.keys(&["C-d"]);
-    wait_until("its end", || terminal.screen().is_empty());
+    terminal.quit();
     let text = std::fs::read_to_string(trace).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let kept = lines.iter().position(|line| line.contains(r#",\"id\":"#)).expect("no write to the outbox");
@@ -289,8 +287,7 @@ fn no_escape_reaches_the_terminal() {
         let terminal = Terminal::start(&format!("script -qfec '{chat}' {}", raw.display()));
         shown(&terminal);
         assert!(!terminal.tmux(&["display-message", "-p", "#{pane_title}"]).contains("pwned"));
-        terminal.keys(&["C-d"]);
-        wait_until("its end", || terminal.screen().is_empty());
+        terminal.quit();
         let raw = std::fs::read(raw).unwrap();
         assert!(raw.len() > 1000);
         for bad in ["\u{1b}]0;", "\u{7}", "\u{9b}", "\u{202e}"] {

@@ -113,6 +113,12 @@ impl Terminal {
         wait_until("its end", || self.screen().is_empty());
     }
 
+    /// Has it end by itself, and waits until it has: until then nobody else has its outbox.
+    pub fn quit(self) {
+        self.keys(&["C-d"]);
+        wait_until("its end", || self.screen().is_empty());
+    }
+
     /// The messages that are shown with a time: those that the daemon has.
     pub fn said(&self) -> Vec<Said> {
         said(&self.screen())
