@@ -69,7 +69,7 @@ fn what_a_restore_has_left_that_was_killed_is_no_store() {
     std::fs::rename(data.join("sled"), data.join("restoring/sled")).unwrap();
     for args in [&["--listen", "127.0.0.1:0"][..], &["check"], &["backup", text(dir.path())]] {
         let told = fail(&data, args);
-        assert!(told.contains("a restore into this directory was cut off"), "{args:?}: {told}");
+        assert!(told.contains("a restore into this directory was interrupted"), "{args:?}: {told}");
     }
     run(&data, &["restore", text(dir.path())]);
     let mut copy = Daemon::start_in(place, &[]);

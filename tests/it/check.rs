@@ -166,7 +166,7 @@ fn ids_that_the_next_start_takes_from_the_journal_are_not_missed() {
     without_ids();
     let (code, said) = check(&dir);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("the id m1 of seq 1 is not known"), "{said}");
+    assert!(said.contains("the id m1 of seq 1 is unknown"), "{said}");
 }
 
 #[test]

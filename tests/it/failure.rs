@@ -271,7 +271,7 @@ fn a_start_writes_again_what_a_failed_sync_of_sled_has_left_in_memory() {
         return;
     }
     let Some(trace) = traced_start(&daemon) else { return };
-    written_again(&trace, "/sled/db>", "", "wrote again what may not be on the disk");
+    written_again(&trace, "/sled/db>", "", "wrote again what may not have been on the disk");
     daemon.start_again();
     assert_eq!(daemon.lines("alice").ask("FETCH lobby").len(), 21);
 }

@@ -43,7 +43,7 @@ fn each_is_opened_with_all_that_it_had_and_goes_on() {
         // Looked at first, as a careful operator does: nothing is damaged, and nothing is changed by it.
         let (code, said) = dantok(&["check"], &data);
         assert_eq!(code, Some(0), "{name}: {said}");
-        let remark = format!("of format {}; a start takes it to {newest}", fixture.format);
+        let remark = format!("of format {}; a start upgrades it to {newest}", fixture.format);
         assert_eq!(said.contains(&remark), fixture.format < newest, "{name}: {said}");
         let mut after = files(&data);
         after.remove(Path::new("dantok.lock"));

@@ -1,9 +1,9 @@
-//! Makes a store of what a backup holds, without a daemon and without a journal.
+//! Builds a store from a backup, without a daemon and without a journal.
 //!
-//! Everything is made in `restoring/` inside the data directory, and moved out of it when it is durable. As long as that directory is
-//! there, nothing opens the data directory: what a power cut has left of a restore does not look like a store, and not like a
-//! place where a new one may begin. What is built is opened as after a stop, with an empty journal; the machine is taken for another
-//! one, so that the kept clock goes on from where it is told to.
+//! Everything is built in `restoring/` inside the data directory, and moved out of it when it is durable. While that directory
+//! exists, nothing opens the data directory: what a power cut has left of a restore looks neither like a store, nor like a place
+//! for a new one. A store built like this opens as after a clean stop, with an empty journal. It counts as one from another
+//! machine, so the kept clock continues from where it is told to.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -26,10 +26,10 @@ use crate::{chunk, disk, migrate, note, syscalls};
 /// Bytes of messages that are written together.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
-/// What a data directory may have in it and be empty all the same.
+/// What a data directory may contain and still count as empty.
 const NOTHING: [&str; 3] = [LOCK_FILE, RESTORING_DIR, "lost+found"];
 
-/// A data directory that is to become a store; where that fails, it is left as empty as it was found.
+/// A data directory that is to become a store. If that fails, it is left as empty as it was found.
 #[derive(Debug)]
 pub struct Site {
     dir: PathBuf,
@@ -39,19 +39,19 @@ pub struct Site {
 }
 
 impl Site {
-    /// Takes a directory that is empty, or missing. What a restore that was cut off has left in it is removed.
+    /// Takes a directory that is empty or missing. What an interrupted restore has left in it is removed.
     ///
     /// # Errors
-    /// It is not empty; a daemon has it; what the system says.
+    /// It is not empty; a daemon uses it; I/O errors.
     pub fn take(dir: &Path) -> Result<Site, Error> {
         let is_made = !dir.exists();
         if !is_made {
-            // Nothing is put into what is somebody else's, not even a lock file.
+            // Nothing is written into a directory that is not empty, not even a lock file.
             expect_empty(dir)?;
         }
         disk::create_dir(dir)?;
         let lock = disk::lock(dir)?;
-        // Again: until just now a daemon, or another restore, may have had it.
+        // Again: a daemon or another restore may have had it until now.
         let is_unfinished = expect_empty(dir)?;
         let site = Site { dir: dir.to_owned(), is_made, is_done: false, lock };
         if is_unfinished {
@@ -63,19 +63,19 @@ impl Site {
         Ok(site)
     }
 
-    /// Where things are made.
+    /// The directory to build in.
     pub fn building(&self) -> PathBuf {
         self.dir.join(RESTORING_DIR)
     }
 
-    /// Removes what a restore makes; the mark that it did not end goes last.
+    /// Removes what a restore has made. The directory that marks it as unfinished goes last.
     fn clear(&self) -> Result<(), Error> {
         for name in PARTS.into_iter().chain([RESTORING_DIR]) {
             let path = self.dir.join(name);
             let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
             match removed {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("remove what a restore has left", &path)(error));
+                    return Err(Error::io("remove the rest of a restore", &path)(error));
                 }
                 _ => {}
             }
@@ -83,27 +83,27 @@ impl Site {
         Ok(())
     }
 
-    /// Refuses what the disk has no room for.
+    /// Fails if the disk has no room.
     ///
     /// # Errors
     /// There is less room than this many bytes of messages and their index take, or the system does not say.
     pub fn expect_room_for(&self, bytes: u64) -> Result<(), Error> {
-        let free = disk::free_bytes(&self.dir).map_err(Error::io("tell the free space at", &self.dir))?;
+        let free = disk::free_bytes(&self.dir).map_err(Error::io("measure the free space at", &self.dir))?;
         let needed = bytes + bytes / 4 + BALLAST_BYTES + FREE_SPACE_MIN_BYTES;
         if free >= needed {
             return Ok(());
         }
         let why = std::io::Error::new(
             std::io::ErrorKind::StorageFull,
-            format!("it takes some {needed} bytes, and {free} are free"),
+            format!("it takes about {needed} bytes, but {free} are free"),
         );
         Err(Error::io("restore into", &self.dir)(why))
     }
 
-    /// Puts what was made in its place. The directory is a store then.
+    /// Moves what was built into place. The directory is a store then.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn finish(mut self) -> Result<(), Error> {
         let building = self.building();
         give_to_owner_of(&self.dir, &building)?;
@@ -117,7 +117,7 @@ impl Site {
         std::fs::remove_dir(&building).map_err(Error::io("remove", &building))?;
         self.is_done = true;
         sync_dir(&self.dir)?;
-        // Where sled still has its files, the first start writes them again.
+        // If sled still has its files open, the first start writes them again.
         if is_closed(&self.dir.join("sled"))? { note::note_made(&self.lock, &self.dir) } else { Ok(()) }
     }
 }
@@ -137,13 +137,13 @@ impl Drop for Site {
     }
 }
 
-/// What a restore makes in a data directory, in the order in which it is put there.
+/// What a restore makes in a data directory, in the order in which it is moved there.
 const PARTS: [&str; 6] = ["TOKENS-WANTED", "tokens.toml", "segments", "journal", "sled", "FORMAT"];
 
-/// Refuses a directory that has something in it; returns whether that is what a restore has left that was cut off.
+/// Fails if a directory is not empty. Returns whether an interrupted restore has left something in it.
 fn expect_empty(dir: &Path) -> Result<bool, Error> {
     let is_unfinished = dir.join(RESTORING_DIR).exists();
-    // What a daemon makes besides is in none that a restore has left.
+    // A daemon's other files are never in a directory that a restore has left.
     let parts = if is_unfinished { &PARTS[..] } else { &[] };
     for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
         let name = entry.map_err(Error::io("list the directory", dir))?.file_name();
@@ -154,7 +154,7 @@ fn expect_empty(dir: &Path) -> Result<bool, Error> {
     Ok(is_unfinished)
 }
 
-/// Who restores may be another than the daemon, to whom the directory belongs.
+/// The user who restores may not be the daemon's, who owns the directory.
 fn give_to_owner_of(dir: &Path, made: &Path) -> Result<(), Error> {
     let of_dir = std::fs::metadata(dir).map_err(Error::io("look at", dir))?;
     if !rustix::process::geteuid().is_root() || of_dir.uid() == 0 {
@@ -182,15 +182,15 @@ pub struct Builder {
     tables: Tables,
     ops: Vec<Op>,
     bytes: usize,
-    /// sled takes some errors for something else: what fails ends the process, before anything was put in its place.
+    /// sled misreads some errors, so any failure ends the process, before anything is moved into place.
     _opening: syscalls::Opening,
 }
 
 impl Builder {
-    /// Begins one in a directory that is empty, with everything but the messages. Those up to `floor` are gone.
+    /// Begins a store in an empty directory, with everything but messages. Those up to `floor` are gone.
     ///
     /// # Errors
-    /// What sled or the system says. A read, write or sync that fails in sled's own hands [ends the process](mod@syscalls).
+    /// Errors of sled or I/O.
     pub fn begin(dir: &Path, state: &State, floor: impl Fn(&RoomState) -> u64) -> Result<Builder, Error> {
         for made in ["journal", "segments"].map(|name| dir.join(name)) {
             std::fs::create_dir(&made).map_err(Error::io("create the directory", &made))?;
@@ -203,10 +203,10 @@ impl Builder {
         Ok(Builder { dir: dir.to_owned(), tables, ops: Vec::new(), bytes: 0, _opening: opening })
     }
 
-    /// Adds messages of a room, which follow those that it has.
+    /// Adds messages of a room, which must follow those that it has.
     ///
     /// # Errors
-    /// As [`begin`](Builder::begin); [`Error::Damaged`] where they do not follow.
+    /// As [`begin`](Builder::begin); [`Error::Damaged`] if they do not follow.
     pub fn add(&mut self, room: u64, messages: Vec<Stored>) -> Result<(), Error> {
         self.bytes += messages.iter().map(chunk::stored_bytes).sum::<usize>();
         self.ops.extend(messages.into_iter().map(|message| Op::Message { room, message }));
@@ -216,12 +216,12 @@ impl Builder {
     fn write(&mut self) -> Result<(), Error> {
         self.bytes = 0;
         let commit = Arc::new(Commit { kept_ms: 0, ops: std::mem::take(&mut self.ops) });
-        // In no journal: all of it goes into segments.
+        // There is no journal: everything goes into segments.
         let spot = Spot { file: FileId::Journal(0), at: 0 };
         self.tables.apply(&[Journaled { commit, chunks: Vec::new(), spot }]).map(drop)
     }
 
-    /// Makes everything durable; the kept clock goes on from here. Returns how far each room is.
+    /// Makes everything durable. The kept clock continues from `kept_ms`. Returns each room's counters.
     ///
     /// # Errors
     /// As [`begin`](Builder::begin).

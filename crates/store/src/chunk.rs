@@ -1,4 +1,4 @@
-//! Chunks: many of a room's messages in one piece, with a checksum, and the record that says where one stands. Byte for byte:
+//! Chunks: many messages of a room in one piece, with a checksum, and the record that says where a chunk is. Byte for byte:
 //! [`record`](crate::record).
 
 use std::sync::Arc;
@@ -10,39 +10,39 @@ use crate::key;
 use crate::limits::CHUNK_MAX_BYTES;
 use crate::record::{Kind, Reader, Stored, StoredRef, VERSION, put_body, put_text, put_u32_at};
 
-/// Chunks of messages that may be about others; 2 is that of a place.
+/// The version of a chunk whose messages have kinds; 2 is that of a place.
 const WITH_KINDS_VERSION: u8 = 3;
 
-/// The version of a record that says where a chunk stands, where there was the chunk itself before.
+/// The version of a place. Records of version 1 hold the chunk itself.
 const PLACE_VERSION: u8 = 2;
 
-/// A chunk, as an index has it: what it holds, and where it begins in what it was written into.
+/// A chunk as the index describes it: what it holds, and where it begins in what it was written into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
-    /// Its messages' room.
+    /// The room.
     pub room: u64,
-    /// The first of them.
+    /// The first seq.
     pub first_seq: u64,
-    /// The last.
+    /// The last seq.
     pub last_seq: u64,
-    /// When the oldest was taken, on the kept clock.
+    /// When the oldest message was accepted, on the kept clock.
     pub oldest_kept_ms: u64,
-    /// When the newest was.
+    /// When the newest message was.
     pub newest_kept_ms: u64,
-    /// Whether any has an id.
+    /// Whether any message has an id.
     pub has_ids: bool,
     /// Where it begins.
     pub at: u64,
-    /// How long it is.
+    /// Its length.
     pub bytes: u32,
 }
 
-/// What a message takes in a chunk, besides its client, id, body, and the seq that it is about.
+/// Bytes of a message in a chunk, besides its client, id, body, and the seq it refers to.
 const MESSAGE_BYTES: usize = 25;
-/// What a chunk takes, besides its messages.
+/// Bytes of a chunk, besides its messages.
 const HEADER_BYTES: usize = 17;
 
-/// The seq that a message is about.
+/// The seq that a message refers to.
 fn about(kind: Kind) -> Option<u64> {
     match kind {
         Kind::Plain => None,
@@ -59,7 +59,7 @@ fn number(kind: Kind) -> u8 {
     }
 }
 
-/// The kind with this number; none where there is no such.
+/// The kind with this number.
 fn kind(number: u8, about: u64) -> Option<Kind> {
     Some(match number {
         0 => Kind::Plain,
@@ -70,13 +70,13 @@ fn kind(number: u8, about: u64) -> Option<Kind> {
     })
 }
 
-/// What a message takes in a chunk.
+/// Bytes that a message takes in a chunk.
 pub fn stored_bytes(message: &Stored) -> usize {
     let about = if about(message.kind).is_some() { 8 } else { 0 };
     MESSAGE_BYTES + message.client.len() + message.id.as_deref().map_or(0, str::len) + message.body.len() + about
 }
 
-/// Cuts messages into groups that each make a chunk: as many as fit, and at least one.
+/// Cuts messages into groups that each make a chunk: as many as fit, but at least one.
 pub fn groups<T>(messages: &[T], of: impl Fn(&T) -> &Stored) -> impl Iterator<Item = &[T]> {
     let mut rest = messages;
     std::iter::from_fn(move || {
@@ -93,12 +93,12 @@ pub fn groups<T>(messages: &[T], of: impl Fn(&T) -> &Stored) -> impl Iterator<It
 }
 
 impl Chunk {
-    /// What its messages take, each by itself: the same in whatever chunks they are.
+    /// Bytes of its messages, which are the same in whatever chunks they are.
     pub fn stored_bytes(&self) -> u64 {
         u64::from(self.bytes).saturating_sub(HEADER_BYTES as u64)
     }
 
-    /// Of these messages; none where there is none.
+    /// Describes a chunk of these messages, if there are any.
     pub(crate) fn of<'a>(
         room: u64,
         messages: impl DoubleEndedIterator<Item = &'a Stored> + Clone,
@@ -119,7 +119,7 @@ impl Chunk {
     }
 }
 
-/// Appends a chunk: messages of a room with seqs that follow each other, oldest first; at least one.
+/// Appends a chunk of at least one message. They are oldest first, and their seqs consecutive.
 pub fn encode<'a>(
     room: u64,
     messages: impl DoubleEndedIterator<Item = &'a Stored> + Clone,
@@ -152,7 +152,7 @@ pub fn encode<'a>(
     Chunk::of(room, messages, start, bytes).unwrap_or(Chunk { room, at: start as u64, bytes, ..Chunk::default() })
 }
 
-/// A chunk's messages, where they stand in its bytes: looked through once, copied never.
+/// A chunk's messages, in its bytes: parsed once, never copied.
 #[derive(Clone, Debug)]
 pub struct Parsed {
     bytes: Bytes,
@@ -161,37 +161,37 @@ pub struct Parsed {
     marks: Vec<Mark>,
 }
 
-/// Where a message stands.
+/// The place of a message.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     time_ms: u64,
     kept_ms: u64,
-    /// Which of the clients.
+    /// The index of its client.
     client: u32,
-    /// How long its id is; it stands right before the kind, and that before the body's length. 0 where there is none.
+    /// The length of its id, or 0. The id comes right before the kind, and that before the body's length.
     id_bytes: u16,
-    /// How long the kind is: 9 where the message is about another. 0 in chunks of the first release.
+    /// The length of its kind: 1, or 9 if it refers to another message. 0 in chunks of the first release.
     kind_bytes: u8,
     body_at: u32,
     body_bytes: u32,
 }
 
-/// A kind, as it stands.
+/// Decodes a kind.
 fn read_kind(bytes: &[u8]) -> Option<Kind> {
     let (number, about) = bytes.split_first()?;
     kind(*number, about.first_chunk().map_or(0, |about| u64::from_le_bytes(*about)))
 }
 
-/// Names that are looked through for one that is known.
+/// How many of the newest clients to search for a name.
 const SHARED_CLIENTS: usize = 8;
 
 impl Parsed {
-    /// As [`of`](Parsed::of), of the chunk that the index says begins with this seq; none where another stands there.
+    /// As [`of`](Parsed::of), for the chunk that begins with this seq according to the index; none if another is there.
     pub fn beginning_with(first_seq: u64, bytes: Bytes) -> Option<Parsed> {
         Parsed::of(bytes).filter(|chunk| chunk.first().is_some_and(|oldest| oldest.seq == first_seq))
     }
 
-    /// Looks through a chunk; none where it is not one or its checksum fails.
+    /// Parses a chunk; none if it is none, or its checksum fails.
     pub fn of(bytes: Bytes) -> Option<Parsed> {
         let mut reader = Reader(&bytes);
         let with_kinds = match reader.u8()? {
@@ -205,9 +205,9 @@ impl Parsed {
         let first_seq = reader.u64()?;
         let count = reader.u32()?;
         first_seq.checked_add(u64::from(count))?;
-        // Each message takes more than a byte.
+        // Each message takes more than a byte, so a forged count does not take more memory than the chunk.
         let mut marks = Vec::with_capacity((count as usize).min(reader.0.len()));
-        // Few clients share a chunk: one name for all of a client's messages.
+        // Few clients share a chunk, so each name is allocated once.
         let mut clients: Vec<Arc<str>> = Vec::new();
         for _ in 0..count {
             let (time_ms, kept_ms) = (reader.u64()?, reader.u64()?);
@@ -251,22 +251,22 @@ impl Parsed {
         self.bytes.get(1..5).and_then(|crc| crc.first_chunk()).map_or(0, |crc| u32::from_le_bytes(*crc))
     }
 
-    /// As [`Chunk::stored_bytes`], of the whole chunk.
+    /// As [`Chunk::stored_bytes`], for the whole chunk.
     pub fn stored_bytes(&self) -> u64 {
         (self.bytes.len() as u64).saturating_sub(HEADER_BYTES as u64)
     }
 
-    /// How many they are.
+    /// The number of messages.
     pub fn len(&self) -> usize {
         self.marks.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.marks.is_empty()
     }
 
-    /// One of them, by its place.
+    /// A message, by its index.
     pub fn get(&self, place: usize) -> Option<StoredRef<'_>> {
         let mark = self.marks.get(place)?;
         let body_at = mark.body_at as usize;
@@ -285,39 +285,39 @@ impl Parsed {
         })
     }
 
-    /// The oldest.
+    /// The oldest message.
     pub fn first(&self) -> Option<StoredRef<'_>> {
         self.get(0)
     }
 
-    /// The newest.
+    /// The newest message.
     pub fn last(&self) -> Option<StoredRef<'_>> {
         self.get(self.len().checked_sub(1)?)
     }
 
-    /// All of them.
+    /// All messages, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = StoredRef<'_>> {
         (0..self.len()).filter_map(|place| self.get(place))
     }
 
-    /// How many of them, the oldest, were taken before this on the kept clock.
+    /// How many messages are from before this time of the kept clock.
     pub fn taken_before(&self, kept_ms: u64) -> usize {
         self.marks.partition_point(|mark| mark.kept_ms < kept_ms)
     }
 
-    /// Drops the oldest.
+    /// Drops so many of the oldest messages.
     pub fn skip(&mut self, count: usize) {
         let count = count.min(self.len());
         self.marks.drain(..count);
         self.first_seq += count as u64;
     }
 
-    /// Keeps only the oldest.
+    /// Keeps only so many of the oldest messages.
     pub fn truncate(&mut self, count: usize) {
         self.marks.truncate(count);
     }
 
-    /// They, each by itself; the bodies share the chunk's memory.
+    /// The messages, owned; their bodies share the chunk's memory.
     pub fn to_stored(&self) -> Vec<Stored> {
         let stored = |(place, mark): (usize, &Mark)| {
             let message = self.get(place)?;
@@ -335,12 +335,12 @@ impl Parsed {
     }
 }
 
-/// The messages of a chunk; none where it is not one or its checksum fails. Their bodies share its memory.
+/// The messages of a chunk; none if it is none, or its checksum fails. Their bodies share its memory.
 pub fn decode(bytes: &Bytes) -> Option<Vec<Stored>> {
     Some(Parsed::of(bytes.clone())?.to_stored())
 }
 
-/// Where a chunk stands: the value of an index.
+/// Encodes the place of a chunk, as the index has it.
 pub fn encode_place(file: FileId, chunk: &Chunk) -> Vec<u8> {
     let mut out = vec![PLACE_VERSION];
     let (kind, number) = match file {
@@ -358,7 +358,7 @@ pub fn encode_place(file: FileId, chunk: &Chunk) -> Vec<u8> {
     out
 }
 
-/// Reads it; none where it is not one. A chunk itself, as it was stored before, is none either.
+/// Decodes the record.
 pub fn decode_place(room: u64, first_seq: u64, bytes: &[u8]) -> Option<(Place, Chunk)> {
     let mut reader = Reader(bytes);
     if reader.u8()? != PLACE_VERSION {
@@ -377,11 +377,11 @@ pub fn decode_place(room: u64, first_seq: u64, bytes: &[u8]) -> Option<(Place, C
     reader.end((Place { file, at, bytes }, chunk))
 }
 
-/// What a record of the index says: where a chunk stands, or (inside) none for a part of a chunk itself, as it was stored before.
-/// None where it is no record.
+/// Decodes a record of the index: a place, or (inside) none for part of a chunk itself, as the first release stored it. None
+/// (outside) if it can't be decoded.
 pub fn place_of(key: &[u8], value: &[u8]) -> Option<Option<(Place, Chunk)>> {
     let (room, first_seq, part) = key::parse_chunk(key)?;
-    // A later part may begin with anything.
+    // A later part may begin with any byte.
     if part > 0 || value.first() != Some(&PLACE_VERSION) {
         return Some(None);
     }

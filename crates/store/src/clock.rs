@@ -1,13 +1,13 @@
-//! Two clocks: what a message shows, and what its age is counted with.
+//! Two clocks: the time that a message shows, and the time that measures its age.
 //!
-//! The wall clock can be set to anything at any moment. So ages are counted on the *kept clock*: milliseconds that have
-//! provably passed for this data directory. It follows CLOCK_BOOTTIME, which nobody can set and which goes on while the
-//! machine sleeps. Across a reboot, or on another machine, nothing is known to have passed: what came before the start of the daemon
-//! is not counted, so that messages are then kept longer, never shorter.
+//! The wall clock can be set to anything at any moment. So ages are measured on the *kept clock*: milliseconds that have provably
+//! passed for this data directory. It follows CLOCK_BOOTTIME, which nobody can set and which counts while the machine sleeps.
+//! Across a reboot, or on another machine, no time is known to have passed: what passed before the daemon started does not count,
+//! so messages are kept longer, never shorter.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Milliseconds since 1970 UTC, as the wall clock has it; 0 before that.
+/// Milliseconds since 1970 UTC on the wall clock; 0 before that.
 pub fn wall_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -19,16 +19,16 @@ fn boottime_ms() -> u64 {
     seconds * 1000 + nanos / 1_000_000
 }
 
-/// Which boot of the machine this is; empty where the system does not say.
+/// The id of the machine's current boot; empty if the system does not say.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
-/// What CLOCK_BOOTTIME is counted in: a boot, and by how much a time namespace (time_namespaces(7)) has moved that in it. Empty where the
+/// The timeline of CLOCK_BOOTTIME: a boot, and how far a time namespace (time_namespaces(7)) shifts the clock in it. Empty if the
 /// system does not say.
 fn timeline() -> String {
     let boot_id = boot_id();
-    // Kernels before 5.6 have none.
+    // Kernels before 5.6 have no such file.
     let offsets = std::fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
     let moved = offsets.lines().find_map(|line| line.strip_prefix("boottime")).map(str::trim);
     match moved.filter(|moved| moved.split_whitespace().any(|number| number != "0")) {
@@ -37,14 +37,14 @@ fn timeline() -> String {
     }
 }
 
-/// A reading of the kept clock that a later start can go on from.
+/// A reading of the kept clock, from which a later start continues.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// The boot in which it was taken, and how far a time namespace moves CLOCK_BOOTTIME in it.
+    /// The timeline in which it was taken.
     pub timeline: String,
-    /// CLOCK_BOOTTIME then, in milliseconds.
+    /// CLOCK_BOOTTIME at that moment, in milliseconds.
     pub boottime_ms: u64,
-    /// The kept clock then, in milliseconds.
+    /// The kept clock at that moment, in milliseconds.
     pub kept_ms: u64,
 }
 
@@ -52,19 +52,19 @@ pub struct Reading {
 #[derive(Clone, Debug)]
 pub struct KeptClock {
     timeline: String,
-    /// Kept time when CLOCK_BOOTTIME was `base_boottime_ms`.
+    /// The kept time when CLOCK_BOOTTIME was `base_boottime_ms`.
     base_kept_ms: u64,
     base_boottime_ms: u64,
 }
 
 impl KeptClock {
-    /// Goes on from the last reading and from the kept time of the last commit, whichever is later.
+    /// Continues from the last reading or the kept time of the last commit, whichever is later.
     pub fn resume(last: &Reading, last_commit_ms: u64) -> Self {
         Self::resume_at(last, last_commit_ms, timeline(), boottime_ms())
     }
 
     fn resume_at(last: &Reading, last_commit_ms: u64, timeline: String, boottime_ms: u64) -> Self {
-        // In another boot, which may be another machine's, or an unknown one, nothing is known to have passed.
+        // In another boot, which may be another machine's, or in an unknown one, no time is known to have passed.
         let is_same = !timeline.is_empty() && timeline == last.timeline;
         let passed = if is_same { boottime_ms.saturating_sub(last.boottime_ms) } else { 0 };
         let resumed = last.kept_ms.saturating_add(passed).max(last_commit_ms);
@@ -80,7 +80,7 @@ impl KeptClock {
         self.base_kept_ms.saturating_add(boottime_ms.saturating_sub(self.base_boottime_ms))
     }
 
-    /// A reading to go on from after a restart.
+    /// A reading, from which the next start continues.
     pub fn reading(&self) -> Reading {
         let boottime_ms = boottime_ms();
         Reading { timeline: self.timeline.clone(), boottime_ms, kept_ms: self.at(boottime_ms) }

@@ -1,4 +1,4 @@
-//! The end of a store: when all of it is on the disk, the note says so.
+//! Closing a store: when everything is on the disk, the note says so.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,19 +11,19 @@ use crate::files::sync_tree;
 use crate::note::Note;
 use crate::syscalls;
 
-/// How long sled's threads are given to let go of its files.
+/// How long sled's threads may take to close its files.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
-/// Waits until sled has closed its files, and makes sure that they are on the disk; false where it goes on having them.
+/// Waits until sled has closed its files, and syncs them. False if sled keeps them open.
 ///
 /// # Errors
-/// What the system says, with the file's name.
+/// I/O errors.
 pub(crate) fn is_closed(sled: &Path) -> Result<bool, Error> {
     let path = sled.join("db");
     let db = File::open(&path).map_err(Error::io("open", &path))?;
     let began = Instant::now();
-    // sled locks it for as long as any of its threads may write.
+    // sled keeps this lock while any of its threads may write.
     while db.try_lock().is_err() {
         if began.elapsed() > CLOSE_PATIENCE {
             return Ok(false);
@@ -34,7 +34,7 @@ pub(crate) fn is_closed(sled: &Path) -> Result<bool, Error> {
     Ok(!syscalls::sync_failed())
 }
 
-/// The end of a store: to be dropped when all that writes to it has gone. Where nothing has failed, the note is "clean" then.
+/// Closes a store: drop it after everything that writes to the store. If nothing has failed, the note is "clean" then.
 #[derive(Debug)]
 pub(crate) struct Closing {
     note: Arc<Note>,
@@ -62,7 +62,7 @@ impl Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            tracing::error!("{error}; the next start writes again what may not be on the disk");
+            tracing::error!("{error}; the next start will write again what may not be on the disk");
         }
     }
 }

@@ -1,53 +1,53 @@
-//! Counters that cost next to nothing: an addition to an atomic, once for a commit, a page, a read or a write, and never once for each
+//! Counters that cost next to nothing: an addition to an atomic, once for each commit, page, read or write, and never for each
 //! message. Whoever counts knows nothing of how it is shown.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What only grows.
+/// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds.
+    /// Adds to it.
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// How many so far.
+    /// The count so far.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// How often something was how large.
+/// A histogram of sizes or durations.
 #[derive(Debug)]
 pub struct Histogram {
-    /// Upper bounds of the buckets, each with what is equal to it.
+    /// Upper bounds of the buckets, inclusive.
     bounds: &'static [u64],
-    /// What fell into each bucket, and behind them what is above all bounds.
+    /// The count of each bucket, and then that of what is above all bounds.
     counts: Box<[Counter]>,
     sum: Counter,
 }
 
-/// A [`Histogram`], as it was at one moment.
+/// A [`Histogram`] at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// The bounds, and how many were not above each.
+    /// The bounds, and how many values were not above each.
     pub buckets: Vec<(u64, u64)>,
-    /// How many there were.
+    /// How many values there were.
     pub count: u64,
-    /// What they come to.
+    /// Their sum.
     pub sum: u64,
 }
 
 impl Histogram {
-    /// With these bounds, in order.
+    /// A histogram with these bounds, in order.
     pub fn new(bounds: &'static [u64]) -> Histogram {
         let counts = (0..=bounds.len()).map(|_| Counter::default()).collect();
         Histogram { bounds, counts, sum: Counter::default() }
     }
 
-    /// Counts one.
+    /// Counts a value.
     pub fn note(&self, value: u64) {
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         if let Some(count) = self.counts.get(bucket) {
@@ -56,7 +56,7 @@ impl Histogram {
         self.sum.add(value);
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     pub fn counted(&self) -> Counted {
         let mut below = 0;
         let counts = self.bounds.iter().zip(&self.counts).map(|(bound, count)| {

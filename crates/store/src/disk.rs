@@ -1,4 +1,4 @@
-//! The disk under the store: who has it, is there room on it.
+//! The data directory and the disk it is on: creating and locking the directory, and free space.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -14,10 +14,10 @@ pub fn is_data_dir(dir: &Path) -> bool {
     dir.join(LOCK_FILE).is_file() && dir.join("FORMAT").is_file()
 }
 
-/// Makes the data directory where it is missing, and those above it; and their names durable. A start that was killed may have
-/// made some of them, so that the one above is synced each time.
+/// Creates the data directory and its parents where they are missing, and makes their names durable. An earlier start may have
+/// been killed after creating some of them, so the parent is synced each time.
 pub(crate) fn create_dir(dir: &Path) -> Result<(), Error> {
-    // The one above `data` is here.
+    // The parent of `data` is the current directory.
     let above = |dir: &Path| match dir.parent() {
         Some(above) if above.as_os_str().is_empty() => Some(PathBuf::from(".")),
         above => above.map(Path::to_owned),
@@ -33,7 +33,7 @@ pub(crate) fn create_dir(dir: &Path) -> Result<(), Error> {
     made.filter_map(above).try_for_each(|above| sync_dir(&above))
 }
 
-/// An error where there is no data directory of dantok.
+/// Fails if this is not a data directory.
 pub fn expect_data_dir(dir: &Path) -> Result<(), Error> {
     let format = dir.join("FORMAT");
     match std::fs::metadata(&format) {
@@ -41,11 +41,11 @@ pub fn expect_data_dir(dir: &Path) -> Result<(), Error> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Err(Error::NoStore { path: dir.to_owned(), hint: running::hint() })
         }
-        Err(error) => Err(Error::io("find a data directory of dantok by the file", &format)(error)),
+        Err(error) => Err(Error::io("look for a data directory by the file", &format)(error)),
     }
 }
 
-/// Refuses what a restore has left that was cut off.
+/// Fails if a restore into the directory has not finished.
 pub(crate) fn expect_finished(dir: &Path) -> Result<(), Error> {
     if dir.join(RESTORING_DIR).exists() {
         return Err(Error::Unfinished { path: dir.to_owned() });
@@ -53,7 +53,7 @@ pub(crate) fn expect_finished(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes the data directory for this process; it is let go when the file is closed, also by a kill.
+/// Locks the data directory for this process, until the file is closed or the process ends.
 pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join(LOCK_FILE);
     let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
@@ -65,7 +65,7 @@ pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     }
 }
 
-/// What the files under a directory take, as `of` measures a file.
+/// The sum of the files under a directory, each measured by `of`.
 pub(crate) fn bytes_in(dir: &Path, of: &impl Fn(&Metadata) -> u64) -> u64 {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.metadata() {
@@ -76,7 +76,7 @@ pub(crate) fn bytes_in(dir: &Path, of: &impl Fn(&Metadata) -> u64) -> u64 {
     sizes.sum()
 }
 
-/// Lets the ballast go, so that the store can be opened on a full disk.
+/// Removes the ballast, so that the store can be opened on a full disk.
 pub(crate) fn drop_ballast(dir: &Path) -> Result<(), Error> {
     let path = dir.join("ballast");
     match std::fs::remove_file(&path) {
@@ -85,7 +85,7 @@ pub(crate) fn drop_ballast(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Takes the ballast again; where there is no room for it, the start goes on without, and writes are refused.
+/// Creates the ballast again. If there is no room for it, the start continues without, and writes are refused.
 pub(crate) fn take_ballast(dir: &Path) {
     let path = dir.join("ballast");
     let taken = File::create(&path).and_then(|file| {

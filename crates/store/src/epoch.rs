@@ -1,10 +1,10 @@
-//! Which history a store has. Seqs are the same in all copies of it, and mean something else in each as soon as it goes on: a room
-//! that was restored from a backup gives seqs that were there already to other messages. So a store gets an epoch when it is made,
-//! and another one when it is restored; who remembers a seq remembers the epoch with it.
+//! Which history a store has. All copies of a store have the same seqs, but as soon as they continue, a seq means something else
+//! in each: a room restored from a backup gives seqs that already existed to other messages. So a store gets an epoch when it is
+//! created, and another one when it is restored; whoever remembers a seq remembers the epoch with it.
 //!
-//! It stands in a file of its own, `EPOCH`, in the data directory: 16 hex digits and a line end. Where there is none, or none that
-//! can be read, the next start makes another one: clients begin again from their cursors then, and miss nothing. A version that
-//! knows nothing of epochs leaves the file alone, so the data directory's format is the same with it.
+//! The epoch is in the file `EPOCH` in the data directory: 16 hex digits and a newline. If there is none, or it can't be read,
+//! the next start makes another: clients then begin again from their cursors, and miss nothing. A version that knows nothing of
+//! epochs leaves the file alone, so it does not change the data directory's format.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::replace::Place;
 const FILE: &str = "EPOCH";
 const DIGITS: usize = 16;
 
-/// The epoch of a data directory; none where it has none yet.
+/// The epoch of a data directory, if it has one yet.
 ///
 /// # Errors
-/// What the system says.
+/// I/O errors.
 pub fn read(dir: &Path) -> Result<Option<Arc<str>>, Error> {
     let path = dir.join(FILE);
     let is_one =
@@ -32,29 +32,29 @@ pub fn read(dir: &Path) -> Result<Option<Arc<str>>, Error> {
     }
 }
 
-/// Gives a data directory that no daemon has another epoch: for one that was copied back from a backup by hand. Returns it.
+/// Gives a data directory that is not in use another epoch: for one that was copied back from a backup by hand. Returns it.
 ///
 /// # Errors
-/// There is no data directory; another process has it; what the system says.
+/// There is no data directory, or it is in use; I/O errors.
 pub fn renew(dir: &Path) -> Result<Arc<str>, Error> {
     disk::expect_data_dir(dir)?;
     let _lock = disk::lock(dir)?;
     make(dir)
 }
 
-/// The epoch of a data directory that is being opened; where it has none, one is made, durably.
+/// The epoch of a data directory that is being opened. If it has none, one is made, durably.
 pub(crate) fn open(dir: &Path) -> Result<Arc<str>, Error> {
     match read(dir)? {
         Some(epoch) => Ok(epoch),
         None => {
             let epoch = make(dir)?;
-            tracing::info!(path = %dir.display(), %epoch, "the store has an epoch now");
+            tracing::info!(path = %dir.display(), %epoch, "the store has a new epoch");
             Ok(epoch)
         }
     }
 }
 
-/// After a failure: writes it again, lest only memory has it.
+/// After a failure: writes it again, in case only memory has it.
 pub(crate) fn write_again(dir: &Path) -> Result<(), Error> {
     read(dir)?.map_or(Ok(()), |epoch| write(dir, &epoch))
 }
@@ -66,7 +66,7 @@ fn make(dir: &Path) -> Result<Arc<str>, Error> {
     Ok(epoch.into())
 }
 
-/// Durably, and in one piece.
+/// Durably and atomically.
 fn write(dir: &Path, epoch: &str) -> Result<(), Error> {
     Place::find(&dir.join(FILE), "write")?.write(format!("{epoch}\n").as_bytes(), "write")
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with what is stored, as an operator reads it.
+//! Errors of the store, as an operator reads them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,88 +6,88 @@ use std::path::{Path, PathBuf};
 /// Why a store can't be opened, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operating system refused something.
+    /// The operating system reported an error.
     #[error("{}: can't {what}: {source}", path.display())]
     Io {
         /// What was tried, as in "can't …".
         what: &'static str,
-        /// On which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another daemon has the data directory.
+    /// Another daemon uses the data directory.
     #[error("{}: another dantok is running on this data directory; stop it, or give this one its own --data-dir", path.display())]
     InUse {
         /// The data directory.
         path: PathBuf,
     },
-    /// There is no data directory of dantok.
-    #[error("{}: no data directory of dantok: FORMAT is not in it; {hint}", path.display())]
+    /// This is not a data directory.
+    #[error("{}: not a data directory of dantok: it has no FORMAT file; {hint}", path.display())]
     NoStore {
-        /// What was named.
+        /// The path that was given.
         path: PathBuf,
-        /// Which may be meant.
+        /// Which data directory may be meant.
         hint: String,
     },
-    /// A restore into the data directory did not come to its end.
-    #[error("{}: a restore into this directory was cut off: run `dantok restore` again, or empty the directory", path.display())]
+    /// A restore into the data directory did not finish.
+    #[error("{}: a restore into this directory was interrupted: run `dantok restore` again, or empty the directory", path.display())]
     Unfinished {
         /// The data directory.
         path: PathBuf,
     },
-    /// A restore wants an empty directory.
-    #[error("{}: not empty: {found} is in it; name an empty or missing directory by --data-dir, or move what is in this one away", path.display())]
+    /// A restore needs an empty directory.
+    #[error("{}: not empty: {found} is in it; name an empty or missing directory with --data-dir, or move the contents of this one away", path.display())]
     NotEmpty {
         /// The data directory.
         path: PathBuf,
-        /// One of the things in it.
+        /// Something in it.
         found: String,
     },
-    /// The data directory is of a version that this build does not know.
-    #[error("{path}: the data directory has format {found:?}; this dantok knows up to {known}: use the version that wrote it, or go back to what it kept in before-format-{0}, if that is there", found.escape_debug(), path = path.display())]
+    /// The data directory has a format that this build does not know.
+    #[error("{path}: the data directory has format {found:?}; this dantok knows formats up to {known}: use the version that wrote it, or go back to the copy in before-format-{0}, if there is one", found.escape_debug(), path = path.display())]
     Format {
-        /// The file that says so.
+        /// The `FORMAT` file.
         path: PathBuf,
-        /// What it says.
+        /// Its content.
         found: String,
-        /// What this build knows.
+        /// The newest format that this build knows.
         known: u32,
     },
     /// Stored bytes are not what was written.
-    #[error("{}: damaged: {what}. Copy the data directory away before anything else is tried; `dantok check` says what in it is damaged; restore it from a backup", path.display())]
+    #[error("{}: damaged: {what}. Before anything else, copy the data directory to a safe place; `dantok check` lists the damage; restore from a backup", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and where.
+        /// What is wrong, and where.
         what: String,
     },
     /// sled failed.
-    #[error("{}: the store can't {what}: {source}. If the disk is full, make room. If this stays after a restart, copy the data directory away; `dantok check` says what in it is damaged; restore it from a backup", path.display())]
+    #[error("{}: the store can't {what}: {source}. If the disk is full, make room. If the error persists after a restart, copy the data directory to a safe place; `dantok check` lists the damage; restore from a backup", path.display())]
     Store {
         /// What was tried, as in "can't …".
         what: &'static str,
         /// sled's directory.
         path: PathBuf,
-        /// What sled said.
+        /// sled's error.
         source: sled::Error,
     },
-    /// The daemon stopped taking writes.
-    #[error("stopped taking writes: {0}")]
+    /// The store accepts no more writes.
+    #[error("writes have stopped: {0}")]
     Failed(String),
-    /// The linker took the C library's functions where the store brings its own.
+    /// The linker took the C library's functions instead of the store's.
     #[error(
-        "sync_file_range and pread64 are not dantok's own in this build, so that a power cut or a read that fails could lose messages; rebuild dantok as its Cargo.toml says"
+        "this build does not use dantok's own sync_file_range and pread64, so a power cut or a failed read could lose messages; rebuild dantok as its Cargo.toml says"
     )]
     NotInterposed,
 }
 
 impl Error {
-    /// Whether only the operator can mend it, so that the next start would fail as well: who starts the daemon need not try again.
+    /// Whether only the operator can fix it, so that the next start would fail too: the service manager need not try again.
     pub fn is_for_the_operator(&self) -> bool {
         use io::ErrorKind;
         match self {
-            // The file system is full, hangs or is not there yet: that may pass.
+            // A file system that is full, hangs or is not mounted yet may recover.
             Error::Io { source, .. } => matches!(
                 source.kind(),
                 ErrorKind::PermissionDenied
@@ -104,17 +104,17 @@ impl Error {
             | Error::Damaged { .. }
             | Error::NoStore { .. }
             | Error::NotInterposed => true,
-            // Another daemon may end, a disk may be changed.
+            // Another daemon may end, a disk may be replaced.
             Error::InUse { .. } | Error::Store { .. } | Error::Failed(_) => false,
         }
     }
 
-    /// Makes an I/O error an error that names its file.
+    /// Turns an I/O error into an error that names its file.
     pub fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Io { what, path: path.to_owned(), source }
     }
 
-    /// Whether the same may succeed a moment later: the system could not do it. What is missing or damaged stays so.
+    /// Whether the same may succeed a moment later, because the system failed. What is missing or damaged stays so.
     pub fn is_passing(&self) -> bool {
         let passes = |kind| !matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound);
         match self {
@@ -124,7 +124,7 @@ impl Error {
         }
     }
 
-    /// Damage in a file.
+    /// An error that reports damage in a file.
     pub fn damaged(path: &Path, what: impl Into<String>) -> Error {
         Error::Damaged { path: path.to_owned(), what: what.into() }
     }

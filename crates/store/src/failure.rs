@@ -1,11 +1,11 @@
-//! The first write or sync that failed, which is the end of writing.
+//! The first write or sync that fails, after which nothing more is written.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::note::Note;
 
-/// Set once, by the first write or sync that fails: from then on nothing is acknowledged, and nothing written.
+/// Set once, by the first write or sync that fails. From then on, nothing is acknowledged and nothing written.
 #[derive(Debug)]
 pub struct Failure {
     why: tokio::sync::watch::Sender<Option<Arc<str>>>,
@@ -18,16 +18,16 @@ impl Failure {
         Failure { why: tokio::sync::watch::Sender::new(None), noted: AtomicBool::new(false), note }
     }
 
-    /// Notes a failure; the first one stays. The next start is told of it.
+    /// Sets the failure; the first one stays. It is noted for the next start.
     pub fn set(&self, why: &str) {
-        // Before it is said: the log may be on a disk that hangs.
+        // Before it is logged: the log may be on a disk that hangs.
         if !self.noted.swap(true, Ordering::AcqRel) {
             self.note.fail();
         }
         self.why.send_if_modified(|failure| {
             let first = failure.is_none();
             if first {
-                // Said before anybody acts on it.
+                // Logged before anybody acts on it.
                 tracing::error!("{why}; nothing more is acknowledged");
                 *failure = Some(why.into());
             }
@@ -35,7 +35,7 @@ impl Failure {
         });
     }
 
-    /// Why the store failed; none while it did not.
+    /// Why the store has failed, if it has.
     pub fn get(&self) -> Option<Arc<str>> {
         self.why.borrow().clone()
     }

@@ -7,32 +7,32 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// The file that says who has the data directory.
+/// The lock file: whoever uses the data directory holds its lock.
 pub(crate) const LOCK_FILE: &str = "dantok.lock";
-/// What a restore makes is here until it is whole.
+/// The directory in which a restore works until it is complete.
 pub(crate) const RESTORING_DIR: &str = "restoring";
 
-/// A file that has chunks.
+/// A file that holds chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FileId {
-    /// Of the journal.
+    /// A journal file.
     Journal(u64),
     /// A segment.
     Segment(u64),
 }
 
-/// Where a chunk stands.
+/// The place of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// In this file.
     pub file: FileId,
     /// It begins here.
     pub at: u64,
-    /// It is so long.
+    /// Its length.
     pub bytes: u32,
 }
 
-/// Where a commit's payload stands.
+/// The place of a commit's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spot {
     /// In this file.
@@ -51,10 +51,10 @@ pub(crate) fn segment_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:016x}.segment"))
 }
 
-/// The numbers of a directory's files whose names end so, in order.
+/// The numbers of a directory's files with this ending, in order.
 ///
 /// # Errors
-/// What the system says, with the directory's name.
+/// I/O errors.
 pub(crate) fn numbered(dir: &Path, ending: &str) -> Result<Vec<u64>, Error> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
@@ -69,12 +69,12 @@ pub(crate) fn numbered(dir: &Path, ending: &str) -> Result<Vec<u64>, Error> {
 /// Makes a directory's entries durable.
 ///
 /// # Errors
-/// What the system says, with the directory's name.
+/// I/O errors.
 pub fn sync_dir(dir: &Path) -> Result<(), Error> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync the directory", dir))
 }
 
-/// fdatasync of each of sled's files, and of their directories: its flush does not promise as much.
+/// Syncs each file in a directory, and the directories: sled's flush promises less.
 pub(crate) fn sync_tree(dir: &Path) -> Result<(), Error> {
     for entry in std::fs::read_dir(dir).map_err(Error::io("list the store", dir))? {
         let path = entry.map_err(Error::io("list the store", dir))?.path();
@@ -90,18 +90,18 @@ pub(crate) fn sync_tree(dir: &Path) -> Result<(), Error> {
     sync_dir(dir)
 }
 
-/// Overwrites a part of a file with zeros.
+/// Overwrites part of a file with zeros.
 ///
 /// # Errors
-/// What the system says, with the file's name.
+/// I/O errors.
 pub(crate) fn zero(file: &File, path: &Path, at: u64, bytes: u32) -> Result<(), Error> {
     file.write_all_at(&vec![0; bytes as usize], at).map_err(Error::io("erase what was redacted from", path))
 }
 
-/// Makes durable what was overwritten.
+/// Makes durable what [`zero`] has overwritten.
 ///
 /// # Errors
-/// What the system says, with the file's name.
+/// I/O errors.
 pub(crate) fn sync_erased(file: &File, path: &Path) -> Result<(), Error> {
     file.sync_data().map_err(Error::io("sync what was erased from", path))
 }

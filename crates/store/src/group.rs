@@ -1,23 +1,23 @@
-//! A shared cursor: what of a room its workers have done, together.
+//! A shared cursor: which messages of a room its workers have done, together.
 
 use bytes::BufMut;
 
 use crate::record::Reader;
 
-/// The version of its record; 1 is that of a member's cursor, among which it stands.
+/// The version of its record. 1 is that of a member's cursor, which has the same tree.
 const VERSION: u8 = 2;
 
-/// What stands before a group's name where a member's stands otherwise: no client's name has it.
+/// Comes before a group's name in a member's key; no client's name begins with it.
 const MARK: char = '=';
 
-/// A group's record.
+/// A shared cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupRecord {
-    /// Everything up to here is done, or gone.
+    /// All messages up to this seq are done, or gone.
     pub cursor: u64,
-    /// How long a message that was taken is nobody else's, in milliseconds.
+    /// How long a message that a worker has taken is reserved for that worker, in milliseconds.
     pub timeout_ms: u64,
-    /// What is done beyond that: first and last of each run, in order; between two of them something is not done.
+    /// What is done after that: the first and last seq of each run, in order. Between two runs, something is not done.
     pub done: Vec<(u64, u64)>,
 }
 
@@ -29,19 +29,19 @@ impl GroupRecord {
         seq <= self.cursor || before.is_some_and(|(_, last)| seq <= *last)
     }
 
-    /// How many are done beyond the cursor.
+    /// The number of messages done after the cursor.
     pub fn done_beyond(&self) -> u64 {
         self.done.iter().map(|(first, last)| last - first + 1).sum()
     }
 
-    /// The first message that is not done, where those up to `floor` are gone.
+    /// The first message that is not done, if those up to `floor` are gone.
     pub fn first_open(&self, floor: u64) -> u64 {
         let next = self.cursor.max(floor) + 1;
         // Between two runs something is not done.
         self.done.iter().find(|(first, last)| (*first..=*last).contains(&next)).map_or(next, |(_, last)| last + 1)
     }
 
-    /// Notes that a message is done, where those up to `floor` are gone. To do it again changes nothing.
+    /// Notes that a message is done, if those up to `floor` are gone. Doing this again changes nothing.
     pub fn set_done(&mut self, seq: u64, floor: u64) {
         if !self.is_done(seq) {
             let at = self.done.partition_point(|(first, _)| *first <= seq);
@@ -62,7 +62,7 @@ impl GroupRecord {
         self.done = joined;
     }
 
-    /// The record.
+    /// Encodes the record.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         out.put_u64_le(self.cursor);
@@ -75,7 +75,7 @@ impl GroupRecord {
         out
     }
 
-    /// Reads the record; none where it is not one.
+    /// Decodes the record.
     pub fn decode(bytes: &[u8]) -> Option<GroupRecord> {
         let mut reader = Reader(bytes);
         if reader.u8()? != VERSION {
@@ -96,12 +96,12 @@ impl GroupRecord {
     }
 }
 
-/// The name under which a group stands among a room's members.
+/// The name that a group has among a room's members.
 pub fn member_name(group: &str) -> String {
     format!("{MARK}{group}")
 }
 
-/// The group that stands under this name; none where it is a member's.
+/// The group that has this name among members; none if it is a member's.
 pub fn of_member(name: &str) -> Option<&str> {
     name.strip_prefix(MARK)
 }

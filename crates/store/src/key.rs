@@ -1,4 +1,4 @@
-//! Keys of the trees. Numbers are big-endian, so that sled's order is the order of rooms and seqs.
+//! Keys of sled's trees. Numbers are big-endian, so that sled orders keys by room and seq.
 
 /// `messages`: room, first seq of the chunk, part of the chunk.
 pub fn chunk(room: u64, first_seq: u64, part: u32) -> [u8; 20] {
@@ -11,7 +11,7 @@ pub fn chunk(room: u64, first_seq: u64, part: u32) -> [u8; 20] {
     key
 }
 
-/// The room, first seq and part of a `messages` key; none where it is not one.
+/// Parses a `messages` key: the room, first seq and part.
 pub fn parse_chunk(key: &[u8]) -> Option<(u64, u64, u32)> {
     let (room, rest) = key.split_first_chunk::<8>()?;
     let (seq, part) = rest.split_first_chunk::<8>()?;
@@ -28,7 +28,7 @@ pub fn member(room: u64, client: &str) -> Vec<u8> {
     [&room.to_be_bytes()[..], client.as_bytes()].concat()
 }
 
-/// The room and client of a `members` or `access` key; none where it is not one.
+/// Parses a `members` or `access` key: the room and client.
 pub fn parse_member(key: &[u8]) -> Option<(u64, &str)> {
     let (room, client) = key.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*room), std::str::from_utf8(client).ok()?))
@@ -39,7 +39,7 @@ pub fn message_id(room: u64, client: &str, id: &str) -> Vec<u8> {
     [&room.to_be_bytes()[..], client.as_bytes(), &[0], id.as_bytes()].concat()
 }
 
-/// The room, client and message id of an `ids` key; none where it is not one.
+/// Parses an `ids` key: the room, client and message id.
 pub fn parse_message_id(key: &[u8]) -> Option<(u64, &str, &str)> {
     let (room, rest) = key.split_first_chunk::<8>()?;
     let (client, id) = std::str::from_utf8(rest).ok()?.split_once('\0')?;

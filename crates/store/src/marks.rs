@@ -1,10 +1,11 @@
-//! Marks: what proves that a store goes on from a moment of its own past.
+//! Marks: proof that a store continues from a moment of its own past.
 //!
-//! Numbers prove nothing: a data directory that was set back to an older copy numbers its commits, rooms and messages on from there,
-//! so that it soon has the same numbers for something else; and its epoch is the copy's. So each backup's cut is a commit of its own
-//! that stores a random number, and the backup keeps it. A store that has the mark has everything that was stored before it, as
-//! it was then: it is the same one, or a copy from after the cut. One that lacks it was set back to before the cut, or is another.
-//! That holds for copies of a daemon that runs too, such as a machine's snapshot that is resumed twice, and costs nothing between backups.
+//! Numbers prove nothing: a data directory that was set back to an older copy numbers its commits, rooms and messages on from
+//! there, so it soon uses the same numbers for something else; and its epoch is the copy's. So each backup's cut is a commit that
+//! stores a random number, and the backup keeps that number. A store that has the mark has everything that was stored before it,
+//! as it was then: it is the same store, or a copy from after the cut. One that lacks it was set back to before the cut, or is
+//! another store. This holds for copies of a running daemon too, such as a machine's snapshot that is resumed twice, and costs
+//! nothing between backups.
 
 use std::sync::Mutex;
 
@@ -23,18 +24,18 @@ impl Marks {
         Marks(Mutex::new(marks))
     }
 
-    /// Notes one that is durable.
+    /// Adds a mark that is durable.
     pub(crate) fn add(&self, mark: u64) {
         push(&mut lock(&self.0), mark);
     }
 
-    /// All that are known, oldest first.
+    /// All marks, oldest first.
     pub fn get(&self) -> Vec<u64> {
         lock(&self.0).clone()
     }
 }
 
-/// Adds a mark, unless it is there: a start may do it again.
+/// Adds a mark, unless it is there: a start may replay it.
 pub(crate) fn push(marks: &mut Vec<u64>, mark: u64) {
     if !marks.contains(&mark) {
         marks.push(mark);
@@ -43,14 +44,14 @@ pub(crate) fn push(marks: &mut Vec<u64>, mark: u64) {
     }
 }
 
-/// Their record.
+/// Encodes the marks.
 pub(crate) fn encode(marks: &[u64]) -> Vec<u8> {
     let mut out = vec![VERSION];
     marks.iter().for_each(|mark| out.put_u64_le(*mark));
     out
 }
 
-/// Reads it; none where it is not one.
+/// Decodes the record.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<u64>> {
     let mut reader = Reader::versioned(bytes)?;
     let mut marks = Vec::new();

@@ -1,12 +1,12 @@
-//! Messages as they are read: those in memory shared, those of chunks where they stand in what was read. To give every message
-//! of a chunk a share of its own would cost a reader of millions more than all else that is done with one.
+//! Messages as they are read: those in memory are shared, those of chunks stay in the bytes that were read. Giving each message
+//! of a chunk an allocation of its own would cost a reader of millions more than all other work on one.
 
 use std::collections::BTreeMap;
 
 use crate::chunk::Parsed;
 use crate::record::{Stored, StoredRef};
 
-/// Messages of one room with seqs that follow each other, oldest first.
+/// Messages of one room, oldest first, with consecutive seqs.
 #[derive(Clone, Debug, Default)]
 pub struct Messages {
     parts: Vec<Part>,
@@ -80,17 +80,17 @@ impl Messages {
         }
     }
 
-    /// Adds the messages of a chunk that follow.
+    /// Appends the messages of a chunk.
     pub fn push(&mut self, chunk: Parsed) {
         self.add(Part::Chunk(chunk));
     }
 
-    /// How many they are.
+    /// The number of messages.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -105,7 +105,7 @@ impl Messages {
         self.parts.last()?.last()
     }
 
-    /// Drops those that were taken before this on the kept clock; returns the last one's seq, where there were any.
+    /// Drops the messages from before this time of the kept clock. Returns the last one's seq, if there were any.
     pub fn drop_taken_before(&mut self, kept_ms: u64) -> Option<u64> {
         let mut dropped = None;
         while let Some(part) = self.parts.first_mut() {
@@ -124,7 +124,7 @@ impl Messages {
         dropped
     }
 
-    /// Takes the bodies of some away: of these seqs, which the messages of those others redact.
+    /// Removes the bodies of the messages with these seqs; each comes with the seq that redacts it.
     pub fn redact(&mut self, redacted: &BTreeMap<u64, u64>) {
         for part in &mut self.parts {
             let (Some(first), Some(last)) = (part.first().map(|first| first.seq), part.last().map(|last| last.seq))
@@ -144,7 +144,7 @@ impl Messages {
         }
     }
 
-    /// Shows them all.
+    /// Calls `show` with each message.
     pub fn each(&self, mut show: impl FnMut(StoredRef<'_>)) {
         for part in &self.parts {
             match part {
@@ -154,7 +154,7 @@ impl Messages {
         }
     }
 
-    /// They, each by itself.
+    /// The messages, owned.
     pub fn to_stored(&self) -> Vec<Stored> {
         self.parts.iter().flat_map(Part::to_stored).collect()
     }

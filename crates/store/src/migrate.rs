@@ -1,25 +1,26 @@
-//! The data directory's format, and the way from each to the next.
+//! The format of the data directory, and upgrades from each format to the next.
 //!
-//! `FORMAT` says it. A version opens what is of its own format or older, and refuses what is newer. What is older is taken to its
-//! own step by step, before anything else is opened:
+//! `FORMAT` states the format. A version opens data directories of its own format or older, and refuses newer ones. An older one
+//! is upgraded step by step, before anything else is opened:
 //!
-//! 1. `MIGRATING` is made, so that a start that is cut off is known by the next. Where there is no room for the copy, or something in its
-//!    place, nothing is done at all.
-//! 2. What the steps change is copied into `before-format-N/`, which becomes a data directory of the old format: its own `FORMAT` is
-//!    written last, and says that it is whole. It is never changed by a daemon again; the operator removes it.
-//! 3. Each step is run, and `FORMAT` is written behind it, in one rename. Then `MIGRATING` goes.
+//! 1. `MIGRATING` is created, so that the next start knows of one that was interrupted. If there is no room for the copy, or
+//!    something is in its place, nothing is done at all.
+//! 2. What the steps change is copied into `before-format-N/`, which becomes a data directory of the old format. Its own `FORMAT`
+//!    is written last, and says that the copy is complete. No daemon changes it again; the operator removes it.
+//! 3. Each step is run, and after it `FORMAT` is replaced by a rename. Then `MIGRATING` is removed.
 //!
-//! Each of these is durable before the next begins. So whatever cuts it off leaves a data directory of the old format with nothing
-//! in it changed, or one of the new.
+//! Each of these is durable before the next begins. So an interruption leaves an unchanged data directory of the old format, or
+//! one of the new.
 //!
 //! To change what is stored:
 //!
-//! - Where a version before would read what is written now as it was meant, or would leave it alone, the format stays.
-//! - Otherwise, add one to [`FORMAT`] and a [`Step`] to [`STEPS`]. A step writes what is new beside what is old, under names that
-//!   the old format has not, so that it can be cut off and run again; what is old goes when the store is opened. `changes` is what
-//!   a version before would not read any more once the daemon has run, even if the step itself leaves it alone.
-//! - See that [`check`](crate::check) looks at what is of the formats before as well, without changing it.
-//! - At a release, keep a data directory of it: `tests/data/README.md` says how. A test opens all of them.
+//! - If earlier versions read what is written now as it is meant, or leave it alone, the format stays.
+//! - Otherwise, add one to [`FORMAT`] and a [`Step`] to [`STEPS`]. A step writes new files beside the old ones, under names that
+//!   the old format does not use, so that it can be interrupted and run again. The old files are removed when the store is
+//!   opened. `changes` lists what earlier versions could not read any more once the daemon has run, even if the step itself
+//!   leaves it alone.
+//! - Make sure that `dantok check` checks the earlier formats as well, without changing them.
+//! - At a release, keep a data directory of it, as `tests/data/README.md` says. A test opens all of them.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -33,44 +34,44 @@ use crate::limits::FREE_SPACE_MIN_BYTES;
 /// The format that this build writes.
 pub(crate) const FORMAT: u32 = 2;
 
-/// From one format to the next.
+/// An upgrade from one format to the next.
 struct Step {
-    /// What becomes of what is stored.
+    /// What the upgrade does, for the log.
     what: &'static str,
-    /// The parts of the data directory that a version before can't read afterwards.
+    /// The parts of the data directory that earlier versions can't read afterwards.
     changes: &'static [&'static str],
-    /// Does it. An error leaves it to the next start.
+    /// Runs it. After an error, the next start tries again.
     run: fn(&Path) -> Result<(), Error>,
 }
 
 /// The first is from format 1 to 2.
 const STEPS: [Step; FORMAT as usize - 1] = [Step {
-    what: "messages stand in the journal and in segments from here on; those that are in sled stay there until they expire",
+    what: "new messages are stored in the journal and in segments; those in sled stay there until they expire",
     changes: &["journal", "segments", "sled"],
-    // Both are read, record by record.
+    // Old and new records can both be read.
     run: |_| Ok(()),
 }];
 
 const MARKER: &str = "MIGRATING";
-/// In the copy until it is whole: what else is there then is ours, and may be removed.
+/// Marks the copy until it is complete: everything beside it is ours, and may be removed.
 const COPYING: &str = "COPYING";
-/// What is in a directory that is a file system of its own.
+/// What an empty file system may contain.
 const OF_FILE_SYSTEM: &str = "lost+found";
 
-/// Where what was there before a format is kept.
+/// The directory that keeps what a format has replaced.
 fn kept(dir: &Path, format: u32) -> PathBuf {
     dir.join(format!("before-format-{format}"))
 }
 
-/// Every one of those that there is.
+/// All such directories that exist.
 pub(crate) fn all_kept(dir: &Path) -> Vec<PathBuf> {
     (2..=FORMAT).map(|format| kept(dir, format)).filter(|kept| kept.join("FORMAT").exists()).collect()
 }
 
-/// The format of a data directory; none where nothing is stored yet.
+/// The format of a data directory; none if nothing is stored yet.
 ///
 /// # Errors
-/// It is newer than this build's, or no number; what the system says.
+/// It is newer than this build's, or not a number; I/O errors.
 pub(crate) fn format_of(dir: &Path) -> Result<Option<u32>, Error> {
     let path = dir.join("FORMAT");
     let found = match std::fs::read_to_string(&path) {
@@ -79,7 +80,7 @@ pub(crate) fn format_of(dir: &Path) -> Result<Option<u32>, Error> {
         Err(error) => return Err(Error::io("read", &path)(error)),
     };
     match found.trim() {
-        // An empty one is what a power cut left where format 1 or 2 was to be written.
+        // An empty file is what a power cut left when format 1 or 2 was to be written.
         "" => Ok(dir.join("sled").exists().then_some(1)),
         text => match text.parse() {
             Ok(format @ 1..=FORMAT) => Ok(Some(format)),
@@ -88,15 +89,15 @@ pub(crate) fn format_of(dir: &Path) -> Result<Option<u32>, Error> {
     }
 }
 
-/// Where the data directory is of an older format: keeps what is there. Changes nothing else.
+/// If the data directory has an older format, copies what the upgrade changes. Changes nothing else.
 ///
 /// # Errors
-/// It is of a newer format; there is no room for the copy; there is one already; what the system says.
+/// It has a newer format; there is no room for the copy, or already one; I/O errors.
 pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
     keep_for(dir, format_of(dir)?, &STEPS)
 }
 
-/// Takes the data directory to this build's format, when what is there is [kept](prepare).
+/// Upgrades the data directory to this build's format, after [`prepare`].
 ///
 /// # Errors
 /// As [`prepare`].
@@ -104,12 +105,12 @@ pub(crate) fn run(dir: &Path) -> Result<(), Error> {
     take(dir, format_of(dir)?, &STEPS)?;
     for kept in all_kept(dir) {
         let bytes = disk::bytes_in(&kept, &|metadata| metadata.len());
-        tracing::info!(path = %kept.display(), bytes, "what was there before an upgrade is still kept; remove it when you do not want to go back");
+        tracing::info!(path = %kept.display(), bytes, "the copy from before an upgrade still exists; remove it when you do not want to go back");
     }
     Ok(())
 }
 
-/// After a failure: has the data directory say again what it says, lest only memory has it.
+/// After a failure: writes the format again, in case only memory has it.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -125,7 +126,7 @@ fn newest(steps: &[Step]) -> u32 {
     u32::try_from(steps.len() + 1).unwrap_or(u32::MAX)
 }
 
-/// Those that are still to be run.
+/// The steps that are still to be run.
 fn todo(found: Option<u32>, steps: &[Step]) -> &[Step] {
     found.and_then(|found| steps.get(found.saturating_sub(1) as usize..)).unwrap_or_default()
 }
@@ -146,7 +147,7 @@ fn keep_for(dir: &Path, found: Option<u32>, steps: &[Step]) -> Result<(), Error>
     if kept.join("FORMAT").exists() { copied(&kept) } else { keep(dir, &kept, found.unwrap_or(1), &parts) }
 }
 
-/// What the steps change, and is there.
+/// The parts that the steps change and that exist.
 fn parts(dir: &Path, steps: &[Step]) -> Vec<&'static str> {
     let mut parts: Vec<&str> = steps.iter().flat_map(|step| step.changes).copied().collect();
     parts.sort_unstable();
@@ -155,16 +156,16 @@ fn parts(dir: &Path, steps: &[Step]) -> Vec<&'static str> {
     parts
 }
 
-/// Refuses a place for the copy that has something in it. It may be missing.
+/// Fails if the directory for the copy is not empty. It may be missing.
 fn expect_empty(kept: &Path) -> Result<(), Error> {
     if !kept.exists() || list(kept)?.iter().all(|entry| entry.ends_with(OF_FILE_SYSTEM)) {
         return Ok(());
     }
-    let why = "something is in it, maybe of an upgrade before; remove it, or move it away";
-    Err(Error::io("keep what is there", kept)(io::Error::new(ErrorKind::AlreadyExists, why)))
+    let why = "it is not empty, perhaps from an earlier upgrade; remove it, or move it away";
+    Err(Error::io("copy the data directory to", kept)(io::Error::new(ErrorKind::AlreadyExists, why)))
 }
 
-/// Refuses a place for the copy that has no room for it. Where it is missing, it will be in the data directory.
+/// Fails if there is no room for the copy. If its directory is missing, it will be in the data directory.
 fn expect_room(dir: &Path, kept: &Path, parts: &[&str]) -> Result<(), Error> {
     let needed: u64 = parts.iter().map(|part| disk::bytes_in(&dir.join(part), &|metadata| metadata.len())).sum();
     let free = disk::free_bytes(if kept.exists() { kept } else { dir }).unwrap_or(u64::MAX);
@@ -173,9 +174,9 @@ fn expect_room(dir: &Path, kept: &Path, parts: &[&str]) -> Result<(), Error> {
         return Ok(());
     }
     let why = format!(
-        "before the upgrade {needed} bytes are copied, {FREE_SPACE_MIN_BYTES} are to stay free, and {free} are: {missing} are missing. Make room, or make this a symbolic link to an empty directory on a disk that has it. Nothing was changed; the version before still opens the data directory"
+        "the upgrade first copies {needed} bytes and leaves {FREE_SPACE_MIN_BYTES} free, but only {free} are free: {missing} are missing. Make room, or make this a symbolic link to an empty directory on a disk that has it. Nothing was changed; the earlier version still opens the data directory"
     );
-    Err(Error::io("keep what is there", kept)(io::Error::new(ErrorKind::StorageFull, why)))
+    Err(Error::io("copy the data directory to", kept)(io::Error::new(ErrorKind::StorageFull, why)))
 }
 
 fn take(dir: &Path, found: Option<u32>, steps: &[Step]) -> Result<(), Error> {
@@ -191,16 +192,16 @@ fn take(dir: &Path, found: Option<u32>, steps: &[Step]) -> Result<(), Error> {
         sync_dir(dir)?;
         tracing::warn!(
             path = %dir.display(), format = newest,
-            "the data directory is upgraded. {0} has what was there before; to go back, stop the daemon and run the version before with --data-dir {0}, which has nothing that is sent from here on. Remove it when you are content",
+            "the data directory is upgraded. To go back, stop the daemon and run the earlier version with --data-dir {0}: that is a copy from before the upgrade, without anything sent since. Remove it when you no longer need it",
             kept(dir, newest).display()
         );
     }
     Ok(())
 }
 
-/// Copies these parts into a data directory of its own, durably.
+/// Copies these parts into a data directory of their own, durably.
 fn keep(dir: &Path, kept: &Path, format: u32, parts: &[&str]) -> Result<(), Error> {
-    // Not the directory itself goes away below: it may be a link to another disk.
+    // The directory itself is not removed below: it may be a link to another disk.
     if !kept.exists() {
         act("create the directory", kept, || std::fs::create_dir(kept))?;
     }
@@ -210,14 +211,14 @@ fn keep(dir: &Path, kept: &Path, format: u32, parts: &[&str]) -> Result<(), Erro
         act("write", &copying, || File::create(&copying)?.sync_all())?;
         act("sync", kept, || File::open(kept)?.sync_all())?;
     }
-    // What a start that was cut off has left.
+    // Remove what an interrupted start has left.
     for entry in list(kept)?.iter().filter(|entry| !entry.ends_with(COPYING) && !entry.ends_with(OF_FILE_SYSTEM)) {
         act("remove", entry, || {
             if entry.is_dir() { std::fs::remove_dir_all(entry) } else { std::fs::remove_file(entry) }
         })?;
     }
     expect_room(dir, kept, parts)?;
-    tracing::warn!(path = %kept.display(), "keeping what is there before the data directory is upgraded");
+    tracing::warn!(path = %kept.display(), "copying the data directory before it is upgraded");
     for part in parts {
         copy_dir(&dir.join(part), &kept.join(part))?;
     }
@@ -227,7 +228,7 @@ fn keep(dir: &Path, kept: &Path, format: u32, parts: &[&str]) -> Result<(), Erro
     act("sync", dir, || File::open(dir)?.sync_all())
 }
 
-/// The copy is whole, and says so.
+/// Marks the copy as complete.
 fn copied(kept: &Path) -> Result<(), Error> {
     let copying = kept.join(COPYING);
     if !copying.exists() {
@@ -237,7 +238,7 @@ fn copied(kept: &Path) -> Result<(), Error> {
     act("sync", kept, || File::open(kept)?.sync_all())
 }
 
-/// Copies a directory durably. No links: files of the store are written to in place.
+/// Copies a directory durably. Not by links: the store writes to its files in place.
 fn copy_dir(from: &Path, to: &Path) -> Result<(), Error> {
     act("create the directory", to, || std::fs::create_dir(to))?;
     for path in list(from)? {
@@ -246,7 +247,7 @@ fn copy_dir(from: &Path, to: &Path) -> Result<(), Error> {
         if path.is_dir() {
             copy_dir(&path, &to)?;
         } else {
-            // Where the file system can share the blocks of two files, this takes no space.
+            // If the file system can share the blocks of two files, this takes no space.
             act("copy", &path, || std::fs::copy(&path, &to))?;
             act("sync", &to, || File::open(&to)?.sync_all())?;
         }
@@ -259,7 +260,7 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     entries.map_err(Error::io("list the directory", dir))
 }
 
-/// Has a data directory say that it is of a format: durably, and in one piece.
+/// Writes the format of a data directory, durably and atomically.
 pub(crate) fn write_format(dir: &Path, format: u32) -> Result<(), Error> {
     let (path, new) = (dir.join("FORMAT"), dir.join("FORMAT.new"));
     act("write", &new, || {
@@ -271,7 +272,7 @@ pub(crate) fn write_format(dir: &Path, format: u32) -> Result<(), Error> {
     act("sync", dir, || File::open(dir)?.sync_all())
 }
 
-/// Does something to the disk. Between any two of these a start may be cut off.
+/// Does something to the disk. A start may be interrupted between any two of these.
 fn act<T>(what: &'static str, path: &Path, act: impl FnOnce() -> io::Result<T>) -> Result<T, Error> {
     #[cfg(test)]
     tests::cut(path)?;

@@ -1,19 +1,19 @@
-//! The note in the lock file: whether the store was closed well, and if not, what of its files may be in memory alone.
+//! The note in the lock file: whether the store was closed cleanly, and if not, which parts of its files may be in memory alone.
 //!
-//! After a sync that failed, Linux takes the pages that it could not write for clean: they are read as if they were on the disk,
-//! and no later sync writes them. Nobody may be left to tell of it: a disk that hangs before it fails is what the watchdog kills
-//! the daemon for. So the note is pessimistic. It says "in use" before anything is changed, and "clean" only when sled has closed
-//! its files and every sync of the run has succeeded. A start that finds anything else writes again, as it is read, whatever may
-//! have been written and not synced, and syncs it, before any of it is shown, answered or built upon:
+//! After a failed sync, Linux treats the pages that it could not write as clean: they are read as if they were on the disk, and
+//! no later sync writes them. The process that saw it fail may not live to tell: if a disk hangs before it fails, the watchdog
+//! kills the daemon. So the note is pessimistic. It says "in use" before anything is changed, and "clean" only when sled has
+//! closed its files and every sync of the run has succeeded. A start that finds anything else writes again, as it is read,
+//! everything that may have been written and not synced. It syncs that before any of it is shown, acknowledged or built upon:
 //!
-//! - of sled's `db` the blocks that were written to since the last checkpoint, which stand in the note; its other files as a whole;
-//! - the segment that was written to, and the file that something was being erased from, which stands in the note as well;
-//! - the files of the journal that sled does not cover ([`settle`](crate::journal::settle));
+//! - the blocks of sled's `db` written since the last checkpoint, which are in the note, and sled's other files as a whole;
+//! - the last segment, and the file that something was being erased from, which is in the note as well;
+//! - the journal files that sled does not cover (`journal::settle`);
 //! - the small files, and the directories.
 //!
-//! After a failure that was seen, and where the note can't be understood, it is more than that.
+//! After a failure that was noted, or if the note can't be understood, it writes more than that.
 //!
-//! The note is never synced: it has to outlive the process, not the machine. What is in memory alone does not outlive it either.
+//! The note is never synced: it must outlive the process, not the machine. Nor does what is in memory alone outlive the machine.
 
 use std::fs::File;
 use std::io;
@@ -28,16 +28,16 @@ use crate::files::FileId;
 use crate::mutex::lock;
 use crate::rewrite::{BLOCK_BYTES, Blocks, MAP_BYTES};
 
-/// How the note begins. Versions before wrote `failed` and, for as long as the store was open and afterwards, `sound `.
+/// The states with which the note begins. Earlier versions wrote `failed`, and `sound ` both while the store was open and after.
 const IN_USE: &[u8; STATE_BYTES] = b"in use\n";
 const CLEAN: &[u8; STATE_BYTES] = b"clean \n";
 const FAILED: &[u8; STATE_BYTES] = b"failed\n";
 const STATE_BYTES: usize = 7;
-/// Behind it: the file that something is being erased from, by kind and number.
+/// After the state: the file that something is being erased from, by kind and number.
 const ERASING_BYTES: usize = "journal 0123456789abcdef\n".len();
-/// Behind that: a bit for each block of sled's `db`, beginning again at the first where there are more.
+/// After that: a bit for each block of sled's `db`.
 const MAP_AT: usize = STATE_BYTES + ERASING_BYTES;
-/// What the run before has left.
+/// What the previous run has left.
 #[derive(Debug)]
 pub(crate) enum Left {
     /// Everything is on the disk.
@@ -56,7 +56,7 @@ impl Left {
         if note.starts_with(FAILED) {
             return Left::Failed;
         }
-        // Of a version that did not note it, or cut short together with the power: nothing is known.
+        // From a version without the map, or cut short by a power cut: nothing is known.
         let unknown = Left::Unclean { erasing: None, written: Blocks::all() };
         let Some(rest) = note.strip_prefix(IN_USE) else { return unknown };
         match (rest.get(..ERASING_BYTES), rest.get(ERASING_BYTES..ERASING_BYTES + MAP_BYTES)) {
@@ -83,7 +83,7 @@ fn parse_file(name: &[u8]) -> Option<FileId> {
     }
 }
 
-/// The note of a store that is open. It has the lock.
+/// The note of an open store. It holds the lock.
 #[derive(Debug)]
 pub(crate) struct Note {
     lock: File,
@@ -94,17 +94,17 @@ pub(crate) struct Note {
 /// What sled has written to its `db`.
 #[derive(Debug)]
 struct Map {
-    /// Since the last sync of all of it began.
+    /// Blocks written since the last full sync began.
     since: Blocks,
-    /// Before that, as long as it has not succeeded.
+    /// Blocks written before that, until it has succeeded.
     before: Blocks,
-    /// What is being written, by first and last block.
+    /// The writes that are going on, by first and last block.
     writing: Vec<(u64, u64)>,
     has_failed: bool,
 }
 
 impl Note {
-    /// Notes that the store is in use. What the run before has left must be [good](read) by then.
+    /// Notes that the store is in use. Everything that the previous run [has left](read) must have been written again by then.
     ///
     /// # Errors
     /// I/O errors. The note is then as it was.
@@ -144,7 +144,7 @@ impl Note {
         self.write_at(&note, 0).map_err(self.failed())
     }
 
-    /// Not by the C library's name, which [is ours](mod@crate::syscalls) and would come back here.
+    /// Not by the C library's function, which [is ours](mod@crate::syscalls) and would call this.
     fn write_at(&self, mut bytes: &[u8], mut at: usize) -> io::Result<()> {
         while !bytes.is_empty() {
             match rustix::io::pwrite(&self.lock, bytes, at as u64) {
@@ -164,20 +164,20 @@ impl Note {
     pub(crate) fn fail(&self) {
         lock(&self.map).has_failed = true;
         if let Err(error) = self.write_at(FAILED, 0) {
-            // It stays "in use", then.
+            // It stays "in use" then.
             tracing::error!(%error, "can't note the failure for the next start");
         }
     }
 
-    /// Notes that something is about to be erased from this file: from one at a time, each synced before the next.
+    /// Notes that something is about to be erased from this file.
     ///
     /// # Errors
-    /// What the system says; nothing must be erased then.
+    /// I/O errors, after which nothing must be erased.
     pub(crate) fn erasing(&self, file: FileId) -> Result<(), Error> {
         self.write_at(name_of(file).as_bytes(), STATE_BYTES).map_err(self.failed())
     }
 
-    /// Notes blocks before they are written to.
+    /// Notes blocks before they are written.
     fn begin_write(&self, first: u64, last: u64) -> io::Result<()> {
         let mut map = lock(&self.map);
         if (first..=last).any(|block| !map.since.has(block)) {
@@ -203,7 +203,7 @@ impl Note {
         }
     }
 
-    /// Before a flush and a sync of all that sled has.
+    /// To be called before all of sled's files are flushed and synced.
     pub(crate) fn begin_sync(&self) {
         let mut map = lock(&self.map);
         let since = std::mem::replace(&mut map.since, Blocks::none());
@@ -212,10 +212,10 @@ impl Note {
         writing.iter().flat_map(|(first, last)| *first..=*last).for_each(|block| since.add(block));
     }
 
-    /// The sync has succeeded: what was written before it began is on the disk.
+    /// Notes that the sync has succeeded: what was written before it began is on the disk.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub(crate) fn end_sync(&self) -> Result<(), Error> {
         let mut map = lock(&self.map);
         self.write_at(&map.since.0, MAP_AT).map_err(self.failed())?;
@@ -224,7 +224,7 @@ impl Note {
     }
 }
 
-/// What the run before has left in a data directory that is locked.
+/// Reads what the previous run has left, in a data directory that is locked.
 ///
 /// # Errors
 /// I/O errors.
@@ -242,10 +242,10 @@ pub(crate) fn read(lock: &File, dir: &Path) -> Result<Left, Error> {
     Ok(Left::of(&found))
 }
 
-/// What sled writes to this file from here on is noted.
+/// From now on, notes what sled writes to this file.
 ///
 /// # Errors
-/// What the system says.
+/// I/O errors.
 pub(crate) fn watch(note: &Arc<Note>, db: &Path) -> Result<(), Error> {
     let metadata = db.metadata().map_err(Error::io("look at", db))?;
     let mut watched = lock(&WATCHED);
@@ -264,7 +264,7 @@ struct Watched {
 static WATCHED: Mutex<Vec<Watched>> = Mutex::new(Vec::new());
 static WATCHED_FILES: AtomicUsize = AtomicUsize::new(0);
 
-/// A write that is noted for as long as it lasts, and until it is synced.
+/// A write that is going on. Its blocks stay noted until they are synced.
 pub(crate) struct Writing {
     note: Arc<Note>,
     first: u64,
@@ -277,10 +277,10 @@ impl Drop for Writing {
     }
 }
 
-/// Notes a write before it is made, where the file is one that is [watched](watch).
+/// Notes a write before it is made, if the file is [watched](watch).
 ///
 /// # Errors
-/// What the system says; nothing must be written then.
+/// I/O errors, after which nothing must be written.
 pub(crate) fn writing(fd: BorrowedFd<'_>, at: u64, bytes: usize) -> io::Result<Option<Writing>> {
     if WATCHED_FILES.load(Ordering::Acquire) == 0 || bytes == 0 {
         return Ok(None);
@@ -300,10 +300,10 @@ pub(crate) fn fail_all() {
     notes.iter().for_each(|note| note.fail());
 }
 
-/// Notes that a store was made which nobody has opened yet, and which is all on the disk.
+/// Notes that a new store, which nobody has opened yet, is on the disk.
 ///
 /// # Errors
-/// What the system says.
+/// I/O errors.
 pub(crate) fn note_made(lock: &File, dir: &Path) -> Result<(), Error> {
     lock.write_all_at(CLEAN, 0).map_err(Error::io("write the lock file in", dir))
 }

@@ -1,8 +1,8 @@
-//! What is stored, byte for byte: the commits of the journal and the values of sled's trees.
+//! What is stored, byte for byte: the commits in the journal and the values in sled's trees.
 //!
-//! Every record begins with its version. To change one: add a version, write only the new one, read both, and say in
-//! the changelog from which release on the old one may be gone. Integers are little-endian; a text is a `u16` length and its
-//! bytes, a body a `u32` length and its bytes.
+//! Every record begins with its version. To change one, add a version, write only the new one, read both, and say in the
+//! changelog from which release on the old one may be gone. Integers are little-endian. A text is a `u16` length and its bytes, a
+//! body a `u32` length and its bytes.
 //!
 //! ```text
 //! commit   1 | kept_ms u64 | ops u32 | op …
@@ -53,24 +53,24 @@ use crate::clock::Reading;
 pub(crate) const VERSION: u8 = 1;
 const SECOND_VERSION: u8 = 2;
 
-/// Whether a message is about another, or is no more.
+/// What a message is, in relation to others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
-    /// Neither.
+    /// A message of its own.
     #[default]
     Plain,
-    /// It answers the message with this seq.
+    /// A reply to the message with this seq.
     Reply(u64),
-    /// It says that the message with this seq was redacted, by who sent this; it has no body.
+    /// The redaction of the message with this seq, by this one's sender. It has no body.
     Redaction(u64),
-    /// It was redacted, as the message with this seq says; it has no body any more.
+    /// A message redacted by the one with this seq. It has lost its body.
     Redacted(u64),
 }
 
-/// In the place of a member's cursor: it has none, since it reads nothing.
+/// Stored as the cursor of a member that does not read.
 pub const NO_CURSOR: u64 = u64::MAX;
 
-/// Whether a member's cursor is past its room's last seq, which none may be.
+/// Whether a member's cursor is past its room's last seq, which is an error.
 pub fn is_past(cursor: u64, last_seq: u64) -> bool {
     cursor != NO_CURSOR && cursor > last_seq
 }
@@ -78,31 +78,31 @@ pub fn is_past(cursor: u64, last_seq: u64) -> bool {
 /// A stored message. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Its place in the room.
+    /// Its number in the room.
     pub seq: u64,
-    /// When it was taken, by the wall clock; never less than the message before it.
+    /// When it was accepted, by the wall clock; never earlier than the message before it.
     pub time_ms: u64,
-    /// When it was taken, by the [kept clock](crate::clock::KeptClock); its age is counted from here.
+    /// When it was accepted, by the [kept clock](crate::clock::KeptClock), which measures its age.
     pub kept_ms: u64,
-    /// Who sent it, with the device.
+    /// The sender, with the device.
     pub client: Arc<str>,
     /// The sender's message id.
     pub id: Option<Arc<str>>,
-    /// What was sent.
+    /// The content.
     pub body: Bytes,
-    /// Whether it is about another, or is no more.
+    /// Its relation to other messages.
     pub kind: Kind,
 }
 
 impl Stored {
-    /// Takes the body away.
+    /// Removes the body.
     pub fn redact(&mut self, by: u64) {
         self.body = Bytes::new();
         self.kind = Kind::Redacted(by);
     }
 }
 
-/// A [`Stored`] message, where it is.
+/// A [`Stored`] message, borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredRef<'a> {
     /// As [`Stored::seq`].
@@ -132,28 +132,28 @@ impl<'a> From<&'a Stored> for StoredRef<'a> {
 /// A room's record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomRecord {
-    /// When it was made, by the wall clock.
+    /// When it was created, by the wall clock.
     pub time_ms: u64,
     /// Its name.
     pub name: Arc<str>,
-    /// What it is about.
+    /// Its topic.
     pub topic: Arc<str>,
-    /// Whether only those see it who are invited.
+    /// Whether only people who are invited see it.
     pub private: bool,
-    /// Who made it, without a device; none for rooms of the first release.
+    /// Its owner, without a device; none for rooms of the first release.
     pub owner: Option<Arc<str>>,
-    /// How long its messages are kept, where that is longer than the daemon's retention.
+    /// How long its messages are kept, if that is longer than the daemon's retention.
     pub keep_ms: u64,
-    /// Bytes of stored messages past which no more are taken; 0: no such bound.
+    /// The most bytes of stored messages that it may have; 0 for no limit.
     pub cap_bytes: u64,
 }
 
-/// What a person may in a room, beside what everybody may.
+/// A person's access to a room, if it is not everybody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// Join it, though it is private.
+    /// May join the room although it is private.
     Invited,
-    /// Nothing.
+    /// May do nothing.
     Banned,
 }
 
@@ -175,12 +175,12 @@ impl Access {
         }
     }
 
-    /// The record.
+    /// Encodes the record.
     pub fn encode(self) -> [u8; 2] {
         [VERSION, Access::number(Some(self))]
     }
 
-    /// Reads the record; none where it is not one.
+    /// Decodes the record.
     pub fn decode(bytes: &[u8]) -> Option<Access> {
         let mut reader = Reader::versioned(bytes)?;
         let access = Access::of(reader.u8()?)??;
@@ -188,20 +188,21 @@ impl Access {
     }
 }
 
-/// How far a room is; stays when its messages are gone.
+/// A room's counters; they stay when its messages are gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Last {
-    /// The last seq that was given.
+    /// The last seq assigned.
     pub seq: u64,
-    /// The last message's time; 0 where there was none.
+    /// The last message's time; 0 if there was none.
     pub time_ms: u64,
     /// Messages up to this seq are gone.
     pub floor: u64,
-    /// What those that are not take in chunks, but for the chunks' heads; of a store of the first release, those since.
+    /// Bytes of the others in chunks, without the chunks' headers. In a store of the first release, messages from before the
+    /// upgrade do not count.
     pub bytes: u64,
 }
 
-/// Writes a text behind its length.
+/// Appends a text after its length.
 pub fn put_text(out: &mut Vec<u8>, text: &str) {
     // Limits keep every stored text far under 64 KiB.
     out.put_u16_le(u16::try_from(text.len()).unwrap_or(u16::MAX));
@@ -213,7 +214,7 @@ pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
-/// Reads a record; each method gives none when the record is too short for it.
+/// Reads a record; each method returns none if the record is too short for it.
 pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -222,24 +223,24 @@ impl<'a> Reader<'a> {
         (reader.u8()? == VERSION).then_some(reader)
     }
 
-    /// The next so many bytes.
+    /// The next `N` bytes.
     pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*head)
     }
 
-    /// The next number of one byte.
+    /// The next byte.
     pub fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    /// The next number of four bytes.
+    /// The next `u32`.
     pub fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// The next number of eight bytes.
+    /// The next `u64`.
     pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
@@ -260,7 +261,7 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.text_bytes()?).ok()
     }
 
-    /// The next text, to keep.
+    /// The next text, owned.
     pub fn text(&mut self) -> Option<Arc<str>> {
         self.str().map(Arc::from)
     }
@@ -274,13 +275,13 @@ impl<'a> Reader<'a> {
         self.bytes(length)
     }
 
-    /// This, where nothing is left.
+    /// The value, if nothing is left to read.
     pub fn end<T>(self, value: T) -> Option<T> {
         self.0.is_empty().then_some(value)
     }
 }
 
-/// Overwrites a number that was not known yet when its place was kept.
+/// Overwrites a number that was left open when its place was reserved.
 pub(crate) fn put_u32_at(out: &mut [u8], at: usize, number: u32) {
     if let Some(place) = out.get_mut(at..at + 4) {
         place.copy_from_slice(&number.to_le_bytes());
@@ -288,7 +289,7 @@ pub(crate) fn put_u32_at(out: &mut [u8], at: usize, number: u32) {
 }
 
 impl RoomRecord {
-    /// The record.
+    /// Encodes the record.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![SECOND_VERSION];
         self.put(&mut out);
@@ -317,7 +318,7 @@ impl RoomRecord {
         })
     }
 
-    /// Reads the record; none where it is not one.
+    /// Decodes the record.
     pub fn decode(bytes: &[u8]) -> Option<RoomRecord> {
         let mut reader = Reader(bytes);
         let record = match reader.u8()? {
@@ -333,7 +334,7 @@ impl RoomRecord {
 }
 
 impl Last {
-    /// The record.
+    /// Encodes the record.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![SECOND_VERSION];
         for field in [self.seq, self.time_ms, self.floor, self.bytes] {
@@ -342,7 +343,7 @@ impl Last {
         out
     }
 
-    /// Reads the record; none where it is not one.
+    /// Decodes the record.
     pub fn decode(bytes: &[u8]) -> Option<Last> {
         let mut reader = Reader(bytes);
         let version = reader.u8()?;
@@ -356,35 +357,35 @@ impl Last {
     }
 }
 
-/// A cursor's or an id's record.
+/// Encodes a cursor's or an id's record.
 pub fn encode_seq(seq: u64) -> [u8; 9] {
     let mut out = [VERSION; 9];
     out[1..].copy_from_slice(&seq.to_le_bytes());
     out
 }
 
-/// Reads it; none where it is not one.
+/// Decodes the record.
 pub fn decode_seq(bytes: &[u8]) -> Option<u64> {
     let mut reader = Reader::versioned(bytes)?;
     let seq = reader.u64()?;
     reader.end(seq)
 }
 
-/// A nick's record.
+/// Encodes a nick's record.
 pub fn encode_nick(nick: &str) -> Vec<u8> {
     let mut out = vec![VERSION];
     put_text(&mut out, nick);
     out
 }
 
-/// Reads it; none where it is not one.
+/// Decodes the record.
 pub fn decode_nick(bytes: &[u8]) -> Option<Arc<str>> {
     let mut reader = Reader::versioned(bytes)?;
     let nick = reader.text()?;
     reader.end(nick)
 }
 
-/// How far sled covers the journal, and the kept clock then.
+/// Encodes a checkpoint: the last commit that sled covers, and the kept clock.
 pub fn encode_reading(covered: u64, reading: &Reading) -> Vec<u8> {
     let mut out = vec![VERSION];
     out.put_u64_le(covered);
@@ -394,7 +395,7 @@ pub fn encode_reading(covered: u64, reading: &Reading) -> Vec<u8> {
     out
 }
 
-/// Reads it; none where it is not one.
+/// Decodes the record.
 pub fn decode_reading(bytes: &[u8]) -> Option<(u64, Reading)> {
     let mut reader = Reader::versioned(bytes)?;
     let covered = reader.u64()?;

@@ -1,8 +1,8 @@
-//! Files that are replaced in one piece: whoever reads one sees it as it was or as it is to be, never a half of it.
+//! Files that are replaced atomically: a reader sees the old contents or the new, never a mixture.
 //!
-//! Commands do so as root in directories of the daemon's user, who may not have root write elsewhere by a link. So the new file gets a
-//! random name that nobody can have laid a link under, and a link that leads to the file is only followed where whoever made it
-//! could have written there himself.
+//! Commands do this as root in directories of the daemon's user, who must not be able to make root write elsewhere by a link. So
+//! the new file has a random name, under which nobody can have put a link; and a link that leads to the file is followed only if
+//! whoever made it could have written there without it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -17,10 +17,10 @@ use crate::error::Error;
 
 /// As many links as the system follows.
 const LINKS_MAX: usize = 40;
-/// A random name that is taken by chance is not taken twice.
+/// How many random names to try: none is taken by chance twice.
 const NAMES_TRIED: usize = 4;
 
-/// A file that may not be there yet: behind all links, in a directory that is held open.
+/// A file that may not exist yet, with all links resolved, in a directory that is held open.
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
@@ -29,15 +29,15 @@ pub struct Place {
 }
 
 impl Place {
-    /// Finds what a name leads to. `what` is to be done to it, as in "can't …".
+    /// Resolves a path. `what` is to be done to the file, as in "can't …".
     ///
     /// # Errors
-    /// There is no such directory; what the system says; a link that is not to be followed; no regular file.
+    /// The directory does not exist; I/O errors; a link that must not be followed; not a regular file.
     pub fn find(path: &Path, what: &'static str) -> Result<Place, Error> {
         let mut dir = open_dir(rustix::fs::CWD, above(path)).map_err(failed(what, above(path)))?;
         let (mut at, mut makers) = (path.to_owned(), Vec::new());
         for _ in 0..LINKS_MAX {
-            let name = at.file_name().ok_or_else(|| refused(what, &at, "it is no file's name"))?.to_owned();
+            let name = at.file_name().ok_or_else(|| refused(what, &at, "it is not a file name"))?.to_owned();
             let found = stat(&dir, &name).map_err(failed(what, &at))?;
             match found.as_ref().map(kind) {
                 None | Some(FileType::RegularFile) => {
@@ -46,19 +46,19 @@ impl Place {
                     return Ok(place);
                 }
                 Some(FileType::Symlink) => {}
-                Some(_) => return Err(refused(what, &at, "it is no regular file")),
+                Some(_) => return Err(refused(what, &at, "it is not a regular file")),
             }
             let to = rustix::fs::readlinkat(&dir, &name, Vec::new()).map_err(failed(what, &at))?;
             let to = PathBuf::from(OsString::from_vec(to.into_bytes()));
             let beside = above(&at).join(above(&to));
             dir = open_dir(&dir, above(&to)).map_err(failed(what, &beside))?;
             makers.extend(found.map(|found| (at, found.st_uid)));
-            at = beside.join(to.file_name().ok_or_else(|| refused(what, path, "it leads to no regular file"))?);
+            at = beside.join(to.file_name().ok_or_else(|| refused(what, path, "it does not lead to a regular file"))?);
         }
-        Err(refused(what, path, "its links lead in a circle"))
+        Err(refused(what, path, "its links form a circle"))
     }
 
-    /// Refuses links of those who could not have written there themselves.
+    /// Refuses links whose makers could not have written there without them.
     fn expect_makers(&self, makers: &[(PathBuf, u32)], what: &'static str) -> Result<(), Error> {
         let owner = rustix::fs::fstat(&self.dir).map_err(failed(what, above(&self.path)))?.st_uid;
         let trusted = [0, rustix::process::geteuid().as_raw(), owner];
@@ -68,32 +68,32 @@ impl Place {
                 what,
                 link,
                 &format!(
-                    "it is a link to {} that the user with the number {maker} has made, to whom the directory there does not \
-                     belong; remove it, or make it yourself",
+                    "it is a link to {} made by user {maker}, who does not own the directory there; remove it, or create it \
+                     yourself",
                     self.path.display()
                 ),
             )),
         }
     }
 
-    /// The file, behind all links.
+    /// The path, with all links resolved.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Keeps others from changing it for as long as this is there.
+    /// Keeps others from changing the file while this exists.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn lock(&self) -> Result<(), Error> {
         let dir = above(&self.path);
         self.dir.lock().map_err(Error::io("lock the directory", dir))
     }
 
-    /// What is in it; none where it is not there.
+    /// Opens the file; none if it does not exist.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn open(&self) -> io::Result<Option<File>> {
         let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         match rustix::fs::openat(&self.dir, &self.name, how, Mode::empty()) {
@@ -103,11 +103,10 @@ impl Place {
         }
     }
 
-    /// Puts this in its place, durably. It stays its owner's, and those may read it who might; a new one is its directory's owner's
-    /// alone.
+    /// Replaces the file's contents, durably. The owner and permissions stay; a new file is only for the owner of its directory.
     ///
     /// # Errors
-    /// What the system says, with what is to be done; the file is as it was then.
+    /// I/O errors, after which the file is as it was.
     pub fn write(&self, contents: &[u8], what: &'static str) -> Result<(), Error> {
         let dir = above(&self.path);
         let old = stat(&self.dir, &self.name).map_err(failed(what, &self.path))?;
@@ -115,18 +114,18 @@ impl Place {
         self.give(&new.file, old.as_ref(), what)?;
         (&new.file).write_all(contents).and_then(|()| new.file.sync_all()).map_err(Error::io(what, &self.path))?;
         new.name(&self.name).map_err(|errno| match errno {
-            Errno::BUSY => refused(what, &self.path, "it is mounted by itself; mount its directory instead"),
+            Errno::BUSY => refused(what, &self.path, "it is a mount of its own; mount its directory instead"),
             errno => failed(what, &self.path)(errno),
         })?;
         self.dir.sync_all().map_err(Error::io("sync the directory", dir))
     }
 
-    /// Has a new file belong to whom the old one does.
+    /// Gives the new file the owner and permissions of the old one.
     fn give(&self, new: &File, old: Option<&Stat>, what: &'static str) -> Result<(), Error> {
         use std::os::unix::fs::{MetadataExt, fchown};
         let made = new.metadata().map_err(Error::io(what, &self.path))?;
         let Some(old) = old.filter(|old| kind(old) == FileType::RegularFile) else {
-            // Whoever makes it, the daemon is to read it.
+            // Whoever creates it, the daemon must be able to read it.
             if let Ok(of_dir) = self.dir.metadata() {
                 let _ = fchown(new, Some(of_dir.uid()), Some(of_dir.gid()));
             }
@@ -143,7 +142,7 @@ impl Place {
     }
 }
 
-/// A file under a name that is nobody's; gone when it is dropped without another.
+/// A file under a temporary name; removed when it is dropped before it gets another.
 struct New<'a> {
     dir: &'a File,
     file: File,
@@ -177,7 +176,7 @@ impl New<'_> {
 impl Drop for New<'_> {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
-            // It is hidden, and nobody reads it.
+            // Its name is hidden, and nobody reads it.
             let _ = rustix::fs::unlinkat(self.dir, name, AtFlags::empty());
         }
     }
@@ -193,7 +192,7 @@ fn open_dir(from: impl std::os::fd::AsFd, path: &Path) -> Result<File, Errno> {
     rustix::fs::openat(from, path, how, Mode::empty()).map(File::from)
 }
 
-/// None where there is nothing.
+/// None if nothing has this name.
 fn stat(dir: &File, name: &OsStr) -> Result<Option<Stat>, Errno> {
     match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
@@ -269,11 +268,11 @@ mod tests {
         symlink("/dev/null", at("null")).unwrap();
         for (name, said) in [
             ("nowhere", "No such file"),
-            ("loop", "in a circle"),
-            ("dir", "no regular file"),
-            ("to-dir", "no regular file"),
-            ("up", "no "),
-            ("null", "no regular file"),
+            ("loop", "form a circle"),
+            ("dir", "not a regular file"),
+            ("to-dir", "not a regular file"),
+            ("up", "not lead to a regular file"),
+            ("null", "not a regular file"),
             ("no/file", "No such file"),
         ] {
             let error = write(&at(name), "x").unwrap_err().to_string();

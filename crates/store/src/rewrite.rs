@@ -7,14 +7,14 @@ use std::path::Path;
 use crate::error::Error;
 use crate::files::sync_dir;
 
-/// A bit for each block of a file, beginning again at the first where there are more.
+/// The size of a map of blocks: a bit for each block of a file, beginning again at the first bit if there are more.
 pub(crate) const MAP_BYTES: usize = 16 * 1024;
 pub(crate) const BLOCKS: u64 = MAP_BYTES as u64 * 8;
 pub(crate) const BLOCK_BYTES: u64 = 64 * 1024;
 /// Blocks that are read and written at once.
 const BLOCKS_AT_ONCE: u64 = 16;
 
-/// Blocks of a file: a bit each.
+/// Blocks of a file, a bit each.
 #[derive(Clone, Debug)]
 pub(crate) struct Blocks(pub(crate) Vec<u8>);
 
@@ -27,7 +27,7 @@ impl Blocks {
         Blocks(vec![u8::MAX; MAP_BYTES])
     }
 
-    /// Where a block's bit is.
+    /// The byte and bit of a block.
     pub(crate) fn spot(block: u64) -> (usize, u8) {
         let bit = block % BLOCKS;
         (usize::try_from(bit / 8).unwrap_or_default(), 1 << (bit % 8))
@@ -48,14 +48,14 @@ impl Blocks {
     }
 }
 
-/// What of a file is written again.
+/// The parts of a file to write again.
 #[derive(Debug)]
 pub(crate) enum Parts<'a> {
     /// All of it.
     All,
-    /// What is not zero: the zeros were synced before anything was written into them.
+    /// What is not zero: the zeros were synced before anything else was written.
     NotZero,
-    /// Some blocks.
+    /// These blocks.
     Blocks(&'a Blocks),
 }
 
@@ -75,11 +75,11 @@ pub(crate) fn write_dir_again<'a>(dir: &Path, parts: &impl Fn(&Path) -> Parts<'a
     Ok(bytes)
 }
 
-/// Writes a file again, as it is read, and syncs it; returns how many bytes of it were written. Where that is cut off, it can be
-/// done again: every byte is on the disk as it was, or as it is read.
+/// Writes a file again, as it is read, and syncs it. Returns how many bytes were written. If this is interrupted, it can be
+/// repeated: every byte on the disk is as it was, or as it is read.
 ///
 /// # Errors
-/// What the system says, with the file's name.
+/// I/O errors.
 pub(crate) fn write_again(path: &Path, parts: &Parts<'_>) -> Result<u64, Error> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io("open", path))?;
     let length = file.metadata().map_err(Error::io("measure", path))?.len();
@@ -99,7 +99,7 @@ pub(crate) fn write_again(path: &Path, parts: &Parts<'_>) -> Result<u64, Error> 
         file.write_all_at(piece, at).map_err(Error::io("write again", path))?;
         written += bytes;
     }
-    // Its size as well.
+    // The size as well.
     let synced = file.set_len(length).and_then(|()| file.sync_all());
     synced.map_err(Error::io("sync", path))?;
     Ok(written)

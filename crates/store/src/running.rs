@@ -1,20 +1,21 @@
-//! Which data directories the daemons of this machine have, as far as may be known: for who has named another by mistake.
+//! Which data directories the running daemons of this machine use, as far as this process may know: for users who have named
+//! another one by mistake.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::files::LOCK_FILE;
 
-/// What runs.
+/// The running daemons.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Running {
     data_dirs: BTreeSet<PathBuf>,
-    /// A daemon of another user, who does not let us see.
+    /// Whether there is a daemon of another user, whose files we may not list.
     is_hidden: bool,
 }
 
 impl Running {
-    /// Each daemon holds the lock file of its data directory open.
+    /// Finds daemons by the lock files that they hold open.
     fn find(proc: &Path) -> Running {
         let mut running = Running::default();
         for process in std::fs::read_dir(proc).into_iter().flatten().flatten() {
@@ -32,14 +33,17 @@ impl Running {
     }
 }
 
-/// A sentence on which data directory may be meant.
+/// Says which data directory the user may have meant.
 pub(crate) fn hint() -> String {
     let Running { data_dirs, is_hidden } = Running::find(Path::new("/proc"));
     let dirs: Vec<_> = data_dirs.iter().map(|dir| format!("--data-dir {}", dir.display())).collect();
     match (dirs.is_empty(), is_hidden) {
-        (false, _) => format!("a daemon runs with {}", dirs.join(", another with ")),
-        (true, true) => "a daemon of another user runs: say which --data-dir it has, and run this as root".to_owned(),
-        (true, false) => "say which it is by --data-dir".to_owned(),
+        (false, _) => format!("a daemon is running with {}", dirs.join(", another with ")),
+        (true, true) => {
+            "a daemon of another user is running: name its data directory with --data-dir, and run this as root"
+                .to_owned()
+        }
+        (true, false) => "name the data directory with --data-dir".to_owned(),
     }
 }
 

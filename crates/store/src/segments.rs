@@ -1,10 +1,10 @@
-//! Where messages stand: chunks in files that are only ever appended to, and removed when nothing in them is wanted any more.
+//! The files that messages are in: chunks in files that are only appended to, and removed when nothing in them is wanted any
+//! more.
 //!
-//! A chunk that a commit has written in one piece, and that is worth it, stays where it is [in the journal](mod@crate::journal). Others
-//! are gathered by room and written once more, into segments: `segments/<number>.segment`, 16 hex digits. Both are the
-//! [same bytes](crate::chunk::encode), with their own checksum; sled [has the index](mod@crate::tables). A chunk is durable
-//! before the index knows of it, and the index forgets it, durably, before its file goes. What is left in a file of which little is wanted
-//! [is written once more](mod@crate::tables).
+//! A chunk that a commit has written in one piece, and that is large enough, stays [in the journal](mod@crate::files). Others are
+//! gathered by room and written once more, into segments: `segments/<number>.segment`, 16 hex digits. Both are the [same
+//! bytes](crate::chunk::encode), with their own checksum. The index is in sled. A chunk is durable before the index leads to it,
+//! and the index forgets it, durably, before its file is removed. What is left in a sparse file is written once more.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -43,13 +43,13 @@ pub struct Segments {
     note: Option<Arc<Note>>,
 }
 
-/// Whether a file has a name still.
+/// Whether a file still has a name.
 fn is_there(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
 }
 
 impl Segments {
-    /// Those of a data directory. Nothing is looked at yet, and nothing made.
+    /// The files of a data directory. This reads and creates nothing yet.
     pub fn of(data_dir: &Path) -> Segments {
         Segments {
             dir: data_dir.join("segments"),
@@ -61,12 +61,12 @@ impl Segments {
         }
     }
 
-    /// The same of a store that is open.
+    /// The same for an open store.
     pub(crate) fn noted(self, note: Arc<Note>) -> Segments {
         Segments { note: Some(note), ..self }
     }
 
-    /// Where the store says what is not synced.
+    /// The note of what is not synced.
     pub(crate) fn note(&self) -> Option<&Note> {
         self.note.as_deref()
     }
@@ -74,7 +74,7 @@ impl Segments {
     /// Notes that something is about to be erased from this file.
     ///
     /// # Errors
-    /// What the system says; nothing must be erased then.
+    /// I/O errors, after which nothing must be erased.
     pub(crate) fn erasing(&self, file: FileId) -> Result<(), Error> {
         self.note().map_or(Ok(()), |note| note.erasing(file))
     }
@@ -87,10 +87,10 @@ impl Segments {
         }
     }
 
-    /// The segments that are there, in order; none where their directory is not.
+    /// The numbers of the segments, in order; none if their directory does not exist.
     ///
     /// # Errors
-    /// What the system says, with the directory's name.
+    /// I/O errors.
     pub fn numbers(&self) -> Result<Vec<u64>, Error> {
         if !self.dir.exists() {
             return Ok(Vec::new());
@@ -101,7 +101,7 @@ impl Segments {
     /// Appends chunks and makes them durable. Returns the file, and where in it they begin.
     ///
     /// # Errors
-    /// What the system says, with the file's name; nothing may be written any more then.
+    /// I/O errors, after which nothing more may be written.
     pub fn append(&self, chunks: &[u8]) -> Result<(FileId, u64), Error> {
         let mut guard = lock(&self.current);
         let mut before = 0;
@@ -120,7 +120,7 @@ impl Segments {
         Ok((FileId::Segment(current.number), at))
     }
 
-    /// Makes a new segment behind `before` and all that are there, and its name durable.
+    /// Creates a segment with a number above `before` and all others, and makes its name durable.
     fn begin(&self, before: u64) -> Result<Current, Error> {
         let number = self.numbers()?.last().map_or(0, |last| *last).max(before) + 1;
         let path = self.path(FileId::Segment(number));
@@ -130,7 +130,7 @@ impl Segments {
         Ok(Current { number, file, path, at: 0 })
     }
 
-    /// Takes the segments that have become full.
+    /// Takes the list of segments that have become full.
     pub fn retired(&self) -> Vec<FileId> {
         std::mem::take(&mut lock(&self.retired))
     }
@@ -138,7 +138,7 @@ impl Segments {
     /// A chunk's bytes, unchecked.
     ///
     /// # Errors
-    /// What the system says, with the file's name.
+    /// I/O errors.
     pub fn read(&self, place: &Place) -> Result<Bytes, Error> {
         let mut bytes = vec![0; place.bytes as usize];
         let file = self.file(place.file)?;
@@ -147,7 +147,8 @@ impl Segments {
         Ok(bytes.into())
     }
 
-    /// The same, but only where the system has it in memory; none where it would have to wait for the disk, or can't tell.
+    /// A chunk's bytes if the system has them in memory; none if the read would have to wait for the disk, or the system can't
+    /// tell.
     ///
     /// # Errors
     /// The file can't be opened.
@@ -167,11 +168,11 @@ impl Segments {
         }
     }
 
-    /// Overwrites chunks of a file with zeros, durably, where ones with these checksums stand there: a file that is gone, or has come
-    /// anew under the same name, is left alone.
+    /// Overwrites chunks of a file with zeros, durably, if chunks with these checksums are there: a file that is gone, or has
+    /// been created again under the same name, is left alone.
     ///
     /// # Errors
-    /// What the system says, with the file's name.
+    /// I/O errors.
     pub fn erase(&self, file: FileId, chunks: &[(Place, u32)]) -> Result<(), Error> {
         self.erasing(file)?;
         let Some((file, path)) = self.open_to_erase(file)? else { return Ok(()) };
@@ -186,11 +187,11 @@ impl Segments {
         sync_erased(&file, &path)
     }
 
-    /// Overwrites with zeros, durably, whatever of a file is in none of these parts, given by begin and end. They may lie beyond the end
-    /// of a file that was cut short.
+    /// Overwrites with zeros, durably, everything in a file outside these parts, given by begin and end. They may lie beyond the
+    /// end of a file that was cut short.
     ///
     /// # Errors
-    /// What the system says, with the file's name.
+    /// I/O errors.
     pub fn erase_all_but(&self, file: FileId, mut wanted: Vec<(u64, u64)>) -> Result<(), Error> {
         self.erasing(file)?;
         let Some((file, path)) = self.open_to_erase(file)? else { return Ok(()) };
@@ -203,7 +204,7 @@ impl Segments {
             while at < begin.min(length) {
                 let most = usize::try_from(begin.min(length) - at).unwrap_or(usize::MAX).min(piece.len());
                 let part = piece.get_mut(..most).unwrap_or_default();
-                // What can't be read isn't wanted either, and may have text in it.
+                // What can't be read isn't wanted either, and may contain text.
                 if file.read_exact_at(part, at).is_err() || part.iter().any(|byte| *byte != 0) {
                     // A piece is far under 4 GiB.
                     zero(&file, &path, at, u32::try_from(most).unwrap_or(0))?;
@@ -226,7 +227,7 @@ impl Segments {
         Ok(file)
     }
 
-    /// Holds an open file for those who read it next.
+    /// Keeps a file open for the next reader.
     fn hold(&self, id: FileId, file: &Arc<File>) {
         let mut open = lock(&self.open);
         if open.len() >= OPEN_FILES_MAX
@@ -234,16 +235,16 @@ impl Segments {
         {
             open.remove(&any);
         }
-        // One that is removed meanwhile must not be held: its room on the disk would be free only when nobody has it open.
+        // A file that was removed meanwhile must not be kept: its space would be free only when nobody has it open.
         if is_there(file) {
             open.insert(id, file.clone());
         }
     }
 
-    /// Removes a file of which nothing is wanted any more. Where it comes back, a start removes it again.
+    /// Removes a file in which nothing is wanted any more. If it comes back after a crash, a start removes it again.
     ///
     /// # Errors
-    /// What the system says, with the file's name.
+    /// I/O errors.
     pub fn remove(&self, file: FileId) -> Result<(), Error> {
         let path = self.path(file);
         match std::fs::remove_file(&path) {
@@ -252,7 +253,7 @@ impl Segments {
             }
             _ => {}
         }
-        // Behind it: who opens a file looks at whether it is there, before he has it held.
+        // Afterwards: whoever opens a file checks that it exists before keeping it open.
         lock(&self.open).remove(&file);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a start finds, but for the messages.
+//! The state that a start loads: everything but the messages.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,30 +6,30 @@ use std::sync::Arc;
 use crate::group::GroupRecord;
 use crate::record::{Access, Last, RoomRecord};
 
-/// A room, as it was found at the start.
+/// A room.
 #[derive(Clone, Debug)]
 pub struct RoomState {
     /// Its number.
     pub id: u64,
-    /// What it is.
+    /// Its settings.
     pub record: RoomRecord,
-    /// How far it is.
+    /// Its counters.
     pub last: Last,
-    /// Its members and their cursors; [`NO_CURSOR`](crate::record::NO_CURSOR) for those that have none.
+    /// Its members and their cursors; [`NO_CURSOR`](crate::record::NO_CURSOR) for those that do not read.
     pub members: HashMap<Arc<str>, u64>,
-    /// Who is invited, or banned.
+    /// Who is invited or banned.
     pub access: HashMap<Arc<str>, Access>,
-    /// Shared cursors.
+    /// Its shared cursors.
     pub groups: HashMap<Arc<str>, GroupRecord>,
 }
 
-/// What was found at the start, but for the messages.
+/// Everything that is stored but the messages.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// The rooms, by number.
     pub rooms: Vec<RoomState>,
-    /// What clients are shown as.
+    /// The nicks of clients.
     pub nicks: HashMap<Arc<str>, Arc<str>>,
-    /// The highest number that a room has, or had that was deleted.
+    /// The highest number of any room, also of deleted ones.
     pub highest_room: u64,
 }

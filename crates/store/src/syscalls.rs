@@ -1,13 +1,13 @@
-//! The system calls of sled, in our own hands.
+//! Replacements for the system calls that sled uses.
 //!
 //! sled 0.34 ends a flush with `sync_file_range`, which writes neither a file's size nor the drive's cache, and reuses freed
-//! segments before their successors are durable; a power cut can then leave a store that does not open. It takes what it can't
-//! read while it opens its files for the torn end of its log, and overwrites it: an EIO that would have been gone a minute
-//! later costs everything behind it. And when a write or a sync fails, its flush may wait for ever.
+//! segments before their successors are durable; after a power cut, the store may not open. While it opens its files, it takes
+//! what it can't read for the torn end of its log, and overwrites it: an EIO that would have passed a minute later costs
+//! everything after it. And when a write or a sync fails, its flush may wait for ever.
 //!
-//! So the symbols exported here take the place of the C library's in any program that links this crate. `sync_file_range` does a
-//! whole fdatasync; no sync succeeds after one has failed. While a store opens, whatever fails ends the process
-//! before sled hears of it. Later, the store's [`Failure`] hears of it first.
+//! So the symbols exported here replace the C library's in any program that links this crate. `sync_file_range` does a whole
+//! fdatasync, and no sync succeeds after one has failed. While a store opens, any failure ends the process before sled sees it.
+//! Later, the store's [`Failure`] is set first.
 
 #![allow(unsafe_code)]
 
@@ -26,22 +26,22 @@ static SYNCS: AtomicU64 = AtomicU64::new(0);
 static READS: AtomicU64 = AtomicU64::new(0);
 static WRITES: AtomicU64 = AtomicU64::new(0);
 static SYNC_FAILED: AtomicBool = AtomicBool::new(false);
-/// How many opens are going on.
+/// The number of stores being opened.
 static OPENING: AtomicU32 = AtomicU32::new(0);
 static STORES: Mutex<Vec<Weak<Failure>>> = Mutex::new(Vec::new());
 
-/// Whether these functions are the ones that are called: not so where the linker took the C library's. To be asked when sled has
+/// Whether these functions are the ones that are called, and the linker has not taken the C library's. Ask this after sled has
 /// read, written and synced.
 pub fn are_ours() -> bool {
     [&SYNCS, &READS, &WRITES].into_iter().all(|calls| calls.load(Ordering::Relaxed) > 0)
 }
 
-/// Whether a sync has failed: after that nothing that sled says about durability is to be believed.
+/// Whether a sync has failed: after that, nothing that sled says about durability can be trusted.
 pub(crate) fn sync_failed() -> bool {
     SYNC_FAILED.load(Ordering::Acquire)
 }
 
-/// While this lives, a read, write or sync that fails ends the process, with exit code 1 and the file's name in the log.
+/// While this exists, a read, write or sync that fails ends the process with exit code 1, and the log names the file.
 #[derive(Debug)]
 pub(crate) struct Opening(());
 
@@ -58,20 +58,20 @@ impl Drop for Opening {
     }
 }
 
-/// Whether there is a store in this process: where there is none, these functions do what the C library's do.
+/// Whether this process has a store: if it has none, these functions behave like the C library's.
 fn is_in_use() -> bool {
     let stores = || lock(&STORES).iter().any(|store| store.strong_count() > 0);
     OPENING.load(Ordering::Acquire) > 0 || stores()
 }
 
-/// Has a store told of writes and syncs that fail.
+/// Registers a store's failure, to be set when a write or sync fails.
 pub(crate) fn tell(failure: &Arc<Failure>) {
     let mut stores = lock(&STORES);
     stores.retain(|store| store.strong_count() > 0);
     stores.push(Arc::downgrade(failure));
 }
 
-/// Deals with a call that failed, and sets errno for its caller.
+/// Handles a failed call, and sets errno for the caller.
 fn failed(what: &str, fd: BorrowedFd<'_>, errno: Errno) {
     if ![Errno::INTR, Errno::INVAL, Errno::ROFS].contains(&errno) {
         let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default();
@@ -80,7 +80,7 @@ fn failed(what: &str, fd: BorrowedFd<'_>, errno: Errno) {
             if what != "read" {
                 note::fail_all();
             }
-            tracing::error!("{why}; the store was not opened, as it would have taken this for damage");
+            tracing::error!("{why}; the store was not opened, because sled would have taken this for damage");
             std::process::exit(1);
         }
         if what != "read" {
@@ -134,7 +134,8 @@ unsafe fn sync(fd: libc::c_int, how: impl Fn(BorrowedFd<'_>) -> Result<(), Errno
         return -1;
     }
     if sync_failed() {
-        // What the failed one should have written counts as written now, and is not there: nothing behind it must become durable.
+        // What the failed sync should have written counts as written now, but is not on the disk: nothing after it must become
+        // durable.
         set(Errno::IO);
         return -1;
     }
@@ -143,7 +144,7 @@ unsafe fn sync(fd: libc::c_int, how: impl Fn(BorrowedFd<'_>) -> Result<(), Errno
     match how(fd) {
         Ok(()) => 0,
         Err(errno) => {
-            // Not every file can be synced, and nothing is lost where one can't.
+            // Some files can't be synced, and nothing is lost by that.
             let refused = [Errno::INVAL, Errno::ROFS, Errno::INTR].contains(&errno);
             SYNC_FAILED.fetch_or(!refused && is_in_use(), Ordering::AcqRel);
             failed("sync", fd, errno);
@@ -202,7 +203,7 @@ pub unsafe extern "C" fn pwrite64(
     };
     // SAFETY: the caller promises both.
     let (fd, buffer) = unsafe { (BorrowedFd::borrow_raw(fd), std::slice::from_raw_parts(buffer.cast::<u8>(), bytes)) };
-    // Until it is synced, whoever finds it can't tell whether it is on the disk.
+    // Until it is synced, nobody who reads it can tell whether it is on the disk.
     let noted = note::writing(fd, offset, bytes);
     let noted = noted.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
     match noted.and_then(|noted| {

@@ -1,7 +1,7 @@
 //! The newest messages of every room, in memory: all that sled does not have yet, and some that it has.
 //!
-//! What sled does not have yet is bounded by making the writer wait ([`Tail::wait_for_room`]); the rest by forgetting the
-//! oldest. Also holds, for each room, how far its messages have expired.
+//! What sled does not have yet is bounded by making the writer wait ([`Tail::wait_for_room`]); the rest by forgetting the oldest.
+//! The tail also knows how far each room's messages have expired.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,10 @@ use crate::mutex::lock;
 use crate::record::{Last, Stored};
 use crate::{chunk, key};
 
-/// Past the seqs of any room: up to here the messages of one are gone that is not there.
+/// Higher than any seq: the floor of a room that does not exist.
 const PAST_ALL: u64 = u64::MAX / 2;
 
-/// What a message costs besides its body.
+/// The memory of a message, besides its body.
 const OVERHEAD_BYTES: usize = 160;
 
 fn cost(message: &Stored) -> usize {
@@ -35,11 +35,11 @@ fn message_of(op: &Op) -> Option<&Stored> {
 struct Room {
     /// Consecutive seqs, up to the room's last.
     messages: VecDeque<Stored>,
-    /// Messages up to here are gone: expired, and not to be served.
+    /// Messages up to this seq are gone: expired, and not to be served.
     floor: u64,
-    /// When the oldest stored message was taken, on the kept clock; none where that is not known.
+    /// The time of the oldest stored message, on the kept clock; none if it is not known.
     oldest_kept_ms: Option<u64>,
-    /// What its stored messages take, as [`chunk::stored_bytes`] counts.
+    /// Bytes of its stored messages, as [`chunk::stored_bytes`] counts.
     stored_bytes: u64,
 }
 
@@ -52,17 +52,17 @@ impl Room {
 #[derive(Debug, Default)]
 struct Inner {
     rooms: HashMap<u64, Room>,
-    /// Messages that were redacted, which the store's files do not know yet: seqs, and by which message.
+    /// Redactions that the files do not have yet, by room: the message's seq, and that of the message that redacts it.
     redacted: HashMap<u64, BTreeMap<u64, u64>>,
     /// Message ids that sled does not have yet.
     ids: HashMap<Vec<u8>, u64>,
     unmoved_bytes: usize,
-    /// Moved messages that are still here, in the order in which they were moved: room, last seq, bytes.
+    /// Moved messages that are still in memory, in the order in which they were moved: room, last seq, bytes.
     moved: VecDeque<(u64, u64, usize)>,
     moved_bytes: usize,
 }
 
-/// See the module.
+/// The newest messages in memory.
 #[derive(Debug, Default)]
 pub struct Tail {
     inner: Mutex<Inner>,
@@ -86,58 +86,58 @@ impl Tail {
         lock(&self.inner)
     }
 
-    /// Notes a room that the store had at the start.
+    /// Adds a room that a start has loaded.
     pub fn begin(&self, room: u64, last: &Last) {
         let tail = Room { floor: last.floor, stored_bytes: last.bytes, ..Room::default() };
         self.lock().rooms.insert(room, tail);
     }
 
-    /// Whether a room is there.
+    /// Whether a room exists.
     pub fn has(&self, room: u64) -> bool {
         self.lock().rooms.contains_key(&room)
     }
 
-    /// What the room's stored messages take.
+    /// Bytes of the room's stored messages.
     pub fn stored_bytes(&self, room: u64) -> u64 {
         self.lock().rooms.get(&room).map_or(0, |tail| tail.stored_bytes)
     }
 
-    /// Notes that so much of a room has been dropped.
+    /// Notes that this many bytes of a room were dropped.
     pub fn freed(&self, room: u64, bytes: u64) {
         if let Some(tail) = self.lock().rooms.get_mut(&room) {
             tail.stored_bytes = tail.stored_bytes.saturating_sub(bytes);
         }
     }
 
-    /// Notes that a room has become larger, or smaller, by a redaction.
+    /// Notes that redactions have made a room larger or smaller.
     pub fn add_bytes(&self, room: u64, bytes: i64) {
         if let Some(tail) = self.lock().rooms.get_mut(&room) {
             tail.stored_bytes = tail.stored_bytes.saturating_add_signed(bytes);
         }
     }
 
-    /// Whether some of the room's messages may have been taken before `cutoff_ms`.
+    /// Whether the room may have messages from before `cutoff_ms`.
     pub fn is_expiring(&self, room: u64, cutoff_ms: u64) -> bool {
         self.lock().rooms.get(&room).is_some_and(|tail| tail.is_expiring(cutoff_ms))
     }
 
-    /// Adds a durable commit's rooms and messages, redacts what it redacts, and forgets the rooms that it deletes.
+    /// Applies a durable commit: adds rooms and messages, redacts, and forgets deleted rooms.
     pub fn add(&self, ops: &[Op]) {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        // Many in a row are of one room.
+        // Runs of messages of one room are common.
         for of_room in ops.chunk_by(|one, other| room_of(one).is_some() && room_of(one) == room_of(other)) {
             match of_room.first() {
                 Some(Op::Redact { room, seq, by }) => inner.redact(*room, *seq, *by),
                 Some(Op::Room { room, .. }) => drop(inner.rooms.entry(*room).or_default()),
-                // What of it has not moved yet counts until it has.
+                // Its messages that have not moved yet count until they have.
                 Some(Op::Delete { room }) => drop(inner.rooms.remove(room)),
                 _ => {}
             }
             let Some(room) = of_room.first().and_then(room_of) else { continue };
             let tail = inner.rooms.entry(room).or_default();
             for message in of_room.iter().filter_map(message_of) {
-                // Only where nothing else is stored: what lies under the floor may still have to be dropped.
+                // Only if nothing else is stored: what is below the floor may still have to be dropped.
                 if tail.oldest_kept_ms == Some(u64::MAX) {
                     tail.oldest_kept_ms = Some(message.kept_ms);
                 }
@@ -151,7 +151,7 @@ impl Tail {
         }
     }
 
-    /// Notes that sled has these now. Forgets what belongs to them, and not what a newer commit has put in its place.
+    /// Notes that sled has these ops now. Forgets what belongs to them, but not what a newer commit has put in its place.
     pub fn moved(&self, ops: &[Op]) {
         let mut guard = self.lock();
         let inner = &mut *guard;
@@ -179,7 +179,7 @@ impl Tail {
             }
             if let Some(id) = &message.id {
                 let key = key::message_id(*room, &message.client, id);
-                // The first message with it may have expired on its way, and another have it since.
+                // The first message with this id may have expired before it moved, and another may have the id since.
                 if inner.ids.get(&key) == Some(&message.seq) {
                     inner.ids.remove(&key);
                 }
@@ -198,14 +198,14 @@ impl Tail {
         self.moved.notify_all();
     }
 
-    /// Waits while sled is too far behind; false where it still is after `timeout`.
+    /// Waits while sled is too far behind; false if it still is after `timeout`.
     pub fn wait_for_room(&self, timeout: Duration) -> bool {
         let behind = |inner: &mut Inner| inner.unmoved_bytes > UNMOVED_MAX_BYTES;
         let waited = self.moved.wait_timeout_while(self.lock(), timeout, behind);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
-    /// The messages after `after` and up to `through`, as far as a page goes; none where the first of them is not here.
+    /// The messages after `after` and up to `through`, as many as fit a page; none if the first of them is not in memory.
     pub fn read(
         &self,
         room: u64,
@@ -227,17 +227,17 @@ impl Tail {
         Some(page.take(max_messages).cloned().collect())
     }
 
-    /// What of a room was redacted and is not so in the store's files yet: to be asked before they are read.
+    /// The redactions of a room that the files do not have yet. Ask for them before reading the files.
     pub fn redacted(&self, room: u64) -> BTreeMap<u64, u64> {
         self.lock().redacted.get(&room).cloned().unwrap_or_default()
     }
 
-    /// The seq under which a message id was stored, where sled does not have it yet.
+    /// The seq of the message with an id, if sled does not have it yet.
     pub fn find_id(&self, key: &[u8]) -> Option<u64> {
         self.lock().ids.get(key).copied()
     }
 
-    /// When a message was taken, on the kept clock, where it is here.
+    /// The time of a message on the kept clock, if it is in memory.
     pub fn taken_ms(&self, room: u64, seq: u64) -> Option<u64> {
         let inner = self.lock();
         let messages = &inner.rooms.get(&room)?.messages;
@@ -245,12 +245,12 @@ impl Tail {
         messages.get(place).map(|message| message.kept_ms)
     }
 
-    /// How far the room's messages are gone.
+    /// The seq up to which the room's messages are gone.
     pub fn floor(&self, room: u64) -> u64 {
         self.lock().rooms.get(&room).map_or(PAST_ALL, |tail| tail.floor)
     }
 
-    /// Raises the room's floor, and forgets what lies under it. `oldest_kept_ms` is the age of what lies above, where known.
+    /// Raises the room's floor. `oldest_kept_ms` is the time of the oldest message above it, if known.
     pub fn raise_floor(&self, room: u64, floor: u64, oldest_kept_ms: Option<u64>) {
         let mut inner = self.lock();
         let Some(tail) = inner.rooms.get_mut(&room) else { return };
@@ -262,14 +262,14 @@ impl Tail {
         }
     }
 
-    /// Rooms whose oldest message was taken before the room's cutoff, or of which that is not known.
+    /// Rooms whose oldest message is from before the room's cutoff, or not known.
     pub fn expiring(&self, cutoff_ms: impl Fn(u64) -> u64) -> Vec<u64> {
         let inner = self.lock();
         let old = |(room, tail): &(&u64, &Room)| tail.is_expiring(cutoff_ms(**room));
         inner.rooms.iter().filter(old).map(|(room, _)| *room).collect()
     }
 
-    /// Notes that sled holds nothing of the room: it is not looked at again before a message comes.
+    /// Notes that sled has no messages of the room: it is not expiring again before a message comes.
     pub fn set_empty(&self, room: u64) {
         if let Some(tail) = self.lock().rooms.get_mut(&room)
             && tail.messages.back().is_none_or(|newest| newest.seq <= tail.floor)
@@ -278,7 +278,7 @@ impl Tail {
         }
     }
 
-    /// Bytes in memory: not yet in sled, and kept for readers.
+    /// Bytes in memory: those not yet in sled, and those kept for readers.
     pub fn bytes(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.unmoved_bytes, inner.moved_bytes)

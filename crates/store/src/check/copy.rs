@@ -7,14 +7,14 @@ use crate::disk;
 use crate::error::Error;
 use crate::limits::FREE_SPACE_MIN_BYTES;
 
-/// A copy of sled's files; removed when it is dropped.
+/// A copy of sled's files, removed when it is dropped.
 pub(super) struct Copy(pub(super) PathBuf);
 
 impl Copy {
     const PREFIX: &str = "dantok-check-";
 
     pub(super) fn of(sled: &Path, scratch: &Path) -> Result<Copy, Error> {
-        // What a check that was killed has left.
+        // Remove what an earlier check has left that was killed.
         for entry in std::fs::read_dir(scratch).map_err(Error::io("list the directory", scratch))?.flatten() {
             let pid = entry.file_name().to_str().and_then(|name| name.strip_prefix(Self::PREFIX)?.parse::<u32>().ok());
             if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
@@ -24,8 +24,9 @@ impl Copy {
         let (needed, free) =
             (disk::bytes_in(sled, &|metadata| metadata.len()), disk::free_bytes(scratch).unwrap_or(u64::MAX));
         if free < needed + FREE_SPACE_MIN_BYTES {
-            let why = format!("it takes {needed} bytes, and {free} are free; name a directory with room by --scratch");
-            return Err(Error::io("copy the store to look at it", scratch)(io::Error::new(
+            let why =
+                format!("it takes {needed} bytes, but {free} are free; name a directory that has room with --scratch");
+            return Err(Error::io("copy the store to check it", scratch)(io::Error::new(
                 io::ErrorKind::StorageFull,
                 why,
             )));
@@ -51,7 +52,7 @@ fn copy_dir(from: &Path, to: &Path) -> Result<(), Error> {
         if path.is_dir() {
             copy_dir(&path, &to.join(name))?;
         } else {
-            // Where the file system can share the blocks of two files, this takes no space.
+            // If the file system can share the blocks of two files, this takes no space.
             std::fs::copy(&path, to.join(name)).map_err(Error::io("copy", &path))?;
         }
     }

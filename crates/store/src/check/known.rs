@@ -1,18 +1,18 @@
-//! What the trees say, and the changes of the journal that must follow it.
+//! What the trees say, and whether the changes in the journal follow from it.
 
 use std::collections::{BTreeMap, HashSet};
 
 use crate::commit::Op;
 use crate::record::{self, Last};
 
-/// What the trees say, for what is compared with them.
+/// What the trees say, for comparison.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) names: BTreeMap<u64, String>,
     pub(super) lasts: BTreeMap<u64, Last>,
-    /// Rooms that were deleted, and of which anything may still be there.
+    /// Deleted rooms of which something may still be there.
     pub(super) deleted: HashSet<u64>,
-    /// Ids in commits past the store: a kill may have come when their messages were in it already, and they not.
+    /// Ids in commits that sled does not cover: a kill may have come when sled had their messages, but not the ids.
     pub(super) unmoved_ids: HashSet<Vec<u8>>,
 }
 
@@ -25,7 +25,7 @@ impl Known {
         self.lasts.get(&room).copied().unwrap_or_default()
     }
 
-    /// Goes on with a change of the journal, or says why it does not follow. Doing a change again is all right: a start does.
+    /// Applies a change from the journal, or says why it does not follow. A change may be applied twice, as a start does.
     pub(super) fn follow(&mut self, op: &Op) -> Result<(), (u64, String)> {
         if op.room().is_some_and(|room| self.deleted.contains(&room)) {
             return Ok(());

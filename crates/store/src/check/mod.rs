@@ -1,7 +1,7 @@
-//! Looks at a data directory that no daemon has, and says what in it is not as it was written.
+//! Checks a data directory that is not in use, and reports everything that is not as it was written.
 //!
-//! It changes nothing. sled overwrites what it takes for the torn end of its log as soon as it opens its files, and where a bit
-//! has flipped that may be most of the log: so a copy of its files is what is opened.
+//! It changes nothing. As soon as sled opens its files, it overwrites what it takes for the torn end of its log, and if a bit has
+//! flipped, that may be most of the log. So a copy of its files is opened.
 
 mod copy;
 mod known;
@@ -21,26 +21,26 @@ use crate::segments::Segments;
 use crate::tables::{Tables, Tree};
 use crate::{disk, journal, key, migrate};
 
-/// Damage that was found; a damaged disk has more of it than anybody reads.
+/// The most damage to report: a damaged disk may have more than anybody reads.
 const FINDINGS_MAX: usize = 1000;
 
-/// What was looked at, and found.
+/// What was checked, and what was found.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The parts, in the order in which they were looked at.
+    /// The parts, in the order in which they were checked.
     pub parts: Vec<Part>,
-    /// What is to be known, though it is no damage.
+    /// What the operator should know although it is not damage.
     pub remarks: Vec<String>,
 }
 
-/// A part of what is stored.
+/// A part of the data directory.
 #[derive(Clone, Debug, Default)]
 pub struct Part {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// How much of it there is.
+    /// How much it holds.
     pub figures: String,
-    /// What is wrong with it: one line each.
+    /// What is wrong with it, one line each.
     pub damage: Vec<String>,
 }
 
@@ -71,23 +71,23 @@ impl fmt::Display for Report {
     }
 }
 
-/// What is told while a check goes on.
+/// The progress of a check.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// The part that is looked at.
+    /// The part that is being checked.
     pub part: &'static str,
-    /// Records of it so far.
+    /// Its records so far.
     pub records: u64,
 }
 
-/// Checks everything: every checksum, that seqs follow each other, cursors, ids. sled's files are copied into `scratch` for it.
+/// Checks everything: checksums, consecutive seqs, cursors, ids. sled's files are copied into `scratch` for this.
 ///
 /// # Errors
-/// There is no data directory; another process has it; it is of another version; `scratch` has no room; what the system says about
-/// it as a whole.
+/// There is no data directory, it is in use, or it has an unknown format; `scratch` has no room; I/O errors that concern all of
+/// it.
 pub fn check(dir: &Path, scratch: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
     disk::expect_finished(dir)?;
-    // Nothing is made where nothing is: a mistyped name must not look sound.
+    // Nothing is created: a mistyped name must not look sound.
     disk::expect_data_dir(dir)?;
     let _lock = disk::lock(dir)?;
     let format = migrate::format_of(dir)?;
@@ -96,7 +96,7 @@ pub fn check(dir: &Path, scratch: &Path, progress: &mut dyn FnMut(Progress)) -> 
     check.run();
     if let Some(format) = format.filter(|format| *format < migrate::FORMAT) {
         let (path, newest) = (dir.display(), migrate::FORMAT);
-        check.report.remarks.push(format!("{path}: of format {format}; a start takes it to {newest}"));
+        check.report.remarks.push(format!("{path}: of format {format}; a start upgrades it to {newest}"));
     }
     Ok(check.report)
 }
@@ -112,15 +112,15 @@ struct Check<'a> {
 impl Check<'_> {
     fn run(&mut self) {
         let copy = self.copy;
-        // sled panics on some of what it can't make sense of.
+        // sled panics on some damage.
         let looked = std::panic::catch_unwind(AssertUnwindSafe(|| self.tables(copy)));
         let (covered, known) = looked
             .unwrap_or_else(|_| {
-                self.damage(copy, "sled can't make sense of its files");
+                self.damage(copy, "sled can't read its files");
                 None
             })
             .unzip();
-        // What the store covers is not known where it can't be read: the journal is looked at on its own.
+        // If sled can't be read, it is not known how far it covers the journal, which is then checked on its own.
         match (covered, known) {
             (Some(covered), Some(known)) => self.journal(covered, known),
             _ => self.journal(u64::MAX - 1, Known::default()),
@@ -172,7 +172,7 @@ impl Check<'_> {
         }
     }
 
-    /// sled; returns how far it covers the journal, and what the journal is compared with. None where it can't be read.
+    /// Checks sled. Returns the last commit that it covers, and what to compare the journal with; none if it can't be read.
     fn tables(&mut self, dir: &Path) -> Option<(u64, Known)> {
         self.part("store");
         let tables = match Tables::open(dir, Segments::of(self.dir)) {
@@ -198,7 +198,7 @@ impl Check<'_> {
             known.unmoved_ids.extend(commit.messages().filter_map(id));
             Ok(())
         });
-        // What is wrong with it is told when it is looked at.
+        // Damage in the journal is reported when that is checked.
         drop(journal);
         self.rooms(&tables, &mut known);
         self.messages(&tables, &known);
@@ -208,7 +208,7 @@ impl Check<'_> {
         Some((covered, known))
     }
 
-    /// The journal, and that what it holds past the store goes on where the store ends.
+    /// Checks the journal, and that its commits past sled continue where sled ends.
     fn journal(&mut self, covered: u64, mut known: Known) {
         self.part("journal");
         let dir = self.dir.join("journal");
@@ -220,7 +220,7 @@ impl Check<'_> {
         let recovered = journal::recover(&dir, covered, &mut |number, _, payload| {
             self.took();
             let Some((commit, _)) = Commit::decode(&payload) else {
-                self.damage(&dir, &format!("commit {number} is no record"));
+                self.damage(&dir, &format!("commit {number} can't be decoded"));
                 return Ok(());
             };
             for op in &commit.ops {

@@ -17,14 +17,14 @@ impl Check<'_> {
         self.part("rooms");
         self.each(tables, Tree::Deleted, |check, key, _| match key.try_into().map(u64::from_be_bytes) {
             Ok(number) => drop(known.deleted.insert(number)),
-            Err(_) => check.finding(format!("the record {key:02x?} of a deleted room is none")),
+            Err(_) => check.finding(format!("the record {key:02x?} of a deleted room can't be decoded")),
         });
         self.records = 0;
         self.each(tables, Tree::Rooms, |check, key, value| {
             let number = key.try_into().map(u64::from_be_bytes);
             match (number, RoomRecord::decode(value)) {
                 (Ok(number), Some(record)) => drop(known.names.insert(number, record.name.to_string())),
-                _ => check.finding(format!("the record {key:02x?} of a room is none")),
+                _ => check.finding(format!("the record {key:02x?} of a room can't be decoded")),
             }
         });
         let count = self.records;
@@ -41,12 +41,12 @@ impl Check<'_> {
                     }
                     known.lasts.insert(number, last);
                 }
-                _ => check.finding(format!("the record {key:02x?} of a room's last seq is none")),
+                _ => check.finding(format!("the record {key:02x?} of a room's last seq can't be decoded")),
             }
         });
         self.each(tables, Tree::Nicks, |check, key, value| {
             if std::str::from_utf8(key).is_err() || record::decode_nick(value).is_none() {
-                check.finding(format!("the nick of {} is no record", String::from_utf8_lossy(key)));
+                check.finding(format!("the nick of {} can't be decoded", String::from_utf8_lossy(key)));
             }
         });
         self.figures(format!("{count}"));
@@ -56,7 +56,7 @@ impl Check<'_> {
         self.part("messages");
         let (mut count, mut bytes) = (0, 0);
         let mut chunk: Option<(u64, u64, Vec<u8>, Option<Place>)> = None;
-        // Rooms, and up to where they have been looked at.
+        // How far each room was checked: its last seq and time.
         let mut reached: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
         let mut close = |check: &mut Self, chunk: Option<(u64, u64, Vec<u8>, Option<Place>)>| {
             let Some((room, first, encoded, place)) = chunk else { return };
@@ -92,7 +92,7 @@ impl Check<'_> {
         };
         self.each(tables, Tree::Messages, |check, key, value| {
             let Some((room, first, part)) = key::parse_chunk(key) else {
-                return check.finding(format!("{key:02x?} is no key of messages"));
+                return check.finding(format!("the key {key:02x?} of messages is invalid"));
             };
             if let Some((place, _)) = chunk::place_of(key, value).flatten() {
                 close(check, chunk.take());
@@ -113,7 +113,7 @@ impl Check<'_> {
         close(self, chunk);
         for (&room, last) in &known.lasts {
             let reached = reached.get(&room).map_or(last.floor, |(reached, _)| *reached);
-            // More than the last seq is what a crash left of a batch; a start drops it, and has it from the journal.
+            // Messages past the last seq are what a crash left of a batch; a start drops them, and has them from the journal.
             if reached < last.seq {
                 let name = known.room(room);
                 self.finding(format!("room {name}: messages are missing from seq {} to {}", reached + 1, last.seq));
@@ -122,20 +122,20 @@ impl Check<'_> {
         self.figures(format!("{count}, {bytes} bytes of bodies"));
     }
 
-    /// Whether the ids of messages lead back to them.
+    /// Checks that the ids of messages lead back to them.
     fn ids_of(&mut self, tables: &Tables, known: &Known, room: u64, messages: &[Stored]) {
         let last = known.last(room);
         for message in messages.iter().filter(|message| message.seq > last.floor && message.seq <= last.seq) {
             let Some(id) = &message.id else { continue };
             let key = key::message_id(room, &message.client, id);
             match tables.find_id(&key) {
-                // A later message may have the id again, once this one was past retention.
+                // A later message may have the same id, once this one was past retention.
                 Ok(Some(seq)) if seq >= message.seq => {}
                 Ok(_) if known.unmoved_ids.contains(&key) => {}
                 Ok(_) => {
                     let (name, seq) = (known.room(room), message.seq);
                     self.finding(format!(
-                        "room {name}: the id {id} of seq {seq} is not known; a repeat would be stored twice"
+                        "room {name}: the id {id} of seq {seq} is unknown; a repeat would be stored twice"
                     ));
                 }
                 Err(error) => self.finding(error.to_string()),
@@ -152,11 +152,11 @@ impl Check<'_> {
                     if seq == 0 || seq > known.last(room).seq {
                         let name = known.room(room);
                         check.finding(format!(
-                            "room {name}: the id {id} of {client} leads to seq {seq}, which is not there"
+                            "room {name}: the id {id} of {client} leads to seq {seq}, which does not exist"
                         ));
                     }
                 }
-                _ => check.finding(format!("the record {key:02x?} of an id is none")),
+                _ => check.finding(format!("the record {key:02x?} of an id can't be decoded")),
             }
         });
         self.figures(format!("{}", self.records));
@@ -184,7 +184,7 @@ impl Check<'_> {
                         ));
                     }
                 }
-                _ => check.finding(format!("the record {key:02x?} of a member is none")),
+                _ => check.finding(format!("the record {key:02x?} of a member can't be decoded")),
             }
         });
         self.figures(format!("{}", self.records));
@@ -199,7 +199,7 @@ impl Check<'_> {
                     check.finding(format!("{client} is invited to or banned from room {room}, which has no name"));
                 }
             }
-            _ => check.finding(format!("the record {key:02x?} of an invitation is none")),
+            _ => check.finding(format!("the record {key:02x?} of an invitation can't be decoded")),
         });
         self.figures(format!("{}", self.records));
     }

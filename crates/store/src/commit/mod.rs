@@ -1,4 +1,4 @@
-//! A commit: what becomes durable together, as the journal has it. Byte for byte: [`record`](crate::record).
+//! A commit: what becomes durable together, as the journal stores it. Byte for byte: [`record`](crate::record).
 
 mod op;
 
@@ -19,7 +19,7 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// Appends the record: rooms, then messages, then the rest, each in order. Returns the chunks that it holds.
+    /// Appends the record: rooms, then messages, then the rest, each in order. Returns the chunks in it.
     pub fn encode(&self, out: &mut Vec<u8>) -> Vec<Chunk> {
         let start = out.len();
         out.put_u8(VERSION);
@@ -70,7 +70,7 @@ impl Commit {
         })
     }
 
-    /// Reads the record, and where it has chunks; none where it is not one.
+    /// Decodes the record. Returns the chunks in it as well.
     pub fn decode(bytes: &Bytes) -> Option<(Commit, Vec<Chunk>)> {
         let mut reader = Reader::versioned(bytes)?;
         let kept_ms = reader.u64()?;
@@ -94,7 +94,7 @@ impl Commit {
     }
 }
 
-/// The chunks of a commit that are whole, where they are in it, whatever the rest is.
+/// The chunks of a commit that are whole, and where they are in it, even if the rest is damaged.
 pub fn chunks_in(commit: &Bytes) -> Vec<(Chunk, Parsed)> {
     let mut found = Vec::new();
     let _ = (|| {

@@ -1,4 +1,4 @@
-//! What was redacted, out of files of the journal that no start reads any more.
+//! Erasing what was redacted from journal files that no start reads any more.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -56,12 +56,12 @@ fn begins(dir: &Path, number: u64) -> Result<Option<u64>, Error> {
     }
 }
 
-/// Overwrites, durably, every chunk of a file that holds the body of one of these messages, by room and seq, which are redacted.
+/// Overwrites, durably, every chunk of a file that has the body of one of these messages (room, seq), which are redacted.
 ///
-/// The file must be one that is covered: the record that the chunk is in fails its checksum then.
+/// The file must be covered: the record around the chunk then fails its checksum.
 ///
 /// # Errors
-/// What the system says, with the file's name.
+/// I/O errors.
 pub fn erase(dir: &Path, number: u64, redacted: &BTreeSet<(u64, u64)>) -> Result<(), Error> {
     let path = journal_path(dir, number);
     let file = match OpenOptions::new().read(true).write(true).open(&path) {
@@ -70,7 +70,7 @@ pub fn erase(dir: &Path, number: u64, redacted: &BTreeSet<(u64, u64)>) -> Result
     };
     let bytes = Bytes::from(std::fs::read(&path).map_err(Error::io("read the journal", &path))?);
     let (mut at, mut is_changed) = (HEADER_BYTES, false);
-    // By their lengths alone: what has been erased before fails its checksum.
+    // By lengths alone: a record in which something was erased fails its checksum.
     while let Some(record) = bytes.get(at..).filter(|record| record.starts_with(&RECORD_MAGIC)) {
         let Some(length) = le_u32(record, 4).map(|length| length as usize) else { break };
         let payload_at = at + RECORD_HEADER_BYTES;

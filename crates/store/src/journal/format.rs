@@ -62,7 +62,7 @@ pub(super) fn record_crc(salt: u64, length: u32, commit: u64, payload: &[u8]) ->
     hasher.finalize()
 }
 
-/// The commit and payload of the record at `at`; none where there is no good one.
+/// The commit and payload of the record at `at`; none if there is no good one.
 pub(super) fn record_at(bytes: &[u8], at: usize, salt: u64) -> Option<(u64, &[u8])> {
     let record = bytes.get(at..)?;
     if !record.starts_with(&RECORD_MAGIC) {

@@ -13,7 +13,7 @@ pub(super) struct FullFile {
     pub(super) used_bytes: u64,
 }
 
-/// Files that are full; shared with whoever removes them.
+/// The full files, shared with whoever removes them.
 #[derive(Clone, Debug, Default)]
 pub struct Full(Arc<Mutex<Vec<FullFile>>>);
 
@@ -27,7 +27,7 @@ impl Full {
         !lock(&self.0).is_empty()
     }
 
-    /// Takes the files whose commits are all covered, each with the bytes of it that are used.
+    /// Takes the files whose commits are all covered, each with the number of bytes used.
     pub fn covered(&self, covered: u64) -> Vec<(FileId, u64)> {
         let mut files = lock(&self.0);
         let files = files.extract_if(.., |file| file.last_commit <= covered);

@@ -1,8 +1,8 @@
-//! The journal: where a commit becomes durable, with one sequential write and one fdatasync. A file of it goes when sled covers
-//! all its commits and [knows of no chunk](mod@crate::segments) in it.
+//! The journal: where a commit becomes durable, with one sequential write and one fdatasync. A file of it is removed when sled
+//! covers all its commits, and leads to no chunk in it.
 //!
-//! Files `<number>.journal`, 16 hex digits, each written with zeros and synced before its first use, so that a commit changes no
-//! file size. A file's header is synced before its first record. Integers are little-endian.
+//! Files are `<number>.journal`, 16 hex digits. Each is filled with zeros and synced before its first use, so that a commit
+//! changes no file size. Its header is synced before its first record. Integers are little-endian.
 //!
 //! ```text
 //! header, 64 bytes   "dantokJ1" | number u64 | first commit u64 | salt u64 | file's bytes u64
@@ -11,10 +11,10 @@
 //!                    | payload | zeros up to a multiple of 16
 //! ```
 //!
-//! Commits are numbered without gaps, over all files. The next one is written only after the one before it was synced; so in
-//! what a crash leaves, only the last commit can be torn. A record that fails its checksum with no good record behind it is
-//! such a tail, and is cut. With a good record behind it, it was acknowledged: that is damage, and is reported. The salt
-//! keeps a message that looks like a record from being taken for one.
+//! Commits are numbered without gaps over all files. The next one is written only after the one before it was synced, so a crash
+//! can tear only the last one. A record that fails its checksum, with no good record after it, is such a torn tail, and is cut
+//! off. If a good record follows, the broken one was acknowledged: that is damage, and is reported. The salt keeps a message that
+//! looks like a record from being taken for one.
 
 mod erase;
 mod format;
@@ -51,7 +51,7 @@ pub const JOURNAL: Duty = Duty::beginning_again("journal-prepare");
 /// The numbers of the journal's files, in order.
 ///
 /// # Errors
-/// What the system says, with the directory's name.
+/// I/O errors.
 pub(crate) fn numbers(dir: &Path) -> Result<Vec<u64>, Error> {
     numbered(dir, ".journal")
 }
@@ -75,7 +75,7 @@ pub struct Journal {
 const US: u64 = 1_000;
 const MS: u64 = 1_000 * US;
 const S: u64 = 1_000 * MS;
-/// How long a sync takes, in nanoseconds, as buckets have it.
+/// Buckets for the duration of a sync, in nanoseconds.
 #[rustfmt::skip]
 const SYNC_NS: &[u64] = &[
     50 * US, 100 * US, 250 * US, 500 * US, MS, 2_500 * US, 5 * MS, 10 * MS, 25 * MS, 50 * MS, 100 * MS, 250 * MS, 500 * MS, S,
@@ -83,10 +83,10 @@ const SYNC_NS: &[u64] = &[
 ];
 
 impl Journal {
-    /// Begins a journal behind what was recovered and is covered by the store, with a new file.
+    /// Begins a new file after what was recovered and is covered by the store.
     ///
     /// # Errors
-    /// What the system says, with the file's name.
+    /// I/O errors.
     pub fn begin(dir: &Path, recovered: Recovered, file_bytes: u64) -> Result<Journal, Error> {
         let number = recovered.last_number + 1;
         let file = prepare(dir, number, file_bytes)?;
@@ -104,7 +104,7 @@ impl Journal {
             syncs: Arc::new(Histogram::new(SYNC_NS)),
         };
         journal.write_header(number)?;
-        // Only now, when no start reads it any more: what a commit was never written into is not kept.
+        // Only now, when no start reads that file any more: the part without commits need not be kept.
         if let Some((number, good)) = recovered.read {
             let path = journal_path(dir, number);
             let cut = OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(good));
@@ -113,12 +113,12 @@ impl Journal {
         Ok(journal)
     }
 
-    /// The files that wait to be freed.
+    /// The files that wait to be covered.
     pub fn full(&self) -> Full {
         self.full.clone()
     }
 
-    /// How long each commit's fdatasync took, in nanoseconds.
+    /// The duration of each commit's fdatasync, in nanoseconds.
     pub fn syncs(&self) -> Arc<Histogram> {
         self.syncs.clone()
     }
@@ -136,7 +136,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Goes on in the next file, where there is anything in this one.
+    /// Begins the next file, unless this one is empty.
     ///
     /// # Errors
     /// As [`append`](Journal::append).
@@ -149,31 +149,31 @@ impl Journal {
         let prepared = self.next_file.take().map(JoinHandle::join);
         let file = match prepared {
             Some(Ok(file)) => file?,
-            // Never prepared, or the thread died: here and now, then.
+            // It was never prepared, or the thread died: do it now.
             Some(Err(_)) | None => prepare(&self.dir, number, self.file_bytes)?,
         };
         let (number_before, used_bytes) = (self.header.number, self.at);
         self.path = journal_path(&self.dir, number);
         self.file = file;
         self.write_header(number)?;
-        // Only now is no start going to read it any more, once it is covered.
+        // Only now will no start read it any more once it is covered.
         self.full.push(FullFile { number: number_before, last_commit: self.last_commit, used_bytes });
         Ok(())
     }
 
-    /// Syncs what is there already.
+    /// Syncs what is already written.
     ///
     /// # Errors
-    /// As [`append`](Journal::append): a sync that fails may be the only word of what was lost before it.
+    /// As [`append`](Journal::append): a failed sync may be the only sign that earlier data was lost.
     pub fn sync(&mut self) -> Result<(), Error> {
         self.file.sync_data().map_err(Error::io("sync the journal", &self.path))
     }
 
-    /// Appends a commit; when this returns, it is on disk. Returns its number, and where its payload stands.
+    /// Appends a commit; when this returns, it is on disk. Returns its number, and the place of its payload.
     ///
     /// # Errors
-    /// What the system says, with the file's name. The commit may or may not be found by a later [`recover`]; the journal is
-    /// not to be used any more: a sync is never tried again and then believed.
+    /// I/O errors. A later [`recover`] may or may not find the commit. The journal must not be used any more: a sync is never
+    /// repeated and then believed.
     pub fn append(&mut self, payload: &[u8]) -> Result<(u64, Spot), Error> {
         let bytes = record_bytes(payload.len());
         if self.at + bytes as u64 > self.file_bytes {

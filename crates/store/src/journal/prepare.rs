@@ -10,7 +10,7 @@ use crate::files::{journal_path, sync_dir};
 /// How much of a new file is written before it is synced.
 const PREPARE_SYNC_BYTES: u64 = 512 * 1024;
 
-/// Makes a file of zeros, and it and its name durable.
+/// Creates a file of zeros, and makes it and its name durable.
 pub(super) fn prepare(dir: &Path, number: u64, file_bytes: u64) -> Result<File, Error> {
     static PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
     let path = journal_path(dir, number);
@@ -23,7 +23,7 @@ pub(super) fn prepare(dir: &Path, number: u64, file_bytes: u64) -> Result<File, 
     let mut left = file_bytes;
     while left > 0 {
         let piece = PIECE.get(..usize::try_from(left).unwrap_or(PIECE.len())).unwrap_or(&PIECE);
-        file.write_all(piece).map_err(Error::io("write the journal file beforehand", &path))?;
+        file.write_all(piece).map_err(Error::io("fill the journal file", &path))?;
         left -= piece.len() as u64;
         // Not all at once: commits sync on the same disk meanwhile.
         if left.is_multiple_of(PREPARE_SYNC_BYTES) {

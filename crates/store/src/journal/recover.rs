@@ -19,7 +19,7 @@ pub struct Recovered {
     pub last_commit: u64,
     /// The highest file number in use.
     pub last_number: u64,
-    /// Whether a torn tail was cut.
+    /// Whether there is a torn tail, to be cut off.
     pub cut: bool,
     /// The newest file that was read, and how many of its bytes are good.
     pub read: Option<(u64, u64)>,

@@ -37,7 +37,7 @@ impl Expiry {
             Ok(Expired::Empty) => tail.set_empty(room),
             // A failed write has failed the store. A failed read concerns one room: the others go on.
             Err(error) if self.shared.failure.get().is_none() => {
-                tracing::error!("{error}; nothing that is past retention is dropped from room number {room}");
+                tracing::error!("{error}; messages past retention are not dropped from room number {room}");
                 until(u64::MAX);
             }
             Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! What of a start can be told without making or changing anything.
+//! Looking at a data directory without opening it.
 
 use std::fs::{OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::files::LOCK_FILE;
 use crate::migrate;
 
-/// What of a start can be told without making or changing anything. Returns whether a daemon has the directory.
+/// Finds out what a start would find, without creating or changing anything. Returns whether the directory is in use.
 ///
 /// # Errors
-/// What a start would say.
+/// The errors of a start.
 pub fn look(dir: &Path) -> Result<bool, Error> {
     use rustix::fs::{Access, access};
     let may = |path: &Path, what: &'static str| {
@@ -20,13 +20,13 @@ pub fn look(dir: &Path) -> Result<bool, Error> {
             .map_err(|error| Error::io(what, path)(error.into()))
     };
     if std::fs::symlink_metadata(dir).is_err() {
-        // It would be made.
+        // A start would create it.
         let above = dir.ancestors().skip(1).find(|above| above.exists()).filter(|above| !above.as_os_str().is_empty());
         let above = above.unwrap_or(Path::new("."));
         if !above.is_dir() {
-            return Err(Error::io("make a data directory in", above)(ErrorKind::NotADirectory.into()));
+            return Err(Error::io("create a data directory in", above)(ErrorKind::NotADirectory.into()));
         }
-        return may(above, "make a data directory in").map(|()| false);
+        return may(above, "create a data directory in").map(|()| false);
     }
     std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))?;
     for part in ["", "journal", "segments", "sled"].map(|part| dir.join(part)).iter().filter(|part| part.exists()) {
@@ -40,7 +40,7 @@ pub fn look(dir: &Path) -> Result<bool, Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(Error::io("open the lock file", &path)(error)),
     };
-    // Let go at once: only a start at this very moment is told that another has it.
+    // Unlocked at once: only a start at this very moment is told that the directory is in use.
     match lock.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),

@@ -1,4 +1,4 @@
-//! What the run before may have left in memory alone, onto the disk: before anything is read of it.
+//! Writing again what the previous run may have left in memory alone, before anything is read.
 
 use std::path::Path;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::rewrite::{Parts, write_again, write_dir_again};
 use crate::segments::Segments;
 use crate::{epoch, migrate};
 
-/// Writes again what the run before may have left in memory alone, but for the journal.
+/// Writes again what the previous run may have left in memory alone, except the journal.
 pub(super) fn make_good(dir: &Path, left: &Left) -> Result<(), Error> {
     let began = Instant::now();
     let [journal, segments, sled] = ["journal", "segments", "sled"].map(|name| dir.join(name));
@@ -20,7 +20,7 @@ pub(super) fn make_good(dir: &Path, left: &Left) -> Result<(), Error> {
         Left::Failed => {
             let kept = migrate::all_kept(dir);
             for part in [&journal, &segments, &sled].into_iter().chain(&kept).filter(|part| part.exists()) {
-                tracing::warn!(path = %part.display(), "a write or a sync has failed: writing everything again");
+                tracing::warn!(path = %part.display(), "a write or a sync had failed: writing everything again");
                 bytes += write_dir_again(part, &|_| Parts::All)?;
             }
         }
@@ -42,7 +42,7 @@ pub(super) fn make_good(dir: &Path, left: &Left) -> Result<(), Error> {
     [journal.as_path(), &segments, dir].into_iter().filter(|dir| dir.exists()).try_for_each(sync_dir)?;
     if bytes > 0 {
         let ms = began.elapsed().as_millis();
-        tracing::info!(path = %dir.display(), bytes, ms, "the store was not closed: wrote again what may not be on the disk");
+        tracing::info!(path = %dir.display(), bytes, ms, "the store was not closed: wrote again what may not have been on the disk");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Commits into the trees.
+//! Applying commits to the trees.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use crate::limits::CHUNK_IN_PLACE_MIN_BYTES;
 use crate::marks;
 use crate::record::{self, Last, Stored};
 
-/// A durable commit, and where it stands.
+/// A durable commit, and its place in the journal.
 #[derive(Clone, Debug)]
 pub struct Journaled {
     /// The commit.
     pub commit: Arc<Commit>,
-    /// The chunks that it was written as, from `spot` on; none from the first release.
+    /// The chunks in it, relative to `spot`; none from the first release.
     pub chunks: Vec<Chunk>,
-    /// Where its payload stands.
+    /// The place of its payload.
     pub spot: Spot,
 }
 
-/// Bytes and records in one batch: bound the memory that sled takes for it. It frees what it replaces only behind a batch.
+/// The most bytes and records in one batch. They bound sled's memory: it frees what a batch replaces only after the batch.
 const BATCH_BYTES: usize = 1024 * 1024;
 const BATCH_RECORDS: usize = 256;
 
-/// Changes to one tree, applied a part at a time.
+/// Changes to one tree, applied part by part.
 pub(super) struct Batch<'a> {
     tree: &'a sled::Tree,
     batch: sled::Batch,
@@ -75,7 +75,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Applies commits again that the journal holds past the checkpoint.
+    /// Applies again the commits that the journal has past the checkpoint.
     ///
     /// # Errors
     /// As [`apply`](Tables::apply).
@@ -90,11 +90,11 @@ impl Tables {
         self.apply_all(commits, true).map(drop)
     }
 
-    /// Applies commits: large chunks stay where they are in the journal, the others are gathered by room into a segment. Durable only
-    /// after [`checkpoint`](Tables::checkpoint). Returns by how many bytes redactions have made rooms larger.
+    /// Applies commits: large chunks stay in the journal, the others are gathered by room into a segment. Durable only after
+    /// [`checkpoint`](Tables::checkpoint). Returns by how many bytes redactions have made rooms larger.
     ///
     /// # Errors
-    /// What sled says; [`Error::Damaged`] where a room's messages do not follow each other.
+    /// Errors of sled; [`Error::Damaged`] if a room's messages are not consecutive.
     pub fn apply(&self, commits: &[Journaled]) -> Result<Vec<(u64, i64)>, Error> {
         self.apply_all(commits, false)
     }
@@ -102,10 +102,10 @@ impl Tables {
     fn apply_all(&self, commits: &[Journaled], is_again: bool) -> Result<Vec<(u64, i64)>, Error> {
         self.mark(commits)?;
         let all = || commits.iter().flat_map(|journaled| &journaled.commit.ops);
-        // Only a start meets any such: what of a deleted room is there no more does not come back.
+        // Only a start finds any: what is gone of a deleted room does not come back.
         let deleted = self.deleted_rooms().clone();
         let ops = || all().filter(|op| !op.room().is_some_and(|room| deleted.contains(&room)));
-        // Messages first: a room's last seq never says more than is there.
+        // Messages first: a room's last seq never claims more than is there.
         let lasts = self.apply_messages(commits, &deleted)?;
         self.write_rest(ops(), &lasts).map_err(self.failed("write"))?;
         let larger = self.redact(ops(), is_again)?;
@@ -124,7 +124,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Names before what is said of a room, and its last seq before its cursors: so that what a kill leaves still fits together.
+    /// Settings before what belongs to a room, and its last seq before its cursors, so that what a kill leaves is consistent.
     fn write_rest<'a>(
         &self,
         ops: impl Iterator<Item = &'a Op> + Clone,
@@ -145,18 +145,18 @@ impl Tables {
         let mut members = Batch::of(&self.members);
         let mut accesses = Batch::of(&self.access);
         let mut ids = Batch::of(&self.ids);
-        // Each is written once, whatever was done.
+        // Each is written once, however often it has changed.
         let mut groups: HashMap<Vec<u8>, Option<GroupRecord>> = HashMap::new();
         let mut nicks = Batch::of(&self.nicks);
         for op in ops {
             match op {
-                // Marks came before all this, redactions come behind it, and then deletions; groups between.
+                // Marks are done before this, redactions and then deletions after it.
                 Op::Room { .. } | Op::Change { .. } | Op::Redact { .. } | Op::Delete { .. } | Op::Mark { .. } => {}
                 Op::Group { room, group, .. } | Op::Ungroup { room, group } | Op::Done { room, group, .. } => {
                     let key = key::member(*room, &group::member_name(group));
                     let record = match groups.remove(&key) {
                         Some(record) => record,
-                        // One that can't be read can't have been loaded: it is of no daemon that runs.
+                        // One that can't be decoded can't have been loaded, so no running daemon has it.
                         None => self.members.get(&key)?.and_then(|value| GroupRecord::decode(&value)),
                     };
                     groups.insert(key, grouped(record, op));
@@ -192,7 +192,7 @@ impl Tables {
         [members, accesses, ids, nicks].iter_mut().try_for_each(Batch::apply)
     }
 
-    /// Returns how far the rooms are then.
+    /// Returns the counters of the rooms that have changed.
     fn apply_messages(&self, commits: &[Journaled], deleted: &BTreeSet<u64>) -> Result<Vec<(u64, Last)>, Error> {
         let mut by_room: BTreeMap<u64, OfRoom<'_>> = BTreeMap::new();
         for Journaled { commit, chunks, spot } in commits {
@@ -256,7 +256,7 @@ impl Tables {
     }
 }
 
-/// What becomes of a group's record.
+/// A group's record after an op.
 fn grouped(record: Option<GroupRecord>, op: &Op) -> Option<GroupRecord> {
     match op {
         Op::Group { cursor, timeout_ms, .. } => {

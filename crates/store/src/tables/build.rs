@@ -1,4 +1,4 @@
-//! What a store is built of that did not come by commits.
+//! Filling a new store with state that does not come from commits.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use crate::state::{RoomState, State};
 use crate::{group, key};
 
 impl Tables {
-    /// Writes what a store knows but for its messages, of which those up to `floor` are gone in each room: behind this the others
-    /// are [applied](Tables::apply), from there on. Durable only after [`checkpoint`](Tables::checkpoint).
+    /// Writes everything but messages, of which those up to `floor` are gone in each room. The others are to be
+    /// [applied](Tables::apply) after this. Durable only after [`checkpoint`](Tables::checkpoint).
     ///
     /// # Errors
-    /// What sled says.
+    /// Errors of sled.
     pub fn fill(&self, state: &State, floor: impl Fn(&RoomState) -> u64) -> Result<(), Error> {
         self.write_state(state, floor).map_err(self.failed("write"))
     }
 
-    /// How far each room is.
+    /// The counters of rooms.
     pub fn lasts(&self) -> HashMap<u64, Last> {
         self.last().clone()
     }
@@ -33,7 +33,7 @@ impl Tables {
         for room in &state.rooms {
             rooms.insert(&key::room(room.id), &room.record.encode())?;
             let floor = floor(room).min(room.last.seq);
-            // With the last message gone, nothing that follows says its time.
+            // If the last message is gone, nothing that follows says its time.
             let last = Last { seq: floor, time_ms: room.last.time_ms, floor, bytes: 0 };
             if room.last.seq > 0 {
                 lasts.insert(&key::room(room.id), &last.encode())?;

@@ -1,7 +1,7 @@
-//! Files of which little is wanted any more: what is, is written once more into a segment, so that they can go.
+//! Sparse files, in which little is wanted: that is written once more, into a segment, so that they can be removed.
 //!
-//! Rooms keep their messages for different times, and share files. Without this, the one message in a file that its room keeps for a year
-//! would keep the file for a year, and so whatever else was said while it was written to.
+//! Rooms keep their messages for different times, but share files. Without this, one message that its room keeps for a year would
+//! keep the file for a year, with everything else that was said while the file was written.
 
 use std::collections::BTreeSet;
 
@@ -10,24 +10,25 @@ use crate::chunk::{self, Chunk, Parsed};
 use crate::error::Error;
 use crate::files::FileId;
 
-/// A file is sparse where less than one byte in so many is wanted: what messages take on the disk is no more than so many times what
-/// they would take by themselves, and a message is seldom written again that would have expired soon.
+/// A file is sparse if less than one byte in this many is wanted. So messages take at most this many times their size on disk,
+/// and a message that will soon expire is seldom written again.
 const SPARSE: u64 = 4;
 
 impl Tables {
-    /// How many bytes of a file are wanted, where it is sparse.
+    /// The wanted bytes of a file, if it is sparse.
     pub fn sparse_bytes(&self, file: FileId) -> Option<u64> {
         let wanted = self.references().get(&file).map_or(0, |wanted| wanted.bytes);
-        // One that is gone is nobody's to compact.
+        // A file that is gone needs no compaction.
         let length = self.segments.path(file).metadata().ok()?.len();
         (wanted * SPARSE < length).then_some(wanted)
     }
 
-    /// Writes what is wanted of these files once more, and has the index lead there. Nothing must be written to them any more. They may go
-    /// behind the next checkpoint. Returns those in which something can't be read: they are left as they are.
+    /// Writes what is wanted in these files once more, and points the index there. Nothing must be written to the files any more.
+    /// They may be removed after the next checkpoint. Returns the files in which something can't be read: they are left as they
+    /// are.
     ///
     /// # Errors
-    /// What sled or the system says of a write; [`Error::Damaged`] for a record that is not one.
+    /// Errors of sled, or of a write; [`Error::Damaged`] if a record can't be decoded.
     pub fn compact(&self, files: &BTreeSet<FileId>) -> Result<BTreeSet<FileId>, Error> {
         let mut found = Vec::new();
         let mut unreadable = BTreeSet::new();
@@ -41,7 +42,7 @@ impl Tables {
                 None => drop(unreadable.insert(place.file)),
             }
         }
-        // Their files stay. What had been moved out of them, and was redacted then, would be erased in the other place only.
+        // Their files stay. A chunk that had been moved out of them and was redacted later would be erased in the new place only.
         found.retain(|(place, ..)| !unreadable.contains(&place.file));
         let (mut bytes, mut chunks, mut moved) = (Vec::new(), Vec::new(), Vec::new());
         for (place, chunk, read) in found {

@@ -1,8 +1,9 @@
-//! Rooms that were deleted, out of the trees: first what a start loads of them, and then, a part at a time, what leads to their messages.
+//! Deleted rooms: first what a start loads of them is removed from the trees, and then, part by part, what leads to their
+//! messages.
 //!
-//! A room that is deleted is noted in a tree of its own before anything of it goes, and until a checkpoint covers the commit that deleted
-//! it, and all of it is gone. So a start that finds half of it knows why, and does not apply again what is of such a room. Its number is
-//! never given again, by which everything of it is known.
+//! A deleted room is noted in a tree of its own before anything of it is removed. The note stays until all of it is gone, and a
+//! checkpoint covers that and the commit that deleted it. So a start that finds half of a room knows why, and does not apply its
+//! ops again. Everything of a room is stored under its number, which is never used again.
 
 use std::collections::BTreeSet;
 use std::sync::MutexGuard;
@@ -16,11 +17,11 @@ use crate::record::{self, VERSION};
 use crate::{chunk, key};
 
 const HIGHEST_KEY: &[u8] = b"highest";
-/// Records that go before commits get their turn.
+/// Records that are removed before commits get their turn.
 const STEP_RECORDS: usize = 1024;
 
 impl Tables {
-    /// The rooms that are deleted, and of which something may still be there.
+    /// The deleted rooms of which something may still be there.
     pub(super) fn deleted_rooms(&self) -> MutexGuard<'_, BTreeSet<u64>> {
         lock(&self.deleting)
     }
@@ -29,23 +30,23 @@ impl Tables {
         lock(&self.to_drop)
     }
 
-    /// Whether there is something left to drop of a deleted room.
+    /// Whether something of a deleted room is left to drop.
     pub fn is_deleting(&self) -> bool {
         !self.to_drop().is_empty()
     }
 
-    /// The deleted rooms of which all is gone, but for the note of them.
+    /// The deleted rooms of which only the note is left.
     fn gone(&self) -> Vec<u64> {
         let deleted = self.deleted_rooms();
         deleted.difference(&self.to_drop()).copied().collect()
     }
 
-    /// Whether a checkpoint may [forget](Tables::forget_that_deleted) all that there is to forget.
+    /// Whether [`forget_that_deleted`](Tables::forget_that_deleted), after a checkpoint, would forget all deleted rooms.
     pub fn is_to_forget(&self) -> bool {
         !self.is_deleting() && !self.deleted_rooms().is_empty()
     }
 
-    /// Reads which rooms are deleted.
+    /// Loads which rooms are deleted.
     pub(super) fn load_deleted(&self) -> Result<(), Error> {
         for entry in &self.deleted {
             let (room, _) = entry.map_err(self.failed("read which rooms are deleted"))?;
@@ -63,7 +64,7 @@ impl Tables {
         found.map_or(Ok(0), |value| record::decode_seq(&value).ok_or_else(|| self.damaged("the highest room's number")))
     }
 
-    /// Carries out what ops delete, behind all else that they do: what was redacted before is still erased.
+    /// Carries out deletions, after everything else that the ops do: what was redacted before is still erased.
     pub(super) fn delete<'a>(&self, ops: impl Iterator<Item = &'a Op>) -> Result<(), Error> {
         let rooms: Vec<u64> =
             ops.filter_map(|op| if let Op::Delete { room } = op { Some(*room) } else { None }).collect();
@@ -79,16 +80,16 @@ impl Tables {
         rooms.into_iter().try_for_each(|room| self.forget(room))
     }
 
-    /// Forgets again what a start loads of deleted rooms: a kill may have come in the middle of it.
+    /// Forgets again what a start loads of deleted rooms: a kill may have interrupted that.
     ///
     /// # Errors
-    /// What sled says.
+    /// Errors of sled.
     pub fn forget_deleted(&self) -> Result<(), Error> {
         let rooms = self.deleted_rooms().clone();
         rooms.into_iter().try_for_each(|room| self.forget(room))
     }
 
-    /// What a start loads of a room, the name last.
+    /// Removes what a start loads of a room, its settings last.
     fn forget(&self, room: u64) -> Result<(), Error> {
         for tree in [&self.members, &self.access] {
             while self.drop_some(tree, room)? {}
@@ -99,7 +100,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Drops some of a room's records in a tree; false where there was none.
+    /// Drops some of a room's records in a tree; false if there were none.
     fn drop_some(&self, tree: &sled::Tree, room: u64) -> Result<bool, Error> {
         let mut batch = Batch::of(tree);
         let mut records = 0;
@@ -112,10 +113,10 @@ impl Tables {
         Ok(records > 0)
     }
 
-    /// Drops some of what leads to the messages of deleted rooms; the files that they stand in go when nothing else is wanted of them.
+    /// Drops some of what leads to the messages of deleted rooms. Their files are removed when nothing else in them is wanted.
     ///
     /// # Errors
-    /// What sled says.
+    /// Errors of sled.
     pub fn drop_deleted(&self) -> Result<(), Error> {
         let Some(room) = self.to_drop().first().copied() else { return Ok(()) };
         let (mut batch, mut places, mut records) = (Batch::of(&self.messages), Vec::new(), 0);
@@ -136,11 +137,11 @@ impl Tables {
         Ok(())
     }
 
-    /// Forgets that rooms were deleted of which all is gone. To be called behind a checkpoint that covers that, and the commits that
-    /// deleted them: then no start finds anything of them.
+    /// Removes the notes of deleted rooms of which nothing else is left. Call this after a checkpoint that covers that, and the
+    /// commits that deleted them: then no start finds anything of them.
     ///
     /// # Errors
-    /// What sled says.
+    /// Errors of sled.
     pub fn forget_that_deleted(&self) -> Result<(), Error> {
         for room in self.gone() {
             self.deleted.remove(key::room(room)).map_err(self.failed("delete a room"))?;

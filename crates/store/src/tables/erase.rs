@@ -1,8 +1,8 @@
-//! Redacted messages: out of what the trees lead to, and then off the disk.
+//! Redacted messages: removed from what the trees lead to, and then from the disk.
 //!
-//! A chunk with a redacted message is written anew without its body, and the index leads there. What stood before stays where it was
-//! until a checkpoint has made that durable; then it is overwritten with zeros, and so is the chunk that the commit had written into
-//! the journal. What is still to be overwritten is noted in a tree of its own, before the index changes: a crash forgets none.
+//! A chunk with a redacted message is written anew without the body, and the index leads there. The old chunk stays until a
+//! checkpoint has made that durable. Then it is overwritten with zeros, and so is the chunk that the commit had written to the
+//! journal. Each erasure is noted in a tree of its own before the index changes, so no crash loses one.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -20,13 +20,13 @@ use crate::record::{Kind, Reader, Stored, VERSION};
 /// A redacted message whose body may still be on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Erasure {
-    /// Its room.
+    /// The message's room.
     pub room: u64,
-    /// Its seq.
+    /// The message's seq.
     pub seq: u64,
-    /// When it was taken, on the kept clock: so the commit is found that wrote it.
+    /// When it was accepted, on the kept clock: this leads to the commit that wrote it.
     pub kept_ms: u64,
-    /// Where the index led, and the checksum of the chunk there; none where that is done, or was in sled itself.
+    /// The chunk that the index led to, and its checksum; none if that one is erased, or was in sled itself.
     pub stood: Option<(Place, u32)>,
 }
 
@@ -70,8 +70,8 @@ impl Erasure {
 }
 
 impl Tables {
-    /// Carries out what ops redact; returns by how many bytes it has made rooms larger. A read that fails is an error, so that it is
-    /// tried again by the next start. That (`is_again`) passes over what is not there any more, and so can't be shown either.
+    /// Carries out redactions. Returns by how many bytes they have made rooms larger. A failed read is an error, so that the next
+    /// start tries again. With `is_again`, a start, messages that are gone are skipped: nothing can show them either.
     pub(super) fn redact<'a>(
         &self,
         ops: impl Iterator<Item = &'a Op>,
@@ -91,9 +91,9 @@ impl Tables {
                         larger.push((room, bytes));
                         redacted = redacted.split_off(&(through.max(seq) + 1));
                     }
-                    // What is damaged can't be shown either. The other messages, and rooms, go on. Not so where a write has failed.
+                    // A damaged message can't be shown either. The other messages and rooms go on. Not so if a write has failed.
                     Err(error) if is_of_these_messages(&error, is_again) => {
-                        tracing::error!("{error}; message {seq} of room number {room} can't be redacted there");
+                        tracing::error!("{error}; message {seq} of room number {room} can't be redacted in the store");
                         redacted.remove(&seq);
                     }
                     Err(error) => return Err(error),
@@ -106,7 +106,7 @@ impl Tables {
         Ok(larger)
     }
 
-    /// Counts what the room's messages take: the kill may have come between a redaction and the record of what it left.
+    /// Counts the bytes of the room's messages: a kill may have come between a redaction and the room's record.
     fn count_again(&self, room: u64) -> Result<(), Error> {
         let mut last = self.last().get(&room).copied().unwrap_or_default();
         last.bytes = 0;
@@ -114,23 +114,23 @@ impl Tables {
             let (key, value) = entry.map_err(self.failed("read messages"))?;
             let counted = match chunk::place_of(&key, &value).flatten() {
                 Some((_, chunk)) => Some((chunk.last_seq, chunk.stored_bytes())),
-                // One of the first release begins with its first part.
+                // One of the first release is counted at its first part.
                 None if key::parse_chunk(&key).is_some_and(|(.., part)| part > 0) => None,
                 None => match self.chunk(room, &key, &value) {
                     Ok(chunk) => chunk.last().map(|newest| (newest.seq, chunk.stored_bytes())),
-                    // The messages were reported; the count stays as it was.
+                    // The damage was reported; the count stays as it was.
                     Err(error) if is_of_these_messages(&error, true) => return Ok(()),
                     Err(error) => return Err(error),
                 },
             };
-            // A kill may also have come between the floor and the messages under it.
+            // A kill may also have come between the floor and the messages below it.
             last.bytes += counted.map_or(0, |(newest, bytes)| if newest > last.floor { bytes } else { 0 });
         }
         self.write_last(room, last)
     }
 
-    /// Writes the chunk that holds `seq` anew, without the bodies that are redacted; returns its last seq, and by how many bytes it
-    /// became larger.
+    /// Writes the chunk that has `seq` anew, without the redacted bodies. Returns its last seq, and by how many bytes it became
+    /// larger.
     fn redact_chunk(&self, room: u64, seq: u64, redacted: &BTreeMap<u64, u64>) -> Result<(u64, i64), Error> {
         let Some((key, value)) = self.find(room, seq)? else { return Ok((seq, 0)) };
         let parsed = self.chunk(room, &key, &value)?;
@@ -146,7 +146,7 @@ impl Tables {
         let mut messages = parsed.to_stored();
         let mut erasures = Vec::new();
         for message in &mut messages {
-            // A start does again what is done.
+            // A start may do again what is done.
             if let Some(by) = redacted.get(&message.seq).filter(|_| !matches!(message.kind, Kind::Redacted(_))) {
                 erasures.push(Erasure { room, seq: message.seq, kept_ms: message.kept_ms, stood });
                 message.redact(*by);
@@ -170,12 +170,12 @@ impl Tables {
         Ok(())
     }
 
-    /// Has the index lead to these in the place of what it led to; returns by how many bytes they are more.
+    /// Replaces a chunk by these messages. Returns by how many bytes they are larger.
     fn replace(&self, room: u64, first: u64, bytes_before: u64, messages: &[Stored]) -> Result<i64, Error> {
         let mut bytes = Vec::new();
         let written = chunk::encode(room, messages.iter(), &mut bytes);
         let (file, base) = self.segments.append(&bytes)?;
-        // Parts of a chunk of the first release would follow.
+        // A chunk of the first release has further parts.
         let mut parts = sled::Batch::default();
         for entry in self.messages.range(key::chunk(room, first, 1)..=key::chunk(room, first, u32::MAX)) {
             parts.remove(entry.map_err(self.failed("read messages"))?.0);
@@ -189,10 +189,10 @@ impl Tables {
         Ok(larger)
     }
 
-    /// What is still to be erased, so many at the most.
+    /// What is still to be erased, at most `max` messages.
     ///
     /// # Errors
-    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    /// Errors of sled; [`Error::Damaged`] if a record can't be decoded.
     pub fn erasures(&self, max: usize) -> Result<Vec<Erasure>, Error> {
         let mut erasures = Vec::new();
         for entry in self.erasures.iter().take(max) {
@@ -202,11 +202,11 @@ impl Tables {
         Ok(erasures)
     }
 
-    /// Overwrites what the index led to, where it still stands there and is led to no more. To be called behind a checkpoint only,
-    /// and not for files of the journal that a start may read.
+    /// Overwrites the chunks that the index led to, unless it still does, and notes that. Call this only after a checkpoint, and
+    /// not for journal files that a start may read.
     ///
     /// # Errors
-    /// What the system says, with the file's name.
+    /// I/O errors.
     pub fn erase_where_it_stood(&self, erasures: &[Erasure]) -> Result<(), Error> {
         let mut by_file: BTreeMap<FileId, Vec<(Place, u32)>> = BTreeMap::new();
         for erasure in erasures {
@@ -227,11 +227,11 @@ impl Tables {
         Ok(())
     }
 
-    /// Overwrites what is in these segments and the index does not lead to: what a crash has left of a write that was done again. Nothing
-    /// must be written to them any more.
+    /// Overwrites everything in these segments that the index does not lead to: what a crash has left of a write that was
+    /// repeated. Nothing must be written to them any more.
     ///
     /// # Errors
-    /// What sled or the system says.
+    /// Errors of sled or I/O.
     pub fn erase_orphans(&self, segments: &[FileId]) -> Result<(), Error> {
         let mut wanted: BTreeMap<FileId, Vec<(u64, u64)>> = segments.iter().map(|file| (*file, Vec::new())).collect();
         for entry in &self.messages {
@@ -245,17 +245,17 @@ impl Tables {
         wanted.into_iter().try_for_each(|(file, parts)| self.segments.erase_all_but(file, parts))
     }
 
-    /// Notes that nothing is left to erase.
+    /// Notes that nothing of this message is left to erase.
     ///
     /// # Errors
-    /// What sled says.
+    /// Errors of sled.
     pub fn erased(&self, erasure: &Erasure) -> Result<(), Error> {
         let key = key::chunk(erasure.room, erasure.seq, 0);
         self.erasures.remove(key).map_err(self.failed("note what was erased")).map(drop)
     }
 }
 
-/// Whether an error says that messages are damaged, or not there any more. What can't be opened today may be tomorrow, with its text.
+/// Whether an error says that messages are damaged, or gone. What can't be opened today may be tomorrow, with its text.
 fn is_of_these_messages(error: &Error, is_again: bool) -> bool {
     match error {
         Error::Damaged { .. } => true,

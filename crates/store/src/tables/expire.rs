@@ -1,27 +1,27 @@
-//! What is past retention, out of the trees.
+//! Removing messages past retention from the trees.
 
 use super::Tables;
 use crate::chunk::{self, Parsed};
 use crate::error::Error;
 use crate::key;
 
-/// What one step of expiry did.
+/// The result of some steps of expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
-    /// The step ended before the expired messages did.
+    /// There may be more to drop.
     More,
-    /// The oldest chunk is to be looked at when messages taken at this time (kept clock) expire.
+    /// The oldest chunk expires when messages from this time of the kept clock do.
     Until(u64),
     /// Nothing is left.
     Empty,
 }
 
 impl Tables {
-    /// Drops chunks whose newest message was taken before `cutoff_ms` on the kept clock, `steps` at the most.
-    /// `gone` is told of each seq up to which messages go, before they do, how many they are and how many bytes they took.
+    /// Drops chunks whose newest message is from before `cutoff_ms` on the kept clock, at most `steps`. Before messages are
+    /// dropped, `gone` is told the seq up to which they are, how many they are, and how many bytes they took.
     ///
     /// # Errors
-    /// What sled or the system says; [`Error::Damaged`] where a chunk that must be looked into is not whole.
+    /// Errors of sled or I/O; [`Error::Damaged`] if a chunk that must be read is not whole.
     pub fn drop_before(
         &self,
         room: u64,
@@ -36,7 +36,7 @@ impl Tables {
             let Some((key, value)) = self.next_key(room, 0)? else { return Ok(Expired::Empty) };
             let first = key::parse_chunk(&key).ok_or_else(|| self.damaged("a key of the messages"))?.1;
             let place = chunk::place_of(&key, &value).flatten();
-            // Without ids there is nothing to be looked up in a chunk that goes as a whole.
+            // A chunk without ids can be dropped without reading it.
             let (newest_seq, bytes, whole) = match &place {
                 Some((_, chunk)) if chunk.newest_kept_ms < cutoff_ms && !chunk.has_ids => {
                     (chunk.last_seq, chunk.stored_bytes(), None)
@@ -57,15 +57,16 @@ impl Tables {
                     (newest.seq, chunk.stored_bytes(), Some(chunk))
                 }
             };
-            // The floor first: it must not be found without it.
+            // The floor first: a chunk must not go missing above the floor.
             let mut last = self.last().get(&room).copied().unwrap_or_default();
-            // Not again, where a kill came between the floor and the messages.
+            // Not counted again if a kill came between the floor and the messages.
             let (messages, bytes) = if newest_seq > last.floor { (newest_seq + 1 - first, bytes) } else { (0, 0) };
             gone(newest_seq, messages, bytes);
             last.bytes = last.bytes.saturating_sub(bytes);
             last.floor = last.floor.max(newest_seq);
             self.write_last(room, last)?;
-            // Before their messages: a kill between the two leaves what is dropped again, and no ids that nothing leads to.
+            // Before their messages: after a kill between the two, the messages are dropped again, and no ids are left that lead
+            // to nothing.
             if let Some(whole) = whole {
                 self.drop_ids(room, &whole)?;
             }

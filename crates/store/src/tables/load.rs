@@ -11,10 +11,10 @@ use crate::record::{self, Access, Last, RoomRecord};
 use crate::state::{RoomState, State};
 
 impl Tables {
-    /// Reads how far each room is, and which are deleted, which every other method relies on.
+    /// Loads each room's counters, and which rooms are deleted. Every other method relies on this.
     ///
     /// # Errors
-    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    /// Errors of sled; [`Error::Damaged`] if a record can't be decoded.
     pub fn load_lasts(&self) -> Result<(), Error> {
         self.load_deleted()?;
         let mut last = self.last();
@@ -27,10 +27,10 @@ impl Tables {
         Ok(())
     }
 
-    /// Everything but the messages.
+    /// Loads everything but the messages.
     ///
     /// # Errors
-    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    /// Errors of sled; [`Error::Damaged`] if a record can't be decoded.
     pub fn load(&self) -> Result<State, Error> {
         let mut rooms = BTreeMap::new();
         let last = self.last();
@@ -47,7 +47,7 @@ impl Tables {
         if let Some(stray) = last.keys().find(|room| !rooms.contains_key(room)) {
             return Err(self.damaged(format!("room {stray} has messages but no name")));
         }
-        // The same client is in many rooms: one name for all.
+        // A client may be in many rooms, so each name is allocated once.
         let mut clients: HashMap<Arc<str>, ()> = HashMap::new();
         for entry in &self.members {
             let (key, value) = entry.map_err(self.failed("read the members"))?;

@@ -1,8 +1,8 @@
-//! sled: where rooms, members, cursors and ids live, and where it says in which [file](mod@crate::segments) a message stands. Nothing
-//! outside this directory names it.
+//! sled: it has rooms, members, cursors and ids, and the [file](mod@crate::segments) that each message is in. Nothing outside
+//! this directory names sled's types.
 //!
-//! One thread writes here (the mover, or the start). Everything is written such that doing it again, as a start does with what
-//! the journal holds past the last checkpoint, ends the same.
+//! One thread writes here (the mover's, or the start's). Every write ends the same when it is done again, because a start replays
+//! what the journal has past the last checkpoint.
 
 mod apply;
 mod build;
@@ -36,7 +36,7 @@ use crate::record::{self, Last};
 use crate::segments::Segments;
 use crate::{key, marks, syscalls};
 
-/// How often, and after which pause, sled's own lock is tried again.
+/// How often, and after which pause, to try sled's own lock again.
 const LOCK_ATTEMPTS: u32 = 100;
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
@@ -61,20 +61,20 @@ pub struct Tables {
     last: Mutex<HashMap<u64, Last>>,
     /// The tree `deleted`, in memory.
     deleting: Mutex<BTreeSet<u64>>,
-    /// Those of them of which there may be messages and ids.
+    /// The deleted rooms that may still have messages or ids.
     to_drop: Mutex<BTreeSet<u64>>,
-    /// Where the tree `messages` leads.
+    /// The files that the tree `messages` leads to.
     segments: Segments,
-    /// Which chunks of a file it leads to.
+    /// How much of each file it leads to.
     references: Mutex<HashMap<FileId, Wanted>>,
 }
 
 impl Tables {
-    /// Makes the trees in `dir`, which does not exist: in a directory beside it, and durably, before it gets its name. A crash while
-    /// sled makes its files leaves some that it can't open.
+    /// Creates the trees in `dir`, which does not exist: in a directory beside it, and durably, before that gets its name. A
+    /// crash while sled creates its files leaves some that it can't open.
     ///
     /// # Errors
-    /// What sled or the system says.
+    /// Errors of sled or I/O.
     pub fn create(dir: &Path) -> Result<(), Error> {
         let new = dir.with_extension("new");
         match std::fs::remove_dir_all(&new) {
@@ -87,16 +87,16 @@ impl Tables {
         let tables = Tables::open(&new, Segments::of(&new))?;
         tables.checkpoint(0, &Reading::default()).inspect_err(|_| tables.abandon())?;
         drop(tables); // sled keeps paths, so it is opened anew under the other name.
-        std::fs::rename(&new, dir).map_err(Error::io("give its name to the store", &new))?;
+        std::fs::rename(&new, dir).map_err(Error::io("rename the store", &new))?;
         dir.parent().map_or(Ok(()), sync_dir)
     }
 
     /// Opens the trees in `dir`, which exists. A read, write or sync that fails meanwhile [ends the process](mod@syscalls).
     ///
     /// # Errors
-    /// What sled or the system says.
+    /// Errors of sled or I/O.
     pub fn open(dir: &Path, segments: Segments) -> Result<Tables, Error> {
-        // A snapshot that a kill left half made keeps sled from opening; sled makes another.
+        // A half-written snapshot, left by a kill, keeps sled from opening. Without it, sled makes another.
         for entry in std::fs::read_dir(dir).map_err(Error::io("list the store", dir))? {
             let path = entry.map_err(Error::io("list the store", dir))?.path();
             if path.extension().is_some_and(|extension| extension == "generating") {
@@ -107,16 +107,16 @@ impl Tables {
             .path(dir)
             .segment_size(SLED_SEGMENT_BYTES)
             .cache_capacity(SLED_CACHE_BYTES)
-            // Its own thread swallows the errors of its flushes; the mover flushes, and sees them.
+            // sled's own thread ignores the errors of its flushes; the mover flushes, and sees them.
             .flush_every_ms(None);
         let failed = |source| Error::Store { what: "open", path: dir.to_owned(), source };
         let _opening = syscalls::Opening::begin();
         let mut attempts = LOCK_ATTEMPTS;
         let db = loop {
             let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
-            match opened.map_err(|_| Error::damaged(dir, "sled can't make sense of its files"))? {
+            match opened.map_err(|_| Error::damaged(dir, "sled can't read its files"))? {
                 Ok(db) => break db,
-                // The data directory is ours: this is a thread of a store that this process has just closed.
+                // The data directory is locked by this process, so a thread of a store that it has just closed has sled's lock.
                 Err(error) if attempts > 0 && error.to_string().contains("acquire lock") => {
                     attempts -= 1;
                     std::thread::sleep(LOCK_PAUSE);
@@ -164,15 +164,15 @@ impl Tables {
         Ok(())
     }
 
-    /// The files that messages stand in.
+    /// The files that messages are in.
     pub fn segments(&self) -> &Segments {
         &self.segments
     }
 
-    /// How far the journal was covered at the last checkpoint, and the kept clock then.
+    /// The last commit covered by the last checkpoint, and the kept clock at that time.
     ///
     /// # Errors
-    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    /// Errors of sled; [`Error::Damaged`] if a record can't be decoded.
     pub fn checkpointed(&self) -> Result<(u64, Reading), Error> {
         match self.meta.get(CHECKPOINT_KEY).map_err(self.failed("read the checkpoint"))? {
             None => Ok((0, Reading::default())),
@@ -183,7 +183,7 @@ impl Tables {
     /// The store's marks, oldest first.
     ///
     /// # Errors
-    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    /// Errors of sled; [`Error::Damaged`] if a record can't be decoded.
     pub fn marks(&self) -> Result<Vec<u64>, Error> {
         match self.meta.get(MARKS_KEY).map_err(self.failed("read the marks"))? {
             None => Ok(Vec::new()),
@@ -191,13 +191,13 @@ impl Tables {
         }
     }
 
-    /// Makes everything that was applied durable, and that the journal is covered up to `covered`.
+    /// Makes durable everything that was applied, and that it covers the journal up to `covered`.
     ///
     /// # Errors
-    /// What sled or the system says; the daemon must not go on then.
+    /// Errors of sled or I/O, after which the daemon must stop.
     pub fn checkpoint(&self, covered: u64, reading: &Reading) -> Result<(), Error> {
         let note = self.segments.note();
-        // Before the flush, which waits for what is being written.
+        // Before the flush, which waits for the writes that are going on.
         note.inspect(|note| note.begin_sync());
         self.meta
             .insert(CHECKPOINT_KEY, record::encode_reading(covered, reading))
@@ -212,7 +212,7 @@ impl Tables {
         note.map_or(Ok(()), Note::end_sync)
     }
 
-    /// After a failure: sled must not write any more, which it would do when it is dropped. So it never is.
+    /// For use after a failure: sled would write when it is dropped, so it never is.
     pub fn abandon(&self) {
         std::mem::forget(self.db.clone());
         let trees = [&self.messages, &self.rooms, &self.lasts, &self.members, &self.access];
@@ -224,7 +224,7 @@ impl Tables {
     /// Bytes on disk.
     ///
     /// # Errors
-    /// What sled says.
+    /// Errors of sled.
     pub fn disk_bytes(&self) -> Result<u64, Error> {
         self.db.size_on_disk().map_err(self.failed("measure"))
     }

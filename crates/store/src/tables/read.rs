@@ -5,14 +5,14 @@ use crate::chunk::{self, Parsed};
 use crate::error::Error;
 use crate::{key, record};
 
-/// A tree, to look at [each](Tables::each) of its records.
+/// A tree, to visit [each](Tables::each) of its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tree {
-    /// Where chunks of messages stand; from the first release, the parts of chunks.
+    /// The places of chunks of messages; from the first release, parts of the chunks themselves.
     Messages,
-    /// How far each room is.
+    /// The counters of rooms.
     Lasts,
-    /// The rooms' names.
+    /// The settings of rooms.
     Rooms,
     /// Members and their cursors.
     Members,
@@ -22,31 +22,31 @@ pub enum Tree {
     Ids,
     /// Nicks.
     Nicks,
-    /// Rooms that were deleted, and of which something may still be there.
+    /// Deleted rooms of which something may still be there.
     Deleted,
 }
 
 impl Tables {
-    /// The seq under which a message id was stored.
+    /// The seq of the message with an id.
     ///
     /// # Errors
-    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    /// Errors of sled; [`Error::Damaged`] if a record can't be decoded.
     pub fn find_id(&self, key: &[u8]) -> Result<Option<u64>, Error> {
         let Some(value) = self.ids.get(key).map_err(self.failed("read a message id"))? else { return Ok(None) };
         record::decode_seq(&value).map(Some).ok_or_else(|| self.damaged("a message id's record"))
     }
 
-    /// The chunk that holds `seq`, or else the next one; none where no such message is stored.
+    /// The chunk that has `seq`, or else the next one, if there is any.
     ///
     /// # Errors
-    /// What sled or the system says; [`Error::Damaged`] where the chunk is not whole.
+    /// Errors of sled or I/O; [`Error::Damaged`] if the chunk is not whole.
     pub fn chunk_at(&self, room: u64, seq: u64) -> Result<Option<Parsed>, Error> {
         let Some((mut key, mut value)) = self.find(room, seq)? else { return Ok(None) };
         let messages = loop {
             match self.chunk(room, &key, &value) {
                 Ok(messages) => break messages,
                 Err(error) => {
-                    // What was redacted meanwhile stands elsewhere, and where it stood there are zeros.
+                    // A chunk that was redacted meanwhile is elsewhere now, and zeros are in its place.
                     let Some(again) = self.find(room, seq)? else { return Ok(None) };
                     if again == (key, value) {
                         return Err(error);
@@ -58,14 +58,14 @@ impl Tables {
         if messages.last().is_none_or(|newest| newest.seq >= seq) {
             return Ok(Some(messages));
         }
-        // One of the first release does not say where it ends.
+        // The record of one from the first release does not say where it ends.
         match self.next_key(room, seq)? {
             Some((key, value)) => self.chunk(room, &key, &value).map(Some),
             None => Ok(None),
         }
     }
 
-    /// The same, but only where the system has it in memory, and where nothing is wrong with it.
+    /// As [`chunk_at`](Tables::chunk_at), but only if the system has the chunk in memory, and nothing is wrong with it.
     pub fn cached_chunk_at(&self, room: u64, seq: u64) -> Option<Parsed> {
         let (key, value) = self.find(room, seq).ok()??;
         let (place, chunk) = chunk::place_of(&key, &value)??;
@@ -73,7 +73,7 @@ impl Tables {
         (messages.last()?.seq == chunk.last_seq && chunk.last_seq >= seq).then_some(messages)
     }
 
-    /// When the oldest message was taken, on the kept clock, of the chunk that holds `seq`.
+    /// The time of the oldest message, on the kept clock, in the chunk that has `seq`.
     ///
     /// # Errors
     /// As [`chunk_at`](Tables::chunk_at).
@@ -81,12 +81,12 @@ impl Tables {
         let Some((key, value)) = self.find(room, seq)? else { return Ok(None) };
         match chunk::place_of(&key, &value).flatten() {
             Some((_, chunk)) => Ok((chunk.first_seq <= seq).then_some(chunk.oldest_kept_ms)),
-            // One of the first release does not say.
+            // That of one from the first release does not say.
             None => Ok(self.chunk_at(room, seq)?.and_then(|chunk| chunk.first().map(|oldest| oldest.kept_ms))),
         }
     }
 
-    /// The record of the chunk that holds `seq`, or may, or else of the next one.
+    /// The record of the chunk that has `seq`, or may have it, or else of the next one.
     pub(super) fn find(&self, room: u64, seq: u64) -> Result<Option<(sled::IVec, sled::IVec)>, Error> {
         let before = self.messages.range(key::chunk(room, 0, 0)..=key::chunk(room, seq, u32::MAX)).next_back();
         if let Some((key, value)) = before.transpose().map_err(self.failed("read messages"))?
@@ -103,7 +103,7 @@ impl Tables {
         after.transpose().map_err(self.failed("read messages"))
     }
 
-    /// The chunk that a record leads to, or that it is a part of.
+    /// The chunk that a record leads to, or is part of.
     pub(super) fn chunk(&self, room: u64, key: &[u8], value: &[u8]) -> Result<Parsed, Error> {
         let damaged = || self.damaged("where messages stand");
         let (_, first, _) = key::parse_chunk(key).ok_or_else(damaged)?;
@@ -128,10 +128,10 @@ impl Tables {
         })
     }
 
-    /// Shows every record of a tree, key and value, in the order of the keys.
+    /// Visits every record of a tree, key and value, in the order of the keys.
     ///
     /// # Errors
-    /// What sled says; the rest of the tree can't be read then.
+    /// Errors of sled, after which the rest of the tree can't be read.
     pub fn each(&self, tree: Tree, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), Error> {
         let records = match tree {
             Tree::Messages => &self.messages,

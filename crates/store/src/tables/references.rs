@@ -28,11 +28,11 @@ impl Tables {
         lock(&self.references)
     }
 
-    /// Notes that the index leads to this no more.
+    /// Notes that the index no longer leads to this place.
     pub(super) fn let_go(&self, place: &Place) {
         let mut references = self.references();
         if let Some(wanted) = references.get_mut(&place.file) {
-            // A start knows of what it has indexed itself only, until all is counted.
+            // Until everything is counted, a start knows only what it has indexed itself.
             wanted.chunks = wanted.chunks.saturating_sub(1);
             wanted.bytes = wanted.bytes.saturating_sub(u64::from(place.bytes));
             if wanted.chunks == 0 {
@@ -44,7 +44,7 @@ impl Tables {
     /// Counts how many chunks of which file are wanted, which [`is_wanted`](Tables::is_wanted) relies on.
     ///
     /// # Errors
-    /// What sled says; [`Error::Damaged`] for a record that is not one.
+    /// Errors of sled; [`Error::Damaged`] if a record can't be decoded.
     pub fn count_references(&self) -> Result<(), Error> {
         let mut counted: HashMap<FileId, Wanted> = HashMap::new();
         for entry in &self.messages {
@@ -58,7 +58,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Whether messages stand in this file that have not expired.
+    /// Whether the index leads to this file.
     pub fn is_wanted(&self, file: FileId) -> bool {
         self.references().contains_key(&file)
     }
