@@ -187,7 +187,7 @@ const SHARED_CLIENTS: usize = 8;
 
 impl Parsed {
     /// As [`of`](Parsed::of), for the chunk that begins with this seq according to the index; none if another is there.
-    pub fn beginning_with(first_seq: u64, bytes: Bytes) -> Option<Parsed> {
+    pub(crate) fn beginning_with(first_seq: u64, bytes: Bytes) -> Option<Parsed> {
         Parsed::of(bytes).filter(|chunk| chunk.first().is_some_and(|oldest| oldest.seq == first_seq))
     }
 
@@ -270,7 +270,7 @@ impl Parsed {
     pub fn get(&self, place: usize) -> Option<StoredRef<'_>> {
         let mark = self.marks.get(place)?;
         let body_at = mark.body_at as usize;
-        // The body's length, four bytes, stands between them.
+        // The body's length, four bytes, is between them.
         let kind_end = body_at - 4;
         let id_end = kind_end - usize::from(mark.kind_bytes);
         let id = self.bytes.get(id_end - usize::from(mark.id_bytes)..id_end).filter(|id| !id.is_empty());
@@ -305,14 +305,14 @@ impl Parsed {
         self.marks.partition_point(|mark| mark.kept_ms < kept_ms)
     }
 
-    /// Drops so many of the oldest messages.
+    /// Drops the `count` oldest messages.
     pub fn skip(&mut self, count: usize) {
         let count = count.min(self.len());
         self.marks.drain(..count);
         self.first_seq += count as u64;
     }
 
-    /// Keeps only so many of the oldest messages.
+    /// Keeps only the `count` oldest messages.
     pub fn truncate(&mut self, count: usize) {
         self.marks.truncate(count);
     }
@@ -341,7 +341,7 @@ pub fn decode(bytes: &Bytes) -> Option<Vec<Stored>> {
 }
 
 /// Encodes the place of a chunk, as the index has it.
-pub fn encode_place(file: FileId, chunk: &Chunk) -> Vec<u8> {
+pub(crate) fn encode_place(file: FileId, chunk: &Chunk) -> Vec<u8> {
     let mut out = vec![PLACE_VERSION];
     let (kind, number) = match file {
         FileId::Journal(number) => (1, number),
@@ -359,7 +359,7 @@ pub fn encode_place(file: FileId, chunk: &Chunk) -> Vec<u8> {
 }
 
 /// Decodes the record.
-pub fn decode_place(room: u64, first_seq: u64, bytes: &[u8]) -> Option<(Place, Chunk)> {
+pub(crate) fn decode_place(room: u64, first_seq: u64, bytes: &[u8]) -> Option<(Place, Chunk)> {
     let mut reader = Reader(bytes);
     if reader.u8()? != PLACE_VERSION {
         return None;
@@ -379,7 +379,7 @@ pub fn decode_place(room: u64, first_seq: u64, bytes: &[u8]) -> Option<(Place, C
 
 /// Decodes a record of the index: a place, or (inside) none for part of a chunk itself, as the first release stored it. None
 /// (outside) if it can't be decoded.
-pub fn place_of(key: &[u8], value: &[u8]) -> Option<Option<(Place, Chunk)>> {
+pub(crate) fn place_of(key: &[u8], value: &[u8]) -> Option<Option<(Place, Chunk)>> {
     let (room, first_seq, part) = key::parse_chunk(key)?;
     // A later part may begin with any byte.
     if part > 0 || value.first() != Some(&PLACE_VERSION) {

@@ -1,4 +1,4 @@
-//! The files of a data directory: their names, what stands where in them, and what is done to any of them.
+//! The files of a data directory: names, places in them, and operations that all of them share.
 
 use std::fs::File;
 use std::io::ErrorKind;

@@ -97,7 +97,7 @@ impl GroupRecord {
 }
 
 /// The name that a group has among a room's members.
-pub fn member_name(group: &str) -> String {
+pub(crate) fn member_name(group: &str) -> String {
     format!("{MARK}{group}")
 }
 

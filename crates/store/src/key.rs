@@ -12,7 +12,7 @@ pub fn chunk(room: u64, first_seq: u64, part: u32) -> [u8; 20] {
 }
 
 /// Parses a `messages` key: the room, first seq and part.
-pub fn parse_chunk(key: &[u8]) -> Option<(u64, u64, u32)> {
+pub(crate) fn parse_chunk(key: &[u8]) -> Option<(u64, u64, u32)> {
     let (room, rest) = key.split_first_chunk::<8>()?;
     let (seq, part) = rest.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*room), u64::from_be_bytes(*seq), u32::from_be_bytes(part.try_into().ok()?)))
@@ -29,7 +29,7 @@ pub fn member(room: u64, client: &str) -> Vec<u8> {
 }
 
 /// Parses a `members` or `access` key: the room and client.
-pub fn parse_member(key: &[u8]) -> Option<(u64, &str)> {
+pub(crate) fn parse_member(key: &[u8]) -> Option<(u64, &str)> {
     let (room, client) = key.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*room), std::str::from_utf8(client).ok()?))
 }
@@ -40,7 +40,7 @@ pub fn message_id(room: u64, client: &str, id: &str) -> Vec<u8> {
 }
 
 /// Parses an `ids` key: the room, client and message id.
-pub fn parse_message_id(key: &[u8]) -> Option<(u64, &str, &str)> {
+pub(crate) fn parse_message_id(key: &[u8]) -> Option<(u64, &str, &str)> {
     let (room, rest) = key.split_first_chunk::<8>()?;
     let (client, id) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
     Some((u64::from_be_bytes(*room), client, id))

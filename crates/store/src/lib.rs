@@ -2,7 +2,7 @@
 //!
 //! A commit is durable in the [journal](mod@journal) when [`Writer::append`] returns. Later, a mover takes it into
 //! [sled](mod@tables), and the messages of small commits into [segments](mod@segments). Until then, and for a while after, reads are
-//! served from [memory](mod@tail). Nothing outside this crate knows of any of them.
+//! served from memory. Nothing outside this crate knows of any of them.
 //!
 //! The crate assumes this of a disk: after a successful fdatasync (fsync for a directory), the bytes, and a file's name, survive a
 //! power cut. A write that was not synced may survive in any part, but changes no other bytes than its own. Bytes at rest do not
@@ -73,7 +73,7 @@ mod state;
 mod store;
 pub mod syscalls;
 pub mod tables;
-pub mod tail;
+mod tail;
 
 pub use disk::is_data_dir;
 pub use error::Error;

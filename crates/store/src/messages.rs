@@ -106,7 +106,7 @@ impl Messages {
     }
 
     /// Drops the messages from before this time of the kept clock. Returns the last one's seq, if there were any.
-    pub fn drop_taken_before(&mut self, kept_ms: u64) -> Option<u64> {
+    pub(crate) fn drop_taken_before(&mut self, kept_ms: u64) -> Option<u64> {
         let mut dropped = None;
         while let Some(part) = self.parts.first_mut() {
             let old = part.taken_before(kept_ms);

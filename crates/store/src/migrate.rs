@@ -299,7 +299,7 @@ mod tests {
         }
     }
 
-    /// Turns around what stands in the one part, as the next format has it in another.
+    /// Reverses the contents of one part into another, as the next format has it.
     fn turn(from: &Path, to: &Path) -> Result<(), Error> {
         let text: String = std::fs::read_to_string(from).unwrap().chars().rev().collect();
         // In two pieces, so that one can be cut off in the middle of it.

@@ -15,29 +15,29 @@
 //!          7 chunk   | room u64 | bytes u32 | chunk
 //!          8 room    | room u64 | settings
 //!          9 change  | room u64 | settings
-//!         10 access  | room u64 | person | 0 as everybody, 1 invited, 2 banned
+//!         10 access  | room u64 | person | 0 like everybody, 1 invited, 2 banned
 //!         11 redact  | room u64 | seq u64 | by u64
-//!         12 group   | room u64 | group | cursor u64 | timeout_ms u64: where it is there, only the timeout is set
+//!         12 group   | room u64 | group | cursor u64 | timeout_ms u64: if the group exists, only the timeout is set
 //!         13 ungroup | room u64 | group
 //!         14 done    | room u64 | group | seq u64 | floor u64
-//!         15 delete  | room u64: behind it nothing is of this room, whose number is never given again
+//!         15 delete  | room u64: nothing after it belongs to this room, whose number is never used again
 //!         16 mark    | mark u64
 //! chunk    1 | crc32 u32 of all that follows | first seq u64 | messages u32 | (time_ms u64 | kept_ms u64 | client | id | body) …;
 //!          no longer written
 //!          3 | the same, with a kind between id and body: 0, or 1 reply, 2 redaction, 3 redacted, and a seq u64
 //! place    2 | 1 in the journal, 2 in a segment | file u64 | at u64 | bytes u32 | last seq u64 | oldest kept_ms u64
-//!          | newest kept_ms u64 | 1 where a message has an id
+//!          | newest kept_ms u64 | 1 if a message has an id
 //! room     1 | time_ms u64 | name | topic; no longer written
 //!          2 | settings
-//! settings time_ms u64 | name | topic | 1 where it is private | owner (empty: none) | keep_ms u64 | cap_bytes u64
+//! settings time_ms u64 | name | topic | 1 if it is private | owner (empty: none) | keep_ms u64 | cap_bytes u64
 //! last     1 | seq u64 | time_ms u64 | floor u64; no longer written
 //!          2 | seq u64 | time_ms u64 | floor u64 | bytes u64
 //! erasure  1 | kept_ms u64 | 0, or 1 | crc32 u32 | file's kind u8 | file u64 | at u64 | bytes u32
 //! access   1 | 1 invited, 2 banned
-//! cursor   1 | seq u64, or the largest u64 where the member has no cursor
-//! group    2 | cursor u64 | timeout_ms u64 | runs u32 | (first u64 | last u64) …; under "=" and its name, where a member's cursor is
+//! cursor   1 | seq u64, or the largest u64 if the member has no cursor
+//! group    2 | cursor u64 | timeout_ms u64 | runs u32 | (first u64 | last u64) …; among cursors, under "=" and its name
 //! id       1 | seq u64
-//! deleted  1: a room of which something may still be there
+//! deleted  1: a room of which something may still be stored
 //! highest  1 | the highest number that a deleted room had u64
 //! nick     1 | nick
 //! reading  1 | covered u64 | boottime_ms u64 | kept_ms u64 | timeline
@@ -358,35 +358,35 @@ impl Last {
 }
 
 /// Encodes a cursor's or an id's record.
-pub fn encode_seq(seq: u64) -> [u8; 9] {
+pub(crate) fn encode_seq(seq: u64) -> [u8; 9] {
     let mut out = [VERSION; 9];
     out[1..].copy_from_slice(&seq.to_le_bytes());
     out
 }
 
 /// Decodes the record.
-pub fn decode_seq(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn decode_seq(bytes: &[u8]) -> Option<u64> {
     let mut reader = Reader::versioned(bytes)?;
     let seq = reader.u64()?;
     reader.end(seq)
 }
 
 /// Encodes a nick's record.
-pub fn encode_nick(nick: &str) -> Vec<u8> {
+pub(crate) fn encode_nick(nick: &str) -> Vec<u8> {
     let mut out = vec![VERSION];
     put_text(&mut out, nick);
     out
 }
 
 /// Decodes the record.
-pub fn decode_nick(bytes: &[u8]) -> Option<Arc<str>> {
+pub(crate) fn decode_nick(bytes: &[u8]) -> Option<Arc<str>> {
     let mut reader = Reader::versioned(bytes)?;
     let nick = reader.text()?;
     reader.end(nick)
 }
 
 /// Encodes a checkpoint: the last commit that sled covers, and the kept clock.
-pub fn encode_reading(covered: u64, reading: &Reading) -> Vec<u8> {
+pub(crate) fn encode_reading(covered: u64, reading: &Reading) -> Vec<u8> {
     let mut out = vec![VERSION];
     out.put_u64_le(covered);
     out.put_u64_le(reading.boottime_ms);
@@ -396,7 +396,7 @@ pub fn encode_reading(covered: u64, reading: &Reading) -> Vec<u8> {
 }
 
 /// Decodes the record.
-pub fn decode_reading(bytes: &[u8]) -> Option<(u64, Reading)> {
+pub(crate) fn decode_reading(bytes: &[u8]) -> Option<(u64, Reading)> {
     let mut reader = Reader::versioned(bytes)?;
     let covered = reader.u64()?;
     let reading = Reading { boottime_ms: reader.u64()?, kept_ms: reader.u64()?, timeline: reader.str()?.to_owned() };

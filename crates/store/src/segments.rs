@@ -1,7 +1,7 @@
 //! The files that messages are in: chunks in files that are only appended to, and removed when nothing in them is wanted any
 //! more.
 //!
-//! A chunk that a commit has written in one piece, and that is large enough, stays [in the journal](mod@crate::files). Others are
+//! A chunk that a commit has written in one piece, and that is large enough, stays in the journal. Others are
 //! gathered by room and written once more, into segments: `segments/<number>.segment`, 16 hex digits. Both are the [same
 //! bytes](crate::chunk::encode), with their own checksum. The index is in sled. A chunk is durable before the index leads to it,
 //! and the index forgets it, durably, before its file is removed. What is left in a sparse file is written once more.
@@ -131,7 +131,7 @@ impl Segments {
     }
 
     /// Takes the list of segments that have become full.
-    pub fn retired(&self) -> Vec<FileId> {
+    pub(crate) fn retired(&self) -> Vec<FileId> {
         std::mem::take(&mut lock(&self.retired))
     }
 
@@ -152,7 +152,7 @@ impl Segments {
     ///
     /// # Errors
     /// The file can't be opened.
-    pub fn read_cached(&self, place: &Place) -> Result<Option<Bytes>, Error> {
+    pub(crate) fn read_cached(&self, place: &Place) -> Result<Option<Bytes>, Error> {
         let mut bytes = vec![0; place.bytes as usize];
         let file = self.file(place.file)?;
         let pieces = &mut [IoSliceMut::new(&mut bytes)];
@@ -173,7 +173,7 @@ impl Segments {
     ///
     /// # Errors
     /// I/O errors.
-    pub fn erase(&self, file: FileId, chunks: &[(Place, u32)]) -> Result<(), Error> {
+    pub(crate) fn erase(&self, file: FileId, chunks: &[(Place, u32)]) -> Result<(), Error> {
         self.erasing(file)?;
         let Some((file, path)) = self.open_to_erase(file)? else { return Ok(()) };
         for (place, crc) in chunks {
@@ -192,7 +192,7 @@ impl Segments {
     ///
     /// # Errors
     /// I/O errors.
-    pub fn erase_all_but(&self, file: FileId, mut wanted: Vec<(u64, u64)>) -> Result<(), Error> {
+    pub(crate) fn erase_all_but(&self, file: FileId, mut wanted: Vec<(u64, u64)>) -> Result<(), Error> {
         self.erasing(file)?;
         let Some((file, path)) = self.open_to_erase(file)? else { return Ok(()) };
         let length = file.metadata().map_err(Error::io("measure", &path))?.len();

@@ -110,7 +110,7 @@ impl Tail {
     }
 
     /// Notes that redactions have made a room larger or smaller.
-    pub fn add_bytes(&self, room: u64, bytes: i64) {
+    pub(crate) fn add_bytes(&self, room: u64, bytes: i64) {
         if let Some(tail) = self.lock().rooms.get_mut(&room) {
             tail.stored_bytes = tail.stored_bytes.saturating_add_signed(bytes);
         }
@@ -199,7 +199,7 @@ impl Tail {
     }
 
     /// Waits while sled is too far behind; false if it still is after `timeout`.
-    pub fn wait_for_room(&self, timeout: Duration) -> bool {
+    pub(crate) fn wait_for_room(&self, timeout: Duration) -> bool {
         let behind = |inner: &mut Inner| inner.unmoved_bytes > UNMOVED_MAX_BYTES;
         let waited = self.moved.wait_timeout_while(self.lock(), timeout, behind);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
@@ -233,7 +233,7 @@ impl Tail {
     }
 
     /// The seq of the message with an id, if sled does not have it yet.
-    pub fn find_id(&self, key: &[u8]) -> Option<u64> {
+    pub(crate) fn find_id(&self, key: &[u8]) -> Option<u64> {
         self.lock().ids.get(key).copied()
     }
 
@@ -251,7 +251,7 @@ impl Tail {
     }
 
     /// Raises the room's floor. `oldest_kept_ms` is the time of the oldest message above it, if known.
-    pub fn raise_floor(&self, room: u64, floor: u64, oldest_kept_ms: Option<u64>) {
+    pub(crate) fn raise_floor(&self, room: u64, floor: u64, oldest_kept_ms: Option<u64>) {
         let mut inner = self.lock();
         let Some(tail) = inner.rooms.get_mut(&room) else { return };
         if floor > tail.floor {
@@ -270,7 +270,7 @@ impl Tail {
     }
 
     /// Notes that sled has no messages of the room: it is not expiring again before a message comes.
-    pub fn set_empty(&self, room: u64) {
+    pub(crate) fn set_empty(&self, room: u64) {
         if let Some(tail) = self.lock().rooms.get_mut(&room)
             && tail.messages.back().is_none_or(|newest| newest.seq <= tail.floor)
         {

@@ -95,7 +95,7 @@ impl Commit {
 }
 
 /// The chunks of a commit that are whole, and where they are in it, even if the rest is damaged.
-pub fn chunks_in(commit: &Bytes) -> Vec<(Chunk, Parsed)> {
+pub(crate) fn chunks_in(commit: &Bytes) -> Vec<(Chunk, Parsed)> {
     let mut found = Vec::new();
     let _ = (|| {
         let mut reader = Reader::versioned(commit)?;

@@ -62,7 +62,7 @@ fn begins(dir: &Path, number: u64) -> Result<Option<u64>, Error> {
 ///
 /// # Errors
 /// I/O errors.
-pub fn erase(dir: &Path, number: u64, redacted: &BTreeSet<(u64, u64)>) -> Result<(), Error> {
+pub(crate) fn erase(dir: &Path, number: u64, redacted: &BTreeSet<(u64, u64)>) -> Result<(), Error> {
     let path = journal_path(dir, number);
     let file = match OpenOptions::new().read(true).write(true).open(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

@@ -140,7 +140,7 @@ impl Journal {
     ///
     /// # Errors
     /// As [`append`](Journal::append).
-    pub fn begin_next_file(&mut self) -> Result<(), Error> {
+    pub(crate) fn begin_next_file(&mut self) -> Result<(), Error> {
         if self.at > HEADER_BYTES as u64 { self.rotate() } else { Ok(()) }
     }
 

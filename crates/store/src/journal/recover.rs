@@ -25,7 +25,7 @@ pub struct Recovered {
     pub read: Option<(u64, u64)>,
 }
 
-/// Called with each commit: its number, where its payload stands, and the payload.
+/// Called with each commit: its number, the place of its payload, and the payload.
 type Replay<'a> = dyn FnMut(u64, Spot, Bytes) -> Result<(), Error> + 'a;
 
 /// The files that may hold commits after `covered`: from the last file on whose first commit is covered, or is the next one.

@@ -1,4 +1,4 @@
-//! What is left in sparse files, into other files.
+//! Moving what is left in sparse files into other files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::shared::Shared;
 
 /// How often to look for sparse files: what is left in one that was sparse at two looks in a row is moved out of it …
 const SPARSE_LOOK_EVERY: Duration = CHECKPOINT_EVERY;
-/// … which takes no more than one part in so many of the time, because it reads the whole index …
+/// … which may take at most one part in this many of the time, because it reads the whole index …
 const SPARSE_PART: u32 = 50;
-/// … and moves so many bytes at a time, so that commits get their turn.
+/// … and moves about this many bytes at a time, so that commits get their turn.
 const SPARSE_BYTES: u64 = 4 * 1024 * 1024;
 
 pub(super) struct Compaction {
@@ -67,8 +67,8 @@ impl Compaction {
         Ok(!self.seen.is_empty())
     }
 
-    /// The files to leave alone: what was redacted is first overwritten where it stands. None if so much is to be erased that every file
-    /// may be one of them.
+    /// The files to leave alone: what was redacted is first overwritten in place. None if so much is to be erased that any file
+    /// may be among them.
     fn passed_over(&self) -> Result<Option<BTreeSet<FileId>>, Error> {
         let mut passed_over = self.unreadable.clone();
         let erasures = self.shared.tables.erasures(ERASURES_PER_TURN)?;

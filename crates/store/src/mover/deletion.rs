@@ -1,4 +1,4 @@
-//! Deleted rooms out of sled.
+//! Dropping deleted rooms from sled.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

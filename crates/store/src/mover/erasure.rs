@@ -1,4 +1,4 @@
-//! Redacted messages off the disk.
+//! Erasing redacted messages from the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use crate::files::FileId;
 use crate::journal::{self, Begins};
 use crate::shared::Shared;
 
-/// What is erased before commits get their turn: so many messages …
+/// The most to erase before commits get their turn: messages …
 pub(super) const ERASURES_PER_TURN: usize = 4096;
-/// … and in so many files of the journal.
+/// … and the journal files that they are in.
 const FILES_PER_TURN: usize = 4;
 /// How often the writer is asked for another journal file, so that something can be erased from the current one.
 const NEXT_FILE_EVERY: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ impl Erasure {
         Erasure { shared, earlier: Some(earlier), is_more: false, next_file_asked: None }
     }
 
-    /// Overwrites some of what was redacted, wherever it stands in retired files. Returns whether sled has changed.
+    /// Overwrites some of what was redacted, wherever it is in retired files. Returns whether sled has changed.
     pub(super) fn erase(&mut self, retired: &Retired) -> Result<bool, Error> {
         self.is_more = false;
         let tables = &self.shared.tables;

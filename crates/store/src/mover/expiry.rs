@@ -1,4 +1,4 @@
-//! Expired messages out of sled.
+//! Dropping expired messages from sled.
 
 use std::sync::Arc;
 

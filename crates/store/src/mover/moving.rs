@@ -1,4 +1,4 @@
-//! Commits into sled.
+//! Moving commits into sled.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

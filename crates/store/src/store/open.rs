@@ -37,7 +37,7 @@ struct Taken<'a> {
 struct Replayed {
     journal: Recovered,
     clock: KeptClock,
-    /// The files that messages may stand in and that are not written to any more.
+    /// The files that messages may be in, and that are not written to any more.
     files: Vec<FileId>,
     /// How many commits were replayed.
     commits: u64,
@@ -160,7 +160,7 @@ impl Taken<'_> {
     }
 }
 
-/// The files that messages may stand in.
+/// The files that messages may be in.
 fn files_in(journal_dir: &Path, segments: &Segments) -> Result<Vec<FileId>, Error> {
     let journal = journal::numbers(journal_dir)?.into_iter().map(FileId::Journal);
     Ok(journal.chain(segments.numbers()?.into_iter().map(FileId::Segment)).collect())

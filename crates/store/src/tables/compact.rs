@@ -16,7 +16,7 @@ const SPARSE: u64 = 4;
 
 impl Tables {
     /// The wanted bytes of a file, if it is sparse.
-    pub fn sparse_bytes(&self, file: FileId) -> Option<u64> {
+    pub(crate) fn sparse_bytes(&self, file: FileId) -> Option<u64> {
         let wanted = self.references().get(&file).map_or(0, |wanted| wanted.bytes);
         // A file that is gone needs no compaction.
         let length = self.segments.path(file).metadata().ok()?.len();
@@ -29,7 +29,7 @@ impl Tables {
     ///
     /// # Errors
     /// Errors of sled, or of a write; [`Error::Damaged`] if a record can't be decoded.
-    pub fn compact(&self, files: &BTreeSet<FileId>) -> Result<BTreeSet<FileId>, Error> {
+    pub(crate) fn compact(&self, files: &BTreeSet<FileId>) -> Result<BTreeSet<FileId>, Error> {
         let mut found = Vec::new();
         let mut unreadable = BTreeSet::new();
         for entry in &self.messages {

@@ -42,7 +42,7 @@ impl Tables {
     }
 
     /// Whether [`forget_that_deleted`](Tables::forget_that_deleted), after a checkpoint, would forget all deleted rooms.
-    pub fn is_to_forget(&self) -> bool {
+    pub(crate) fn is_to_forget(&self) -> bool {
         !self.is_deleting() && !self.deleted_rooms().is_empty()
     }
 
@@ -84,7 +84,7 @@ impl Tables {
     ///
     /// # Errors
     /// Errors of sled.
-    pub fn forget_deleted(&self) -> Result<(), Error> {
+    pub(crate) fn forget_deleted(&self) -> Result<(), Error> {
         let rooms = self.deleted_rooms().clone();
         rooms.into_iter().try_for_each(|room| self.forget(room))
     }
@@ -117,7 +117,7 @@ impl Tables {
     ///
     /// # Errors
     /// Errors of sled.
-    pub fn drop_deleted(&self) -> Result<(), Error> {
+    pub(crate) fn drop_deleted(&self) -> Result<(), Error> {
         let Some(room) = self.to_drop().first().copied() else { return Ok(()) };
         let (mut batch, mut places, mut records) = (Batch::of(&self.messages), Vec::new(), 0);
         for entry in self.messages.scan_prefix(key::room(room)).take(STEP_RECORDS) {
@@ -142,7 +142,7 @@ impl Tables {
     ///
     /// # Errors
     /// Errors of sled.
-    pub fn forget_that_deleted(&self) -> Result<(), Error> {
+    pub(crate) fn forget_that_deleted(&self) -> Result<(), Error> {
         for room in self.gone() {
             self.deleted.remove(key::room(room)).map_err(self.failed("delete a room"))?;
             self.deleted_rooms().remove(&room);

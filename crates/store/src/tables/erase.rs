@@ -193,7 +193,7 @@ impl Tables {
     ///
     /// # Errors
     /// Errors of sled; [`Error::Damaged`] if a record can't be decoded.
-    pub fn erasures(&self, max: usize) -> Result<Vec<Erasure>, Error> {
+    pub(crate) fn erasures(&self, max: usize) -> Result<Vec<Erasure>, Error> {
         let mut erasures = Vec::new();
         for entry in self.erasures.iter().take(max) {
             let (key, value) = entry.map_err(self.failed("read what is to be erased"))?;
@@ -207,7 +207,7 @@ impl Tables {
     ///
     /// # Errors
     /// I/O errors.
-    pub fn erase_where_it_stood(&self, erasures: &[Erasure]) -> Result<(), Error> {
+    pub(crate) fn erase_where_it_stood(&self, erasures: &[Erasure]) -> Result<(), Error> {
         let mut by_file: BTreeMap<FileId, Vec<(Place, u32)>> = BTreeMap::new();
         for erasure in erasures {
             let Some((place, crc)) = erasure.stood else { continue };
@@ -232,7 +232,7 @@ impl Tables {
     ///
     /// # Errors
     /// Errors of sled or I/O.
-    pub fn erase_orphans(&self, segments: &[FileId]) -> Result<(), Error> {
+    pub(crate) fn erase_orphans(&self, segments: &[FileId]) -> Result<(), Error> {
         let mut wanted: BTreeMap<FileId, Vec<(u64, u64)>> = segments.iter().map(|file| (*file, Vec::new())).collect();
         for entry in &self.messages {
             let (key, value) = entry.map_err(self.failed("read where messages stand"))?;

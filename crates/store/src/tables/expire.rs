@@ -22,7 +22,7 @@ impl Tables {
     ///
     /// # Errors
     /// Errors of sled or I/O; [`Error::Damaged`] if a chunk that must be read is not whole.
-    pub fn drop_before(
+    pub(crate) fn drop_before(
         &self,
         room: u64,
         cutoff_ms: u64,

@@ -213,7 +213,7 @@ impl Tables {
     }
 
     /// For use after a failure: sled would write when it is dropped, so it never is.
-    pub fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         std::mem::forget(self.db.clone());
         let trees = [&self.messages, &self.rooms, &self.lasts, &self.members, &self.access];
         std::mem::forget(trees.map(sled::Tree::clone));

@@ -31,7 +31,7 @@ impl Tables {
     ///
     /// # Errors
     /// Errors of sled; [`Error::Damaged`] if a record can't be decoded.
-    pub fn find_id(&self, key: &[u8]) -> Result<Option<u64>, Error> {
+    pub(crate) fn find_id(&self, key: &[u8]) -> Result<Option<u64>, Error> {
         let Some(value) = self.ids.get(key).map_err(self.failed("read a message id"))? else { return Ok(None) };
         record::decode_seq(&value).map(Some).ok_or_else(|| self.damaged("a message id's record"))
     }
@@ -40,7 +40,7 @@ impl Tables {
     ///
     /// # Errors
     /// Errors of sled or I/O; [`Error::Damaged`] if the chunk is not whole.
-    pub fn chunk_at(&self, room: u64, seq: u64) -> Result<Option<Parsed>, Error> {
+    pub(crate) fn chunk_at(&self, room: u64, seq: u64) -> Result<Option<Parsed>, Error> {
         let Some((mut key, mut value)) = self.find(room, seq)? else { return Ok(None) };
         let messages = loop {
             match self.chunk(room, &key, &value) {
@@ -66,7 +66,7 @@ impl Tables {
     }
 
     /// As [`chunk_at`](Tables::chunk_at), but only if the system has the chunk in memory, and nothing is wrong with it.
-    pub fn cached_chunk_at(&self, room: u64, seq: u64) -> Option<Parsed> {
+    pub(crate) fn cached_chunk_at(&self, room: u64, seq: u64) -> Option<Parsed> {
         let (key, value) = self.find(room, seq).ok()??;
         let (place, chunk) = chunk::place_of(&key, &value)??;
         let messages = Parsed::beginning_with(chunk.first_seq, self.segments.read_cached(&place).ok()??)?;
@@ -77,7 +77,7 @@ impl Tables {
     ///
     /// # Errors
     /// As [`chunk_at`](Tables::chunk_at).
-    pub fn taken_ms(&self, room: u64, seq: u64) -> Result<Option<u64>, Error> {
+    pub(crate) fn taken_ms(&self, room: u64, seq: u64) -> Result<Option<u64>, Error> {
         let Some((key, value)) = self.find(room, seq)? else { return Ok(None) };
         match chunk::place_of(&key, &value).flatten() {
             Some((_, chunk)) => Ok((chunk.first_seq <= seq).then_some(chunk.oldest_kept_ms)),

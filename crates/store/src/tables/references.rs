@@ -45,7 +45,7 @@ impl Tables {
     ///
     /// # Errors
     /// Errors of sled; [`Error::Damaged`] if a record can't be decoded.
-    pub fn count_references(&self) -> Result<(), Error> {
+    pub(crate) fn count_references(&self) -> Result<(), Error> {
         let mut counted: HashMap<FileId, Wanted> = HashMap::new();
         for entry in &self.messages {
             let (key, value) = entry.map_err(self.failed("read where messages stand"))?;
