@@ -59,7 +59,6 @@ fn number(kind: Kind) -> u8 {
     }
 }
 
-/// The kind with this number.
 fn kind(number: u8, about: u64) -> Option<Kind> {
     Some(match number {
         0 => Kind::Plain,
@@ -176,7 +175,6 @@ struct Mark {
     body_bytes: u32,
 }
 
-/// Decodes a kind.
 fn read_kind(bytes: &[u8]) -> Option<Kind> {
     let (number, about) = bytes.split_first()?;
     kind(*number, about.first_chunk().map_or(0, |about| u64::from_le_bytes(*about)))
@@ -358,7 +356,6 @@ pub(crate) fn encode_place(file: FileId, chunk: &Chunk) -> Vec<u8> {
     out
 }
 
-/// Decodes the record.
 pub(crate) fn decode_place(room: u64, first_seq: u64, bytes: &[u8]) -> Option<(Place, Chunk)> {
     let mut reader = Reader(bytes);
     if reader.u8()? != PLACE_VERSION {

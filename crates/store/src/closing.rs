@@ -16,9 +16,6 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Waits until sled has closed its files, and syncs them. False if sled keeps them open.
-///
-/// # Errors
-/// I/O errors.
 pub(crate) fn is_closed(sled: &Path) -> Result<bool, Error> {
     let path = sled.join("db");
     let db = File::open(&path).map_err(Error::io("open", &path))?;

@@ -41,20 +41,15 @@ pub struct Spot {
     pub at: u64,
 }
 
-/// The path of a journal file.
 pub(crate) fn journal_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:016x}.journal"))
 }
 
-/// The path of a segment.
 pub(crate) fn segment_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:016x}.segment"))
 }
 
 /// The numbers of a directory's files with this ending, in order.
-///
-/// # Errors
-/// I/O errors.
 pub(crate) fn numbered(dir: &Path, ending: &str) -> Result<Vec<u64>, Error> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
@@ -91,17 +86,11 @@ pub(crate) fn sync_tree(dir: &Path) -> Result<(), Error> {
 }
 
 /// Overwrites part of a file with zeros.
-///
-/// # Errors
-/// I/O errors.
 pub(crate) fn zero(file: &File, path: &Path, at: u64, bytes: u32) -> Result<(), Error> {
     file.write_all_at(&vec![0; bytes as usize], at).map_err(Error::io("erase what was redacted from", path))
 }
 
 /// Makes durable what [`zero`] has overwritten.
-///
-/// # Errors
-/// I/O errors.
 pub(crate) fn sync_erased(file: &File, path: &Path) -> Result<(), Error> {
     file.sync_data().map_err(Error::io("sync what was erased from", path))
 }

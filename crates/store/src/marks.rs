@@ -44,14 +44,12 @@ pub(crate) fn push(marks: &mut Vec<u64>, mark: u64) {
     }
 }
 
-/// Encodes the marks.
 pub(crate) fn encode(marks: &[u64]) -> Vec<u8> {
     let mut out = vec![VERSION];
     marks.iter().for_each(|mark| out.put_u64_le(*mark));
     out
 }
 
-/// Decodes the record.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<u64>> {
     let mut reader = Reader::versioned(bytes)?;
     let mut marks = Vec::new();

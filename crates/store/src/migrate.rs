@@ -228,7 +228,6 @@ fn keep(dir: &Path, kept: &Path, format: u32, parts: &[&str]) -> Result<(), Erro
     act("sync", dir, || File::open(dir)?.sync_all())
 }
 
-/// Marks the copy as complete.
 fn copied(kept: &Path) -> Result<(), Error> {
     let copying = kept.join(COPYING);
     if !copying.exists() {

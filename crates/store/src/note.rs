@@ -121,15 +121,11 @@ impl Note {
     }
 
     /// Notes that everything is on the disk, unless something has failed or is being written.
-    ///
-    /// # Errors
-    /// I/O errors.
     pub(crate) fn close(&self) -> Result<(), Error> {
         let map = lock(&self.map);
         if map.has_failed || !map.writing.is_empty() { Ok(()) } else { self.write_all(CLEAN) }
     }
 
-    /// The data directory.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -213,9 +209,6 @@ impl Note {
     }
 
     /// Notes that the sync has succeeded: what was written before it began is on the disk.
-    ///
-    /// # Errors
-    /// I/O errors.
     pub(crate) fn end_sync(&self) -> Result<(), Error> {
         let mut map = lock(&self.map);
         self.write_at(&map.since.0, MAP_AT).map_err(self.failed())?;
@@ -225,9 +218,6 @@ impl Note {
 }
 
 /// Reads what the previous run has left, in a data directory that is locked.
-///
-/// # Errors
-/// I/O errors.
 pub(crate) fn read(lock: &File, dir: &Path) -> Result<Left, Error> {
     let mut found = vec![0; MAP_AT + MAP_BYTES];
     let mut length = 0;
@@ -243,9 +233,6 @@ pub(crate) fn read(lock: &File, dir: &Path) -> Result<Left, Error> {
 }
 
 /// From now on, notes what sled writes to this file.
-///
-/// # Errors
-/// I/O errors.
 pub(crate) fn watch(note: &Arc<Note>, db: &Path) -> Result<(), Error> {
     let metadata = db.metadata().map_err(Error::io("look at", db))?;
     let mut watched = lock(&WATCHED);
@@ -301,9 +288,6 @@ pub(crate) fn fail_all() {
 }
 
 /// Notes that a new store, which nobody has opened yet, is on the disk.
-///
-/// # Errors
-/// I/O errors.
 pub(crate) fn note_made(lock: &File, dir: &Path) -> Result<(), Error> {
     lock.write_all_at(CLEAN, 0).map_err(Error::io("write the lock file in", dir))
 }

@@ -357,28 +357,24 @@ impl Last {
     }
 }
 
-/// Encodes a cursor's or an id's record.
 pub(crate) fn encode_seq(seq: u64) -> [u8; 9] {
     let mut out = [VERSION; 9];
     out[1..].copy_from_slice(&seq.to_le_bytes());
     out
 }
 
-/// Decodes the record.
 pub(crate) fn decode_seq(bytes: &[u8]) -> Option<u64> {
     let mut reader = Reader::versioned(bytes)?;
     let seq = reader.u64()?;
     reader.end(seq)
 }
 
-/// Encodes a nick's record.
 pub(crate) fn encode_nick(nick: &str) -> Vec<u8> {
     let mut out = vec![VERSION];
     put_text(&mut out, nick);
     out
 }
 
-/// Decodes the record.
 pub(crate) fn decode_nick(bytes: &[u8]) -> Option<Arc<str>> {
     let mut reader = Reader::versioned(bytes)?;
     let nick = reader.text()?;
@@ -395,7 +391,6 @@ pub(crate) fn encode_reading(covered: u64, reading: &Reading) -> Vec<u8> {
     out
 }
 
-/// Decodes the record.
 pub(crate) fn decode_reading(bytes: &[u8]) -> Option<(u64, Reading)> {
     let mut reader = Reader::versioned(bytes)?;
     let covered = reader.u64()?;

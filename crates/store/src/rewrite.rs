@@ -11,7 +11,6 @@ use crate::files::sync_dir;
 pub(crate) const MAP_BYTES: usize = 16 * 1024;
 pub(crate) const BLOCKS: u64 = MAP_BYTES as u64 * 8;
 pub(crate) const BLOCK_BYTES: u64 = 64 * 1024;
-/// Blocks that are read and written at once.
 const BLOCKS_AT_ONCE: u64 = 16;
 
 /// Blocks of a file, a bit each.
@@ -77,9 +76,6 @@ pub(crate) fn write_dir_again<'a>(dir: &Path, parts: &impl Fn(&Path) -> Parts<'a
 
 /// Writes a file again, as it is read, and syncs it. Returns how many bytes were written. If this is interrupted, it can be
 /// repeated: every byte on the disk is as it was, or as it is read.
-///
-/// # Errors
-/// I/O errors.
 pub(crate) fn write_again(path: &Path, parts: &Parts<'_>) -> Result<u64, Error> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io("open", path))?;
     let length = file.metadata().map_err(Error::io("measure", path))?.len();

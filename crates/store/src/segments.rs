@@ -170,9 +170,6 @@ impl Segments {
 
     /// Overwrites chunks of a file with zeros, durably, if chunks with these checksums are there: a file that is gone, or has
     /// been created again under the same name, is left alone.
-    ///
-    /// # Errors
-    /// I/O errors.
     pub(crate) fn erase(&self, file: FileId, chunks: &[(Place, u32)]) -> Result<(), Error> {
         self.erasing(file)?;
         let Some((file, path)) = self.open_to_erase(file)? else { return Ok(()) };
@@ -189,9 +186,6 @@ impl Segments {
 
     /// Overwrites with zeros, durably, everything in a file outside these parts, given by begin and end. They may lie beyond the
     /// end of a file that was cut short.
-    ///
-    /// # Errors
-    /// I/O errors.
     pub(crate) fn erase_all_but(&self, file: FileId, mut wanted: Vec<(u64, u64)>) -> Result<(), Error> {
         self.erasing(file)?;
         let Some((file, path)) = self.open_to_erase(file)? else { return Ok(()) };

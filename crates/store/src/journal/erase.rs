@@ -20,9 +20,6 @@ pub(crate) struct Begins(Vec<(u64, u64)>);
 
 impl Begins {
     /// Reads them.
-    ///
-    /// # Errors
-    /// I/O errors.
     pub(crate) fn of(dir: &Path) -> Result<Begins, Error> {
         let mut found = Vec::new();
         for number in numbers(dir)? {
@@ -59,9 +56,6 @@ fn begins(dir: &Path, number: u64) -> Result<Option<u64>, Error> {
 /// Overwrites, durably, every chunk of a file that has the body of one of these messages (room, seq), which are redacted.
 ///
 /// The file must be covered: the record around the chunk then fails its checksum.
-///
-/// # Errors
-/// I/O errors.
 pub(crate) fn erase(dir: &Path, number: u64, redacted: &BTreeSet<(u64, u64)>) -> Result<(), Error> {
     let path = journal_path(dir, number);
     let file = match OpenOptions::new().read(true).write(true).open(&path) {

@@ -49,9 +49,6 @@ use crate::files::{FileId, Spot, journal_path, numbered};
 pub const JOURNAL: Duty = Duty::beginning_again("journal-prepare");
 
 /// The numbers of the journal's files, in order.
-///
-/// # Errors
-/// I/O errors.
 pub(crate) fn numbers(dir: &Path) -> Result<Vec<u64>, Error> {
     numbered(dir, ".journal")
 }

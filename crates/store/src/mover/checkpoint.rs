@@ -32,7 +32,6 @@ impl Checkpoint {
         Checkpoint { shared, full, covered, bytes: 0, at: Instant::now(), is_wanted: false }
     }
 
-    /// Notes that commits were moved.
     pub(super) fn moved(&mut self, covered: u64, bytes: usize) {
         self.covered = covered;
         self.bytes += bytes;

@@ -12,7 +12,6 @@ const GATHER: Duration = Duration::from_millis(500);
 /// Journal bytes after which the gathered commits move at once.
 const GATHER_BYTES: usize = 4 * 1024 * 1024;
 
-/// Gathers commits, and moves them together.
 pub(super) struct Moving {
     shared: Arc<Shared>,
     gathered: Vec<Journaled>,

@@ -29,7 +29,6 @@ pub struct Journaled {
 const BATCH_BYTES: usize = 1024 * 1024;
 const BATCH_RECORDS: usize = 256;
 
-/// Changes to one tree, applied part by part.
 pub(super) struct Batch<'a> {
     tree: &'a sled::Tree,
     batch: sled::Batch,

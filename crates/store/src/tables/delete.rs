@@ -46,7 +46,6 @@ impl Tables {
         !self.is_deleting() && !self.deleted_rooms().is_empty()
     }
 
-    /// Loads which rooms are deleted.
     pub(super) fn load_deleted(&self) -> Result<(), Error> {
         for entry in &self.deleted {
             let (room, _) = entry.map_err(self.failed("read which rooms are deleted"))?;
@@ -81,9 +80,6 @@ impl Tables {
     }
 
     /// Forgets again what a start loads of deleted rooms: a kill may have interrupted that.
-    ///
-    /// # Errors
-    /// Errors of sled.
     pub(crate) fn forget_deleted(&self) -> Result<(), Error> {
         let rooms = self.deleted_rooms().clone();
         rooms.into_iter().try_for_each(|room| self.forget(room))
@@ -114,9 +110,6 @@ impl Tables {
     }
 
     /// Drops some of what leads to the messages of deleted rooms. Their files are removed when nothing else in them is wanted.
-    ///
-    /// # Errors
-    /// Errors of sled.
     pub(crate) fn drop_deleted(&self) -> Result<(), Error> {
         let Some(room) = self.to_drop().first().copied() else { return Ok(()) };
         let (mut batch, mut places, mut records) = (Batch::of(&self.messages), Vec::new(), 0);
@@ -139,9 +132,6 @@ impl Tables {
 
     /// Removes the notes of deleted rooms of which nothing else is left. Call this after a checkpoint that covers that, and the
     /// commits that deleted them: then no start finds anything of them.
-    ///
-    /// # Errors
-    /// Errors of sled.
     pub(crate) fn forget_that_deleted(&self) -> Result<(), Error> {
         for room in self.gone() {
             self.deleted.remove(key::room(room)).map_err(self.failed("delete a room"))?;

@@ -204,9 +204,6 @@ impl Tables {
 
     /// Overwrites the chunks that the index led to, unless it still does, and notes that. Call this only after a checkpoint, and
     /// not for journal files that a start may read.
-    ///
-    /// # Errors
-    /// I/O errors.
     pub(crate) fn erase_where_it_stood(&self, erasures: &[Erasure]) -> Result<(), Error> {
         let mut by_file: BTreeMap<FileId, Vec<(Place, u32)>> = BTreeMap::new();
         for erasure in erasures {
@@ -229,9 +226,6 @@ impl Tables {
 
     /// Overwrites everything in these segments that the index does not lead to: what a crash has left of a write that was
     /// repeated. Nothing must be written to them any more.
-    ///
-    /// # Errors
-    /// Errors of sled or I/O.
     pub(crate) fn erase_orphans(&self, segments: &[FileId]) -> Result<(), Error> {
         let mut wanted: BTreeMap<FileId, Vec<(u64, u64)>> = segments.iter().map(|file| (*file, Vec::new())).collect();
         for entry in &self.messages {
