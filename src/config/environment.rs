@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, SETTINGS, Setting, Source, meant};
+use super::nearest::meant;
+use super::{Config, SETTINGS, Setting, Source};
 
 /// What stands where in `$CREDENTIALS_DIRECTORY`, by setting.
 const CREDENTIALS: &[(&str, &str)] = &[

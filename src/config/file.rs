@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{ConfigError, SETTINGS, meant};
+use super::nearest::meant;
+use super::{ConfigError, SETTINGS};
 
 /// What a file says.
 #[derive(Debug, Default)]

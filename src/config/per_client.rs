@@ -1,6 +1,7 @@
 //! The settings that keep one client from taking what is others'.
 
-use super::{Setting, one};
+use super::Setting;
+use super::table::one;
 use dantok_protocol::units;
 
 const HEADING: &str = "Limits";
@@ -20,7 +21,7 @@ pub(super) const CONNECTIONS: Setting = Setting {
     help: "Connections at once from one address (IPv6: from one /64 network); 0 means no limit",
     many: false,
     switch: false,
-    take: |config, values| {
+    parse: |config, values| {
         config.limits.connections_per_address_max = count(values)?;
         Ok(())
     },
@@ -34,7 +35,7 @@ pub(super) const ROOMS: Setting = Setting {
     help: "Rooms that one client may own, over all its devices, unless it is an admin; 0 means no limit",
     many: false,
     switch: false,
-    take: |config, values| {
+    parse: |config, values| {
         config.limits.rooms_of_person_max = count(values)?;
         Ok(())
     },
@@ -48,7 +49,7 @@ pub(super) const REQUESTS: Setting = Setting {
     help: "Requests a second of one client, over all its devices and connections; 0 means no limit",
     many: false,
     switch: false,
-    take: |config, values| {
+    parse: |config, values| {
         let parsed = one(values)?.parse().ok().filter(|value| *value <= REQUESTS_MAX);
         let parsed = parsed.ok_or_else(|| format!("takes a whole number up to {REQUESTS_MAX}; 0 means no limit"));
         parsed.map(|value| config.limits.requests_per_second = value)
@@ -63,7 +64,7 @@ pub(super) const BYTES: Setting = Setting {
     help: "Bytes of messages a second sent by one client, over all its devices and connections, like 1MiB; 0 means no limit",
     many: false,
     switch: false,
-    take: |config, values| {
+    parse: |config, values| {
         let parsed = units::size(one(values)?).ok().filter(|bytes| *bytes <= BYTES_MAX);
         let parsed = parsed.ok_or_else(|| "takes a size up to 1TiB, like 1MiB or 1048576; 0 means no limit".to_owned());
         parsed.map(|bytes| config.limits.bytes_per_second = bytes)

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Config, ConfigError, Setting, address, one, quoted};
+use super::table::{one, quoted};
+use super::{Config, ConfigError, Setting, address};
 use crate::tls::Files;
 
 /// What is said of TLS.
@@ -29,7 +30,7 @@ pub(super) const LISTEN: Setting = Setting {
     help: "Address to listen on for TLS, like 0.0.0.0:7421; may be repeated; wants --tls-cert and --tls-key",
     many: true,
     switch: false,
-    take: |config, values| address::list(values).map(|addresses| config.tls.listen = addresses),
+    parse: |config, values| address::list(values).map(|addresses| config.tls.listen = addresses),
     show: |config| toml::Value::from(config.tls.listen.clone()).to_string(),
 };
 
@@ -40,7 +41,7 @@ pub(super) const CERT: Setting = Setting {
     help: "The daemon's certificate in PEM form, and behind it those that lead to one that clients know; read again at SIGHUP",
     many: false,
     switch: false,
-    take: |config, values| file(values).map(|path| config.tls.cert = path),
+    parse: |config, values| file(values).map(|path| config.tls.cert = path),
     show: |config| shown(config.tls.cert.as_ref()),
 };
 
@@ -51,7 +52,7 @@ pub(super) const KEY: Setting = Setting {
     help: "The key of that certificate in PEM form, without a passphrase; read again at SIGHUP",
     many: false,
     switch: false,
-    take: |config, values| file(values).map(|path| config.tls.key = path),
+    parse: |config, values| file(values).map(|path| config.tls.key = path),
     show: |config| shown(config.tls.key.as_ref()),
 };
 
@@ -62,7 +63,7 @@ pub(super) const CLIENT_CA: Setting = Setting {
     help: "Certificates in PEM form; TLS clients must then show one that is signed by one of these; read again at SIGHUP",
     many: false,
     switch: false,
-    take: |config, values| file(values).map(|path| config.tls.client_ca = path),
+    parse: |config, values| file(values).map(|path| config.tls.client_ca = path),
     show: |config| shown(config.tls.client_ca.as_ref()),
 };
 
