@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Ledger, Revoked, Role, Token, mark, read};
+use super::file::read;
+use super::ledger::{Ledger, Revoked};
+use super::{Role, Token, mark};
 use crate::error::{Error, READ_TOKENS};
 use dantok_protocol::Refusal;
 use dantok_protocol::name::{check_client, check_new, composed};

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Contents, HEAD, ID_BYTES, PREFIX, Role, SECRET_BYTES, Token, hash, parse, random};
+use super::file::{Contents, HEAD, ID_BYTES, PREFIX, SECRET_BYTES, hash, parse, random};
+use super::{Role, Token};
 use crate::error::{Error, READ_TOKENS};
 use dantok_protocol::name::person;
 use dantok_store::replace::Place;

@@ -6,159 +6,20 @@
 //! [`DENIED_AFTER`](crate::limits::DENIED_AFTER).
 
 pub mod command;
+mod file;
 mod ledger;
 pub mod mark;
 
-use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::{Error, READ_TOKENS as READ};
-use dantok_protocol::name::person;
-use ledger::{Ledger, Revoked};
-
-/// What every token begins with, so that it is known for what it is where it turns up.
-const PREFIX: &str = "dantok_";
-const SECRET_BYTES: usize = 20;
-const ID_BYTES: usize = 4;
-
-/// What the file begins with.
-const HEAD: &str = "# Who may connect to dantok, and as whom. `dantok token` changes this file; the tokens themselves are not in it.\n";
-
-/// What a token's bearer may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// What a client may.
-    Member,
-    /// Everything, in every room.
-    Admin,
-}
-
-/// A token, without its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Token {
-    /// What it is called by; no secret.
-    pub id: String,
-    /// Whose it is: a person, with all devices, or one device of a person.
-    pub client: String,
-    /// What its bearer may do.
-    pub role: Role,
-    /// The hash of the token, in hex digits.
-    pub sha256: String,
-    /// When it was issued.
-    #[serde(with = "rfc3339")]
-    pub issued: SystemTime,
-    /// When it ends; none: never.
-    #[serde(default, with = "optional_rfc3339", skip_serializing_if = "Option::is_none")]
-    pub expires: Option<SystemTime>,
-}
-
-impl Token {
-    /// Whether its time is over.
-    pub fn has_expired(&self) -> bool {
-        self.expires.is_some_and(|expires| expires <= SystemTime::now())
-    }
-
-    /// Whether its bearer may be this client.
-    fn serves(&self, client: &str) -> bool {
-        self.client == client || self.client == person(client)
-    }
-}
-
-mod rfc3339 {
-    use std::time::SystemTime;
-
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&dantok_protocol::units::time(*time))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
-        humantime::parse_rfc3339(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
-
-mod optional_rfc3339 {
-    use std::time::SystemTime;
-
-    use serde::{Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
-        match time {
-            Some(time) => super::rfc3339::serialize(time, serializer),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
-        super::rfc3339::deserialize(deserializer).map(Some)
-    }
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Contents {
-    #[serde(default)]
-    token: Vec<Token>,
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn hash(token: &str) -> String {
-    hex(&Sha256::digest(token))
-}
-
-fn random(bytes: usize, path: &Path) -> Result<String, Error> {
-    let mut random = vec![0; bytes];
-    let filled = getrandom::fill(&mut random).map_err(|error| std::io::Error::other(error.to_string()));
-    filled.map_err(Error::io("get random bytes for", path))?;
-    Ok(hex(&random))
-}
-
-/// What tells one state of the file from another.
-type Stamp = (u64, i64, i64, u64);
-
-fn read(path: &Path) -> Result<Option<(Stamp, Vec<Token>)>, Error> {
-    // What is no file may have a reader wait.
-    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(READ, path)(error)),
-    };
-    // Of the file that is read, whatever its name leads to by now.
-    let stamp = file.metadata().map(|metadata| stamp(&metadata)).map_err(Error::io(READ, path))?;
-    Ok(Some((stamp, parse(file, path)?)))
-}
-
-fn parse(file: File, path: &Path) -> Result<Vec<Token>, Error> {
-    if !file.metadata().map_err(Error::io(READ, path))?.is_file() {
-        return Err(Error::io(READ, path)(std::io::Error::other("it is no regular file")));
-    }
-    let text = std::io::read_to_string(file).map_err(Error::io(READ, path))?;
-    let contents: Contents = toml::from_str(&text).map_err(|error| Error::Tokens {
-        path: path.to_owned(),
-        what: error.message().to_owned(),
-        line: error.span().map_or(0, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1)),
-    })?;
-    Ok(contents.token)
-}
-
-fn stamp(metadata: &std::fs::Metadata) -> Stamp {
-    (metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.len())
-}
+use file::{PREFIX, Stamp, hash, read, stamp};
+pub use file::{Role, Token};
 
 /// What a client may, by its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,8 +37,9 @@ impl Grant {
     }
 }
 
+/// What was read last.
 #[derive(Debug)]
-struct State {
+struct Known {
     /// None: there never were any, and anybody may be anybody.
     tokens: Option<Vec<Token>>,
     stamp: Option<Stamp>,
@@ -196,7 +58,7 @@ pub struct Tokens {
     path: PathBuf,
     /// Where it is noted that there are some.
     data_dir: Option<PathBuf>,
-    state: Mutex<State>,
+    known: Mutex<Known>,
 }
 
 impl Tokens {
@@ -206,9 +68,9 @@ impl Tokens {
     /// What the system says; what is no list of tokens, with its place.
     pub fn open(path: &Path) -> Result<Tokens, Error> {
         let (stamp, tokens) = read(path)?.unzip();
-        let mut state = State { tokens, stamp, next_end: None, changes: 0, complained: false, noted: false };
-        state.note_next_end();
-        Ok(Tokens { path: path.to_owned(), data_dir: None, state: Mutex::new(state) })
+        let mut known = Known { tokens, stamp, next_end: None, changes: 0, complained: false, noted: false };
+        known.note_next_end();
+        Ok(Tokens { path: path.to_owned(), data_dir: None, known: Mutex::new(known) })
     }
 
     /// Those of a daemon's store. `is_named`: somebody has said that it is this file. `is_open`: anybody may be anybody where there are none.
@@ -218,7 +80,7 @@ impl Tokens {
     /// that is lost or mistyped lets nobody in.
     pub fn of_store(path: &Path, is_named: bool, data_dir: &Path, is_open: bool) -> Result<Tokens, Error> {
         let tokens = Tokens { data_dir: Some(data_dir.to_owned()), ..Tokens::open(path)? };
-        if let Some(found) = &tokens.state().tokens {
+        if let Some(found) = &tokens.known().tokens {
             found.is_empty().then(|| warn_of_none(path));
         }
         if tokens.are_wanted() {
@@ -249,73 +111,73 @@ impl Tokens {
     /// # Errors
     /// What the system says.
     pub fn note(&self) -> Result<(), Error> {
-        self.state().note(&self.path, self.data_dir.as_deref())
+        self.known().note(&self.path, self.data_dir.as_deref())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         // Nothing panics between two changes that belong together.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a client has to show one.
     pub fn are_wanted(&self) -> bool {
-        self.state().tokens.is_some()
+        self.known().tokens.is_some()
     }
 
     /// Looks at the file again. Returns a number that is another one whenever what a client may could have changed.
     ///
     /// A file that is gone, or can't be read, leaves those that were: it neither opens the door nor shuts anybody out.
     pub fn refresh(&self) -> u64 {
-        let mut state = self.state();
+        let mut known = self.known();
         let found = match std::fs::metadata(&self.path) {
             Ok(metadata) => Ok(Some(stamp(&metadata))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io(READ, &self.path)(error)),
         };
         match found {
-            Ok(stamp) if stamp == state.stamp => state.complained = false,
+            Ok(stamp) if stamp == known.stamp => known.complained = false,
             Ok(stamp) => match read(&self.path) {
-                Ok(None) => state.complain(&Error::io(READ, &self.path)(ErrorKind::NotFound.into())),
+                Ok(None) => known.complain(&Error::io(READ, &self.path)(ErrorKind::NotFound.into())),
                 Ok(Some((stamp, tokens))) => {
-                    state.complained = false;
-                    (state.tokens, state.stamp) = (Some(tokens), Some(stamp));
-                    state.changes += 1;
-                    let count = state.tokens.as_ref().map(Vec::len);
+                    known.complained = false;
+                    (known.tokens, known.stamp) = (Some(tokens), Some(stamp));
+                    known.changes += 1;
+                    let count = known.tokens.as_ref().map(Vec::len);
                     tracing::info!(path = %self.path.display(), tokens = count, "the tokens have changed");
                     if count == Some(0) {
                         warn_of_none(&self.path);
                     }
-                    if let Err(error) = state.note(&self.path, self.data_dir.as_deref()) {
+                    if let Err(error) = known.note(&self.path, self.data_dir.as_deref()) {
                         tracing::error!("{error}");
                     }
                 }
                 Err(error) => {
                     // Not looked at again before it changes; what could not be read may be the next time.
                     if matches!(error, Error::Tokens { .. }) {
-                        state.stamp = stamp;
+                        known.stamp = stamp;
                     }
-                    state.complain(&error);
+                    known.complain(&error);
                 }
             },
-            Err(error) => state.complain(&error),
+            Err(error) => known.complain(&error),
         }
-        if state.next_end.is_some_and(|end| end <= SystemTime::now()) {
-            state.changes += 1;
+        if known.next_end.is_some_and(|end| end <= SystemTime::now()) {
+            known.changes += 1;
         }
-        state.note_next_end();
-        state.changes
+        known.note_next_end();
+        known.changes
     }
 
     /// Looks at the file again, and says once more what is wrong with it.
     pub fn refresh_aloud(&self) -> u64 {
-        self.state().complained = false;
+        self.known().complained = false;
         self.refresh()
     }
 
     /// Whether somebody with this token may be this client, and what else he may then; none where he may not.
     pub fn admit(&self, client: &str, token: Option<&str>) -> Option<Grant> {
-        let state = self.state();
-        let Some(tokens) = &state.tokens else { return Some(Grant { sha256: None, role: Role::Member }) };
+        let known = self.known();
+        let Some(tokens) = &known.tokens else { return Some(Grant { sha256: None, role: Role::Member }) };
         // As much work for one who has none.
         let shown = hash(token.unwrap_or(PREFIX));
         let mut found = None;
@@ -332,12 +194,12 @@ impl Tokens {
 
     /// Whether one is for such a client.
     pub fn name(&self, is_meant: impl Fn(&str) -> bool) -> bool {
-        self.state().tokens.iter().flatten().any(|token| is_meant(&token.client))
+        self.known().tokens.iter().flatten().any(|token| is_meant(&token.client))
     }
 
     /// Whether what was granted still is.
     pub fn hold(&self, grant: &Grant) -> bool {
-        match (&self.state().tokens, &grant.sha256) {
+        match (&self.known().tokens, &grant.sha256) {
             (None, granted) => granted.is_none(),
             (Some(_), None) => false,
             (Some(tokens), Some(granted)) => tokens
@@ -355,7 +217,7 @@ fn is(what: bool) -> Choice {
     Choice::from(u8::from(what))
 }
 
-impl State {
+impl Known {
     /// Says it once, not at every look.
     fn complain(&mut self, error: &Error) {
         if !std::mem::replace(&mut self.complained, true) || matches!(error, Error::Tokens { .. }) {
@@ -380,8 +242,10 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
     use std::time::Duration;
 
+    use super::ledger::{Ledger, Revoked};
     use super::*;
 
     fn ledger(dir: &Path) -> (PathBuf, Ledger) {
@@ -501,10 +365,10 @@ mod tests {
         let grant = tokens.admit("alice", Some(&token)).unwrap();
         let before = tokens.refresh();
         // As if an hour had passed.
-        for token in tokens.state().tokens.iter_mut().flatten() {
+        for token in tokens.known().tokens.iter_mut().flatten() {
             token.expires = Some(SystemTime::now());
         }
-        tokens.state().next_end = Some(SystemTime::now());
+        tokens.known().next_end = Some(SystemTime::now());
         assert!(tokens.refresh() > before && !tokens.hold(&grant));
     }
 }

@@ -1,0 +1,149 @@
+//! The file of the tokens, as it is read and what is in it.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, READ_TOKENS as READ};
+use dantok_protocol::name::person;
+
+/// What every token begins with, so that it is known for what it is where it turns up.
+pub(super) const PREFIX: &str = "dantok_";
+pub(super) const SECRET_BYTES: usize = 20;
+pub(super) const ID_BYTES: usize = 4;
+
+/// What the file begins with.
+pub(super) const HEAD: &str = "# Who may connect to dantok, and as whom. `dantok token` changes this file; the tokens themselves are not in it.\n";
+
+/// What a token's bearer may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// What a client may.
+    Member,
+    /// Everything, in every room.
+    Admin,
+}
+
+/// A token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// What it is called by; no secret.
+    pub id: String,
+    /// Whose it is: a person, with all devices, or one device of a person.
+    pub client: String,
+    /// What its bearer may do.
+    pub role: Role,
+    /// The hash of the token, in hex digits.
+    pub sha256: String,
+    /// When it was issued.
+    #[serde(with = "rfc3339")]
+    pub issued: SystemTime,
+    /// When it ends; none: never.
+    #[serde(default, with = "optional_rfc3339", skip_serializing_if = "Option::is_none")]
+    pub expires: Option<SystemTime>,
+}
+
+impl Token {
+    /// Whether its time is over.
+    pub fn has_expired(&self) -> bool {
+        self.expires.is_some_and(|expires| expires <= SystemTime::now())
+    }
+
+    /// Whether its bearer may be this client.
+    pub(super) fn serves(&self, client: &str) -> bool {
+        self.client == client || self.client == person(client)
+    }
+}
+
+mod rfc3339 {
+    use std::time::SystemTime;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&dantok_protocol::units::time(*time))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+        humantime::parse_rfc3339(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+mod optional_rfc3339 {
+    use std::time::SystemTime;
+
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => super::rfc3339::serialize(time, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
+        super::rfc3339::deserialize(deserializer).map(Some)
+    }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Contents {
+    #[serde(default)]
+    pub(super) token: Vec<Token>,
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn hash(token: &str) -> String {
+    hex(&Sha256::digest(token))
+}
+
+pub(super) fn random(bytes: usize, path: &Path) -> Result<String, Error> {
+    let mut random = vec![0; bytes];
+    let filled = getrandom::fill(&mut random).map_err(|error| std::io::Error::other(error.to_string()));
+    filled.map_err(Error::io("get random bytes for", path))?;
+    Ok(hex(&random))
+}
+
+/// What tells one version of the file from another.
+pub(super) type Stamp = (u64, i64, i64, u64);
+
+pub(super) fn read(path: &Path) -> Result<Option<(Stamp, Vec<Token>)>, Error> {
+    // What is no file may have a reader wait.
+    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io(READ, path)(error)),
+    };
+    // Of the file that is read, whatever its name leads to by now.
+    let stamp = file.metadata().map(|metadata| stamp(&metadata)).map_err(Error::io(READ, path))?;
+    Ok(Some((stamp, parse(file, path)?)))
+}
+
+pub(super) fn parse(file: File, path: &Path) -> Result<Vec<Token>, Error> {
+    if !file.metadata().map_err(Error::io(READ, path))?.is_file() {
+        return Err(Error::io(READ, path)(std::io::Error::other("it is no regular file")));
+    }
+    let text = std::io::read_to_string(file).map_err(Error::io(READ, path))?;
+    let contents: Contents = toml::from_str(&text).map_err(|error| Error::Tokens {
+        path: path.to_owned(),
+        what: error.message().to_owned(),
+        line: error.span().map_or(0, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1)),
+    })?;
+    Ok(contents.token)
+}
+
+pub(super) fn stamp(metadata: &std::fs::Metadata) -> Stamp {
+    (metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.len())
+}
