@@ -17,38 +17,38 @@ fn counted(address: IpAddr) -> IpAddr {
 pub struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 impl Addresses {
-    /// A place for a connection from this address; none where it has `max` already.
-    pub fn admit(&self, address: IpAddr, max: usize) -> Option<Place> {
+    /// Counts a connection from this address; none where it has `max` already.
+    pub fn admit(&self, address: IpAddr, max: usize) -> Option<AddressSlot> {
         let address = counted(address);
-        let mut places = self.places();
-        let taken = places.entry(address).or_default();
+        let mut counts = self.counts();
+        let taken = counts.entry(address).or_default();
         if *taken >= max {
             return None;
         }
         *taken += 1;
-        Some(Place { addresses: self.clone(), address })
+        Some(AddressSlot { addresses: self.clone(), address })
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         // It is whole between any two steps.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection's; given up when it is dropped.
+/// One connection of an address; it counts until this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct AddressSlot {
     addresses: Addresses,
     address: IpAddr,
 }
 
-impl Drop for Place {
+impl Drop for AddressSlot {
     fn drop(&mut self) {
-        let mut places = self.addresses.places();
-        if let Some(taken) = places.get_mut(&self.address) {
+        let mut counts = self.addresses.counts();
+        if let Some(taken) = counts.get_mut(&self.address) {
             *taken -= 1;
             if *taken == 0 {
-                places.remove(&self.address);
+                counts.remove(&self.address);
             }
         }
     }
@@ -77,6 +77,6 @@ mod tests {
     fn what_is_gone_is_forgotten() {
         let addresses = Addresses::default();
         drop(addresses.admit("192.0.2.1".parse().unwrap(), 1));
-        assert!(addresses.places().is_empty());
+        assert!(addresses.counts().is_empty());
     }
 }

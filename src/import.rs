@@ -92,7 +92,7 @@ pub fn run(config: &Config, carry_out: CarryOut, room: &str, from: &Path) -> Res
         if lines == 0 {
             break;
         }
-        figures = importing.take(first, batch)?.unwrap_or(figures);
+        figures = importing.submit(first, batch)?.unwrap_or(figures);
         first += lines;
         progress.tell(|| format!("importing: {} lines", first - 1));
     }
@@ -152,7 +152,7 @@ struct Importing<'a> {
 
 impl Importing<'_> {
     /// Imports a batch, or keeps it for later. The figures are of all that was imported by now.
-    fn take(&mut self, first: u64, batch: Vec<u8>) -> Result<Option<Figures>, Error> {
+    fn submit(&mut self, first: u64, batch: Vec<u8>) -> Result<Option<Figures>, Error> {
         if self.connection.is_none() && self.tried.is_none_or(|tried| tried.elapsed() >= TRIED_EVERY) {
             self.tried = Some(Instant::now());
             if let Some(connection) =

@@ -11,7 +11,7 @@ use dantok::control::{Export, ExportFormat};
 use dantok::daemon::sockets::{self, Passed};
 use dantok::jobs::carry_out;
 use dantok::tokens::Role;
-use dantok::tokens::command::{self as tokens, Asked};
+use dantok::tokens::command::{self as tokens, TokensFile};
 use dantok::{backup, cli, daemon, doctor, export, import};
 use dantok_store::check::Progress;
 
@@ -41,7 +41,8 @@ fn main() -> ExitCode {
     if command == "config" && matches.get_flag("example") {
         return put(config::example(&Config::default()).as_bytes());
     }
-    let passed = if command == "serve" && !matches.get_flag("test") { sockets::take() } else { Ok(Passed::default()) };
+    let passed =
+        if command == "serve" && !matches.get_flag("test") { sockets::inherited() } else { Ok(Passed::default()) };
     let both = passed.map_err(|error| vec![error]).and_then(|passed| match resolve(matches, !passed.tls.is_empty()) {
         Ok(resolved) => Ok((passed, resolved)),
         Err(error) => Err(error.problems().to_vec()),
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
     }
     if command != "serve" {
         // These print what they find; a log would only repeat it, but for what ends them.
-        let _ = daemon::log::begin("error", resolved.config.log_format);
+        let _ = daemon::log::init("error", resolved.config.log_format);
     }
     if command == "check" {
         let scratch = matches.get_one::<PathBuf>("scratch");
@@ -247,15 +248,15 @@ fn exit<E: std::fmt::Display>(done: Result<(), E>) -> ExitCode {
 fn token(matches: &ArgMatches, resolved: &Resolved) -> ExitCode {
     let Resolved { config, .. } = resolved;
     let (path, data_dir) = (config.tokens_path(), config.data_dir.clone());
-    let asked = Asked { path, is_named: resolved.is_said("tokens"), data_dir };
+    let file = TokensFile { path, is_named: resolved.is_said("tokens"), data_dir };
     let text = |matches: &ArgMatches, name| matches.get_one::<String>(name).cloned().unwrap_or_default();
     exit(match matches.subcommand() {
         Some(("issue", matches)) => {
             let role = if matches.get_flag("admin") { Role::Admin } else { Role::Member };
             let lasts = matches.get_one::<Duration>("expires").copied();
-            tokens::issue(&asked, &text(matches, "client"), role, lasts, matches.get_flag("as-is"))
+            tokens::issue(&file, &text(matches, "client"), role, lasts, matches.get_flag("as-is"))
         }
-        Some(("revoke", matches)) => tokens::revoke(&asked, &text(matches, "which")),
-        _ => tokens::list(&asked),
+        Some(("revoke", matches)) => tokens::revoke(&file, &text(matches, "which")),
+        _ => tokens::list(&file),
     })
 }

@@ -41,8 +41,8 @@ impl Bucket {
         Some(Bucket { limiter: DefaultDirectRateLimiter::direct(quota), per_second, cell, burst, refill })
     }
 
-    /// Takes so many, or says when they will be there.
-    fn take(&self, count: u64) -> Result<(), Duration> {
+    /// Charges so many, or says how long to wait for them.
+    fn charge(&self, count: u64) -> Result<(), Duration> {
         let cells = u32::try_from(count.div_ceil(self.cell)).unwrap_or(u32::MAX);
         let Some(cells) = NonZeroU32::new(cells) else { return Ok(()) };
         match self.limiter.check_n(cells.min(self.burst)) {
@@ -69,16 +69,16 @@ impl Pace {
         (requests.is_some() || bytes.is_some()).then_some(Pace { requests, bytes })
     }
 
-    /// Takes a request with a body of so many bytes.
+    /// Charges a request with a body of so many bytes.
     ///
     /// # Errors
     /// `limit`, with how long to wait. What was not taken is not charged, but for the request whose bytes were not.
-    pub fn take(&self, body_bytes: usize) -> Result<(), Refusal> {
+    pub fn charge(&self, body_bytes: usize) -> Result<(), Refusal> {
         if let Some(requests) = &self.requests {
-            requests.take(1).map_err(|wait| too_soon(wait, "requests", requests.per_second))?;
+            requests.charge(1).map_err(|wait| too_soon(wait, "requests", requests.per_second))?;
         }
         let Some(bytes) = &self.bytes else { return Ok(()) };
-        bytes.take(body_bytes as u64).map_err(|wait| {
+        bytes.charge(body_bytes as u64).map_err(|wait| {
             // The next request was charged already: it takes as long as one does, at the most, until another may come.
             let next =
                 self.requests.as_ref().map(|requests| Duration::from_secs(1).div_f64(requests.per_second as f64));
@@ -200,18 +200,18 @@ mod tests {
             let bucket = Bucket::new(rate, 1).unwrap();
             let seconds = bucket.refill.as_secs_f64();
             assert!((0.99..1.01).contains(&seconds), "{rate}: {seconds}");
-            assert_eq!(bucket.take(rate), Ok(()));
-            assert!(bucket.take(rate).unwrap_err() > Duration::from_millis(900), "{rate}");
+            assert_eq!(bucket.charge(rate), Ok(()));
+            assert!(bucket.charge(rate).unwrap_err() > Duration::from_millis(900), "{rate}");
         }
     }
 
     #[test]
     fn the_longest_body_can_be_sent_however_low_the_rate() {
         let pace = Pace::new(&limits(0, 10)).unwrap();
-        assert_eq!(pace.take(1000), Ok(()));
-        let wait_ms = pace.take(1000).unwrap_err().wait_ms.unwrap();
+        assert_eq!(pace.charge(1000), Ok(()));
+        let wait_ms = pace.charge(1000).unwrap_err().wait_ms.unwrap();
         assert!((99_000..=100_000).contains(&wait_ms), "{wait_ms}");
-        assert_eq!(pace.take(0), Ok(()));
+        assert_eq!(pace.charge(0), Ok(()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::addresses::{Addresses, Place};
+use crate::addresses::{AddressSlot, Addresses};
 use crate::committer::Committer;
 use crate::connection::{self, Speaks};
 use crate::control;
@@ -212,8 +212,8 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
             why = &mut failure => break Some(why),
             accepted = accept(&listeners) => match accepted {
                 Ok((stream, peer, speaks)) => match admit(connections.len(), peer, &addresses, &hub.settings.get().limits) {
-                    Ok(place) => {
-                        connections.spawn(connect(stream, speaks, place, hub.clone(), stopped.clone()));
+                    Ok(slot) => {
+                        connections.spawn(connect(stream, speaks, slot, hub.clone(), stopped.clone()));
                     }
                     Err((why, refusal)) => {
                         hub.figures.turn_away(why);
@@ -240,10 +240,10 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
         while connections.len() < limits.connections_max
             && let Ok((stream, peer)) = socket.accept()
         {
-            if let Ok(place) = admit(connections.len(), peer, &addresses, limits)
+            if let Ok(slot) = admit(connections.len(), peer, &addresses, limits)
                 && let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream))
             {
-                connections.spawn(connect(stream, speaks.clone(), place, hub.clone(), stopped.clone()));
+                connections.spawn(connect(stream, speaks.clone(), slot, hub.clone(), stopped.clone()));
             }
         }
     }
@@ -260,13 +260,13 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
     failed
 }
 
-/// The place of one connection more.
+/// Checks whether one more connection may be opened.
 fn admit(
     connections: usize,
     peer: SocketAddr,
     addresses: &Addresses,
     limits: &Limits,
-) -> Result<Option<Box<Place>>, (TurnedAway, Refusal)> {
+) -> Result<Option<Box<AddressSlot>>, (TurnedAway, Refusal)> {
     if connections >= limits.connections_max {
         return Err((TurnedAway::Connections, Refusal::limit("connections", limits.connections_max)));
     }
@@ -275,8 +275,8 @@ fn admit(
         0 => usize::MAX,
         max => max,
     };
-    let place = addresses.admit(peer.ip(), max).map(|place| Some(Box::new(place)));
-    place.ok_or_else(|| (TurnedAway::Address, Refusal::limit("connections from one address", max)))
+    let slot = addresses.admit(peer.ip(), max).map(|slot| Some(Box::new(slot)));
+    slot.ok_or_else(|| (TurnedAway::Address, Refusal::limit("connections from one address", max)))
 }
 
 async fn accept(listeners: &[Listener]) -> io::Result<(TcpStream, SocketAddr, Speaks)> {
@@ -295,7 +295,7 @@ async fn accept(listeners: &[Listener]) -> io::Result<(TcpStream, SocketAddr, Sp
 fn connect(
     stream: TcpStream,
     speaks: Speaks,
-    place: Option<Box<Place>>,
+    slot: Option<Box<AddressSlot>>,
     hub: Arc<Hub>,
     stop: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send {
@@ -303,14 +303,14 @@ fn connect(
     let span = tracing::debug_span!("connection", peer);
     async move {
         prepare(&stream);
-        let open = Open::begin(hub.figures.clone());
+        let open = Open::count(hub.figures.clone());
         let served = connection::serve(stream, speaks, hub, stop).await;
         drop(open);
         match served {
             Ok(()) => tracing::debug!("closed"),
             Err(error) => tracing::debug!(%error, "broken"),
         }
-        drop(place);
+        drop(slot);
     }
     .instrument(span)
 }
@@ -319,7 +319,7 @@ fn connect(
 struct Open(Arc<Figures>);
 
 impl Open {
-    fn begin(figures: Arc<Figures>) -> Open {
+    fn count(figures: Arc<Figures>) -> Open {
         figures.accepted.add(1);
         Open(figures)
     }

@@ -129,7 +129,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// What the system says.
-    pub fn begin(out: W, header: &Header) -> io::Result<Writer<W>> {
+    pub fn new(out: W, header: &Header) -> io::Result<Writer<W>> {
         let mut writer = Writer { out, hasher: Sha256::new(), blocks: 0, bytes: 0 };
         writer.put(&header.encode())?;
         Ok(writer)
@@ -225,7 +225,7 @@ impl Reader<BufReader<File>> {
     /// What the system says; it is no backup, or of a newer format.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = File::open(path).map_err(Error::io("open the backup", path))?;
-        Reader::begin(BufReader::with_capacity(256 * 1024, file), path)
+        Reader::new(BufReader::with_capacity(256 * 1024, file), path)
     }
 }
 
@@ -234,10 +234,10 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// What the system says; it is no backup, or of a newer format.
-    pub fn begin(input: R, path: &Path) -> Result<Reader<R>, Error> {
+    pub fn new(input: R, path: &Path) -> Result<Reader<R>, Error> {
         let (hasher, header) = (Sha256::new(), Header::default());
         let mut reader = Reader { input, path: path.to_owned(), hasher, at: 0, blocks: 0, header, end: None };
-        let mut head = reader.take(MAGIC.len() + 8)?;
+        let mut head = reader.read_bytes(MAGIC.len() + 8)?;
         if !head.starts_with(MAGIC) {
             return Err(reader.wrong("it does not begin as one does"));
         }
@@ -251,7 +251,7 @@ impl<R: Read> Reader<R> {
         if length > FIELDS_MAX_BYTES {
             return Err(reader.wrong("its header fails its checksum"));
         }
-        let rest = reader.take(length as usize + 4)?;
+        let rest = reader.read_bytes(length as usize + 4)?;
         let (fields, crc) = rest.split_at_checked(length as usize).unwrap_or_default();
         head.extend_from_slice(fields);
         let header = Header::decode(format, fields).filter(|_| crc == crc32fast::hash(&head).to_le_bytes());
@@ -263,7 +263,7 @@ impl<R: Read> Reader<R> {
         Error::Backup { path: self.path.clone(), what: what.into() }
     }
 
-    fn take(&mut self, bytes: usize) -> Result<Vec<u8>, Error> {
+    fn read_bytes(&mut self, bytes: usize) -> Result<Vec<u8>, Error> {
         let taken = self.take_unhashed(bytes)?;
         self.hasher.update(&taken);
         Ok(taken)
@@ -307,7 +307,7 @@ impl<R: Read> Reader<R> {
         }
         let begins = self.at;
         let damaged = |reader: &Self| reader.wrong(format!("the block at byte {begins} fails its checksum"));
-        let head = self.take(BLOCK_HEAD_BYTES + 4)?;
+        let head = self.read_bytes(BLOCK_HEAD_BYTES + 4)?;
         let (head, crc) = head.split_at_checked(BLOCK_HEAD_BYTES).unwrap_or_default();
         let mut fields = record::Reader(head);
         let (codec, plain) = (fields.u8().unwrap_or(END), fields.u32().unwrap_or(0));
@@ -315,7 +315,7 @@ impl<R: Read> Reader<R> {
         if stored > BLOCK_MAX_BYTES || plain > BLOCK_MAX_BYTES {
             return Err(damaged(self));
         }
-        let stored = self.take(stored as usize)?;
+        let stored = self.read_bytes(stored as usize)?;
         if crc != block_crc(head, &stored).to_le_bytes() {
             return Err(damaged(self));
         }
@@ -368,7 +368,7 @@ mod tests {
             mark: Some(5),
             marks: vec![3, 4],
         };
-        let mut writer = Writer::begin(Vec::new(), &header).unwrap();
+        let mut writer = Writer::new(Vec::new(), &header).unwrap();
         writer.block(&[1; 1000]).unwrap();
         writer.block(b"short").unwrap();
         let (hash, length, bytes) = writer.finish(3).unwrap();
@@ -377,7 +377,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<(Header, Vec<Bytes>, End), Error> {
-        let mut reader = Reader::begin(bytes, Path::new("x.backup"))?;
+        let mut reader = Reader::new(bytes, Path::new("x.backup"))?;
         let mut blocks = Vec::new();
         while let Some(block) = reader.block()? {
             blocks.push(block);

@@ -98,7 +98,7 @@ fn write<W: Write>(
 ) -> Result<(Written, W), Error> {
     let failed = || Error::io("write the backup", path);
     let mut progress = Progress::default();
-    let mut writer = Writer::begin(out, header).map_err(failed())?;
+    let mut writer = Writer::new(out, header).map_err(failed())?;
     let mut messages = 0;
     loop {
         let frame = connection.receive()?;

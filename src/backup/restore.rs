@@ -37,7 +37,7 @@ pub fn run(from: &Path, dir: &Path, dry_run: bool) -> Result<(), Error> {
     } else if io::stdin().is_terminal() {
         return Err(Error::Command("a backup does not come from a terminal: name a file or a directory".to_owned()));
     } else if dry_run {
-        let survey = survey_pipe(Reader::begin(BufReader::new(io::stdin().lock()), &path))?;
+        let survey = survey_pipe(Reader::new(BufReader::new(io::stdin().lock()), &path))?;
         say(&survey, &[path], dir, dry_run);
     } else {
         let site = Site::take(dir)?;

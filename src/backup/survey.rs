@@ -123,7 +123,7 @@ impl Survey {
                     messages += of_item.len() as u64;
                     tell(&path, messages);
                 }
-                self.take(item, &mut rooms).map_err(|what| wrong(&path, &what))?;
+                self.add(item, &mut rooms).map_err(|what| wrong(&path, &what))?;
             }
         }
         if reader.end().is_none_or(|end| end.messages != messages) {
@@ -133,7 +133,7 @@ impl Survey {
         Ok(())
     }
 
-    fn take(&mut self, item: Item, rooms: &mut BTreeMap<u64, RoomState>) -> Result<(), String> {
+    fn add(&mut self, item: Item, rooms: &mut BTreeMap<u64, RoomState>) -> Result<(), String> {
         match item {
             Item::Room { room: id, last, record } => {
                 self.name(id, &last, &record)?;
@@ -251,13 +251,13 @@ mod tests {
         item::put_state(&mut items, &state, None, |_| Ok::<(), ()>(())).unwrap();
         runs.iter().for_each(|run| item::put_messages(&mut items, 7, run));
         item::put_floor(&mut items, 7, floor);
-        let mut writer = Writer::begin(Vec::new(), &Header { base, ..Header::default() }).unwrap();
+        let mut writer = Writer::new(Vec::new(), &Header { base, ..Header::default() }).unwrap();
         writer.block(&items).unwrap();
         writer.finish(runs.iter().map(|run| run.len() as u64).sum()).unwrap().2
     }
 
     fn read(backups: &[&[u8]]) -> Result<Survey, Error> {
-        let readers = backups.iter().map(|bytes| Reader::begin(*bytes, Path::new("x.backup")));
+        let readers = backups.iter().map(|bytes| Reader::new(*bytes, Path::new("x.backup")));
         survey(readers, &mut |_, _| {})
     }
 
@@ -319,7 +319,7 @@ mod tests {
             let state = State { rooms, ..State::default() };
             item::put_state(&mut items, &state, None, |_| Ok::<(), ()>(())).unwrap();
             state.rooms.iter().for_each(|room| item::put_floor(&mut items, room.id, room.last.seq));
-            let mut writer = Writer::begin(Vec::new(), &Header::default()).unwrap();
+            let mut writer = Writer::new(Vec::new(), &Header::default()).unwrap();
             writer.block(&items).unwrap();
             read(&[&writer.finish(0).unwrap().2]).is_err()
         };

@@ -95,7 +95,7 @@ impl Committer {
     /// # Errors
     /// None of them is stored; why.
     pub fn import(&self, import: Import, messages: Vec<Imported>) -> Option<Result<Import, Refused>> {
-        self.aside(move |worker| worker.import(import, messages))
+        self.run_task(move |worker| worker.import(import, messages))
     }
 }
 

@@ -9,7 +9,7 @@ impl Committer {
     /// Commits wait meanwhile. A commit before it [marks](mod@dantok_store::marks) this moment; `look` is given the mark, or none
     /// where no commit can be made: a backup of a disk that is full is wanted all the same. None where the committer has ended. Blocks.
     pub fn at_mark<T: Send + 'static>(&self, look: impl FnOnce(Option<u64>) -> T + Send + 'static) -> Option<T> {
-        self.aside(move |worker| {
+        self.run_task(move |worker| {
             let mark = worker.mark();
             look(mark)
         })

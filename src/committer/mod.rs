@@ -27,7 +27,7 @@ use dantok_protocol::{Command, ErrorCode, Refusal, Reply};
 use dantok_store::commit::Commit;
 use dantok_store::{Store, Writer};
 use draft::{Draft, Drafted};
-use queue::{Aside, InFlight, Queue, Submission};
+use queue::{InFlight, Queue, Submission, Task};
 
 /// What a request holds in memory besides its body.
 const REQUEST_BYTES: usize = 512;
@@ -150,7 +150,7 @@ impl Committer {
     /// unanswered where the disk refuses that, or there are to be no more commits.
     pub fn probe(&self) -> oneshot::Receiver<()> {
         let (answer, answered) = oneshot::channel();
-        self.queue_aside(move |worker| {
+        self.queue_task(move |worker| {
             // Who asked may have gone: then it is no use to wait for the disk once more.
             if !answer.is_closed() && worker.writer.sync().is_ok() {
                 let _ = answer.send(());
@@ -159,9 +159,9 @@ impl Committer {
         answered
     }
 
-    fn aside<T: Send + 'static>(&self, what: impl FnOnce(&mut Worker) -> T + Send + 'static) -> Option<T> {
+    fn run_task<T: Send + 'static>(&self, what: impl FnOnce(&mut Worker) -> T + Send + 'static) -> Option<T> {
         let (done, result) = std::sync::mpsc::channel();
-        self.queue_aside(move |worker| {
+        self.queue_task(move |worker| {
             // Who asked may have gone.
             let _ = done.send(what(worker));
         });
@@ -169,10 +169,10 @@ impl Committer {
     }
 
     /// Drops it where the committer has ended.
-    fn queue_aside(&self, aside: impl FnOnce(&mut Worker) + Send + 'static) {
+    fn queue_task(&self, task: impl FnOnce(&mut Worker) + Send + 'static) {
         let mut queue = self.0.queue();
         if !queue.ended {
-            queue.asides.push(Aside(Box::new(aside)));
+            queue.tasks.push(Task(Box::new(task)));
             self.0.queued.notify_one();
         }
     }
@@ -227,7 +227,7 @@ fn run(shared: &Shared, store: &Store) {
     let _ended = Ended(shared, store);
     loop {
         let mut queue = shared.queue();
-        while queue.len() == 0 && queue.asides.is_empty() && !shared.worker.is_poisoned() {
+        while queue.len() == 0 && queue.tasks.is_empty() && !shared.worker.is_poisoned() {
             if queue.closed {
                 return;
             }
@@ -238,13 +238,13 @@ fn run(shared: &Shared, store: &Store) {
             return tracing::error!("a commit died; this is a bug");
         };
         let mut queue = shared.queue();
-        let (batch, asides) = (queue.take(Instant::now()), std::mem::take(&mut queue.asides));
+        let (batch, tasks) = (queue.next_batch(Instant::now()), std::mem::take(&mut queue.tasks));
         drop(queue);
         if !batch.is_empty() {
             worker.commit(batch);
         }
-        for Aside(aside) in asides {
-            aside(&mut worker);
+        for Task(task) in tasks {
+            task(&mut worker);
         }
     }
 }

@@ -37,20 +37,20 @@ pub(super) struct Submission {
     pub(super) in_flight: InFlight,
 }
 
-/// Something that is done in the committer's thread, between two commits.
-pub(super) struct Aside(pub(super) Box<dyn FnOnce(&mut Worker) + Send>);
+/// Work for the committer's thread, between two commits.
+pub(super) struct Task(pub(super) Box<dyn FnOnce(&mut Worker) + Send>);
 
-impl std::fmt::Debug for Aside {
+impl std::fmt::Debug for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Aside")
+        f.write_str("Task")
     }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     submissions: VecDeque<Submission>,
-    /// What is to be done beside them.
-    pub(super) asides: Vec<Aside>,
+    /// Done between commits.
+    pub(super) tasks: Vec<Task>,
     /// What they take in memory.
     bytes: usize,
     requests: usize,
@@ -80,11 +80,11 @@ impl Queue {
     pub(super) fn clear(&mut self) {
         (self.bytes, self.requests) = (0, 0);
         self.submissions.clear();
-        self.asides.clear();
+        self.tasks.clear();
     }
 
     /// What the next commit is made of. Where more than one person waits, each has a turn; each one's submissions keep their order.
-    pub(super) fn take(&mut self, now: Instant) -> Vec<Submission> {
+    pub(super) fn next_batch(&mut self, now: Instant) -> Vec<Submission> {
         if self.bytes <= TURN_BYTES && self.requests <= COMMIT_MAX_REQUESTS {
             (self.bytes, self.requests) = (0, 0);
             return self.submissions.drain(..).collect();
@@ -162,9 +162,9 @@ mod tests {
     fn whoever_is_alone_fills_a_commit() {
         let (mut queue, a) = (Queue::default(), Arc::<Person>::default());
         (0..100).for_each(|number| push(&mut queue, &a, number, 65_536));
-        assert_eq!(numbers(&queue.take(Instant::now()), &a), (0..64).collect::<Vec<_>>());
-        assert_eq!(numbers(&queue.take(Instant::now()), &a), (64..100).collect::<Vec<_>>());
-        assert!(queue.take(Instant::now()).is_empty());
+        assert_eq!(numbers(&queue.next_batch(Instant::now()), &a), (0..64).collect::<Vec<_>>());
+        assert_eq!(numbers(&queue.next_batch(Instant::now()), &a), (64..100).collect::<Vec<_>>());
+        assert!(queue.next_batch(Instant::now()).is_empty());
         assert_eq!((queue.len(), queue.bytes, queue.requests), (0, 0, 0));
         assert_eq!(a.in_flight.available_permits(), crate::limits::IN_FLIGHT_OF_ONE_MAX_BYTES);
     }
@@ -176,12 +176,12 @@ mod tests {
         (0..50).for_each(|number| push(&mut queue, &flood, number, 65_536));
         push(&mut queue, &quiet, 0, 200);
         let now = Instant::now();
-        let first = queue.take(now);
+        let first = queue.next_batch(now);
         assert_eq!(numbers(&first, &quiet), [0]);
         assert_eq!(numbers(&first, &flood), [0, 1, 2, 3]);
         // Others may come again; after a while they do not.
-        assert_eq!(numbers(&queue.take(now), &flood), (4..20).collect::<Vec<_>>());
-        assert_eq!(numbers(&queue.take(now + SHARED_FOR), &flood), (20..50).collect::<Vec<_>>());
+        assert_eq!(numbers(&queue.next_batch(now), &flood), (4..20).collect::<Vec<_>>());
+        assert_eq!(numbers(&queue.next_batch(now + SHARED_FOR), &flood), (20..50).collect::<Vec<_>>());
     }
 
     #[test]
@@ -192,14 +192,14 @@ mod tests {
         // A commit has room for 16 turns of four messages.
         let mut had = vec![Vec::new(); people.len()];
         for commits in 1..=3 {
-            let taken = queue.take(Instant::now());
+            let taken = queue.next_batch(Instant::now());
             people.iter().zip(&mut had).for_each(|(person, had)| had.extend(numbers(&taken, person)));
             let turns: Vec<usize> = had.iter().map(Vec::len).collect();
             let (least, most) = (turns.iter().min().unwrap(), turns.iter().max().unwrap());
             assert!(most - least <= 4, "after {commits}: {turns:?}");
         }
         while queue.len() > 0 {
-            let taken = queue.take(Instant::now());
+            let taken = queue.next_batch(Instant::now());
             people.iter().zip(&mut had).for_each(|(person, had)| had.extend(numbers(&taken, person)));
         }
         assert!(had.iter().all(|had| *had == (0..8).collect::<Vec<_>>()), "{had:?}");

@@ -67,12 +67,12 @@ pub fn connect(dir: &Path, limits: &Limits, carry_out: CarryOut) -> Result<Conne
 pub fn connect_unless_busy(dir: &Path, limits: &Limits, carry_out: CarryOut) -> Result<Option<Connection>, Error> {
     let socket = dir.join(SOCKET_FILE);
     match try_connect(dir) {
-        Ok(stream) => return Connection::begin(stream, socket, true, None).map(Some),
+        Ok(stream) => return Connection::handshake(stream, socket, true, None).map(Some),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
         Err(error) => return Err(Error::io("reach the daemon by its control socket", &socket)(error)),
     }
     match open(dir, limits, carry_out) {
-        Ok((stream, thread)) => Connection::begin(stream, socket, false, Some(thread)).map(Some),
+        Ok((stream, thread)) => Connection::handshake(stream, socket, false, Some(thread)).map(Some),
         Err(Error::Store(dantok_store::Error::InUse { .. })) => Ok(None),
         Err(error) => Err(error),
     }
@@ -120,7 +120,7 @@ fn open(dir: &Path, limits: &Limits, carry_out: CarryOut) -> Result<(UnixStream,
 }
 
 impl Connection {
-    fn begin(
+    fn handshake(
         stream: UnixStream,
         socket: PathBuf,
         is_daemon: bool,

@@ -23,7 +23,7 @@ impl Filter {
 ///
 /// # Errors
 /// No filter; or something logs already.
-pub fn begin(filter: &str, format: LogFormat) -> Result<Filter, Box<dyn std::error::Error>> {
+pub fn init(filter: &str, format: LogFormat) -> Result<Filter, Box<dyn std::error::Error>> {
     let filter = filter::parse(filter)?;
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);

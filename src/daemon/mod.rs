@@ -37,7 +37,7 @@ use sockets::Passed;
 /// # Errors
 /// What can't be listened on, read, or opened; or why the store failed.
 pub fn run(resolved: Resolved, passed: Passed, resolve: Resolve) -> Result<(), Error> {
-    let filter = log::begin(&resolved.config.log, resolved.config.log_format);
+    let filter = log::init(&resolved.config.log, resolved.config.log_format);
     let filter = filter.map_err(|error| Error::Setup(error.to_string()))?;
     dantok_supervise::log_panics();
     for warning in &resolved.warnings {
@@ -125,7 +125,7 @@ async fn serve(
         }
     };
     #[cfg(feature = "metrics")]
-    watched.begin(server.hub());
+    watched.set_hub(server.hub());
     #[cfg(all(feature = "metrics", feature = "tls"))]
     watched.show_certificates(opened.tls.as_ref());
     #[cfg(feature = "tls")]
@@ -212,10 +212,10 @@ struct Opened {
 impl Opened {
     fn listen(&mut self, wanted: &[Wanted], passed: Vec<std::net::TcpListener>) -> Result<(), Error> {
         for socket in passed {
-            self.take(TcpListener::from_std(socket).map_err(process)?, Speaks::Plain, true, self.by_anybody)?;
+            self.add(TcpListener::from_std(socket).map_err(process)?, Speaks::Plain, true, self.by_anybody)?;
         }
         for socket in listen::bind(wanted, "--listen")? {
-            self.take(socket, Speaks::Plain, false, self.by_anybody)?;
+            self.add(socket, Speaks::Plain, false, self.by_anybody)?;
         }
         if self.listeners.is_empty() { Err(check::no_address()) } else { Ok(()) }
     }
@@ -235,10 +235,10 @@ impl Opened {
         let by_anybody = self.by_anybody || files.client_ca.is_some();
         for socket in passed {
             let socket = TcpListener::from_std(socket).map_err(process)?;
-            self.take(socket, Speaks::Tls(tls.clone()), true, by_anybody)?;
+            self.add(socket, Speaks::Tls(tls.clone()), true, by_anybody)?;
         }
         for socket in listen::bind(wanted, "--listen-tls")? {
-            self.take(socket, Speaks::Tls(tls.clone()), false, by_anybody)?;
+            self.add(socket, Speaks::Tls(tls.clone()), false, by_anybody)?;
         }
         self.tls = Some(tls);
         let is_reached =
@@ -247,7 +247,7 @@ impl Opened {
         Ok(())
     }
 
-    fn take(&mut self, socket: TcpListener, speaks: Speaks, is_passed: bool, by_anybody: bool) -> Result<(), Error> {
+    fn add(&mut self, socket: TcpListener, speaks: Speaks, is_passed: bool, by_anybody: bool) -> Result<(), Error> {
         let address = socket.local_addr().map_err(process)?;
         check::expect_open(address, by_anybody)?;
         let how = if is_passed { ", on a socket that was handed in" } else { "" };

@@ -21,7 +21,7 @@ pub struct Passed {
 ///
 /// # Errors
 /// A socket that is not for listening, or has a name that says of no use.
-pub fn take() -> Result<Passed, String> {
+pub fn inherited() -> Result<Passed, String> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let names: Vec<&str> = names.split(':').collect();
     let mut handed = ListenFd::from_env();

@@ -11,7 +11,7 @@ use crate::liveness::Liveness;
 /// How long a proof of life may take.
 const PROVEN_WITHIN: Duration = Duration::from_secs(5);
 
-/// A daemon that is watched: until it [begins](Watched::begin), it opens its store. It is not kept from ending.
+/// A daemon that is watched. Until its hub is [given](Watched::set_hub), it is opening its store. Watching does not keep it running.
 #[derive(Debug)]
 pub struct Watched {
     /// Kept, and not worked out anew: it must differ only from one start to the next.
@@ -34,7 +34,7 @@ impl Default for Watched {
 
 impl Watched {
     /// The store is open.
-    pub fn begin(&self, hub: &Arc<Hub>) {
+    pub fn set_hub(&self, hub: &Arc<Hub>) {
         // Once is enough.
         let _ = self.opened.set((Arc::downgrade(hub), Liveness::new(hub)));
     }

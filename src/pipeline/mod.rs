@@ -362,7 +362,7 @@ impl Pipeline {
             Incoming::Request { .. } | Incoming::Refused { .. } => 0,
             Incoming::Broken(_) | Incoming::Telnet(_) => return incoming,
         };
-        match (pace.take(body_bytes), incoming) {
+        match (pace.charge(body_bytes), incoming) {
             (Err(refusal), Incoming::Request { tag, .. } | Incoming::Refused { tag, .. }) => {
                 // At the end nobody is to be slowed down any more.
                 if !self.end.stopped {

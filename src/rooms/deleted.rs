@@ -7,7 +7,7 @@ use crate::limits::DELETED_KEPT;
 
 /// What is known of a deleted room.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Was {
+pub struct DeletedRoom {
     /// Its name.
     pub name: Arc<str>,
     /// Whether only those saw it who were invited.
@@ -17,12 +17,12 @@ pub struct Was {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Deleted {
-    was: HashMap<u64, Was>,
+    was: HashMap<u64, DeletedRoom>,
     order: VecDeque<u64>,
 }
 
 impl Deleted {
-    pub(super) fn add(&mut self, room: u64, was: Was) {
+    pub(super) fn add(&mut self, room: u64, was: DeletedRoom) {
         if self.order.len() >= DELETED_KEPT
             && let Some(oldest) = self.order.pop_front()
         {
@@ -36,7 +36,7 @@ impl Deleted {
         self.was.is_empty()
     }
 
-    pub(super) fn get(&self, room: u64) -> Option<Was> {
+    pub(super) fn get(&self, room: u64) -> Option<DeletedRoom> {
         self.was.get(&room).cloned()
     }
 }

@@ -12,9 +12,9 @@ use crate::limits::{EVENTS_MAX, TYPING_EVERY};
 use dantok_protocol::Event;
 use dantok_store::clock::wall_ms;
 
-/// Something that went on.
+/// An event in a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happened {
+pub struct RoomEvent {
     /// When, in milliseconds since 1970 UTC.
     pub time_ms: u64,
     /// Whom it is about.
@@ -28,7 +28,7 @@ pub struct Happened {
 pub(super) struct Events {
     /// The number of the first that is kept.
     first: u64,
-    kept: VecDeque<Happened>,
+    kept: VecDeque<RoomEvent>,
     listeners: Vec<Weak<Waker>>,
     /// When clients who are typing were last told of.
     typed: HashMap<Arc<str>, Instant>,
@@ -65,7 +65,7 @@ impl Events {
             self.kept.pop_front();
             self.first += 1;
         }
-        self.kept.push_back(Happened { time_ms: wall_ms(), client: client.clone(), event });
+        self.kept.push_back(RoomEvent { time_ms: wall_ms(), client: client.clone(), event });
         self.listeners.retain(|listener| {
             let Some(waker) = listener.upgrade() else { return false };
             waker.wake(|changed| changed.events.insert(room));
@@ -86,7 +86,7 @@ impl Events {
     }
 
     /// The events from this number on that are kept, and the number of the next.
-    pub(super) fn since(&self, number: u64) -> (Vec<Happened>, u64) {
+    pub(super) fn since(&self, number: u64) -> (Vec<RoomEvent>, u64) {
         let skip = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
         (self.kept.iter().skip(skip).cloned().collect(), self.next())
     }

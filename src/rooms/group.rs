@@ -40,7 +40,7 @@ pub struct Taken {
 }
 
 #[derive(Debug)]
-struct State {
+struct Progress {
     record: GroupRecord,
     leases: BTreeMap<u64, Lease>,
     /// What was taken and never arrived, and how often it had been taken before.
@@ -66,7 +66,7 @@ fn both(one: Option<(u64, u64)>, other: Option<(u64, u64)>) -> Option<(u64, u64)
 /// See the module.
 #[derive(Debug)]
 pub struct Group {
-    state: Mutex<State>,
+    progress: Mutex<Progress>,
     /// Who waits for something to take.
     waiting: Mutex<Vec<Weak<Waker>>>,
 }
@@ -76,23 +76,23 @@ impl Group {
     pub(super) fn new(record: GroupRecord, taken_before: u64) -> Group {
         let fresh = record.cursor + 1;
         let (leases, free) = (BTreeMap::new(), BTreeMap::new());
-        let state = State { record, leases, free, untold: None, fresh, takes: 0, taken_before };
-        Group { state: Mutex::new(state), waiting: Mutex::default() }
+        let progress = Progress { record, leases, free, untold: None, fresh, takes: 0, taken_before };
+        Group { progress: Mutex::new(progress), waiting: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
         // Nothing panics between two changes that belong together.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is durable of it.
     pub fn record(&self) -> GroupRecord {
-        self.state().record.clone()
+        self.progress().record.clone()
     }
 
     /// The first message that is not done, where those up to `floor` are gone.
     pub fn first_open(&self, floor: u64) -> u64 {
-        self.state().record.first_open(floor)
+        self.progress().record.first_open(floor)
     }
 
     /// Wakes who waits for something to take.
@@ -119,88 +119,88 @@ impl Group {
     /// Takes messages for a client: those whose time is over first, then new ones. `floor`: up to where the room's messages are
     /// gone; `last`: its last seq.
     pub fn take(&self, client: &Arc<str>, max: usize, floor: u64, last: u64) -> Taken {
-        let mut guard = self.state();
-        let state = &mut *guard;
-        state.takes += 1;
-        let take = state.takes;
-        let mut taken = Taken { gone: state.untold.take(), take, ..Taken::default() };
-        if state.fresh <= floor {
-            let first = (state.fresh..=floor).find(|seq| !state.record.is_done(*seq));
+        let mut guard = self.progress();
+        let progress = &mut *guard;
+        progress.takes += 1;
+        let take = progress.takes;
+        let mut taken = Taken { gone: progress.untold.take(), take, ..Taken::default() };
+        if progress.fresh <= floor {
+            let first = (progress.fresh..=floor).find(|seq| !progress.record.is_done(*seq));
             taken.gone = both(taken.gone, first.map(|first| (first, floor)));
-            state.fresh = floor + 1;
+            progress.fresh = floor + 1;
         }
-        state.leases.retain(|seq, _| *seq > floor);
-        let free = state.free.split_off(&(floor + 1));
-        let unread = std::mem::replace(&mut state.free, free).into_iter().filter(|(_, deliveries)| *deliveries == 0);
+        progress.leases.retain(|seq, _| *seq > floor);
+        let free = progress.free.split_off(&(floor + 1));
+        let unread = std::mem::replace(&mut progress.free, free).into_iter().filter(|(_, deliveries)| *deliveries == 0);
         taken.gone = unread.fold(taken.gone, |gone, (seq, _)| both(gone, Some((seq, seq))));
         let now = Instant::now();
         // What is stored is bounded where it is asked for.
-        let until = units::after(now, Duration::from_millis(state.record.timeout_ms));
+        let until = units::after(now, Duration::from_millis(progress.record.timeout_ms));
         let since_ms = wall_ms();
         let leased = |deliveries| Lease { client: client.clone(), since_ms, deliveries, until, take };
-        for (seq, lease) in state.leases.iter_mut().filter(|(_, lease)| lease.until <= now).take(max) {
+        for (seq, lease) in progress.leases.iter_mut().filter(|(_, lease)| lease.until <= now).take(max) {
             *lease = leased(lease.deliveries + 1);
             taken.seqs.push(*seq);
         }
         while taken.seqs.len() < max
-            && let Some((seq, deliveries)) = state.free.pop_first()
+            && let Some((seq, deliveries)) = progress.free.pop_first()
         {
-            state.leases.insert(seq, leased(deliveries + 1));
+            progress.leases.insert(seq, leased(deliveries + 1));
             taken.seqs.push(seq);
         }
         // What is done and what is taken beyond a message that nobody does is bounded.
-        let end = last.min(state.record.cursor.max(floor).saturating_add(GROUP_WINDOW));
-        while taken.seqs.len() < max && state.fresh <= end {
-            if !state.record.is_done(state.fresh) {
-                state.leases.insert(state.fresh, leased(1));
-                taken.seqs.push(state.fresh);
+        let end = last.min(progress.record.cursor.max(floor).saturating_add(GROUP_WINDOW));
+        while taken.seqs.len() < max && progress.fresh <= end {
+            if !progress.record.is_done(progress.fresh) {
+                progress.leases.insert(progress.fresh, leased(1));
+                taken.seqs.push(progress.fresh);
             }
-            state.fresh += 1;
+            progress.fresh += 1;
         }
         taken.seqs.sort_unstable();
-        taken.next = state.leases.values().map(|lease| lease.until).min();
+        taken.next = progress.leases.values().map(|lease| lease.until).min();
         taken
     }
 
     /// What was taken did not arrive: as if it had not been.
     fn give_back(&self, take: u64, seqs: &[u64], gone: Option<(u64, u64)>) {
-        let mut state = self.state();
-        state.untold = both(state.untold, gone);
+        let mut progress = self.progress();
+        progress.untold = both(progress.untold, gone);
         for seq in seqs {
             // Not so what is done, or somebody else's by now.
-            if let Some(lease) = state.leases.get(seq).filter(|lease| lease.take == take) {
+            if let Some(lease) = progress.leases.get(seq).filter(|lease| lease.take == take) {
                 let deliveries = lease.deliveries - 1;
-                state.leases.remove(seq);
-                state.free.insert(*seq, deliveries);
+                progress.leases.remove(seq);
+                progress.free.insert(*seq, deliveries);
             }
         }
-        drop(state);
+        drop(progress);
         self.wake();
     }
 
     /// Whether a message was taken, or may have been before the start.
     pub fn may_have_been_taken(&self, seq: u64) -> bool {
-        let state = self.state();
-        seq < state.fresh || seq <= state.taken_before
+        let progress = self.progress();
+        seq < progress.fresh || seq <= progress.taken_before
     }
 
     /// What is taken and not done, by seq.
     pub fn pending(&self) -> Vec<(u64, Lease)> {
-        self.state().leases.iter().map(|(seq, lease)| (*seq, lease.clone())).collect()
+        self.progress().leases.iter().map(|(seq, lease)| (*seq, lease.clone())).collect()
     }
 
     /// A message is done, durably.
     pub(super) fn set_done(&self, seq: u64, floor: u64) {
-        let mut state = self.state();
-        state.record.set_done(seq, floor);
-        state.leases.remove(&seq);
-        state.free.remove(&seq);
-        drop(state);
+        let mut progress = self.progress();
+        progress.record.set_done(seq, floor);
+        progress.leases.remove(&seq);
+        progress.free.remove(&seq);
+        drop(progress);
         self.wake();
     }
 
     pub(super) fn set_timeout(&self, timeout_ms: u64) {
-        self.state().record.timeout_ms = timeout_ms;
+        self.progress().record.timeout_ms = timeout_ms;
     }
 }
 

@@ -22,11 +22,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use dantok_protocol::name::{composed, person};
 use dantok_store::{RoomState, State};
 use deleted::Deleted;
-pub use deleted::Was;
-pub use events::Happened;
+pub use deleted::DeletedRoom;
+pub use events::RoomEvent;
 pub use group::{Group, Handed, Lease, Taken};
 pub use membership::Membership;
-use presence::Here;
+use presence::Connected;
 pub use presence::Presence;
 pub use room::Room;
 pub use waker::{Changed, Waker};
@@ -63,7 +63,7 @@ pub struct Rooms {
     /// How many rooms a person owns.
     owned: RwLock<HashMap<Arc<str>, usize>>,
     nicks: RwLock<HashMap<Arc<str>, Arc<str>>>,
-    connected: Mutex<HashMap<Arc<str>, Here>>,
+    connected: Mutex<HashMap<Arc<str>, Connected>>,
     /// When members who are away went, by the wall clock; only since the start.
     left_ms: Mutex<HashMap<Arc<str>, u64>>,
     /// Rooms whose events anybody listens to.
@@ -107,7 +107,7 @@ impl Rooms {
         }
         drop(by_name);
         let record = room.record();
-        lock(&self.deleted).add(id, Was { name: room.name.clone(), private: record.private });
+        lock(&self.deleted).add(id, DeletedRoom { name: room.name.clone(), private: record.private });
         room.is_deleted.store(true, Ordering::Release);
         for client in std::mem::take(&mut *write(&room.members)).keys() {
             self.unjoin(client);
@@ -134,7 +134,7 @@ impl Rooms {
     }
 
     /// What a room was that is deleted; none where it is not, or that is forgotten.
-    pub fn deleted(&self, id: u64) -> Option<Was> {
+    pub fn deleted(&self, id: u64) -> Option<DeletedRoom> {
         lock(&self.deleted).get(id)
     }
 

@@ -10,7 +10,7 @@ use dantok_store::clock::wall_ms;
 
 /// A client that is connected.
 #[derive(Debug)]
-pub(super) struct Here {
+pub(super) struct Connected {
     /// Since when without a break, by the wall clock.
     since_ms: u64,
     connections: Vec<Weak<Waker>>,
@@ -24,13 +24,13 @@ impl Rooms {
         members.sort_unstable();
         let (connected, left_ms) = (lock(&self.connected), lock(&self.left_ms));
         let member = |(client, membership): (Arc<str>, Membership)| {
-            let here = connected.get(&client);
+            let found = connected.get(&client);
             MemberInfo {
                 room: room.name.clone(),
-                connections: here.map_or(0, |here| here.connections.len() as u64),
+                connections: found.map_or(0, |found| found.connections.len() as u64),
                 cursor: membership.cursor(),
                 nick: self.nick(&client).unwrap_or_else(|| person(&client).into()),
-                since_ms: here.map(|here| here.since_ms).or_else(|| left_ms.get(&client).copied()),
+                since_ms: found.map(|found| found.since_ms).or_else(|| left_ms.get(&client).copied()),
                 client,
             }
         };
@@ -41,11 +41,12 @@ impl Rooms {
     pub fn connect(self: &Arc<Self>, client: Arc<str>, waker: &Arc<Waker>) -> Presence {
         let waker = Arc::downgrade(waker);
         let mut connected = lock(&self.connected);
-        let here =
-            connected.entry(client.clone()).or_insert_with(|| Here { since_ms: wall_ms(), connections: Vec::new() });
-        here.connections.push(waker.clone());
+        let found = connected
+            .entry(client.clone())
+            .or_insert_with(|| Connected { since_ms: wall_ms(), connections: Vec::new() });
+        found.connections.push(waker.clone());
         // While it is held, so that what is told last is what is.
-        if here.connections.len() == 1 {
+        if found.connections.len() == 1 {
             lock(&self.left_ms).remove(&client);
             self.tell_of(&client, Event::Online);
         }
@@ -64,7 +65,7 @@ impl Rooms {
     /// Has every connection look at its token again.
     pub fn recheck(&self) {
         let connected = lock(&self.connected);
-        for waker in connected.values().flat_map(|here| &here.connections).filter_map(Weak::upgrade) {
+        for waker in connected.values().flat_map(|found| &found.connections).filter_map(Weak::upgrade) {
             waker.wake(|changed| !std::mem::replace(&mut changed.recheck, true));
         }
     }
@@ -81,9 +82,9 @@ pub struct Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         let mut connected = lock(&self.rooms.connected);
-        let Some(here) = connected.get_mut(&self.client) else { return };
-        here.connections.retain(|waker| !waker.ptr_eq(&self.waker));
-        if !here.connections.is_empty() {
+        let Some(found) = connected.get_mut(&self.client) else { return };
+        found.connections.retain(|waker| !waker.ptr_eq(&self.waker));
+        if !found.connections.is_empty() {
             return;
         }
         connected.remove(&self.client);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
 
 use super::accesses::Accesses;
-use super::events::{Events, Happened};
+use super::events::{Events, RoomEvent};
 use super::{Group, Membership, Waker, lock, read, unread};
 use dantok_protocol::name::person;
 use dantok_protocol::{Event, RoomInfo};
@@ -197,7 +197,7 @@ impl Room {
     }
 
     /// The events from this number on that are still kept, and the number of the next.
-    pub fn events_since(&self, number: u64) -> (Vec<Happened>, u64) {
+    pub fn events_since(&self, number: u64) -> (Vec<RoomEvent>, u64) {
         lock(&self.events).as_ref().map_or((Vec::new(), number), |events| events.since(number))
     }
 

@@ -12,9 +12,9 @@ use dantok_protocol::name::{check_client, check_new, composed};
 use dantok_protocol::units;
 use dantok_store::disk::expect_data_dir;
 
-/// Whose tokens are meant.
+/// The file that a command is about.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct TokensFile {
     /// Their file.
     pub path: PathBuf,
     /// Whether somebody has said that it is this one; else it is that of the data directory.
@@ -23,7 +23,7 @@ pub struct Asked {
     pub data_dir: PathBuf,
 }
 
-impl Asked {
+impl TokensFile {
     /// Refuses a file that no daemon would look at.
     fn expect_use(&self) -> Result<(), Error> {
         if self.is_named {
@@ -57,31 +57,31 @@ impl Asked {
 ///
 /// # Errors
 /// What is no client's name; a file that would be of no use; what the system says.
-pub fn issue(asked: &Asked, client: &str, role: Role, lasts: Option<Duration>, as_is: bool) -> Result<(), Error> {
+pub fn issue(file: &TokensFile, client: &str, role: Role, lasts: Option<Duration>, as_is: bool) -> Result<(), Error> {
     let refused = |refusal: Refusal| Error::Command(refusal.text);
     let kept = if as_is { client.into() } else { composed(client) };
     check_client(&kept).map_err(refused)?;
-    asked.expect_use()?;
+    file.expect_use()?;
     // Nothing is made for a name that is refused.
     let is_plain = kept == client && check_new(client).is_ok();
-    let known = if is_plain { Vec::new() } else { asked.read_any()? };
+    let known = if is_plain { Vec::new() } else { file.read_any()? };
     let has_one = |name: &str| known.iter().any(|token| token.client == name);
     let client = if is_plain || has_one(client) { client } else { &*kept };
     if !(is_plain || as_is || has_one(client)) {
         let hint = "; for a client that has had this name since before, say --as-is";
         check_new(client).map_err(|refusal| Error::Command(format!("{}{hint}", refusal.text)))?;
     }
-    let mut ledger = Ledger::open(&asked.path)?;
-    let (is_new, path) = (ledger.is_new(), asked.path.display());
-    let had_some = mark::read(&asked.data_dir)?.is_some();
+    let mut ledger = Ledger::open(&file.path)?;
+    let (is_new, path) = (ledger.is_new(), file.path.display());
+    let had_some = mark::read(&file.data_dir)?.is_some();
     let token = ledger.issue(client, role, lasts)?;
     println!("{token}");
-    if asked.path == asked.data_dir.join(mark::DEFAULT) && expect_data_dir(&asked.data_dir).is_ok() {
-        mark::set(&asked.data_dir, &asked.path)?;
+    if file.path == file.data_dir.join(mark::DEFAULT) && expect_data_dir(&file.data_dir).is_ok() {
+        mark::set(&file.data_dir, &file.path)?;
     }
     eprintln!("{client} says: HELLO {client} {token}");
     eprintln!("It is not shown again; {path} has its hash.");
-    if is_new && asked.is_named {
+    if is_new && file.is_named {
         eprintln!("{path} is new. It is of use to a daemon that is started with --tokens {path}.");
     } else if is_new && had_some {
         eprintln!("{path} was missing, and is new: no token from before is in it.");
@@ -93,12 +93,12 @@ pub fn issue(asked: &Asked, client: &str, role: Role, lasts: Option<Duration>, a
 ///
 /// # Errors
 /// No token is meant; what the system says.
-pub fn revoke(asked: &Asked, which: &str) -> Result<(), Error> {
+pub fn revoke(file: &TokensFile, which: &str) -> Result<(), Error> {
     // Nothing is made where nothing is.
-    let found = asked.read()?;
+    let found = file.read()?;
     let Revoked { revoked, remaining } = match found {
         Some(_) => {
-            let mut ledger = Ledger::open(&asked.path)?;
+            let mut ledger = Ledger::open(&file.path)?;
             match ledger.revoke(which)? {
                 Revoked { revoked, .. } if revoked.is_empty() => ledger.revoke(&composed(which))?,
                 revoked => revoked,
@@ -107,7 +107,7 @@ pub fn revoke(asked: &Asked, which: &str) -> Result<(), Error> {
         None => Revoked { revoked: Vec::new(), remaining: Vec::new() },
     };
     if revoked.is_empty() {
-        let path = asked.path.display();
+        let path = file.path.display();
         let serving: Vec<_> = remaining.iter().filter(|token| token.serves(which)).map(|token| &*token.id).collect();
         let but = match serving.is_empty() {
             true => String::new(),
@@ -131,10 +131,10 @@ pub fn revoke(asked: &Asked, which: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// There is no store; what the system says.
-pub fn list(asked: &Asked) -> Result<(), Error> {
-    let tokens = asked.read()?;
+pub fn list(file: &TokensFile) -> Result<(), Error> {
+    let tokens = file.read()?;
     if tokens.is_none() {
-        eprintln!("{}: there is no such file, and so no token", asked.path.display());
+        eprintln!("{}: there is no such file, and so no token", file.path.display());
     }
     for token in tokens.unwrap_or_default() {
         let issued = units::time(token.issued);

@@ -424,7 +424,7 @@ fn a_chain_that_was_put_together_of_two_histories_is_not_restored() {
     let mut header = look_at(&path).unwrap().header;
     header.marks.clear();
     let mut reader = Reader::open(&path).unwrap();
-    let mut writer = Writer::begin(Vec::new(), &header).unwrap();
+    let mut writer = Writer::new(Vec::new(), &header).unwrap();
     while let Some(block) = reader.block().unwrap() {
         writer.block(&block).unwrap();
     }

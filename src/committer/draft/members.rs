@@ -52,7 +52,7 @@ impl Draft<'_> {
             None => self.make(author, name, "", false)?,
         };
         let (last, _) = self.last(room);
-        let membership = begin(from, last);
+        let membership = initial_membership(from, last);
         self.joined.set(client.clone(), joined + 1);
         self.ops.push(Op::Join { room, client: client.clone() });
         self.members.set((room, client.clone()), Some(membership));
@@ -66,7 +66,7 @@ impl Draft<'_> {
     /// A JOIN of a member: gives it a cursor, where it has none and wants one.
     fn rejoin(&mut self, client: &Arc<str>, room: u64, before: Membership, from: Begin) -> Reply {
         let (last, _) = self.last(room);
-        let membership = if before == Membership::Writer { begin(from, last) } else { before };
+        let membership = if before == Membership::Writer { initial_membership(from, last) } else { before };
         if membership != before {
             self.set_membership(room, client, membership);
         }
@@ -133,8 +133,8 @@ impl Draft<'_> {
     }
 }
 
-/// What a JOIN makes of a client that had no cursor.
-fn begin(from: Begin, last: u64) -> Membership {
+/// The membership of a client that joins and had no cursor.
+fn initial_membership(from: Begin, last: u64) -> Membership {
     match from {
         Begin::Start => Membership::Reader(0),
         Begin::Now => Membership::Reader(last),
