@@ -1,10 +1,10 @@
-//! How many connections each address has, so that none has too many.
+//! Counts the connections of each address, so that none has too many.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What counts as one address: whoever has an IPv6 address mostly has its whole /64 network.
+/// What counts as one address: a whole /64 network for IPv6, since that is usually one customer's.
 fn counted(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
@@ -12,7 +12,7 @@ fn counted(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The addresses that have connections.
+/// Addresses with connections.
 #[derive(Clone, Debug, Default)]
 pub struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
@@ -30,7 +30,7 @@ impl Addresses {
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        // It is whole between any two steps.
+        // The map is consistent between any two steps.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What every connection shares: the rooms, the store, the way to the committer, the settings and the figures.
+//! What all connections share: the rooms, the store, the committer, the settings and the figures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,40 +16,40 @@ use crate::survey::{Survey, Surveyed};
 use crate::tokens::Tokens;
 use dantok_store::Store;
 
-/// See the module.
+/// The shared parts of a daemon.
 #[derive(Debug)]
 pub struct Hub {
-    /// The rooms, and who is here.
+    /// The rooms, and who is connected.
     pub rooms: Arc<Rooms>,
-    /// The store, to read.
+    /// The store, for reading.
     pub store: Arc<Store>,
-    /// Reads rooms from it.
+    /// Reads rooms from the store.
     pub reader: Reader,
     /// The only way to change anything.
     pub committer: Committer,
-    /// Who is connected, with what each may ask for.
+    /// Connected people, each with their rate limits.
     pub people: People,
-    /// Who may be whom.
+    /// Who may connect, and as whom.
     pub tokens: Arc<Tokens>,
-    /// What an operator sets, and may set anew.
+    /// The settings in force, which an operator may change.
     pub settings: Arc<Live>,
-    /// What has happened so far.
+    /// Counters since the start.
     pub figures: Arc<Figures>,
-    /// Cancelled when the daemon stops: what waits is to wait no more.
+    /// Cancelled when the daemon stops, so that nothing waits any longer.
     pub stopping: CancellationToken,
-    /// What was pushed to one follower and may be to others.
+    /// Encoded pages that one follower was pushed, for the others.
     pub pushed: Pushed,
-    /// How everything was a moment ago.
+    /// The latest survey.
     pub surveyed: Surveyed,
 }
 
 impl Hub {
-    /// How everything is; see [`Surveyed::get`]. Blocks.
+    /// Surveys the rooms and the store; see [`Surveyed::get`]. Blocks.
     pub fn survey(&self) -> Survey {
         self.surveyed.get(&self.rooms, &self.reader)
     }
 
-    /// STATS. Blocks.
+    /// The figures that STATS shows. Blocks.
     pub fn stats(&self) -> Vec<(String, u64)> {
         let (figures, survey, store) = (&self.figures, self.survey(), self.store.figures());
         let (queued, in_flight) = self.committer.waiting();

@@ -1,29 +1,29 @@
-//! Whether the daemon still does what it is for: what watches over it is told by this, and by no timer.
+//! Whether the daemon still commits: watchdogs and health checks are answered by this, not by a timer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use crate::hub::Hub;
 
-/// What the daemon's watchers ask. Each has its own.
+/// Proves that commits complete. Each watcher has its own.
 #[derive(Debug)]
 pub struct Liveness {
     hub: Weak<Hub>,
-    /// Commits when it was last asked.
+    /// The number of commits when it was last asked.
     commits: AtomicU64,
 }
 
 impl Liveness {
-    /// Of this daemon, which it does not keep from ending.
+    /// For this daemon, which it does not keep running.
     pub fn new(hub: &Arc<Hub>) -> Liveness {
         Liveness { hub: Arc::downgrade(hub), commits: AtomicU64::new(0) }
     }
 
-    /// Done where something was committed since this was last done, or else as soon as a commit of nothing has gone the same way, to
-    /// the disk and back. Where the disk hangs it is not done: how long is too long is the caller's to say.
+    /// Completes at once if there was a commit since the last call; otherwise when an empty commit has been synced. If the disk hangs it
+    /// does not complete, and the caller decides how long is too long.
     ///
     /// # Errors
-    /// Why nothing will be committed any more.
+    /// Why nothing will be committed again.
     pub async fn proven(&self) -> Result<(), Arc<str>> {
         let Some(hub) = self.hub.upgrade() else { return Err("the daemon has stopped".into()) };
         let failure = || hub.store.failure().get();
@@ -36,7 +36,7 @@ impl Liveness {
         }
         let probe = hub.committer.probe();
         let store = hub.store.clone();
-        // Nobody who waits for the disk keeps the daemon from ending.
+        // Waiting for the disk must not keep the daemon from ending.
         drop(hub);
         probe.await.map_err(|_| store.failure().get().unwrap_or_else(|| "there are no more commits".into()))
     }

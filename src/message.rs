@@ -1,10 +1,10 @@
-//! A stored message, as the wire has it.
+//! Converts a stored message to the protocol's form.
 
 use dantok_protocol::{Kind, MessageRef};
 use dantok_store::record;
 use dantok_store::record::StoredRef;
 
-/// A stored message of a room of this name.
+/// A stored message of the room of this name.
 pub fn shown<'a>(room: &'a str, message: StoredRef<'a>) -> MessageRef<'a> {
     let StoredRef { seq, time_ms, client, body, .. } = message;
     MessageRef { room, seq, time_ms, client, body, kind: kind(message.kind) }

@@ -1,4 +1,4 @@
-//! What all connections of a person share, whatever their devices: how much may be asked for, and how much may wait for a commit.
+//! What all connections of a person share, on all devices: rate limits, and how much may wait for a commit.
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU32;
@@ -12,26 +12,26 @@ use tokio::sync::Semaphore;
 use crate::limits::{IN_FLIGHT_OF_ONE_MAX_BYTES, Limits};
 use dantok_protocol::{ErrorCode, Refusal};
 
-/// A rate is counted in no more cells a second than this, so that the time for one is exact enough in nanoseconds.
+/// A rate is counted in at most this many cells a second, so that the time of one is precise enough in nanoseconds.
 const CELLS_PER_SECOND_MAX: u64 = 1_000_000;
-/// Buckets are remembered for no longer than this after a person's last connection.
+/// How long a person's buckets are remembered at most after the last connection.
 const REMEMBERED_MAX: Duration = Duration::from_secs(60);
 
-/// So many of something in a second. It starts full.
+/// A token bucket, full at first.
 #[derive(Debug)]
 struct Bucket {
     limiter: DefaultDirectRateLimiter,
     per_second: u64,
-    /// How many are counted as one cell.
+    /// How many units make a cell.
     cell: u64,
-    /// Cells in a full one.
+    /// Cells in a full bucket.
     burst: NonZeroU32,
-    /// In which an empty one is full again.
+    /// The time in which an empty bucket fills.
     refill: Duration,
 }
 
 impl Bucket {
-    /// None where there is no limit. It holds a second's worth, and at least `burst`.
+    /// A bucket that holds a second's worth and at least `burst`; none if there is no limit.
     fn new(per_second: u64, burst: u64) -> Option<Bucket> {
         let cell = per_second.div_ceil(CELLS_PER_SECOND_MAX).max(1);
         let period = Duration::from_nanos((1_000_000_000 * cell).checked_div(per_second)?);
@@ -41,19 +41,19 @@ impl Bucket {
         Some(Bucket { limiter: DefaultDirectRateLimiter::direct(quota), per_second, cell, burst, refill })
     }
 
-    /// Charges so many, or says how long to wait for them.
+    /// Removes so many units, or says how long to wait for them.
     fn charge(&self, count: u64) -> Result<(), Duration> {
         let cells = u32::try_from(count.div_ceil(self.cell)).unwrap_or(u32::MAX);
         let Some(cells) = NonZeroU32::new(cells) else { return Ok(()) };
         match self.limiter.check_n(cells.min(self.burst)) {
             Ok(Err(not_yet)) => Err(not_yet.wait_time_from(self.limiter.clock().now())),
-            // More than it ever holds was not asked for.
+            // Never more than the bucket holds.
             Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
 }
 
-/// The limits of what is asked for in a second.
+/// The rate limits of a person or connection.
 #[derive(Debug)]
 pub struct Pace {
     requests: Option<Bucket>,
@@ -61,10 +61,10 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// None where there is no limit.
+    /// None if there is no limit.
     pub fn new(limits: &Limits) -> Option<Pace> {
         let requests = Bucket::new(limits.requests_per_second.into(), 1);
-        // The longest body can be sent, if not every second.
+        // The longest body must fit, even if it can't be sent every second.
         let bytes = Bucket::new(limits.bytes_per_second, limits.body_max_bytes as u64);
         (requests.is_some() || bytes.is_some()).then_some(Pace { requests, bytes })
     }
@@ -72,21 +72,21 @@ impl Pace {
     /// Charges a request with a body of so many bytes.
     ///
     /// # Errors
-    /// `limit`, with how long to wait. What was not taken is not charged, but for the request whose bytes were not.
+    /// `limit`, with how long to wait. Nothing is charged then, except the request itself if only its bytes are too many.
     pub fn charge(&self, body_bytes: usize) -> Result<(), Refusal> {
         if let Some(requests) = &self.requests {
             requests.charge(1).map_err(|wait| too_soon(wait, "requests", requests.per_second))?;
         }
         let Some(bytes) = &self.bytes else { return Ok(()) };
         bytes.charge(body_bytes as u64).map_err(|wait| {
-            // The next request was charged already: it takes as long as one does, at the most, until another may come.
+            // The request itself was charged, so the next may take as long as one request does.
             let next =
                 self.requests.as_ref().map(|requests| Duration::from_secs(1).div_f64(requests.per_second as f64));
             too_soon(wait.max(next.unwrap_or_default()), "bytes of messages", bytes.per_second)
         })
     }
 
-    /// In which it forgets what was taken.
+    /// The time after which nothing charged matters any more.
     fn refill(&self) -> Duration {
         let refills = [&self.requests, &self.bytes].into_iter().flatten().map(|bucket| bucket.refill);
         refills.max().unwrap_or_default().min(REMEMBERED_MAX)
@@ -99,7 +99,7 @@ fn too_soon(wait: Duration, what: &str, per_second: u64) -> Refusal {
     Refusal { wait_ms: Some(wait_ms), ..refusal }
 }
 
-/// See the module.
+/// A person's share of the daemon.
 #[derive(Debug)]
 pub struct Person {
     pace: RwLock<Option<Arc<Pace>>>,
@@ -113,7 +113,7 @@ impl Person {
         Person { pace, in_flight: Semaphore::new(IN_FLIGHT_OF_ONE_MAX_BYTES) }
     }
 
-    /// How much it may ask for in a second; none where nothing is limited.
+    /// The rate limits in force; none if there are none.
     pub fn pace(&self) -> Option<Arc<Pace>> {
         self.pace.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -128,9 +128,9 @@ impl Default for Person {
 #[derive(Debug, Default)]
 struct Known {
     persons: HashMap<Box<str>, Weak<Person>>,
-    /// Those without a connection, and when their buckets are full, oldest first: to connect again does not fill them.
+    /// People without a connection, and when their buckets are full, oldest first. Connecting again does not fill them.
     left: VecDeque<(Instant, Arc<Person>)>,
-    /// How many there may be until those that are gone are looked for.
+    /// The number of entries at which those of people who are gone are removed.
     swept_at: usize,
 }
 
@@ -139,7 +139,7 @@ struct Known {
 pub struct People(Mutex<Known>);
 
 impl People {
-    /// The one with this name.
+    /// The person of this name.
     pub fn get(&self, name: &str, limits: &Limits) -> Arc<Person> {
         let mut known = self.known();
         if let Some(person) = known.persons.get(name).and_then(Weak::upgrade) {
@@ -156,14 +156,14 @@ impl People {
         person
     }
 
-    /// A connection of this one ends.
+    /// Notes that a connection of this person ends.
     pub fn leave(&self, person: Arc<Person>) {
         if let Some(refill) = person.pace().map(|pace| pace.refill()) {
             self.known().left.push_back((Instant::now() + refill, person));
         }
     }
 
-    /// Limits everybody anew, with full buckets.
+    /// Puts new limits in force for everybody, with full buckets.
     pub fn pace(&self, limits: &Limits) {
         for person in self.known().persons.values().filter_map(Weak::upgrade) {
             *person.pace.write().unwrap_or_else(PoisonError::into_inner) = Pace::new(limits).map(Arc::new);
@@ -171,7 +171,7 @@ impl People {
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        // It is whole between any two steps.
+        // The map is consistent between any two steps.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         while known.left.front().is_some_and(|(full, _)| *full <= now) {

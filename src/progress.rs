@@ -1,14 +1,14 @@
-//! How far a command is, on stderr: one line that changes for whoever watches, now and then a line where nobody does.
+//! Shows a command's progress on stderr: on a terminal one line that changes, elsewhere a line now and then.
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-/// How often it is said where nobody watches …
+/// How often progress is shown where stderr is not a terminal …
 const EVERY: Duration = Duration::from_secs(10);
-/// … and where somebody does.
+/// … and where it is one.
 const SHOWN_EVERY: Duration = Duration::from_millis(100);
 
-/// See the module.
+/// Shows progress.
 #[derive(Debug)]
 pub struct Progress {
     is_shown: bool,
@@ -19,13 +19,13 @@ pub struct Progress {
 impl Default for Progress {
     fn default() -> Self {
         let is_shown = std::io::stderr().is_terminal();
-        // A command that is done in no time says nothing on the way.
+        // Not on a terminal, a quick command shows nothing.
         Progress { is_shown, is_dirty: false, at: (!is_shown).then(Instant::now) }
     }
 }
 
 impl Progress {
-    /// Says how far it is, unless it was said just before.
+    /// Shows progress, unless it was shown just now.
     pub fn tell(&mut self, what: impl FnOnce() -> String) {
         let every = if self.is_shown { SHOWN_EVERY } else { EVERY };
         if self.at.is_some_and(|at| at.elapsed() < every) {
@@ -40,7 +40,7 @@ impl Progress {
         }
     }
 
-    /// Leaves nothing of it on the terminal.
+    /// Removes it from the terminal.
     pub fn clear(&mut self) {
         if std::mem::take(&mut self.is_dirty) {
             eprint!("\r\x1b[K");

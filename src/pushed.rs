@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::limits::PUSHED_MAX_PAGES;
 use dantok_protocol::Encoding;
 
-/// What an encoded page holds.
+/// What a page holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageInfo {
     /// The last message's seq.
@@ -17,17 +17,17 @@ pub struct PageInfo {
     pub messages: u64,
     /// Bytes of their bodies.
     pub bytes: u64,
-    /// When the oldest was taken, on the kept clock.
+    /// When the oldest message was taken, on the kept clock.
     pub oldest_kept_ms: u64,
     /// How many of the room's messages had been redacted before they were read.
     pub redactions: u64,
 }
 
-/// Pages by room, encoding and the seq before them. Few, and the newest: followers are woken together.
+/// The newest page of each room and encoding. A few are enough, since followers are woken together.
 #[derive(Debug, Default)]
 pub struct Pushed(Mutex<HashMap<Key, (PageInfo, Bytes)>>);
 
-/// The room's number, and how its messages are written.
+/// A room's number, and how its messages are encoded.
 type Key = (u64, Encoding);
 
 impl Pushed {
@@ -35,14 +35,14 @@ impl Pushed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The page that begins after this seq, if it is there.
+    /// The page that starts after this seq, if it is kept.
     pub fn get(&self, room: u64, encoding: Encoding, after: u64) -> Option<(PageInfo, Bytes)> {
         let pages = self.pages();
         let (page, bytes) = pages.get(&(room, encoding))?;
         (page.through - page.messages == after).then(|| (*page, bytes.clone()))
     }
 
-    /// Keeps a page in the place of the room's older one. One that goes back is not kept: it is of somebody who catches up.
+    /// Keeps a page instead of the room's older one. A page of a follower that is catching up is not kept.
     pub fn put(&self, room: u64, encoding: Encoding, page: PageInfo, bytes: &[u8]) {
         let mut pages = self.pages();
         let key = (room, encoding);

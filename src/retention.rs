@@ -8,18 +8,18 @@ use crate::settings::Live;
 use dantok_protocol::units;
 use dantok_store::Store;
 
-/// Rooms of one pass: their steps queue in front of commits on their way to sled.
+/// Rooms of one pass. Their steps delay commits on the way to sled.
 const ROOMS_PER_PASS: usize = 64;
 
-/// The pause between passes while there is something to drop.
+/// The pause between passes while there is more to drop.
 const BETWEEN_STEPS: Duration = Duration::from_millis(10);
 
-/// Messages taken before this time on the kept clock are past a retention.
+/// The time, on the kept clock, before which messages are past a retention.
 pub fn cutoff_ms(store: &Store, retention: Duration) -> u64 {
     store.clock().now_ms().saturating_sub(units::ms(retention))
 }
 
-/// One pass: has some of what was taken before each room's `cutoff_ms` on the kept clock dropped. Returns the rooms that may have such.
+/// Drops some of the messages taken before each room's `cutoff_ms` on the kept clock. Returns the rooms that may have such messages.
 pub fn pass(store: &Store, cutoff_ms: impl Fn(u64) -> u64) -> Vec<u64> {
     let rooms = store.expiring(&cutoff_ms);
     for room in rooms.iter().take(ROOMS_PER_PASS) {
@@ -28,9 +28,9 @@ pub fn pass(store: &Store, cutoff_ms: impl Fn(u64) -> u64) -> Vec<u64> {
     rooms
 }
 
-/// Runs passes for ever.
+/// Makes such passes for ever.
 pub async fn run(store: Arc<Store>, rooms: Arc<Rooms>, settings: Arc<Live>) {
-    // Those of the pass before: by now something of them is gone.
+    // The rooms of the previous pass, whose messages are gone by now.
     let mut before = Vec::new();
     loop {
         let retention = settings.retention();

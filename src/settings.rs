@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::limits::{Limits, RETENTION_FLOOR};
 
-/// What is in force.
+/// Settings in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a message is kept, in time that has really passed.
+    /// How long a message is kept, in time that has really elapsed.
     pub retention: Duration,
     /// The bounds.
     pub limits: Limits,
@@ -21,29 +21,29 @@ impl Default for Settings {
     }
 }
 
-/// The settings, for all that go by them: whoever wants to go by new ones asks again.
+/// The settings for all parts of the daemon. Each asks again to get new ones.
 #[derive(Debug, Default)]
 pub struct Live(RwLock<Arc<Settings>>, AtomicU64);
 
 impl Live {
-    /// Begins with these.
+    /// Starts with these.
     pub fn new(settings: Settings) -> Live {
         Live(RwLock::new(Arc::new(settings)), AtomicU64::new(0))
     }
 
     /// What is in force now.
     pub fn get(&self) -> Arc<Settings> {
-        // There is nothing between the old and the new.
+        // A panic leaves either the old or the new ones.
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts others in force.
+    /// Puts new settings in force.
     pub fn set(&self, settings: Settings) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         self.1.fetch_add(1, Ordering::Release);
     }
 
-    /// How often others were put in force: who keeps a part of them asks for them again where this is another number.
+    /// How often the settings have changed. Whoever keeps a part of them asks again when this number changes.
     pub fn changes(&self) -> u64 {
         self.1.load(Ordering::Acquire)
     }

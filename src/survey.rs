@@ -1,5 +1,5 @@
-//! How the rooms, their readers and the store are at a moment: for STATS, and for what watches over the daemon. It takes a look at
-//! every room, so it is taken anew only where that costs little.
+//! The state of all rooms, their readers and the store at one moment, for STATS and for monitoring. A survey looks at every room, so it
+//! is repeated only as often as that is cheap.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,55 +12,55 @@ use dantok_protocol::name::person;
 use dantok_store::Error;
 use dantok_store::Page;
 
-/// A survey is shown again for so many times the time that it took: however often it is asked for, it costs a fiftieth of one core.
+/// A survey is reused for this many times as long as it took, so surveys use at most a fiftieth of one core.
 const SHOWN_FOR: u32 = 50;
 
-/// So many messages of a room are looked at for the first that somebody has still to read, where those before it are all of who has not
-/// acknowledged them.
+/// How many messages of a room are searched for the oldest unread one, when all before it were sent by those who have not acknowledged
+/// them.
 const LOOKED_AT_MAX: usize = 100_000;
-/// So many at first: mostly it is the very next.
+/// How many the first page of that search has. Usually the very first message is unread.
 const FIRST_LOOK: usize = 16;
 
-/// Followers to which more messages than so many of a room were not pushed yet are counted by themselves.
+/// Followers with more messages than this still to be pushed are counted separately.
 pub const BEHIND: [u64; 4] = [0, 100, 1_000, 10_000];
 
-/// See the module.
+/// The state at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
     /// Rooms.
     pub rooms: u64,
-    /// Members of rooms, each as often as it is one.
+    /// Memberships: a client counts once for each room.
     pub memberships: u64,
-    /// Clients and devices that are connected.
+    /// Connected clients, each device on its own.
     pub clients: u64,
-    /// Messages stored and not expired.
+    /// Stored messages that have not expired.
     pub stored_messages: u64,
-    /// Bytes that they take, as [`Store::stored_bytes`](dantok_store::Store::stored_bytes) counts.
+    /// Their size, as [`Store::stored_bytes`](dantok_store::Store::stored_bytes) counts it.
     pub stored_bytes: u64,
-    /// FOLLOWs: a connection counts as often as it follows a room.
+    /// Followers: a connection counts once for each room that it follows.
     pub followers: u64,
-    /// Of these, those to which more messages than this were not pushed yet; for each of [`BEHIND`].
+    /// Followers with more messages still to be pushed than each of [`BEHIND`].
     pub followers_behind: [u64; BEHIND.len()],
-    /// Messages of a room that were not pushed yet to the follower that has most of them.
+    /// The most messages that any follower has still to be pushed.
     pub lag: u64,
     /// The age of the oldest stored message.
     pub oldest: Duration,
-    /// The age of the oldest that some member has still to read; none where there is none.
+    /// The age of the oldest message that some member has not read.
     pub oldest_unread: Option<Duration>,
-    /// The age of the oldest that some group has not done; none where there is none.
+    /// The age of the oldest message that some group has not done.
     pub oldest_undone: Option<Duration>,
-    /// What the data directory takes on the disk.
+    /// The size of the data directory on the disk.
     pub disk_bytes: u64,
 }
 
-/// The last survey.
+/// The latest survey, and until when it is reused.
 #[derive(Debug, Default)]
 pub struct Surveyed(Mutex<Option<(Instant, Survey)>>);
 
 impl Surveyed {
-    /// A survey that is as new as its price allows. Blocks.
+    /// The latest survey, or a new one if that is old. Blocks.
     pub fn get(&self, rooms: &Rooms, reader: &Reader) -> Survey {
-        // What panicked has left the one before.
+        // A survey that panicked has left the one before it.
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let start = Instant::now();
         if let Some((until, survey)) = &*last
@@ -75,12 +75,12 @@ impl Surveyed {
     }
 }
 
-/// The oldest of some messages: when it was taken, on the kept clock.
+/// When the oldest of some messages was taken, on the kept clock.
 #[derive(Debug, Default)]
 struct Oldest(Option<u64>);
 
 impl Oldest {
-    /// Looks at a message that may be gone by now.
+    /// Considers a message, which may be gone by now.
     fn note(&mut self, reader: &Reader, room: u64, seq: u64) {
         let taken = reader.store().taken_ms(room, seq).unwrap_or_else(|error: Error| {
             tracing::debug!(room, seq, %error, "can't tell a message's age");
@@ -94,7 +94,7 @@ impl Oldest {
     }
 }
 
-/// The first message of a room that some member has still to read; after a long look, the next that may be it.
+/// The first message of a room that some member has not read; after a long search, the next candidate.
 fn first_unread(reader: &Reader, room: &Room, floor: u64, last: u64) -> Option<u64> {
     let mut readers = room.readers_behind(last);
     readers.sort_unstable_by_key(|(_, cursor)| *cursor);
@@ -109,7 +109,7 @@ fn first_unread(reader: &Reader, room: &Room, floor: u64, last: u64) -> Option<u
             max_messages: PAGE_MAX_MESSAGES.min(looked_at + FIRST_LOOK),
             max_bytes: PAGE_MAX_BYTES,
         };
-        // What can't be read is still to be read.
+        // A page that can't be read counts as unread.
         let Ok(messages) = reader.store().read(&page) else { break };
         let newest = messages.last()?.seq;
         let mut found = None;

@@ -1,5 +1,5 @@
-//! What a commit will change: requests checked one after the other, against what is durable and what those before them in the same
-//! commit will have changed.
+//! What a commit will change. Requests are checked one after the other, against what is durable and what earlier requests of the same
+//! commit change.
 
 mod members;
 mod messages;
@@ -56,13 +56,13 @@ pub(super) struct Draft<'a> {
     joined: Overlay<Arc<str>, usize>,
     /// Message ids, each with the index of its message in `ops`.
     pub(super) ids: Overlay<Vec<u8>, usize>,
-    /// The disk refuses: so does everything in this commit.
+    /// Why the whole commit is refused, if the disk is nearly full.
     refused: Option<Refusal>,
-    /// Who sent last: who sends on to the same room need not be looked up again.
+    /// The last sender, which need not be looked up again for the next message to the same room.
     sender: Option<Sender>,
 }
 
-/// What came of a draft.
+/// A finished draft.
 pub(super) struct Drafted {
     pub(super) ops: Vec<Op>,
     pub(super) next_room: u64,
@@ -164,8 +164,8 @@ impl<'a> Draft<'a> {
         self.access_counts.get(&(room, access), published)
     }
 
-    /// Sets what a person may; `by_manager`: for the room's owner, or an admin. Each kind has a bound of its own: what members do by
-    /// INVITE is in nobody's way who bans.
+    /// Invites or bans a person, or undoes that; `by_manager`: for the room's owner or an admin. Invitations and bans have limits of
+    /// their own, so that what members invite keeps nobody from banning.
     pub(super) fn set_access(
         &mut self,
         room: u64,
@@ -218,13 +218,13 @@ impl<'a> Draft<'a> {
         unchanged.count() + drafted.count()
     }
 
-    /// Up to where a room's messages are gone.
+    /// The last seq of a room that is gone.
     pub(super) fn floor(&self, room: u64) -> u64 {
-        // One that this commit makes is not there yet.
+        // A room made by this commit is not in the store yet.
         if self.store.has(room) { self.store.floor(room) } else { 0 }
     }
 
-    /// A room in which somebody may do this.
+    /// Finds a room in which somebody may do this.
     pub(super) fn permitted(&self, author: &Author, name: &str, wanted: Permission) -> Result<u64, Refusal> {
         let room = self.room(name).ok_or_else(|| Refusal::no_room(name))?;
         permission::check(&DraftedRoom { draft: self, room }, name, author, wanted)?;
@@ -247,7 +247,7 @@ impl<'a> Draft<'a> {
         self.stored_bytes.get(&room, || self.store.stored_bytes(room))
     }
 
-    /// A room's last seq and time, with what this commit adds.
+    /// A room's last seq and its time, with what this commit adds.
     pub(super) fn last(&self, room: u64) -> (u64, u64) {
         let published = || self.rooms.by_id(room).map_or((0, 0), |room| (room.last_seq(), room.active_ms()));
         self.lasts.get(&room, published)
@@ -257,7 +257,7 @@ impl<'a> Draft<'a> {
         self.rooms.count().saturating_add_signed(self.rooms_added)
     }
 
-    /// Whether there may be one more room, of this name.
+    /// Checks whether a room of this name may be made.
     pub(super) fn may_make(&self, name: &str) -> Result<(), Refusal> {
         check_new(name)?;
         let max = self.limits().rooms_max;
@@ -304,7 +304,7 @@ impl<'a> Draft<'a> {
         Ok(Reply::Created { number })
     }
 
-    /// Forgets a room, and counts what was of it no more.
+    /// Deletes a room, and stops counting its members and owner.
     pub(super) fn forget(&mut self, room: u64) {
         self.sender = None;
         let record = self.record(room);
@@ -320,7 +320,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// A room as a draft has it.
+/// A room as this commit leaves it.
 struct DraftedRoom<'a> {
     draft: &'a Draft<'a>,
     room: u64,

@@ -1,4 +1,4 @@
-//! What a draft changes of shared cursors.
+//! Changes of shared cursors.
 
 use super::draft::Draft;
 use crate::limits::{GROUP_TIMEOUT_DEFAULT, GROUP_WINDOW, GROUPS_MAX};
@@ -72,7 +72,7 @@ impl Draft<'_> {
         let floor = self.floor(room);
         let published = self.published_group(room, group);
         let was_taken = published.is_some_and(|group| group.may_have_been_taken(seq));
-        // Nothing beyond the window was taken, by nobody.
+        // Nobody can have taken a message beyond the window.
         if seq == 0 || !was_taken || seq > record.cursor.max(floor).saturating_add(GROUP_WINDOW) {
             return Err(Refusal::new(ErrorCode::BadArgument, format!("{seq} was not taken yet")));
         }

@@ -1,4 +1,4 @@
-//! Messages from elsewhere, with the clients and times that they have there.
+//! Imports messages, with the clients and times that they had at their source.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,46 +17,46 @@ use dantok_store::record::{Kind, RoomRecord, Stored};
 /// A message to import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
-    /// Its seq there, by which others are about it.
+    /// Its seq at the source, by which other messages refer to it.
     pub seq: Option<u64>,
-    /// When it was taken there; none: now.
+    /// When it was sent there; none: now.
     pub time_ms: Option<u64>,
     /// Who sent it.
     pub client: Arc<str>,
-    /// By this it is known when it is imported again.
+    /// Identifies it if it is imported again.
     pub id: String,
-    /// What was sent.
+    /// Its body.
     pub body: Bytes,
-    /// Which message it is about, by the seq there.
+    /// The message that it refers to, by its seq at the source.
     pub about: About,
 }
 
-/// What an imported message has to do with another.
+/// How an imported message refers to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
-    /// Nothing.
+    /// It does not.
     Nothing,
-    /// It answers it.
+    /// It replies to it.
     Reply(u64),
-    /// It takes it back.
+    /// It redacts it.
     Redaction(u64),
 }
 
 /// An import under way.
 #[derive(Debug, Default)]
 pub struct Import {
-    /// Where the messages go; made where it is missing, with no owner.
+    /// The room that the messages go to. If it does not exist, it is created without an owner.
     pub room: Arc<str>,
     /// Messages stored.
     pub stored: u64,
-    /// Those that were there already.
+    /// Messages that were there already.
     pub repeated: u64,
-    /// Redactions of what was not imported, or is one: they are left out.
+    /// Redactions left out, because what they redact was not imported or is a redaction.
     pub left_out: u64,
     seqs: Seqs,
 }
 
-/// Which seqs messages have got here: runs of them, by the first one's seq there: its seq here, and how many.
+/// The new seqs of imported messages. Each entry is a run of them: the first one's seq at the source, its seq here, and the run's length.
 #[derive(Debug, Default)]
 struct Seqs(BTreeMap<u64, (u64, u64)>);
 
@@ -79,21 +79,21 @@ impl Seqs {
 }
 
 impl Import {
-    /// Into this room.
+    /// Starts an import into this room.
     pub fn into(room: &str) -> Import {
         Import { room: room.into(), ..Import::default() }
     }
 }
 
-/// Why a part of an import was not stored, nothing of it: what is wrong with which message of it.
+/// Why nothing of a batch was stored: the index of a message, and what is wrong with it.
 #[derive(Debug)]
 pub struct Refused(pub usize, pub Refusal);
 
 impl Committer {
-    /// Imports messages, in one commit: they are durable when this returns. Blocks. None where the committer has ended.
+    /// Imports messages in one commit; they are durable when this returns. None if the committer has ended. Blocks.
     ///
     /// # Errors
-    /// None of them is stored; why.
+    /// Why none of them is stored.
     pub fn import(&self, import: Import, messages: Vec<Imported>) -> Option<Result<Import, Refused>> {
         self.run_task(move |worker| worker.import(import, messages))
     }
@@ -131,7 +131,7 @@ impl Draft<'_> {
         let here = match known {
             Some(first) => {
                 let is_text = |body: &Bytes| !body.is_empty();
-                // One that was redacted here or there has no text to be compared.
+                // A message redacted here or at the source has no text to compare.
                 if is_text(&first.body) && is_text(&body) && first.body != body {
                     let text = format!(
                         "it has the seq, time, client and id of what was imported as {}, and another text; with a `room` of its \
@@ -146,7 +146,7 @@ impl Draft<'_> {
             None => {
                 let kind = match about {
                     About::Nothing => Kind::Plain,
-                    // What it answered is not here: it stands alone.
+                    // If what it replies to is not here, it becomes a plain message.
                     About::Reply(there) => import.seqs.here(there).map_or(Kind::Plain, Kind::Reply),
                     About::Redaction(there) => match self.to_redact(room, import.seqs.here(there))? {
                         Some(here) => Kind::Redaction(here),
@@ -167,7 +167,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// The message that is taken back, where it is here, and is none that says so of another: what was redacted must stay it.
+    /// The message to redact, if it is here and is not itself a redaction: that must not be undone.
     fn to_redact(&self, room: u64, here: Option<u64>) -> Result<Option<u64>, Refusal> {
         let Some(here) = here else { return Ok(None) };
         let is_redaction = matches!(self.what_is(room, here)?, Some((_, Kind::Redaction(_))));
@@ -186,7 +186,7 @@ impl Draft<'_> {
         kind: Kind,
     ) -> Result<u64, Refusal> {
         let (last_seq, last_ms) = self.last_message(room)?;
-        // A room's times never go back; and one from the future would hold up all that follow.
+        // A room's times never go back, and a time in the future would distort all that follow.
         let time_ms = time_ms.unwrap_or(self.now_ms).min(self.now_ms).max(last_ms);
         let (seq, kept_ms) = (last_seq + 1, self.kept_ms);
         let message = Stored { seq, time_ms, kept_ms, client, id: Some(id.into()), body, kind };
@@ -204,7 +204,7 @@ impl Draft<'_> {
 
     fn make_for_import(&mut self, name: &Arc<str>) -> Result<u64, Refusal> {
         self.may_make(name)?;
-        // As old as the first message that may come.
+        // No newer than any message that may follow.
         Ok(self.add_room(RoomRecord { time_ms: 0, name: name.clone(), ..RoomRecord::default() }))
     }
 }

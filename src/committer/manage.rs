@@ -1,4 +1,4 @@
-//! What a draft changes of rooms themselves: who may be in them, what they are about, what they keep.
+//! Changes of rooms themselves: who may be in them, what they are about, what they keep.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ impl Draft<'_> {
         Ok(Reply::Done)
     }
 
-    /// `number`: only where the room has it. So a request that is repeated deletes no other room of the name.
+    /// Deletes a room; with `number`, only the room with that number, so that a repeated request deletes no other room of the same name.
     pub(super) fn delete(&mut self, author: &Author, name: &str, number: Option<u64>) -> Result<Reply, Refusal> {
         let room = self.permitted(author, name, Permission::Manage)?;
         if number.is_some_and(|number| number != room) {
@@ -82,7 +82,7 @@ impl Draft<'_> {
         Ok(Reply::Done)
     }
 
-    /// Sets what is said, and leaves the rest as it is.
+    /// Sets what is given, and leaves the rest unchanged.
     pub(super) fn retain(
         &mut self,
         author: &Author,

@@ -1,13 +1,13 @@
-//! A backup's cut: a moment between two commits, which the store can prove later to go on from.
+//! A backup's cut: a moment between two commits, which the store can recognise later.
 
 use super::draft::Draft;
 use super::{Committer, Worker};
 use dantok_store::commit::Op;
 
 impl Committer {
-    /// Looks at what is published, in the thread, with no commit under way: everything that was acknowledged by now, and nothing else.
-    /// Commits wait meanwhile. A commit before it [marks](mod@dantok_store::marks) this moment; `look` is given the mark, or none
-    /// where no commit can be made: a backup of a disk that is full is wanted all the same. None where the committer has ended. Blocks.
+    /// Runs `look` between two commits, when exactly what has been acknowledged is published. Commits wait meanwhile. The commit before it
+    /// [marks](mod@dantok_store::marks) this moment, and `look` is given the mark; none if no commit can be made, since a full disk
+    /// can be backed up all the same. Returns none if the committer has ended. Blocks.
     pub fn at_mark<T: Send + 'static>(&self, look: impl FnOnce(Option<u64>) -> T + Send + 'static) -> Option<T> {
         self.run_task(move |worker| {
             let mark = worker.mark();

@@ -1,8 +1,8 @@
-//! The only writer: takes what has queued while the last commit was syncing, gives every message its seq, makes
-//! all of it durable with one sync, and only then answers and publishes.
+//! The only writer. It takes what has queued while the previous commit was syncing, gives each message its seq, makes all of it durable
+//! with one sync, and only then answers and publishes.
 //!
-//! Requests are checked here against the durable rooms and what the same commit changes before them, so that
-//! pipelined requests see each other. After the first failed write nothing is acknowledged any more.
+//! Requests are checked against the durable rooms and what earlier requests of the same commit change, so pipelined requests see each
+//! other. After the first failed write nothing is acknowledged any more.
 
 mod draft;
 mod groups;
@@ -29,22 +29,22 @@ use dantok_store::{Store, Writer};
 use draft::{Draft, Drafted};
 use queue::{InFlight, Queue, Submission, Task};
 
-/// What a request holds in memory besides its body.
+/// The memory that a request takes besides its body.
 const REQUEST_BYTES: usize = 512;
 
-/// What a write takes in memory while it waits.
+/// The memory that a write takes while it waits.
 pub fn bytes(write: &Command) -> usize {
     REQUEST_BYTES + write.body_bytes()
 }
 
-/// A commit that takes longer says that the disk is slow: only the thread waits for it then.
+/// A longer commit means that the disk is slow; then only the thread waits for it.
 const QUICK: Duration = Duration::from_millis(1);
-/// So many quick commits of one submission each say that whoever submits is alone. With others about, it is the thread that
-/// commits, so that they can go on meanwhile.
+/// After so many quick commits of one submission each, the submitter is taken to be alone. With others about, the thread commits, so that
+/// they can go on meanwhile.
 const ALONE: u32 = 4;
 
-/// What the thread and those who submit share. A worker takes from the queue only while it is locked: so whoever holds it and finds the
-/// queue empty comes before nobody.
+/// What the thread and the submitters share. Whoever takes from the queue holds the worker's lock, so whoever holds that and finds the
+/// queue empty overtakes nobody.
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
@@ -55,12 +55,12 @@ struct Shared {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        // A queue is whole between any two steps.
+        // The queue is consistent between any two steps.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The way to the committer; when the last one is dropped, its thread ends.
+/// A handle to the committer, whose thread ends when this is dropped.
 #[derive(Debug)]
 pub struct Committer(Arc<Shared>);
 
@@ -72,7 +72,7 @@ impl Drop for Committer {
 }
 
 impl Committer {
-    /// Starts the thread. It ends when the `Committer` is gone and what was submitted is answered.
+    /// Starts the thread. It ends when the `Committer` is dropped and everything submitted is answered.
     ///
     /// # Errors
     /// What the system says.
@@ -97,9 +97,9 @@ impl Committer {
         Ok((Committer(shared), thread))
     }
 
-    /// Has changes made; waits while too much is in flight. The answers come when all of them are durable, in the order of the
-    /// calls. Where nobody else has anything to commit and the disk is quick, they are there at once: to wake a thread and be
-    /// woken by it would take as long as the disk does.
+    /// Submits changes, waiting while too much is in flight. The answers come once all of them are durable, in the order of the calls.
+    /// If nobody else has anything to commit and the disk is quick, the commit is made right here: waking a thread and being woken by
+    /// it would take as long as the disk does.
     pub async fn submit(
         &self,
         author: Author,
@@ -122,7 +122,7 @@ impl Committer {
         answered
     }
 
-    /// Waits until so many bytes more may be in flight, of this person and of all.
+    /// Waits until so many more bytes may be in flight, for this person and for all.
     async fn admit(&self, person: Arc<Person>, bytes: usize) -> Option<InFlight> {
         let bytes = u32::try_from(bytes.min(IN_FLIGHT_OF_ONE_MAX_BYTES)).unwrap_or(u32::MAX);
         // The semaphores are never closed.
@@ -132,26 +132,26 @@ impl Committer {
         Some(InFlight { person, bytes, _permit: of_all })
     }
 
-    /// Requests that wait for a commit; and bytes of all that are not answered.
+    /// Requests waiting for a commit, and bytes of all unanswered requests.
     pub fn waiting(&self) -> (u64, u64) {
         let requests = self.0.queue().requests() as u64;
         (requests, IN_FLIGHT_MAX_BYTES.saturating_sub(self.0.bytes.available_permits()) as u64)
     }
 
-    /// Does what the store wants done between commits. Blocks while one is made.
+    /// Does the work that the store needs done between commits. Blocks during a commit.
     pub fn tend(&self) {
         if let Ok(mut worker) = self.0.worker.lock() {
-            // What fails has failed the store, which says so.
+            // A failure is the store's, which reports it.
             let _ = worker.writer.tend();
         }
     }
 
-    /// Asks whether commits still come to an end: answered once what was asked for before it is done, and the journal synced. Dropped
-    /// unanswered where the disk refuses that, or there are to be no more commits.
+    /// Asks whether commits still complete. It is answered when everything queued before is done and the journal is synced, and dropped
+    /// unanswered if the disk refuses or there are no more commits.
     pub fn probe(&self) -> oneshot::Receiver<()> {
         let (answer, answered) = oneshot::channel();
         self.queue_task(move |worker| {
-            // Who asked may have gone: then it is no use to wait for the disk once more.
+            // If nobody waits for the answer, another sync is useless.
             if !answer.is_closed() && worker.writer.sync().is_ok() {
                 let _ = answer.send(());
             }
@@ -162,13 +162,13 @@ impl Committer {
     fn run_task<T: Send + 'static>(&self, what: impl FnOnce(&mut Worker) -> T + Send + 'static) -> Option<T> {
         let (done, result) = std::sync::mpsc::channel();
         self.queue_task(move |worker| {
-            // Who asked may have gone.
+            // Nobody may wait for the result.
             let _ = done.send(what(worker));
         });
         result.recv().ok()
     }
 
-    /// Drops it where the committer has ended.
+    /// Drops the task if the committer has ended.
     fn queue_task(&self, task: impl FnOnce(&mut Worker) + Send + 'static) {
         let mut queue = self.0.queue();
         if !queue.ended {
@@ -177,17 +177,17 @@ impl Committer {
         }
     }
 
-    /// Gives the submission back where others come before it or may come, or the disk is slow.
+    /// Commits at once, or returns the submission if others may come first or the disk is slow.
     fn commit_now(&self, submission: Submission) -> Option<Submission> {
         let mut worker = match self.0.worker.try_lock() {
             Ok(worker) if worker.alone >= ALONE => worker,
-            // After a panic in a commit the thread says so.
+            // The thread reports a panic in a commit.
             Ok(_) | Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => return Some(submission),
         };
         if self.0.queue().len() > 0 {
             return Some(submission);
         }
-        // A panic in it is the end of all commits, which the thread is to see at once.
+        // A panic ends all commits; the thread must notice at once.
         let waker = OnPanic(&self.0);
         worker.commit(vec![submission]);
         drop(worker);
@@ -196,7 +196,7 @@ impl Committer {
     }
 }
 
-/// Wakes the thread where a commit died elsewhere.
+/// Wakes the thread if a commit panics elsewhere.
 struct OnPanic<'a>(&'a Shared);
 
 impl Drop for OnPanic<'_> {
@@ -208,7 +208,7 @@ impl Drop for OnPanic<'_> {
     }
 }
 
-/// What is left when the thread ends, by a panic too, is dropped unanswered: that says that the committer has ended.
+/// When the thread ends, even by a panic, drops what is queued unanswered, which tells submitters that the committer has ended.
 struct Ended<'a>(&'a Shared, &'a Store);
 
 impl Drop for Ended<'_> {
@@ -222,7 +222,7 @@ impl Drop for Ended<'_> {
     }
 }
 
-/// The thread.
+/// Runs the thread.
 fn run(shared: &Shared, store: &Store) {
     let _ended = Ended(shared, store);
     loop {
@@ -249,7 +249,7 @@ fn run(shared: &Shared, store: &Store) {
     }
 }
 
-/// The answer when the committer has ended without one.
+/// The answer to what the committer dropped unanswered.
 pub fn ended() -> Reply {
     Reply::Error(Refusal::new(ErrorCode::Stopping, "the daemon is stopping; connect again later and repeat this"))
 }
@@ -262,7 +262,7 @@ struct Worker {
     settings: Arc<Live>,
     figures: Arc<Figures>,
     next_room: u64,
-    /// Quick commits of one submission each, since the last that was none.
+    /// The number of quick commits of one submission each in a row.
     alone: u32,
 }
 
@@ -281,13 +281,13 @@ impl Worker {
             if let Some(refusal) = &failed {
                 replies.fill(Reply::Error(refusal.clone()));
             }
-            // The connection may be gone; what it sent stays.
+            // The connection may be gone; what it sent is stored all the same.
             let _ = answer.send(replies);
             drop(in_flight);
         }
     }
 
-    /// Makes what was drafted durable, and publishes it; or says why not.
+    /// Makes a draft durable and publishes it. Returns why, if that fails.
     fn make_durable(&mut self, drafted: Drafted, is_one: bool) -> Option<Refusal> {
         let Drafted { ops, next_room, kept_ms, refused } = drafted;
         let commit = Arc::new(Commit { kept_ms, ops });
@@ -323,7 +323,7 @@ impl Worker {
 }
 
 fn storage(why: &str) -> Refusal {
-    // The reason names files; it is for the operator's log, not for clients.
+    // The reason names files, so it goes to the operator's log and not to clients.
     tracing::debug!(why, "refused a write");
     Refusal::new(
         ErrorCode::Storage,

@@ -1,4 +1,4 @@
-//! What waits for a commit, and whose turn it is.
+//! Submissions that wait for a commit, and whose turn is next.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::permission::Author;
 use crate::person::Person;
 use dantok_protocol::{Command, Reply};
 
-/// What counts as in flight; no more when it is dropped.
+/// Bytes in flight, until this is dropped.
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) person: Arc<Person>,
     pub(super) bytes: u32,
-    /// Of what all have in flight.
+    /// Its share of the bytes of everybody.
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
@@ -27,13 +27,13 @@ impl Drop for InFlight {
     }
 }
 
-/// What one client has asked for at once.
+/// Writes that one client has submitted together.
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) author: Author,
     pub(super) writes: Vec<Command>,
     pub(super) answer: oneshot::Sender<Vec<Reply>>,
-    /// Held until the answer is given: it bounds the bytes in flight.
+    /// Held until the answer is given, to bound the bytes in flight.
     pub(super) in_flight: InFlight,
 }
 
@@ -51,14 +51,14 @@ pub(super) struct Queue {
     submissions: VecDeque<Submission>,
     /// Done between commits.
     pub(super) tasks: Vec<Task>,
-    /// What they take in memory.
+    /// The memory that the submissions take.
     bytes: usize,
     requests: usize,
-    /// When more than one person's submissions last waited.
+    /// When submissions of more than one person last waited.
     shared: Option<Instant>,
-    /// Nobody submits any more.
+    /// There are no more submitters.
     pub(super) closed: bool,
-    /// Nobody commits any more.
+    /// There are no more commits.
     pub(super) ended: bool,
 }
 
@@ -83,7 +83,7 @@ impl Queue {
         self.tasks.clear();
     }
 
-    /// What the next commit is made of. Where more than one person waits, each has a turn; each one's submissions keep their order.
+    /// Removes the submissions for the next commit. If several people wait, each has a turn, and the submissions of each keep their order.
     pub(super) fn next_batch(&mut self, now: Instant) -> Vec<Submission> {
         if self.bytes <= TURN_BYTES && self.requests <= COMMIT_MAX_REQUESTS {
             (self.bytes, self.requests) = (0, 0);
@@ -101,7 +101,7 @@ impl Queue {
             (true, false) => (COMMIT_MAX_BYTES, usize::MAX),
             (false, _) => (COMMIT_MAX_BYTES, TURN_BYTES),
         };
-        // What each has had of its turn.
+        // How much of their turns they have used.
         let mut turns = HashMap::new();
         let (mut taken, mut not_yet, mut had_theirs) = (Vec::new(), VecDeque::new(), VecDeque::new());
         let (mut requests, mut bytes) = (0, 0);
@@ -113,7 +113,7 @@ impl Queue {
                     continue;
                 }
                 Some(had) if is_full || *had >= turn_bytes => {
-                    // Once one waits, those behind it do.
+                    // If one has to wait, so do those behind it.
                     *had = usize::MAX;
                     had_theirs.push_back(submission);
                     continue;

@@ -22,18 +22,18 @@ use crate::rooms::Rooms;
 use crate::settings::{Live, Settings};
 use dantok_store::Store;
 
-/// How long a daemon that starts or stops is waited for.
+/// How long to wait for a daemon that is starting or stopping.
 const BUSY_FOR: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
-/// A connection to whoever has the data directory: its daemon, or a thread of this process.
+/// A connection to whatever has the data directory open: its daemon, or a thread of this process.
 #[derive(Debug)]
 pub struct Connection {
     wire: Wire,
     socket: PathBuf,
-    /// What the other side said of itself.
+    /// The other side's hello.
     pub hello: Hello,
-    /// Whether it is a daemon.
+    /// Whether the other side is a daemon.
     pub is_daemon: bool,
     thread: Option<JoinHandle<()>>,
 }
@@ -41,14 +41,14 @@ pub struct Connection {
 /// Connects to the daemon of a data directory; where none runs, opens the directory and serves itself with `carry_out`.
 ///
 /// # Errors
-/// There is no data directory; its daemon can't be reached, or is of another version; the store does not open.
+/// There is no data directory; its daemon can't be reached, or has another version; the store does not open.
 pub fn connect(dir: &Path, limits: &Limits, carry_out: CarryOut) -> Result<Connection, Error> {
     let begun = Instant::now();
     loop {
         if let Some(connection) = connect_unless_busy(dir, limits, carry_out)? {
             return Ok(connection);
         }
-        // It may be about to listen, or to end.
+        // The daemon may be about to listen, or to exit.
         if begun.elapsed() >= BUSY_FOR {
             return Err(Error::Command(format!(
                 "{}: a dantok has this data directory and does not listen on {SOCKET_FILE}; its log says why. \
@@ -60,7 +60,8 @@ pub fn connect(dir: &Path, limits: &Limits, carry_out: CarryOut) -> Result<Conne
     }
 }
 
-/// The same, once; none where a dantok has the directory that does not listen: another command, or a daemon that starts or stops.
+/// Tries to [`connect`] once. None if the directory is in use and nobody listens: by another command, or by a daemon that is starting or
+/// stopping.
 ///
 /// # Errors
 /// As [`connect`].
@@ -85,7 +86,7 @@ fn try_connect(dir: &Path) -> io::Result<UnixStream> {
     Ok(UnixStream::from(OwnedFd::from(socket)))
 }
 
-/// Opens the store, and serves it from a thread. What it writes while it opens it must be the daemon's to use afterwards.
+/// Opens the store, and serves it from a thread. Only as the directory's owner: opening writes files that the daemon must be able to use.
 fn open(dir: &Path, limits: &Limits, carry_out: CarryOut) -> Result<(UnixStream, JoinHandle<()>), Error> {
     dantok_store::disk::expect_data_dir(dir)?;
     let owner = std::fs::metadata(dir).map_err(Error::io("look at", dir))?.uid();
@@ -98,7 +99,7 @@ fn open(dir: &Path, limits: &Limits, carry_out: CarryOut) -> Result<(UnixStream,
     }
     let (store, writer, state) = Store::open(dir, &dantok_store::Options::default())?;
     let rooms = Arc::new(Rooms::new(state));
-    // What is past retention only a daemon knows, which was told for how long messages are kept: here nothing is.
+    // Only a daemon knows how long messages are kept, so nothing expires here.
     let retention = Duration::MAX;
     let settings = Arc::new(Live::new(Settings { retention, limits: limits.clone() }));
     let started = Committer::start(writer, store.clone(), rooms.clone(), settings, Arc::default());
@@ -107,7 +108,7 @@ fn open(dir: &Path, limits: &Limits, carry_out: CarryOut) -> Result<(UnixStream,
     let path = dir.to_owned();
     let served = move || {
         let work = Work { dir: &path, store: &store, rooms: &rooms, committer: &committer, retention };
-        // A broken connection is the command's end, which knows why.
+        // A broken connection means that the command has ended, which knows why.
         let _ = serve(&mut Wire::over(theirs), &work, carry_out);
         drop(committer);
         if store.failure().get().is_none() {
@@ -161,7 +162,7 @@ impl Connection {
         self.wire.send_json(kind, value).map_err(|error| self.lost(&error))
     }
 
-    /// Asks for something.
+    /// Sends a request.
     ///
     /// # Errors
     /// The daemon is gone.
@@ -169,7 +170,7 @@ impl Connection {
         self.send_json(b'R', request)
     }
 
-    /// Sends what a request is about.
+    /// Sends data that belongs to a request.
     ///
     /// # Errors
     /// The daemon is gone.
@@ -180,7 +181,7 @@ impl Connection {
     /// The next frame of an answer.
     ///
     /// # Errors
-    /// What the daemon says went wrong; the daemon is gone.
+    /// The daemon reports an error; the daemon is gone.
     pub fn receive(&mut self) -> Result<Frame, Error> {
         match self.wire.receive() {
             Ok(Some(Frame { kind: b'E', bytes })) => Err(Error::Command(String::from_utf8_lossy(&bytes).into_owned())),
@@ -190,10 +191,10 @@ impl Connection {
         }
     }
 
-    /// What a frame holds.
+    /// Decodes a frame.
     ///
     /// # Errors
-    /// It is something else.
+    /// It holds something else.
     pub fn json<T: DeserializeOwned>(&self, frame: &Frame) -> Result<T, Error> {
         frame.json().map_err(|error| self.lost(&error))
     }
@@ -201,7 +202,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // The thread ends when nobody asks any more, and with it the store, durably.
+        // Without requests the thread ends, and closes the store.
         self.wire.close();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

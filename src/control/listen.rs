@@ -16,15 +16,15 @@ use super::serve::serve;
 use super::{CarryOut, Wire, Work};
 use crate::hub::Hub;
 
-/// The socket's name in the data directory.
+/// The socket's file name in the data directory.
 pub const SOCKET_FILE: &str = "control.sock";
-/// Commands at once; further ones are told so.
+/// Commands served at once; others are turned away.
 const AT_ONCE: usize = 8;
-/// The longest path that a socket's address takes.
+/// The longest path that fits into a socket address.
 const PATH_MAX_BYTES: usize = 100;
 
-/// A data directory's socket by a path that an address has room for: one through the directory's descriptor, where the directory's own
-/// is too long.
+/// The address of a data directory's socket. If the path is too long for one, it goes through the directory's descriptor, which is
+/// returned as well.
 pub(super) fn address(dir: &Path) -> io::Result<(SockAddr, Option<File>)> {
     let path = dir.join(SOCKET_FILE);
     if path.as_os_str().len() <= PATH_MAX_BYTES {
@@ -36,28 +36,28 @@ pub(super) fn address(dir: &Path) -> io::Result<(SockAddr, Option<File>)> {
     Ok((SockAddr::unix(path)?, Some(opened)))
 }
 
-/// Removed when it is dropped.
+/// The socket's file; removed when this is dropped.
 #[derive(Debug)]
 struct Name(PathBuf);
 
 impl Drop for Name {
     fn drop(&mut self) {
-        // A later start replaces what is left.
+        // The next start replaces a file that is left.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// The socket, for its owner only.
+/// Binds the socket, for its owner only.
 fn bind(dir: &Path) -> io::Result<(UnixListener, Name)> {
     let path = dir.join(SOCKET_FILE);
-    // The directory is ours: what is there is of a daemon that was killed.
+    // The directory is ours, so a daemon that was killed has left it.
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let (address, _opened) = address(dir)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Before it has a name: there is no moment in which others could connect.
+    // Before it has a name, so that others can connect at no time.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     socket.bind(&address)?;
     let name = Name(path);
@@ -67,7 +67,7 @@ fn bind(dir: &Path) -> io::Result<(UnixListener, Name)> {
     Ok((listener, name))
 }
 
-/// Listens until the daemon stops; commands that are under way then are cut off. A daemon that can't goes on without, and says so.
+/// Listens until the daemon stops, which cuts off the commands under way. A daemon that can't listen logs that and goes on without.
 pub async fn listen(hub: Arc<Hub>, dir: PathBuf, carry_out: CarryOut) {
     let bound = bind(&dir);
     let (listener, _name) = match bound {
@@ -98,10 +98,10 @@ pub async fn listen(hub: Arc<Hub>, dir: PathBuf, carry_out: CarryOut) {
     while served.join_next().await.is_some() {}
 }
 
-/// One that waited would not say for what.
+/// Turns a command away, which otherwise would wait without saying for what.
 fn turn_away(stream: io::Result<std::os::unix::net::UnixStream>) {
     let what = format!("the daemon has {AT_ONCE} commands to do already; repeat this when one of them has ended");
-    // So little has room in the socket, and need not be waited for.
+    // This fits into the socket's buffer, so it does not block.
     if let Err(error) = stream.and_then(|stream| Wire::over(stream).send(b'E', what.as_bytes())) {
         tracing::debug!(%error, "can't turn a command away");
     }
@@ -124,7 +124,7 @@ async fn attend(stream: io::Result<std::os::unix::net::UnixStream>, hub: Arc<Hub
     let served = tokio::select! {
         served = &mut serving => served,
         () = stopping.cancelled() => {
-            // Whatever it waits for, it does no more.
+            // Ends whatever the command is waiting for.
             let _ = to_end.shutdown(std::net::Shutdown::Both);
             serving.await
         }

@@ -1,21 +1,19 @@
-//! How commands like `dantok backup` work on a data directory whose daemon runs, or on one that no daemon has. What a request does
-//! is not known here: whoever listens or connects brings [what carries it out](CarryOut).
+//! How commands such as `dantok backup` work on a data directory, whether its daemon is running or not. This module does not know what
+//! requests do: whoever listens or connects passes in [what carries them out](CarryOut).
 //!
-//! A daemon listens on `control.sock` in its data directory, for its own user (and root) only; the socket is there only while it
-//! serves. Where nobody listens and nobody has the directory, the command opens the store itself, and what would have been behind
-//! the socket runs in a thread of it: so both ways are one.
+//! While a daemon serves, it listens on `control.sock` in its data directory, for its own user and root only. If no process has the
+//! directory open, the command opens the store itself and runs the daemon's side in a thread, so both cases take the same path.
 //!
-//! The protocol is between a dantok and the same dantok. It is no contract: each side says [which one](VERSION) it speaks, and
-//! goes no further with another.
+//! The protocol is private to one version of dantok: each side says [which version](VERSION) it speaks, and refuses any other.
 //!
 //! ```text
 //! frame    kind u8 | length u32 | that many bytes
 //! kinds    H hello, in both directions: JSON
 //!          R request: JSON
-//!          D data: what the request is about
-//!          P how far it is: JSON
-//!          Z the end of what was asked for, or of what is sent: JSON
-//!          E what went wrong, for whoever typed the command: text; nothing follows
+//!          D data that belongs to the request
+//!          P progress: JSON
+//!          Z the end of the answer: JSON
+//!          E an error message for whoever typed the command: text; nothing follows
 //! ```
 
 mod connect;
@@ -40,24 +38,24 @@ pub use request::{Export, ExportFormat, Request};
 pub use serve::{CarryOut, JobError};
 pub use wire::{Frame, Wire};
 
-/// Of the protocol. To be raised with every change to it.
+/// The protocol's version, which goes up with every change to it.
 pub const VERSION: u32 = 2;
 
-/// What each side says first.
+/// What each side sends first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// Its [`VERSION`].
+    /// The side's [`VERSION`].
     pub control: u32,
-    /// Its release.
+    /// The side's release.
     pub dantok: String,
-    /// The [store's epoch](Store::epoch); of the daemon's side.
+    /// From the daemon's side: the [store's epoch](Store::epoch).
     pub epoch: String,
-    /// The store's [marks](dantok_store::Store::marks), oldest first; of the daemon's side. Other versions have none.
+    /// From the daemon's side: the store's [marks](dantok_store::Store::marks), oldest first. Older versions send none.
     #[serde(default)]
     pub marks: Vec<u64>,
 }
 
-/// What a request is carried out on: a daemon's, or what was opened for it.
+/// What requests work on: the parts of a daemon, or those opened for the command.
 #[derive(Clone, Copy, Debug)]
 pub struct Work<'a> {
     /// The data directory.
@@ -66,14 +64,14 @@ pub struct Work<'a> {
     pub store: &'a Arc<Store>,
     /// The rooms.
     pub rooms: &'a Arc<Rooms>,
-    /// The way to change them.
+    /// Changes the rooms.
     pub committer: &'a Committer,
     /// How long messages are kept.
     pub retention: Duration,
 }
 
 impl<'a> Work<'a> {
-    /// Of a daemon.
+    /// The parts of a daemon.
     pub fn of(hub: &'a Hub, dir: &'a Path) -> Work<'a> {
         Work {
             dir,

@@ -1,4 +1,4 @@
-//! What commands ask for.
+//! Requests of commands.
 
 use std::collections::HashMap;
 
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Everything, or of each room only the messages after a seq.
+    /// A backup of everything, or of each room only the messages after a seq.
     Backup {
         /// Rooms by number; a room that is not named is sent from its beginning.
         after: HashMap<u64, u64>,
         /// The mark of the backup that this one goes on from; none: a full one.
         base: Option<u64>,
     },
-    /// A room's messages, as lines.
+    /// An export of a room's messages, as lines.
     Export(Export),
-    /// Messages for a room, as lines, which follow.
+    /// An import into a room, from lines that follow.
     Import {
         /// Its name.
         room: String,

@@ -1,11 +1,11 @@
-//! Serves one command's connection.
+//! Serves the connection of one command.
 
 use std::io;
 
 use super::{Hello, Request, VERSION, Wire, Work, hello};
 use crate::error::Error;
 
-/// Carries out a request: reads what belongs to it from the wire, and answers there.
+/// Carries out a request, with its data and its answer on the wire.
 pub type CarryOut = fn(Request, &mut Wire, &Work<'_>) -> Result<(), JobError>;
 
 /// Why a request was not carried out.
@@ -13,7 +13,7 @@ pub type CarryOut = fn(Request, &mut Wire, &Work<'_>) -> Result<(), JobError>;
 pub enum JobError {
     /// The connection is broken.
     Connection(io::Error),
-    /// The command is told why.
+    /// The request failed, and the command is told why.
     Failed(Error),
 }
 
@@ -43,7 +43,7 @@ pub fn serve(wire: &mut Wire, work: &Work<'_>, carry_out: CarryOut) -> io::Resul
     wire.send_json(b'H', &hello(work.store))?;
     let Some(theirs) = wire.receive()? else { return Ok(()) };
     if theirs.json::<Hello>()?.control != VERSION {
-        // It has been told which one this is, and says so itself.
+        // It knows this version from the hello, and reports the difference itself.
         return Ok(());
     }
     while let Some(request) = wire.receive()? {

@@ -12,17 +12,17 @@ const FRAME_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Which one.
+    /// Its kind, a letter.
     pub kind: u8,
-    /// What it holds.
+    /// Its contents.
     pub bytes: Vec<u8>,
 }
 
 impl Frame {
-    /// What it holds, as JSON.
+    /// Decodes its contents as JSON.
     ///
     /// # Errors
-    /// It is none of this kind.
+    /// They are something else.
     pub fn json<T: DeserializeOwned>(&self) -> io::Result<T> {
         serde_json::from_slice(&self.bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
@@ -33,7 +33,7 @@ impl Frame {
 pub struct Wire(UnixStream);
 
 impl Wire {
-    /// On a connection that is there, and blocks.
+    /// Uses a stream in blocking mode.
     pub fn over(stream: UnixStream) -> Wire {
         Wire(stream)
     }
@@ -58,16 +58,16 @@ impl Wire {
         self.send(kind, &serde_json::to_vec(value)?)
     }
 
-    /// Ends the connection, in both directions.
+    /// Closes the connection, in both directions.
     pub fn close(&self) {
-        // One that is broken has ended.
+        // A broken connection is closed already.
         let _ = self.0.shutdown(std::net::Shutdown::Both);
     }
 
     /// The next frame; none at the end of the connection.
     ///
     /// # Errors
-    /// What the system says; the connection ends inside a frame, or it is too long.
+    /// The system reports an error; the connection ends inside a frame; the frame is too long.
     pub fn receive(&mut self) -> io::Result<Option<Frame>> {
         let mut head = [0; 5];
         if self.0.read(&mut head[..1])? == 0 {

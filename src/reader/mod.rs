@@ -1,4 +1,4 @@
-//! Reads rooms from the store: pages of messages, and what is found out from them.
+//! Reads rooms from the store: pages of messages, and what follows from them.
 
 mod unread;
 
@@ -15,7 +15,7 @@ use dantok_store::messages::Messages;
 use dantok_store::{Error, Page, Store};
 pub use unread::Unread;
 
-/// See the module.
+/// Reads rooms, never showing what is past retention.
 #[derive(Debug)]
 pub struct Reader {
     store: Arc<Store>,
@@ -23,28 +23,28 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader of this store; the settings say how long messages are kept.
+    /// Reads from this store. The settings say how long messages are kept.
     pub fn new(store: Arc<Store>, settings: Arc<Live>) -> Reader {
         Reader { store, settings }
     }
 
-    /// What it reads from.
+    /// The store that it reads from.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
 
-    /// Messages of this room that were taken before this time on the kept clock are past retention.
+    /// The time, on the kept clock, before which messages of this room are past retention.
     pub fn cutoff_ms(&self, room: &Room) -> u64 {
         cutoff_ms(&self.store, room.retention(self.settings.retention()))
     }
 
-    /// The seq up to which a room's messages are gone, or past retention.
+    /// The last seq of a room that is gone or past retention.
     ///
     /// # Errors
     /// As [`Store::read`].
     pub async fn floor(&self, room: &Room) -> Result<u64, Error> {
         let last = room.last_seq();
-        // To read the oldest that is not past retention is to find out which are.
+        // Reading the oldest message drops what is past retention.
         while self.store.is_expiring(room.id, self.cutoff_ms(room)) && self.store.floor(room.id) < last {
             let floor = self.store.floor(room.id);
             let oldest = self.page(room, floor, last, 1).read().await?;
@@ -55,7 +55,7 @@ impl Reader {
         Ok(self.store.floor(room.id))
     }
 
-    /// The last seq, between `floor` and `through`, of a message from before this time; `floor` where there is none.
+    /// The last seq between `floor` and `through` of a message sent before this time; `floor` if there is none.
     ///
     /// # Errors
     /// As [`Store::read`].
@@ -65,7 +65,7 @@ impl Reader {
         while low < high {
             let middle = low + (high - low).div_ceil(2);
             let message = self.page(room, middle - 1, middle, 1).read().await?;
-            // One that has expired meanwhile is older than any that is asked for.
+            // A message that has expired meanwhile is older than any that are wanted.
             if message.first().is_none_or(|message| message.time_ms < time_ms) {
                 low = middle;
             } else {
@@ -93,7 +93,7 @@ impl Reader {
     }
 }
 
-/// A page that is being read: already in memory, or on its way from the disk.
+/// A page being read: already in memory, or on its way from the disk.
 #[derive(Debug)]
 pub struct PendingPage {
     store: Arc<Store>,
@@ -114,7 +114,7 @@ impl PendingPage {
         PendingPage { store, page, from }
     }
 
-    /// The page; a read that fails and may succeed later is tried again, for [a while](READ_AGAIN_AFTER).
+    /// Waits for the page. A read that may succeed later is retried for [a while](READ_AGAIN_AFTER).
     ///
     /// # Errors
     /// As [`Store::read`].
@@ -132,7 +132,7 @@ impl PendingPage {
         read
     }
 
-    /// The page, or why it can't be read now.
+    /// Waits for the page, without retrying.
     ///
     /// # Errors
     /// As [`Store::read`].

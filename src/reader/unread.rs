@@ -1,5 +1,5 @@
-//! How much a client has still to read in a room, exactly: what is stored past its cursor, was not taken back, and is not its
-//! person's own. It is counted from the messages themselves, which say who wrote them: full blocks of them once for all who ask.
+//! How many messages a client has to read in a room: those past its cursor that are neither redacted nor sent by the same person. They
+//! are counted from the messages themselves, which say who sent them; each full block is counted once, for everybody.
 
 use std::sync::Arc;
 
@@ -10,30 +10,30 @@ use dantok_protocol::name::person;
 use dantok_store::Error;
 use dantok_store::messages::Messages;
 
-/// A count, and what it is of.
+/// A count of unread messages, and the seqs that it covers.
 #[derive(Clone, Copy, Debug)]
 pub struct Unread {
-    /// What comes behind this seq …
+    /// After this seq …
     after: u64,
-    /// … and up to this one.
+    /// … up to this one.
     through: u64,
-    /// How many of the room's messages had been redacted.
+    /// How many of the room's messages had been redacted by then.
     redactions: u64,
-    /// To be read.
+    /// How many are unread.
     pub messages: u64,
 }
 
 impl Reader {
-    /// What a client has to read in a room; none where it has no cursor there. `before`, an earlier count for the same client, spares
-    /// most of the work.
+    /// Counts what a client has to read in a room; none if it has no cursor there. An earlier count for the same client, `before`,
+    /// saves most of the work.
     ///
     /// # Errors
     /// As [`Store::read`](dantok_store::Store::read).
     pub async fn unread(&self, room: &Room, client: &str, before: Option<Unread>) -> Result<Option<Unread>, Error> {
-        // In this order: a cursor is never past a last seq that is looked at later.
+        // In this order, so that the cursor is never past the last seq.
         let Some(cursor) = room.cursor(client) else { return Ok(None) };
         let (through, redactions) = (room.last_seq(), room.redactions());
-        // Who has read all has nothing that could be gone.
+        // Whoever has read everything misses nothing that is gone.
         let after = if cursor < through { cursor.max(self.floor(room).await?) } else { cursor };
         let same =
             |before: &Unread| before.after == after && before.redactions == redactions && before.through <= through;
@@ -42,7 +42,7 @@ impl Reader {
         Ok(Some(Unread { after, through, redactions, messages }))
     }
 
-    /// What of a part of a room this person has to read.
+    /// Counts what this person has to read in a part of a room.
     async fn to_read(&self, room: &Room, reader: &str, after: u64, through: u64) -> Result<u64, Error> {
         let (mut at, mut count) = (after, 0);
         while at < through {
@@ -69,7 +69,7 @@ impl Reader {
         if let Some(block) = room.unread.get(number) {
             return Ok(block);
         }
-        // Before the read: what is redacted behind it is seen to be.
+        // Before the read, so that a redaction after it is noticed.
         let redactions = room.redactions();
         let mut block = Block::default();
         let after = number * BLOCK_SEQS;

@@ -1,11 +1,11 @@
-//! Who is invited to a room, or banned from it, and how many they are.
+//! Who is invited to a room or banned from it, with their numbers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use dantok_store::record::Access;
 
-/// See the module.
+/// The invitations and bans of one room.
 #[derive(Debug, Default)]
 pub(super) struct Accesses {
     by_person: HashMap<Arc<str>, Access>,
@@ -31,7 +31,7 @@ impl Accesses {
         self.invited += usize::from(access == Some(Access::Invited));
     }
 
-    /// How many there are of this kind.
+    /// How many of this kind there are.
     pub(super) fn count(&self, access: Access) -> usize {
         match access {
             Access::Invited => self.invited,

@@ -1,20 +1,20 @@
-//! The rooms that were deleted last, for those who WATCH: a connection that is slow learns later what their names were.
+//! Rooms deleted recently, for those who WATCH: a slow connection learns later what they were called.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::limits::DELETED_KEPT;
 
-/// What is known of a deleted room.
+/// What is remembered of a deleted room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeletedRoom {
     /// Its name.
     pub name: Arc<str>,
-    /// Whether only those saw it who were invited.
+    /// Whether only members and those invited could see it.
     pub private: bool,
 }
 
-/// See the module.
+/// The last [`DELETED_KEPT`] of them.
 #[derive(Debug, Default)]
 pub(super) struct Deleted {
     was: HashMap<u64, DeletedRoom>,

@@ -1,7 +1,7 @@
-//! What goes on in a room beside its messages: told to those who are there and want to know, and never stored.
+//! Events in a room other than messages: told to whoever is listening, and never stored.
 //!
-//! The last events of a room that anybody listens to are kept, numbered, and listeners read on from where they are: a slow one costs
-//! nothing, and may miss some.
+//! While anybody listens to a room, its latest events are kept and numbered, and each listener reads on from its own position. A slow
+//! listener costs nothing, and may miss some.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
@@ -17,31 +17,31 @@ use dantok_store::clock::wall_ms;
 pub struct RoomEvent {
     /// When, in milliseconds since 1970 UTC.
     pub time_ms: u64,
-    /// Whom it is about.
+    /// The client that it is about.
     pub client: Arc<str>,
-    /// What.
+    /// What happened.
     pub event: Event,
 }
 
 /// The events of one room.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    /// The number of the first that is kept.
+    /// The number of the first event kept.
     first: u64,
     kept: VecDeque<RoomEvent>,
     listeners: Vec<Weak<Waker>>,
-    /// When clients who are typing were last told of.
+    /// When each typing client was last reported.
     typed: HashMap<Arc<str>, Instant>,
 }
 
 impl Events {
-    /// From now on, notes events in `waker`. Returns the number of the next.
+    /// Wakes `waker` for each event from now on. Returns the number of the next event.
     pub(super) fn listen(&mut self, waker: &Arc<Waker>) -> u64 {
         self.listeners.push(Arc::downgrade(waker));
         self.next()
     }
 
-    /// Ends that. Returns whether nobody listens any more.
+    /// Undoes [`listen`](Events::listen). Returns whether nobody listens any more.
     pub(super) fn unlisten(&mut self, waker: &Arc<Waker>) -> bool {
         self.listeners.retain(|listener| !std::ptr::eq(listener.as_ptr(), Arc::as_ptr(waker)));
         if self.listeners.is_empty() {
@@ -56,7 +56,7 @@ impl Events {
         self.first + self.kept.len() as u64
     }
 
-    /// Tells those who listen to this room.
+    /// Tells all listeners of this room.
     pub(super) fn tell(&mut self, room: u64, client: &Arc<str>, event: Event) {
         if self.listeners.is_empty() {
             return;
@@ -73,7 +73,7 @@ impl Events {
         });
     }
 
-    /// Tells that a client is typing, however many of its connections say so, but not again within [`TYPING_EVERY`].
+    /// Tells that a client is typing, at most once in [`TYPING_EVERY`] for all its connections.
     pub(super) fn tell_typing(&mut self, room: u64, client: &Arc<str>) {
         if self.listeners.is_empty() {
             return;
@@ -85,7 +85,7 @@ impl Events {
         }
     }
 
-    /// The events from this number on that are kept, and the number of the next.
+    /// The events kept from this number on, and the number of the next one.
     pub(super) fn since(&self, number: u64) -> (Vec<RoomEvent>, u64) {
         let skip = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
         (self.kept.iter().skip(skip).cloned().collect(), self.next())

@@ -1,5 +1,5 @@
-//! A shared cursor at work: who has taken what, and until when it is nobody else's. In memory only: after a start everything that is
-//! not done may be taken at once.
+//! A shared cursor at work: who has taken which message, and until when it is reserved for them. This is in memory only: after a restart
+//! everything that is not done can be taken at once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,29 +11,29 @@ use dantok_protocol::units;
 use dantok_store::clock::wall_ms;
 use dantok_store::group::GroupRecord;
 
-/// A message that somebody has taken.
+/// A message that a client has taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Who.
+    /// The client.
     pub client: Arc<str>,
-    /// When, by the wall clock.
+    /// When it was taken, by the wall clock.
     pub since_ms: u64,
-    /// How often it was taken, since the start.
+    /// How often it has been taken since the start.
     pub deliveries: u64,
-    /// From here on others may take it.
+    /// When others may take it.
     until: Instant,
-    /// By which of the group's takes.
+    /// Which of the group's takes it was.
     take: u64,
 }
 
-/// What was taken.
+/// What a take has got.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// Seqs that nobody was given and that are gone: the first and the last.
+    /// The first and last seq of those that are gone and that nobody was handed.
     pub gone: Option<(u64, u64)>,
     /// The messages, in order.
     pub seqs: Vec<u64>,
-    /// Where nothing was: when something that others have may be taken, unless it is done before.
+    /// When the next message that is taken now becomes free, unless it is done before.
     pub next: Option<Instant>,
     /// Which of the group's takes this is.
     take: u64,
@@ -43,19 +43,19 @@ pub struct Taken {
 struct Progress {
     record: GroupRecord,
     leases: BTreeMap<u64, Lease>,
-    /// What was taken and never arrived, and how often it had been taken before.
+    /// Messages that were taken and did not arrive, and how often they had been taken before.
     free: BTreeMap<u64, u64>,
-    /// The same of what was [gone](Taken::gone).
+    /// Seqs that were reported [gone](Taken::gone) in an answer that did not arrive.
     untold: Option<(u64, u64)>,
-    /// What comes before this was taken once, or is done.
+    /// Every message before this one has been taken or is done.
     fresh: u64,
-    /// How many takes there were.
+    /// The number of takes so far.
     takes: u64,
-    /// Up to here, messages may have been taken before the start.
+    /// Messages up to this one may have been taken before the restart.
     taken_before: u64,
 }
 
-/// The span of both.
+/// The smallest range that covers both.
 fn both(one: Option<(u64, u64)>, other: Option<(u64, u64)>) -> Option<(u64, u64)> {
     match (one, other) {
         (Some((from, to)), Some((other_from, other_to))) => Some((from.min(other_from), to.max(other_to))),
@@ -63,16 +63,16 @@ fn both(one: Option<(u64, u64)>, other: Option<(u64, u64)>) -> Option<(u64, u64)
     }
 }
 
-/// See the module.
+/// A shared cursor.
 #[derive(Debug)]
 pub struct Group {
     progress: Mutex<Progress>,
-    /// Who waits for something to take.
+    /// Connections that wait for something to take.
     waiting: Mutex<Vec<Weak<Waker>>>,
 }
 
 impl Group {
-    /// A group as it is stored. `taken_before`: up to here its messages may have been taken before the start.
+    /// A stored group. Its messages up to `taken_before` may have been taken before the restart.
     pub(super) fn new(record: GroupRecord, taken_before: u64) -> Group {
         let fresh = record.cursor + 1;
         let (leases, free) = (BTreeMap::new(), BTreeMap::new());
@@ -85,17 +85,17 @@ impl Group {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is durable of it.
+    /// Its durable part.
     pub fn record(&self) -> GroupRecord {
         self.progress().record.clone()
     }
 
-    /// The first message that is not done, where those up to `floor` are gone.
+    /// The first message that is neither done nor gone; those up to `floor` are gone.
     pub fn first_open(&self, floor: u64) -> u64 {
         self.progress().record.first_open(floor)
     }
 
-    /// Wakes who waits for something to take.
+    /// Wakes the connections that wait for something to take.
     pub(super) fn wake(&self) {
         let waiting = std::mem::take(&mut *self.waiting());
         for waker in waiting.iter().filter_map(Weak::upgrade) {
@@ -107,7 +107,7 @@ impl Group {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes once in `waker` when there may be something to take; to be said before one looks.
+    /// Wakes `waker` once when there may be something to take. To be called before looking.
     pub fn wait(&self, waker: &Arc<Waker>) {
         let mut waiting = self.waiting();
         let is_other =
@@ -116,8 +116,8 @@ impl Group {
         waiting.push(Arc::downgrade(waker));
     }
 
-    /// Takes messages for a client: those whose time is over first, then new ones. `floor`: up to where the room's messages are
-    /// gone; `last`: its last seq.
+    /// Takes messages for a client: first those whose reservation has ended, then new ones. The room's messages up to `floor` are gone,
+    /// and `last` is its last seq.
     pub fn take(&self, client: &Arc<str>, max: usize, floor: u64, last: u64) -> Taken {
         let mut guard = self.progress();
         let progress = &mut *guard;
@@ -134,7 +134,7 @@ impl Group {
         let unread = std::mem::replace(&mut progress.free, free).into_iter().filter(|(_, deliveries)| *deliveries == 0);
         taken.gone = unread.fold(taken.gone, |gone, (seq, _)| both(gone, Some((seq, seq))));
         let now = Instant::now();
-        // What is stored is bounded where it is asked for.
+        // GROUP bounds the timeout.
         let until = units::after(now, Duration::from_millis(progress.record.timeout_ms));
         let since_ms = wall_ms();
         let leased = |deliveries| Lease { client: client.clone(), since_ms, deliveries, until, take };
@@ -148,7 +148,7 @@ impl Group {
             progress.leases.insert(seq, leased(deliveries + 1));
             taken.seqs.push(seq);
         }
-        // What is done and what is taken beyond a message that nobody does is bounded.
+        // A message that is never done must not let the record grow without bound.
         let end = last.min(progress.record.cursor.max(floor).saturating_add(GROUP_WINDOW));
         while taken.seqs.len() < max && progress.fresh <= end {
             if !progress.record.is_done(progress.fresh) {
@@ -162,12 +162,12 @@ impl Group {
         taken
     }
 
-    /// What was taken did not arrive: as if it had not been.
+    /// Undoes a take that did not arrive.
     fn give_back(&self, take: u64, seqs: &[u64], gone: Option<(u64, u64)>) {
         let mut progress = self.progress();
         progress.untold = both(progress.untold, gone);
         for seq in seqs {
-            // Not so what is done, or somebody else's by now.
+            // Unless it is done, or taken by another client by now.
             if let Some(lease) = progress.leases.get(seq).filter(|lease| lease.take == take) {
                 let deliveries = lease.deliveries - 1;
                 progress.leases.remove(seq);
@@ -178,18 +178,18 @@ impl Group {
         self.wake();
     }
 
-    /// Whether a message was taken, or may have been before the start.
+    /// Whether a message has been taken, or may have been before the restart.
     pub fn may_have_been_taken(&self, seq: u64) -> bool {
         let progress = self.progress();
         seq < progress.fresh || seq <= progress.taken_before
     }
 
-    /// What is taken and not done, by seq.
+    /// Messages that are taken and not done, by seq.
     pub fn pending(&self) -> Vec<(u64, Lease)> {
         self.progress().leases.iter().map(|(seq, lease)| (*seq, lease.clone())).collect()
     }
 
-    /// A message is done, durably.
+    /// Notes that a message is durably done.
     pub(super) fn set_done(&self, seq: u64, floor: u64) {
         let mut progress = self.progress();
         progress.record.set_done(seq, floor);
@@ -204,7 +204,7 @@ impl Group {
     }
 }
 
-/// What was taken, on its way to who took it: taken back when this is dropped, unless it has [arrived](Handed::arrived).
+/// Messages on their way to the client that took them. Dropping this undoes the take, unless it has [arrived](Handed::arrived).
 #[derive(Debug)]
 pub struct Handed {
     group: Arc<Group>,
@@ -215,24 +215,24 @@ pub struct Handed {
 }
 
 impl Handed {
-    /// On its way from now on.
+    /// Starts on its way.
     pub fn of(group: Arc<Group>, taken: &Taken) -> Handed {
         let Taken { gone, seqs, take, .. } = taken;
         Handed { group, take: *take, seqs: seqs.clone(), gone: *gone, since: Instant::now() }
     }
 
-    /// What comes after this seq is not handed over.
+    /// Gives back everything after this seq, which is not handed over.
     pub fn cut(&mut self, after: u64) {
         let rest = self.seqs.split_off(self.seqs.partition_point(|seq| *seq <= after));
         self.group.give_back(self.take, &rest, None);
     }
 
-    /// How long ago it was taken.
+    /// How long it has been on its way.
     pub fn age(&self) -> Duration {
         self.since.elapsed()
     }
 
-    /// It has arrived.
+    /// Notes that it has arrived.
     pub fn arrived(mut self) {
         self.seqs.clear();
         self.gone = None;

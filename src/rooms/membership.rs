@@ -2,22 +2,22 @@
 
 use dantok_store::record::NO_CURSOR;
 
-/// See the module.
+/// A membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Membership {
-    /// It reads, and has acknowledged everything up to here.
+    /// The client reads, and has acknowledged everything up to this seq.
     Reader(u64),
-    /// It has no cursor: it writes, or works for groups.
+    /// The client has no cursor: it only writes, or works for groups.
     Writer,
 }
 
 impl Membership {
-    /// As the store has it.
+    /// From the stored form.
     pub fn of(stored: u64) -> Membership {
         if stored == NO_CURSOR { Membership::Writer } else { Membership::Reader(stored) }
     }
 
-    /// For the store.
+    /// The stored form.
     pub fn stored(self) -> u64 {
         self.cursor().unwrap_or(NO_CURSOR)
     }

@@ -1,7 +1,7 @@
-//! The rooms as clients see them: durable changes only, published by the committer after each commit.
+//! The rooms as clients see them: only durable changes, which the committer publishes after each commit.
 //!
-//! A reader pulls: it knows the seq that it has reached, and is woken when the room's last seq passes it. What a wake-up
-//! holds is which rooms changed, each once, so a slow reader costs nothing.
+//! Readers pull. Each knows the seq that it has reached, and is woken when the room's last seq passes it. A wake-up only says which
+//! rooms have changed, each of them once, so a slow reader costs nothing.
 
 mod accesses;
 mod deleted;
@@ -43,7 +43,7 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counts one less of these; true where that was the last.
+/// Decrements a count. Returns whether it has reached 0.
 fn one_less(counts: &mut HashMap<Arc<str>, usize>, of: &Arc<str>) -> bool {
     let Some(count) = counts.get_mut(of) else { return false };
     *count = count.saturating_sub(1);
@@ -54,7 +54,7 @@ fn one_less(counts: &mut HashMap<Arc<str>, usize>, of: &Arc<str>) -> bool {
     is_last
 }
 
-/// Every room, and who is here.
+/// All rooms, and who is connected.
 #[derive(Debug, Default)]
 pub struct Rooms {
     by_name: RwLock<HashMap<Arc<str>, Arc<Room>>>,
@@ -64,18 +64,18 @@ pub struct Rooms {
     owned: RwLock<HashMap<Arc<str>, usize>>,
     nicks: RwLock<HashMap<Arc<str>, Arc<str>>>,
     connected: Mutex<HashMap<Arc<str>, Connected>>,
-    /// When members who are away went, by the wall clock; only since the start.
+    /// When members who are offline left, by the wall clock; only since the start.
     left_ms: Mutex<HashMap<Arc<str>, u64>>,
     /// Rooms whose events anybody listens to.
     listened: Mutex<HashMap<u64, Arc<Room>>>,
     watchers: Mutex<Vec<(Arc<str>, Weak<Waker>)>>,
     deleted: Mutex<Deleted>,
-    /// The highest number that a room has, or had.
+    /// The highest number that any room has or had.
     highest_id: AtomicU64,
 }
 
 impl Rooms {
-    /// The rooms that the store had at the start.
+    /// The rooms that the store has at the start.
     pub fn new(state: State) -> Rooms {
         let highest_id = AtomicU64::new(state.highest_room);
         let rooms = Rooms { nicks: RwLock::new(state.nicks), highest_id, ..Rooms::default() };
@@ -98,7 +98,7 @@ impl Rooms {
         write(&self.by_name).insert(room.name.clone(), room);
     }
 
-    /// Takes a room out, with all that is of it, and wakes who waits for more of it.
+    /// Removes a room with everything that belongs to it, and wakes its followers.
     fn remove(&self, id: u64) {
         let Some(room) = write(&self.by_id).remove(&id) else { return };
         let mut by_name = write(&self.by_name);
@@ -120,7 +120,7 @@ impl Rooms {
         lock(&self.listened).remove(&id);
     }
 
-    /// A client is a member of one room less.
+    /// Counts one membership less for a client.
     fn unjoin(&self, client: &Arc<str>) {
         let mut joined = write(&self.joined);
         if one_less(&mut joined, client) {
@@ -128,12 +128,12 @@ impl Rooms {
         }
     }
 
-    /// Whether any room was deleted since the start.
+    /// Whether any room has been deleted since the start.
     pub fn has_deleted(&self) -> bool {
         !lock(&self.deleted).is_empty()
     }
 
-    /// What a room was that is deleted; none where it is not, or that is forgotten.
+    /// What is remembered of a deleted room; none if it is not deleted, or forgotten.
     pub fn deleted(&self, id: u64) -> Option<DeletedRoom> {
         lock(&self.deleted).get(id)
     }
@@ -143,7 +143,7 @@ impl Rooms {
         read(&self.by_name).get(name).cloned()
     }
 
-    /// The room of this name as it is written; or, where there is none, as names are kept.
+    /// The room of exactly this name or, if there is none, of its composed form.
     pub fn find(&self, name: &str) -> Option<Arc<Room>> {
         self.get(name).or_else(|| self.get(&composed(name)))
     }
@@ -153,7 +153,7 @@ impl Rooms {
         read(&self.by_id).get(&id).cloned()
     }
 
-    /// All rooms, in the order of their making.
+    /// All rooms, oldest first.
     pub fn all(&self) -> Vec<Arc<Room>> {
         let mut rooms: Vec<_> = read(&self.by_id).values().cloned().collect();
         rooms.sort_unstable_by_key(|room| room.id);
@@ -170,22 +170,22 @@ impl Rooms {
         lock(&self.connected).len()
     }
 
-    /// The highest number that a room has, or had; 0 where there was none.
+    /// The highest number that any room has or had; 0 if there never was a room.
     pub fn highest_id(&self) -> u64 {
         self.highest_id.load(Ordering::Acquire)
     }
 
-    /// Rooms that this client is a member of.
+    /// How many rooms this client is a member of.
     pub fn joined(&self, client: &str) -> usize {
         read(&self.joined).get(client).copied().unwrap_or(0)
     }
 
-    /// Rooms that this person owns.
+    /// How many rooms this person owns.
     pub fn owned(&self, person: &str) -> usize {
         read(&self.owned).get(person).copied().unwrap_or(0)
     }
 
-    /// Whether a person owns, has joined or may enter a room, or has a nick. Looks at everything where that is not so.
+    /// Whether a person owns or has joined a room, is invited or banned, or has a nick. For an unknown person this looks at every room.
     pub fn knows(&self, who: &str) -> bool {
         self.owned(who) > 0
             || read(&self.nicks).contains_key(who)
@@ -193,20 +193,20 @@ impl Rooms {
             || read(&self.by_id).values().any(|room| room.access(who).is_some())
     }
 
-    /// What this client is shown as.
+    /// The nick of this client's person.
     pub fn nick(&self, client: &str) -> Option<Arc<str>> {
         read(&self.nicks).get(person(client)).cloned()
     }
 
-    /// From now on, notes in `waker` what goes on in a room. Returns the number of the next event.
+    /// Wakes `waker` for each event in a room from now on. Returns the number of the next event.
     pub fn listen(&self, room: &Arc<Room>, waker: &Arc<Waker>) -> u64 {
-        // The list first, so that a room in which anybody listens is always in it.
+        // The list first: it always has every room that anybody listens to.
         let mut listened = lock(&self.listened);
         listened.insert(room.id, room.clone());
         lock(&room.events).get_or_insert_default().listen(waker)
     }
 
-    /// Ends a [`listen`](Rooms::listen).
+    /// Undoes [`listen`](Rooms::listen).
     pub fn unlisten(&self, room: &Room, waker: &Arc<Waker>) {
         let mut listened = lock(&self.listened);
         if lock(&room.events).as_mut().is_some_and(|events| events.unlisten(waker)) {
@@ -214,17 +214,17 @@ impl Rooms {
         }
     }
 
-    /// From now on, notes in `waker` every room that changes, for this client.
+    /// Wakes `waker` for each room that changes for this client from now on.
     pub fn watch(&self, client: Arc<str>, waker: &Arc<Waker>) {
         lock(&self.watchers).push((client, Arc::downgrade(waker)));
     }
 
-    /// Ends a [`watch`](Rooms::watch).
+    /// Undoes [`watch`](Rooms::watch).
     pub fn unwatch(&self, waker: &Arc<Waker>) {
         lock(&self.watchers).retain(|(_, watcher)| !std::ptr::eq(watcher.as_ptr(), Arc::as_ptr(waker)));
     }
 
-    /// Notes that a room's messages up to `floor` are gone; tells those who watch, and had not read them.
+    /// Notes that a room's messages up to `floor` are gone, and wakes watchers who had not read them.
     pub fn expired(&self, room: &Room, floor: u64) {
         if room.told_floor.fetch_max(floor, Ordering::AcqRel) >= floor {
             return;

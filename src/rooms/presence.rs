@@ -1,4 +1,4 @@
-//! Who is connected, since when, and where that is told.
+//! Who is connected, since when, and telling others of it.
 
 use std::sync::{Arc, Weak};
 
@@ -8,10 +8,10 @@ use dantok_protocol::name::person;
 use dantok_protocol::{Event, MemberInfo};
 use dantok_store::clock::wall_ms;
 
-/// A client that is connected.
+/// A connected client.
 #[derive(Debug)]
 pub(super) struct Connected {
-    /// Since when without a break, by the wall clock.
+    /// Since when it has been connected without a break, by the wall clock.
     since_ms: u64,
     connections: Vec<Weak<Waker>>,
 }
@@ -37,7 +37,7 @@ impl Rooms {
         members.into_iter().map(member).collect()
     }
 
-    /// Notes a client's connection, until the value is dropped.
+    /// Counts a client's connection until the returned value is dropped.
     pub fn connect(self: &Arc<Self>, client: Arc<str>, waker: &Arc<Waker>) -> Presence {
         let waker = Arc::downgrade(waker);
         let mut connected = lock(&self.connected);
@@ -45,7 +45,7 @@ impl Rooms {
             .entry(client.clone())
             .or_insert_with(|| Connected { since_ms: wall_ms(), connections: Vec::new() });
         found.connections.push(waker.clone());
-        // While it is held, so that what is told last is what is.
+        // With the lock held, so that the last event told is the true one.
         if found.connections.len() == 1 {
             lock(&self.left_ms).remove(&client);
             self.tell_of(&client, Event::Online);
@@ -54,7 +54,7 @@ impl Rooms {
         Presence { rooms: self.clone(), client, waker }
     }
 
-    /// Tells of a client, wherever it is a member and anybody listens.
+    /// Tells an event of a client in every room that it is a member of.
     fn tell_of(&self, client: &Arc<str>, event: Event) {
         let listened: Vec<Arc<Room>> = lock(&self.listened).values().cloned().collect();
         for room in listened.iter().filter(|room| room.membership(client).is_some()) {
@@ -62,7 +62,7 @@ impl Rooms {
         }
     }
 
-    /// Has every connection look at its token again.
+    /// Has every connection check its token again.
     pub fn recheck(&self) {
         let connected = lock(&self.connected);
         for waker in connected.values().flat_map(|found| &found.connections).filter_map(Weak::upgrade) {
@@ -71,7 +71,7 @@ impl Rooms {
     }
 }
 
-/// A client's connection, as others see it.
+/// Keeps a client connected, as others see it.
 #[derive(Debug)]
 pub struct Presence {
     rooms: Arc<Rooms>,
@@ -88,7 +88,7 @@ impl Drop for Presence {
             return;
         }
         connected.remove(&self.client);
-        // Only of members, who are bounded.
+        // Only for members, whose number is bounded.
         if self.rooms.joined(&self.client) > 0 {
             lock(&self.rooms.left_ms).insert(self.client.clone(), wall_ms());
         }

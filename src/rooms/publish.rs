@@ -1,4 +1,4 @@
-//! Publishing a commit: its changes are applied to the rooms, and whoever waits for one of them is woken.
+//! Publishes a commit: applies its changes to the rooms, and wakes whoever waits for them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use dantok_store::commit::Op;
 use dantok_store::group::GroupRecord;
 use dantok_store::record::{RoomRecord, Stored};
 
-/// Who has to be told of what a commit changed.
+/// Whom a commit concerns.
 #[derive(Default)]
 struct Effects<'a> {
     /// Rooms whose followers are woken.
     followed: BTreeSet<u64>,
-    /// Rooms that look different to everybody who watches.
+    /// Rooms that have changed for every watcher.
     watched: BTreeSet<u64>,
-    /// Rooms that look different to one client, since it has read on.
+    /// Rooms that have changed for one client, since it has read on.
     read_on: Vec<(&'a Arc<str>, u64)>,
-    /// The room of the last message: many in a row are of one room, which is noted once.
+    /// The room of the previous message. Many in a row are of one room, which is noted once.
     messages_in: Option<u64>,
 }
 
@@ -35,7 +35,7 @@ impl Effects<'_> {
 }
 
 impl Rooms {
-    /// Makes durable changes visible, and wakes who waits for them.
+    /// Makes durable changes visible, and wakes whoever waits for them.
     pub fn publish(&self, ops: &[Op]) {
         let (mut effects, mut last_room) = (Effects::default(), None);
         for op in ops {
@@ -44,7 +44,7 @@ impl Rooms {
         self.wake(&effects);
     }
 
-    /// `last_room`: the room of the change before, which is often the same.
+    /// Applies one change. `last_room` is the room of the previous one, which is often the same.
     fn apply<'a>(&self, op: &'a Op, last_room: &mut Option<Arc<Room>>, effects: &mut Effects<'a>) {
         let id = op.room();
         if last_room.as_ref().map(|room| room.id) != id {
@@ -58,7 +58,7 @@ impl Rooms {
                 effects.watched.insert(*room);
             }
             (Op::Nick { client, nick }, _) => self.set_nick(client, nick),
-            // The committer names only rooms that it made or was given.
+            // Every other change is of a room, and the committer names only rooms that exist.
             (Op::Mark { .. }, _) | (_, None) => {}
             (Op::Message { message, .. }, Some(room)) => {
                 room.note_message(message);
@@ -123,7 +123,7 @@ impl Rooms {
         write(&room.members).remove(client);
         room.tell(client, Event::Left);
         self.unjoin(client);
-        // Whoever follows it and is no member any more is told so.
+        // A follower that is no longer a member is told so.
         effects.followed.insert(room.id);
         effects.watched.insert(room.id);
     }
@@ -132,11 +132,11 @@ impl Rooms {
         for room in effects.followed.iter().filter_map(|id| self.by_id(*id)) {
             room.wake_followers();
         }
-        // Rooms that are deleted and made anew come to no end: who is slow is not told of each of them.
+        // Rooms can be deleted and created without end, so a slow watcher is not told of each of them.
         let noted_max = 2 * (self.count() + DELETED_KEPT);
         lock(&self.watchers).retain(|(client, watcher)| {
             let Some(waker) = watcher.upgrade() else { return false };
-            // What is unread for a client is so for no other.
+            // How much is unread concerns only the client itself.
             let own = effects.read_on.iter().filter(|(of, _)| *of == client).map(|(_, room)| room);
             waker.wake(|noted| {
                 if noted.lost {

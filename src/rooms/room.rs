@@ -1,4 +1,4 @@
-//! One room: what is durable of it, and who waits for more.
+//! One room: its durable state, and who follows it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,19 +25,19 @@ pub struct Room {
     pub(super) last_seq: AtomicU64,
     pub(super) active_ms: AtomicU64,
     pub(super) redactions: AtomicU64,
-    /// Counts of what there is to read.
+    /// Counts of unread messages.
     pub unread: unread::Blocks,
-    /// Up to here, those who watch were told that messages have expired.
+    /// Watchers know that messages up to here have expired.
     pub(super) told_floor: AtomicU64,
     pub(super) members: RwLock<HashMap<Arc<str>, Membership>>,
     pub(super) access: RwLock<Accesses>,
     pub(super) groups: RwLock<HashMap<Arc<str>, Arc<Group>>>,
     followers: Mutex<Vec<Follower>>,
-    /// None where nobody ever listened.
+    /// None until somebody listens.
     pub(super) events: Mutex<Option<Box<Events>>>,
 }
 
-/// Who is woken when there is more, and up to which seq it was pushed what there is.
+/// A connection that is woken for new messages, and the seq that it was pushed up to.
 #[derive(Debug)]
 struct Follower {
     waker: Weak<Waker>,
@@ -67,7 +67,7 @@ impl Room {
         }
     }
 
-    /// Whether it was deleted: then nobody sees it, whoever still has it at hand.
+    /// Whether it was deleted. Nobody may see it then, even if they still hold it.
     pub fn is_deleted(&self) -> bool {
         self.is_deleted.load(Ordering::Acquire)
     }
@@ -77,37 +77,37 @@ impl Room {
         self.last_seq.load(Ordering::Acquire)
     }
 
-    /// The time of the last message, or of the room's making; milliseconds since 1970 UTC.
+    /// When the last message was sent or, without one, the room was created, in milliseconds since 1970 UTC.
     pub fn active_ms(&self) -> u64 {
         self.active_ms.load(Ordering::Acquire)
     }
 
-    /// How many messages were redacted since the start: what was read before this changed may show one.
+    /// How many messages have been redacted since the start. A page read before this changed may show a redacted text.
     pub fn redactions(&self) -> u64 {
         self.redactions.load(Ordering::Acquire)
     }
 
-    /// What it is.
+    /// Its record.
     pub fn record(&self) -> Arc<RoomRecord> {
         read(&self.record).clone()
     }
 
-    /// How long its messages are kept, where the daemon keeps all for `retention`.
+    /// How long its messages are kept, if all rooms keep theirs for `retention`.
     pub fn retention(&self, retention: Duration) -> Duration {
         retention.max(Duration::from_millis(read(&self.record).keep_ms))
     }
 
-    /// What a person may here; none: as everybody.
+    /// Whether a person is invited or banned; none: neither.
     pub fn access(&self, person: &str) -> Option<Access> {
         read(&self.access).get(person)
     }
 
-    /// How many are invited, or how many banned.
+    /// How many people are invited or banned.
     pub fn access_count(&self, access: Access) -> usize {
         read(&self.access).count(access)
     }
 
-    /// Who may what here, by name; the owner first.
+    /// Its owner, then everybody who is invited or banned, by name.
     pub fn accesses(&self) -> Vec<(Arc<str>, dantok_protocol::Access)> {
         let of = |access: &Access| match access {
             Access::Invited => dantok_protocol::Access::Invited,
@@ -120,34 +120,34 @@ impl Room {
         owner.into_iter().chain(listed).collect()
     }
 
-    /// A shared cursor.
+    /// The group of this name.
     pub fn group(&self, name: &str) -> Option<Arc<Group>> {
         read(&self.groups).get(name).cloned()
     }
 
-    /// The shared cursors, by name.
+    /// All groups, by name.
     pub fn groups(&self) -> Vec<(Arc<str>, Arc<Group>)> {
         let mut groups: Vec<_> = read(&self.groups).iter().map(|(name, group)| (name.clone(), group.clone())).collect();
         groups.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         groups
     }
 
-    /// Who is a member.
+    /// The names of all members.
     pub fn member_names(&self) -> Vec<Arc<str>> {
         read(&self.members).keys().cloned().collect()
     }
 
-    /// The memberships of a person, with all devices.
+    /// A person's devices that are members.
     pub fn members_of(&self, who: &str) -> Vec<Arc<str>> {
         read(&self.members).keys().filter(|client| person(client) == who).cloned().collect()
     }
 
-    /// How the client is a member; none where it is none.
+    /// A client's membership; none if it is not a member.
     pub fn membership(&self, client: &str) -> Option<Membership> {
         read(&self.members).get(client).copied()
     }
 
-    /// A member's cursor; none where the client is no member, or one without a cursor.
+    /// A client's cursor; none if it is not a member, or has no cursor.
     pub fn cursor(&self, client: &str) -> Option<u64> {
         self.membership(client).and_then(Membership::cursor)
     }
@@ -157,19 +157,19 @@ impl Room {
         read(&self.members).len()
     }
 
-    /// The members that have not acknowledged everything up to `last`, each with its cursor.
+    /// Members that have not acknowledged everything up to `last`, with their cursors.
     pub fn readers_behind(&self, last: u64) -> Vec<(Arc<str>, u64)> {
         let members = read(&self.members);
         let readers = members.iter().filter_map(|(client, member)| Some((client.clone(), member.cursor()?)));
         readers.filter(|(_, cursor)| *cursor < last).collect()
     }
 
-    /// Shows up to which seq each follower was pushed what there is.
+    /// Calls `show` with the seq that each follower was pushed up to.
     pub fn each_follower(&self, mut show: impl FnMut(u64)) {
         lock(&self.followers).iter().for_each(|follower| show(follower.reached.load(Ordering::Relaxed)));
     }
 
-    /// The room as this client sees it in a list, who has so much to read in it.
+    /// The room as ROOMS shows it to this client, which has `unread` messages to read.
     pub fn info(&self, client: &str, unread: Option<u64>) -> RoomInfo {
         let record = self.record();
         let members = read(&self.members);
@@ -186,29 +186,29 @@ impl Room {
         }
     }
 
-    /// From now on, notes in `waker` that the room has new messages. `reached` is kept at what they were pushed up to.
+    /// Wakes `waker` for new messages from now on. The caller keeps `reached` at the seq that was pushed last.
     pub fn follow(&self, waker: &Arc<Waker>, reached: Arc<AtomicU64>) {
         lock(&self.followers).push(Follower { waker: Arc::downgrade(waker), reached });
     }
 
-    /// Ends a [`follow`](Room::follow).
+    /// Undoes [`follow`](Room::follow).
     pub fn unfollow(&self, waker: &Arc<Waker>) {
         lock(&self.followers).retain(|follower| !std::ptr::eq(follower.waker.as_ptr(), Arc::as_ptr(waker)));
     }
 
-    /// The events from this number on that are still kept, and the number of the next.
+    /// The events kept from this number on, and the number of the next one.
     pub fn events_since(&self, number: u64) -> (Vec<RoomEvent>, u64) {
         lock(&self.events).as_ref().map_or((Vec::new(), number), |events| events.since(number))
     }
 
-    /// Tells those who listen.
+    /// Tells all listeners of an event.
     pub fn tell(&self, client: &Arc<str>, event: Event) {
         if let Some(events) = lock(&self.events).as_mut() {
             events.tell(self.id, client, event);
         }
     }
 
-    /// Tells those who listen that a client is typing.
+    /// Tells all listeners that a client is typing.
     pub fn tell_typing(&self, client: &Arc<str>) {
         if let Some(events) = lock(&self.events).as_mut() {
             events.tell_typing(self.id, client);

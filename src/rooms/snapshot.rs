@@ -1,4 +1,4 @@
-//! All that is durable of the rooms, but for their messages, at one point.
+//! The durable state of all rooms, except their messages, at one point.
 
 use super::{Room, Rooms, read};
 use dantok_store::record::Last;
@@ -7,7 +7,7 @@ use dantok_store::{RoomState, State};
 impl Room {
     fn state(&self) -> RoomState {
         let (seq, active_ms) = (self.last_seq(), self.active_ms());
-        // How much is stored, and what is gone, the store itself says.
+        // The store itself knows how much is stored and what is gone.
         let last = Last { seq, time_ms: if seq > 0 { active_ms } else { 0 }, ..Last::default() };
         RoomState {
             id: self.id,
@@ -21,7 +21,7 @@ impl Room {
 }
 
 impl Rooms {
-    /// The rooms and the nicks, as a start would find them. To be asked for between commits, or parts of it are of different ones.
+    /// The rooms and nicks as a restart would find them. Between commits only: otherwise it is a mixture of two states.
     pub fn snapshot(&self) -> State {
         State {
             rooms: self.all().iter().map(|room| room.state()).collect(),

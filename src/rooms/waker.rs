@@ -1,11 +1,11 @@
-//! What wakes a connection: which rooms have something for it, each once.
+//! Wakes a connection, and notes which rooms have something for it, each of them once.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The changes since a connection last looked.
+/// Collects the changes since a connection last looked.
 #[derive(Debug, Default)]
 pub struct Waker {
     changed: Mutex<Changed>,
@@ -17,15 +17,15 @@ pub struct Waker {
 pub struct Changed {
     /// Followed rooms with new messages.
     pub followed: BTreeSet<u64>,
-    /// Watched rooms that are not what they were.
+    /// Watched rooms that have changed.
     pub watched: BTreeSet<u64>,
-    /// Rooms whose events are listened to, with new ones.
+    /// Rooms with new events.
     pub events: BTreeSet<u64>,
-    /// More has become of watched rooms than is noted.
+    /// Too much has changed in watched rooms to be noted.
     pub lost: bool,
     /// There may be something to take.
     pub taking: bool,
-    /// The tokens are not what they were.
+    /// The tokens have changed.
     pub recheck: bool,
 }
 
@@ -41,7 +41,7 @@ impl Waker {
         }
     }
 
-    /// Takes what has changed.
+    /// Takes all changes.
     pub fn take(&self) -> Changed {
         std::mem::take(&mut self.lock())
     }

@@ -21,7 +21,7 @@ impl Draft<'_> {
         self.ops.push(Op::Cursor { room, client: client.clone(), seq: membership.stored() });
     }
 
-    /// A room that the client is a member of, and how.
+    /// Finds a room that somebody is a member of, with the membership.
     pub(in crate::committer) fn member(&self, author: &Author, name: &str) -> Result<(u64, Membership), Refusal> {
         let room = self.permitted(author, name, Permission::Participate)?;
         let membership = self.membership(room, &author.client).ok_or_else(|| Refusal::not_joined(name))?;
