@@ -1,4 +1,4 @@
-//! What is in force, and where each value came from: a flag, an environment variable, the file, or the default, in that order.
+//! The configuration, and where each value comes from: a flag, an environment variable, the file, or the default, in that order.
 //!
 //! [`SETTINGS`] is the one table behind the command line, the environment, the file and `dantok config`.
 
@@ -30,27 +30,27 @@ pub use tls::Tls;
 pub struct Config {
     /// Addresses to listen on.
     pub listen: Vec<String>,
-    /// What is said of TLS.
+    /// The settings of TLS.
     #[cfg(feature = "tls")]
     pub tls: Tls,
-    /// Addresses to answer what watches over the daemon on.
+    /// Addresses to serve metrics on.
     #[cfg(feature = "metrics")]
     pub metrics: Vec<String>,
-    /// Whether anybody may be anybody from anywhere, where there are no tokens.
+    /// Whether clients from other machines are let in even if there are no tokens.
     pub open: bool,
     /// Where everything is stored.
     pub data_dir: PathBuf,
-    /// The file of the tokens; none: in the data directory.
+    /// The tokens file; none: the one in the data directory.
     pub tokens: Option<PathBuf>,
     /// How long a message is kept.
     pub retention: Duration,
-    /// Whether that may be less than the promise says.
+    /// Whether that may be less than promised.
     pub allow_short_retention: bool,
-    /// The bounds.
+    /// The limits.
     pub limits: Limits,
     /// What is logged, as an `EnvFilter`.
     pub log: String,
-    /// How.
+    /// The form of the log.
     pub log_format: LogFormat,
 }
 
@@ -84,7 +84,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether anybody is to be served by TLS.
+    /// Whether anything is to be served over TLS.
     pub(crate) fn wants_tls(&self) -> bool {
         #[cfg(feature = "tls")]
         return !self.tls.listen.is_empty() || self.tls.is_passed;
@@ -92,7 +92,7 @@ impl Config {
         return false;
     }
 
-    /// The file of the tokens.
+    /// The tokens file in use.
     pub fn tokens_path(&self) -> PathBuf {
         self.tokens.clone().unwrap_or_else(|| self.data_dir.join("tokens.toml"))
     }

@@ -1,7 +1,7 @@
 //! `dantok export`: a room's messages as text, for people or for programs.
 //!
-//! A line of JSON is what a client gets that has said `FORMAT json`, with the client's device, and with the message's `id` and the
-//! client's `nick`, where there is one. [`import`](crate::import) takes it again.
+//! A line of JSON is what a client gets after `FORMAT json`, with the sender's device and, if there are any, the message's `id` and the
+//! sender's `nick`. [`import`](crate::import) reads it.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -21,19 +21,19 @@ use dantok_store::Page;
 use dantok_store::record::Kind;
 use dantok_store::record::StoredRef;
 
-/// Bytes of lines that are sent together.
+/// Bytes of lines sent together.
 const BLOCK_BYTES: usize = 256 * 1024;
-/// Messages that are read together.
+/// Messages read together.
 const PAGE_MESSAGES: usize = 4096;
 
-/// Prints a room's messages, up to the last that is acknowledged now.
+/// Prints a room's messages up to the last one acknowledged now.
 ///
 /// # Errors
 /// What went wrong, for whoever typed the command.
 pub fn run(config: &Config, carry_out: CarryOut, asked: Export) -> Result<(), Error> {
     let path = Path::new("standard output");
     let stdout = io::stdout();
-    // Whoever watches the lines needs no other sign of life.
+    // On a terminal the lines themselves show progress.
     let mut progress = (!stdout.is_terminal()).then(Progress::default);
     let mut out = stdout.as_fd().try_clone_to_owned().map(File::from).map_err(Error::io("write to", path))?;
     let mut connection = control::connect(&config.data_dir, &config.limits, carry_out)?;
@@ -45,7 +45,7 @@ pub fn run(config: &Config, carry_out: CarryOut, asked: Export) -> Result<(), Er
             return Ok(());
         }
         match out.write_all(&frame.bytes) {
-            // Nobody wants more of it.
+            // The reader has closed the pipe.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             written => written.map_err(Error::io("write to", path))?,
         }
@@ -56,7 +56,7 @@ pub fn run(config: &Config, carry_out: CarryOut, asked: Export) -> Result<(), Er
     }
 }
 
-/// The daemon's part: sends the lines, then the end.
+/// The daemon's side: sends the lines, then the end.
 pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, asked: &Export) -> Result<(), JobError> {
     let Some(room) = work.rooms.find(&asked.room) else {
         return Err(Error::Command(format!(
@@ -93,14 +93,14 @@ pub(crate) fn produce(wire: &mut Wire, work: &Work<'_>, asked: &Export) -> Resul
     Ok(())
 }
 
-/// The last seq of a message from before this time; 0 where there is none.
+/// The last seq of a message sent before this time; 0 if there is none.
 fn last_before(work: &Work<'_>, page: &Page, time_ms: u64) -> Result<u64, Error> {
     // A room's times never go back.
     let (mut low, mut high) = (0, page.through);
     while low < high {
         let middle = low + (high - low).div_ceil(2);
         let one = Page { after: middle - 1, through: middle, max_messages: 1, ..*page };
-        // One that has expired is older than all that are stored.
+        // An expired message is older than all stored ones.
         if work.store.read_patiently(&one)?.first().is_none_or(|message| message.time_ms < time_ms) {
             low = middle;
         } else {

@@ -1,16 +1,16 @@
-//! `dantok import`: messages from elsewhere into a room, from lines of JSON as [`export`](crate::export) writes them.
+//! `dantok import`: imports messages into a room, from lines of JSON as [`export`](crate::export) writes them.
 //!
-//! Of a line, `client` is wanted, and one of `text`, `base64`, `redacted` and `redacts`. The message keeps its client, and its `time`, but
-//! for two things: the times of a room never go back, so that one is never less than that of the message before it; and
-//! none is later than now. It gets the room's next seq. A `reply` is led to where the message of that `seq` has gone; where it is
-//! not in what is imported, the message stands alone. What was redacted comes without a text, and so does what redacted it.
+//! A line needs `client` and one of `text`, `base64`, `redacted` and `redacts`. The message keeps its client and its `time`, except that
+//! the times of a room never go back and none is in the future. It gets the room's next seq. A `reply` refers to the new seq of
+//! the message that it replied to; if that was not imported, the message becomes a plain one. Redacted messages and redactions have
+//! no text.
 //!
-//! Retention counts from the import: what the room gets now is kept as long as if it were sent now, and shows when it was sent. So
-//! is nothing dropped sooner than it is promised, and seqs expire in their order.
+//! Retention counts from the import. An imported message is kept as long as if it were sent now, but shows when it was sent. So nothing
+//! is dropped sooner than promised, and seqs expire in order.
 //!
-//! Each message gets an id, made of its room, seq, time, client and id there; where it has no seq, of its text and of how many
-//! before it say the same. So a file that is imported again, also after it was cut off, adds only what is new in it, as long as what
-//! the room has got of it is kept. A line that has the id of what was imported, and another text, is refused.
+//! Each message gets an id, made of its room, seq, time, client and id at the source; without a seq, also of its text and of how many
+//! lines before it are the same. So importing a file again, even after an interruption, adds only what is new in it, as long as the
+//! room keeps what was imported. A line with the id of an imported message and another text is refused.
 
 mod spool;
 
@@ -34,13 +34,13 @@ use dantok_protocol::name::{check_client, check_room, composed};
 use dantok_protocol::units;
 use spool::Spool;
 
-/// Lines, and bytes of them, that are stored together, in one commit.
+/// Lines, and bytes of them, stored in one commit.
 const BATCH_LINES: usize = 1024;
 const BATCH_BYTES: usize = 256 * 1024;
 /// The longest line: the longest message, with every byte escaped.
 const LINE_MAX_BYTES: u64 = 8 * 1024 * 1024;
 
-/// A line. What else is in it is passed over.
+/// A line. Other fields are ignored.
 #[derive(Debug, Deserialize)]
 struct Line {
     room: Option<String>,
@@ -55,23 +55,23 @@ struct Line {
     base64: Option<String>,
 }
 
-/// How far an import is.
+/// The progress of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figures {
     /// Messages stored.
     pub stored: u64,
-    /// Those that were there already.
+    /// Messages that were there already.
     pub repeated: u64,
-    /// Redactions of what was not imported, or is one.
+    /// Redactions of what was not imported or is a redaction.
     pub left_out: u64,
-    /// Lines that say of themselves that they are something else than a message.
+    /// Lines whose type is not a message.
     pub passed_over: u64,
 }
 
-/// Imports a file into a room; `-`: from standard input.
+/// Imports a file, or standard input for `-`, into a room.
 ///
 /// # Errors
-/// What went wrong, for whoever typed the command, with the line. What stands before it may be imported then.
+/// What went wrong and in which line, for whoever typed the command. Lines before it may have been imported.
 pub fn run(config: &Config, carry_out: CarryOut, room: &str, from: &Path) -> Result<(), Error> {
     check_room(&composed(room)).map_err(|refusal| Error::Command(refusal.text))?;
     let opened = || File::open(from).map_err(Error::io("open", from));
@@ -101,7 +101,7 @@ pub fn run(config: &Config, carry_out: CarryOut, room: &str, from: &Path) -> Res
     report(room, from, first - 1, &figures)
 }
 
-/// Says what came of it, which is an error where there was something and no message in it.
+/// Prints the result. It is an error if there were lines and no message among them.
 fn report(room: &str, from: &Path, lines: u64, figures: &Figures) -> Result<(), Error> {
     let Figures { stored, repeated, left_out, passed_over } = *figures;
     if lines > 0 && stored + repeated + left_out == 0 {
@@ -113,7 +113,7 @@ fn report(room: &str, from: &Path, lines: u64, figures: &Figures) -> Result<(), 
         )));
     }
     let passed_over = if passed_over > 0 { format!(", passed over: {passed_over}") } else { String::new() };
-    // Whoever does not want to know may have gone.
+    // Nobody may be reading standard output.
     let _ = writeln!(
         io::stdout(),
         "{room}: imported: {stored}, were there already: {repeated}, left out: {left_out}{passed_over}"
@@ -128,18 +128,18 @@ fn skip_mark(input: &mut dyn BufRead, from: &Path) -> Result<(), Error> {
         let what = "this is UTF-16, and lines of JSON are UTF-8: `iconv -f UTF-16 -t UTF-8` makes them";
         return Err(Error::Command(format!("{}: {what}", from.display())));
     }
-    // A pipe that gives less at first ends in a line that is no JSON, which is told.
+    // If a pipe delivers less at first, the mark makes the first line invalid, which is reported.
     if begins.starts_with(b"\xef\xbb\xbf") {
         input.consume(3);
     }
     Ok(())
 }
 
-/// How often a data directory that another command has is looked at, while there is still something to read.
+/// How often to try again to open a data directory that another command has open, while there is input to read.
 const TRIED_EVERY: Duration = Duration::from_millis(100);
 
-/// An import's way to the store. Where another command has the data directory, what is read waits in a file: it may be that command's
-/// output, which ends only when all of it is read. For the same reason nothing is opened before there is something to import.
+/// An import's connection to the store. If another command has the data directory open, the input is spooled to a file: it may be that
+/// command's output, which ends only when all of it is read. For the same reason nothing is opened before there is input.
 struct Importing<'a> {
     config: &'a Config,
     carry_out: CarryOut,
@@ -151,7 +151,7 @@ struct Importing<'a> {
 }
 
 impl Importing<'_> {
-    /// Imports a batch, or keeps it for later. The figures are of all that was imported by now.
+    /// Imports a batch or spools it. Returns the progress so far, if anything was imported.
     fn submit(&mut self, first: u64, batch: Vec<u8>) -> Result<Option<Figures>, Error> {
         if self.connection.is_none() && self.tried.is_none_or(|tried| tried.elapsed() >= TRIED_EVERY) {
             self.tried = Some(Instant::now());
@@ -187,7 +187,7 @@ impl Importing<'_> {
         Ok(figures)
     }
 
-    /// What was kept must be imported now, or never.
+    /// Imports what was spooled, which must succeed now.
     fn finish(&mut self) -> Result<Option<Figures>, Error> {
         match &self.connection {
             Some(_) => Ok(None),
@@ -197,7 +197,7 @@ impl Importing<'_> {
     }
 }
 
-/// With what is imported from.
+/// Adds the name of the input to an error.
 fn named(from: &Path, error: Error) -> Error {
     match error {
         Error::Command(what) => Error::Command(format!("{}: {what}", from.display())),
@@ -205,7 +205,7 @@ fn named(from: &Path, error: Error) -> Error {
     }
 }
 
-/// A batch begins with the number of its first line.
+/// Sends a batch, which starts with the number of its first line.
 fn send(connection: &mut Connection, lines: &[u8], first: u64) -> Result<Figures, Error> {
     connection.send(b'D', &[&first.to_le_bytes(), lines].concat())?;
     let frame = connection.receive()?;
@@ -217,7 +217,7 @@ enum BatchError {
     TooLong(u64),
 }
 
-/// The next lines, and how many they are; none at the end.
+/// The number of the next lines, and their bytes; 0 at the end.
 fn next_batch(input: &mut dyn BufRead, first: u64) -> Result<(u64, Vec<u8>), BatchError> {
     let (mut lines, mut batch) = (0, Vec::new());
     while lines < BATCH_LINES as u64 && batch.len() < BATCH_BYTES {
@@ -233,11 +233,11 @@ fn next_batch(input: &mut dyn BufRead, first: u64) -> Result<(u64, Vec<u8>), Bat
     Ok((lines, batch))
 }
 
-/// The daemon's part: takes batches of lines, until the connection ends.
+/// The daemon's side: imports batches of lines until the connection ends.
 pub(crate) fn receive(wire: &mut Wire, work: &Work<'_>, room: &str) -> Result<(), JobError> {
     check_room(&composed(room)).map_err(|refusal| Error::Command(refusal.text))?;
     let mut import = Import::into(room);
-    // Lines without a seq may say the same: so each is counted.
+    // Lines without a seq may be identical, so they are counted.
     let mut alike: HashMap<String, u64> = HashMap::new();
     let mut passed_over = 0;
     while let Some(frame) = wire.receive()? {
@@ -280,12 +280,12 @@ pub(crate) fn receive(wire: &mut Wire, work: &Work<'_>, room: &str) -> Result<()
 #[derive(Debug, PartialEq)]
 enum Parsed {
     Blank,
-    /// It says so itself.
+    /// Its type says so.
     OfAnotherType,
     Message(Imported),
 }
 
-/// What kind of line it is, before the rest of it is looked at.
+/// The type of a line, parsed before the rest.
 #[derive(Debug, Deserialize)]
 struct Type {
     #[serde(rename = "type")]
@@ -297,7 +297,7 @@ fn parse(line: &[u8]) -> Result<Parsed, String> {
     if text.is_empty() {
         return Ok(Parsed::Blank);
     }
-    // An array would be taken by its places.
+    // An array would be parsed by position.
     if !text.starts_with(b"{") {
         let is_array = text.starts_with(b"[");
         let hint = if is_array { ": this is an array; `jq -c '.[]'` makes a line of each that is in it" } else { "" };
@@ -312,7 +312,7 @@ fn parse(line: &[u8]) -> Result<Parsed, String> {
     let client = line.client.as_deref().ok_or("it has no client")?;
     check_client(client).map_err(|refusal| refusal.text)?;
     let body = match (&line.text, &line.base64) {
-        // What was redacted, and what says so, have no text.
+        // Redacted messages and redactions have no text.
         _ if line.redacts.or(line.redacted).is_some() => Vec::new(),
         (Some(text), _) => text.clone().into_bytes(),
         (None, Some(base64)) => STANDARD.decode(base64).map_err(|_| "its base64 is none")?,
@@ -334,7 +334,7 @@ fn parse(line: &[u8]) -> Result<Parsed, String> {
     Ok(Parsed::Message(Imported { seq: line.seq, time_ms, client: client.into(), id, body: body.into(), about }))
 }
 
-/// The same for the same message, and for no other.
+/// An id that is the same for the same message, and for no other.
 fn id(line: &Line, body: &[u8]) -> String {
     let mut hasher = Sha256::new();
     let texts = [&line.room, &line.time, &line.client, &line.id];
@@ -346,7 +346,7 @@ fn id(line: &Line, body: &[u8]) -> String {
     for number in [line.seq, line.reply, line.redacts] {
         hasher.update(number.map_or(0, |number| number.wrapping_add(1)).to_le_bytes());
     }
-    // Whether it was redacted when it was exported is not what it is known by: neither is its text, then.
+    // A message with a seq may be exported before and after it is redacted, so its text is left out.
     if line.seq.is_none() {
         hasher.update(body);
     }

@@ -1,4 +1,4 @@
-//! What commands can have done on a data directory, [by its daemon or by themselves](crate::control).
+//! What commands ask for, carried out on a data directory [by its daemon or by the command itself](crate::control).
 
 use crate::backup::cut;
 use crate::control::{JobError, Request, Wire, Work};

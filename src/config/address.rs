@@ -1,11 +1,11 @@
-//! Addresses to listen on, as an operator says them.
+//! Parses addresses to listen on.
 
 const TAKES: &str = "takes an address and a port, like 127.0.0.1:7420, [::1]:7420 or chat.example.org:7420; or none";
 
-/// The addresses in some values, which may have several with commas between; `none` alone is none of them.
+/// Parses values that may have several addresses, separated by commas. `none` alone means no address.
 ///
 /// # Errors
-/// What can be no address; the message follows on the setting's name.
+/// One of them can't be an address. The message follows the setting's name.
 pub(super) fn list(values: &[String]) -> Result<Vec<String>, String> {
     let parts = || values.iter().flat_map(|value| value.split(',')).map(str::trim);
     if parts().eq(["none"]) {
@@ -14,7 +14,7 @@ pub(super) fn list(values: &[String]) -> Result<Vec<String>, String> {
     parts().map(|part| if is_address(part) { Ok(part.to_owned()) } else { Err(TAKES.to_owned()) }).collect()
 }
 
-/// Whether it is an address with a port, or what could be a name with a port. Who has the name is seen when it is looked up.
+/// Whether it is an address with a port, or could be a host name with a port. The name is resolved later.
 fn is_address(text: &str) -> bool {
     if text.parse::<std::net::SocketAddr>().is_ok() {
         return true;
@@ -26,7 +26,7 @@ fn is_address(text: &str) -> bool {
         (1..=63).contains(&label.len()) && !label.starts_with('-') && label.bytes().all(is_taken)
     };
     let host = host.strip_suffix('.').unwrap_or(host);
-    // Names do not end in a number: that was to be an address.
+    // Host names do not end in a number; this is a malformed address.
     let last = host.rsplit('.').next().unwrap_or_default();
     is_port && host.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
 }

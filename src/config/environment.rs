@@ -1,11 +1,11 @@
-//! What a service manager says besides the settings' own variables.
+//! The environment variables of a service manager, and those that were mistyped.
 
 use std::path::{Path, PathBuf};
 
 use super::nearest::meant;
 use super::{Config, SETTINGS, Setting, Source};
 
-/// What stands where in `$CREDENTIALS_DIRECTORY`, by setting.
+/// Settings that a file in `$CREDENTIALS_DIRECTORY` provides, with its name.
 const CREDENTIALS: &[(&str, &str)] = &[
     ("tokens", "tokens.toml"),
     ("tls-cert", "tls-cert.pem"),
@@ -13,21 +13,21 @@ const CREDENTIALS: &[(&str, &str)] = &[
     ("tls-client-ca", "tls-client-ca.pem"),
 ];
 
-/// What a service manager has said.
+/// What the environment has besides the variables of settings.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// systemd's `$STATE_DIRECTORY`: where everything is stored. It may be several, separated by colons; the first is meant.
+    /// systemd's `$STATE_DIRECTORY`: where everything is stored. If it is a list separated by colons, the first is used.
     pub state_directory: Option<String>,
     /// systemd's `$CREDENTIALS_DIRECTORY`: files that only the daemon may read.
     pub credentials_directory: Option<PathBuf>,
     /// Whether a socket for TLS was handed in, so that TLS is wanted without an address for it.
     pub passes_tls: bool,
-    /// Variables that begin like ours, and that nobody reads.
+    /// Variables that are named like settings and are none.
     pub unread: Vec<String>,
 }
 
 impl Environment {
-    /// What the environment says.
+    /// Reads the environment.
     pub fn read(passes_tls: bool) -> Environment {
         Environment {
             state_directory: std::env::var("STATE_DIRECTORY").ok(),
@@ -37,7 +37,7 @@ impl Environment {
         }
     }
 
-    /// What was said that nobody listens to, a sentence each.
+    /// Warns of variables that have no effect, a sentence each.
     pub(super) fn warnings(&self) -> Vec<String> {
         let ours = SETTINGS.iter().map(Setting::env).collect::<Vec<_>>();
         let meant = |name: &str| {
@@ -47,13 +47,13 @@ impl Environment {
         self.unread.iter().map(|name| format!("${name} is set, and nobody reads it; {}", meant(name))).collect()
     }
 
-    /// A value for who says nothing else, and where it comes from.
+    /// A value for a setting that is not set otherwise, and its source.
     pub(super) fn value(&self, setting: &str, config: &Config) -> Option<(String, Source)> {
         if setting == "data-dir" {
             let first = self.state_directory.as_deref()?.split(':').next().filter(|dir| !dir.is_empty())?;
             return Some((first.to_owned(), Source::Env("STATE_DIRECTORY".to_owned())));
         }
-        // A certificate may lie there before there is any use for it.
+        // A certificate may be there before TLS is used.
         if setting.starts_with("tls-") && !config.wants_tls() {
             return None;
         }
@@ -63,10 +63,10 @@ impl Environment {
     }
 }
 
-/// Which of the environment's variables are meant for a dantok, and read by none.
+/// Variables that are meant for dantok and that nothing reads.
 fn unread(names: impl Iterator<Item = String>) -> Vec<String> {
     let is_read = |name: &str| {
-        // The chat example's, and those of this project's own tests.
+        // Variables of the chat client and of this project's tests.
         matches!(name, "DANTOK_CONFIG" | "DANTOK_TOKEN")
             || name.starts_with("DANTOK_TEST_")
             || SETTINGS.iter().any(|setting| setting.env() == name)
@@ -77,7 +77,7 @@ fn unread(names: impl Iterator<Item = String>) -> Vec<String> {
     unread
 }
 
-/// One that can't be looked at is left to whoever reads it to complain of.
+/// Whether a file exists. If that can't be told, whoever reads it reports why.
 fn is_there(path: &Path) -> bool {
     path.try_exists().unwrap_or(true)
 }

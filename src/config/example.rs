@@ -1,10 +1,10 @@
-//! A file with every setting, as comments: what `dantok config --example` prints, and what a package brings.
+//! An example of a settings file, which `dantok config --example` prints and packages install.
 
 use std::fmt::Write as _;
 
 use super::{Config, SETTINGS};
 
-/// Whoever reads it sees every setting, with its default of `defaults`; and nothing is set.
+/// A file with every setting in a comment, with its value in `defaults`. It sets nothing.
 pub fn example(defaults: &Config) -> String {
     let mut out = "\
 # Settings of dantok; see dantok.toml(5). Each stands here with its default: take the
@@ -23,7 +23,7 @@ pub fn example(defaults: &Config) -> String {
     out
 }
 
-/// A comment of lines that are not too long.
+/// Wraps a text into comment lines.
 fn wrapped(text: &str) -> String {
     let mut out = String::new();
     let mut width = 0;

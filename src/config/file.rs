@@ -1,4 +1,4 @@
-//! The file of settings: its keys, and where in it they stand.
+//! The settings file: its keys, and their lines.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,26 +6,26 @@ use std::path::Path;
 use super::nearest::meant;
 use super::{ConfigError, SETTINGS};
 
-/// What a file says.
+/// The contents of a settings file.
 #[derive(Debug, Default)]
 pub(super) struct File {
-    /// Its keys and their values, as an operator would say them elsewhere.
+    /// The values of each key, in the form that a flag has, and its line.
     values: BTreeMap<String, (Vec<String>, usize)>,
-    /// Keys that are none, each as a sentence.
+    /// Unknown keys, each as a sentence.
     pub(super) wrong: Vec<String>,
 }
 
 impl File {
-    /// Reads one.
+    /// Reads a file.
     ///
     /// # Errors
-    /// What the system says; text that is no TOML, as where a key stands twice.
+    /// It can't be read, or is not valid TOML.
     pub(super) fn read(path: &Path) -> Result<File, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|error| ConfigError::of(format!("{}: {error}", path.display())))?;
         let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
         let place = |at: usize| format!("{}, line {}", path.display(), line(at));
-        // Some editors put it there.
+        // Some editors write a byte order mark.
         let body = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let before = text.len() - body.len();
         let table = toml::de::DeTable::parse(body).map_err(|error| {
@@ -50,13 +50,13 @@ impl File {
         Ok(file)
     }
 
-    /// What it says of a setting, and in which line.
+    /// The values of a setting, and its line.
     pub(super) fn value(&self, name: &str) -> Option<&(Vec<String>, usize)> {
         self.values.get(name)
     }
 }
 
-/// Which setting who wrote this has meant.
+/// Suggests the setting that was meant.
 fn meant_setting(name: &str) -> String {
     let names = SETTINGS.iter().map(|setting| setting.name);
     meant(&name.to_lowercase().replace('_', "-"), names, "`dantok config` prints all that there are")

@@ -1,4 +1,4 @@
-//! The settings that keep one client from taking what is others'.
+//! Settings that limit a single client.
 
 use super::Setting;
 use super::table::one;
@@ -6,10 +6,10 @@ use dantok_protocol::units;
 
 const HEADING: &str = "Limits";
 
-/// More than one client can ask for.
+/// More than one client can send.
 const REQUESTS_MAX: u32 = 1_000_000;
 
-/// How many there may be at once.
+/// Parses a count, where 0 means no limit.
 fn count(values: &[String]) -> Result<usize, String> {
     one(values)?.parse().map_err(|_| "takes a whole number; 0 means no limit".to_owned())
 }
@@ -72,5 +72,5 @@ pub(super) const BYTES: Setting = Setting {
     show: |config| config.limits.bytes_per_second.to_string(),
 };
 
-/// More than any disk takes; under what is counted with.
+/// More than any disk can write, and small enough to calculate with.
 const BYTES_MAX: u64 = 1 << 40;

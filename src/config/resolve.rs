@@ -1,4 +1,4 @@
-//! Brings the command line, the environment, the file and the defaults together.
+//! Combines the command line, the environment, the file and the defaults.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub enum Source {
     Env(String),
     /// A key of the file.
     File(PathBuf, String),
-    /// Nobody said anything.
+    /// Nothing was set.
     Default,
 }
 
@@ -35,7 +35,7 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// A configuration that can't be: the message names the source and what it takes.
+/// An invalid configuration. The message names the source and what it accepts.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct ConfigError(Vec<String>);
@@ -45,7 +45,7 @@ impl ConfigError {
         ConfigError(vec![problem])
     }
 
-    /// All that is wrong, a sentence each.
+    /// Everything that is wrong, a sentence each.
     pub fn problems(&self) -> &[String] {
         &self.0
     }
@@ -54,18 +54,18 @@ impl ConfigError {
 /// A configuration, and where each value came from, in the order of [`SETTINGS`].
 #[derive(Debug)]
 pub struct Resolved {
-    /// What is in force.
+    /// The values in force.
     pub config: Config,
-    /// Why.
+    /// Where they came from.
     pub sources: Vec<Source>,
-    /// What was said that nobody listens to, a sentence each.
+    /// What was set and has no effect, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Brings together the command line (with the environment variables that clap read), the file and the defaults.
+/// Combines the command line (with the environment variables, which clap has read), the file and the defaults.
 ///
 /// # Errors
-/// A file that can't be read, a key that is none, a value that is not taken, a retention that is too short.
+/// The file can't be read; it has an unknown key; a value is not accepted; the retention is too short.
 pub fn resolve(matches: &ArgMatches, file: Option<&Path>, environment: &Environment) -> Result<Resolved, ConfigError> {
     let said = file.map(File::read).transpose()?.unwrap_or_default();
     let mut config = Config::default();
@@ -101,7 +101,7 @@ pub fn resolve(matches: &ArgMatches, file: Option<&Path>, environment: &Environm
             units::in_words(config.retention)
         ));
     }
-    // What is missing may be what was wrong.
+    // Otherwise a file may only seem to be missing because its setting was wrong.
     #[cfg(feature = "tls")]
     if problems.is_empty() {
         config.tls_files()?;
@@ -113,7 +113,7 @@ pub fn resolve(matches: &ArgMatches, file: Option<&Path>, environment: &Environm
     }
 }
 
-/// What was said of a setting, by whom, and in which line if in a file.
+/// The values given for a setting, their source, and the line if it is a file.
 fn given(
     setting: &Setting,
     matches: &ArgMatches,
@@ -137,7 +137,7 @@ fn given(
 }
 
 impl Resolved {
-    /// Whether anybody has said what this setting is to be.
+    /// Whether this setting was set anywhere.
     pub fn is_said(&self, name: &str) -> bool {
         let mut sources = SETTINGS.iter().zip(&self.sources);
         sources.any(|(setting, source)| setting.name == name && *source != Source::Default)

@@ -1,4 +1,4 @@
-//! Every setting: what it is called, what it takes, and how it is shown.
+//! The table of all settings: their names, what they accept, and how they are shown.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Setting {
     }
 }
 
-/// More than there ever is of anything; can be added to.
+/// More than anything is ever needed, and small enough to add to.
 const COUNT_MAX: usize = 1_000_000_000;
 
 pub(super) fn one(values: &[String]) -> Result<&str, String> {
@@ -280,5 +280,5 @@ pub const SETTINGS: &[Setting] = &[
     },
 ];
 
-/// Settings that are in force from a start to the end; the others may change at a SIGHUP.
+/// Settings that take effect at a start only; SIGHUP applies the others.
 pub const AT_START: &[&str] = &["listen", "listen-tls", "metrics", "open", "data-dir", "tokens", "log-format"];

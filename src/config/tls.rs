@@ -1,4 +1,4 @@
-//! The settings of TLS, and how they hang together.
+//! The settings of TLS, and how they depend on each other.
 
 use std::path::PathBuf;
 
@@ -6,18 +6,18 @@ use super::table::{one, quoted};
 use super::{Config, ConfigError, Setting, address};
 use crate::tls::Files;
 
-/// What is said of TLS.
+/// The settings of TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// Addresses to listen on for it.
+    /// Addresses to listen on for TLS.
     pub listen: Vec<String>,
-    /// Whether a socket for it was handed in.
+    /// Whether a socket for TLS was passed in.
     pub is_passed: bool,
-    /// The certificate's file.
+    /// The certificate file.
     pub cert: Option<PathBuf>,
-    /// Its key's.
+    /// Its key file.
     pub key: Option<PathBuf>,
-    /// Who may sign the certificates that clients must show.
+    /// The file of the authorities that sign client certificates.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -67,7 +67,7 @@ pub(super) const CLIENT_CA: Setting = Setting {
     show: |config| shown(config.tls.client_ca.as_ref()),
 };
 
-/// An empty value is none, as `dantok config` shows it.
+/// Parses a file name. An empty one means none, as `dantok config` shows it.
 fn file(values: &[String]) -> Result<Option<PathBuf>, String> {
     Ok(Some(one(values)?).filter(|path| !path.is_empty()).map(PathBuf::from))
 }
@@ -77,10 +77,10 @@ fn shown(path: Option<&PathBuf>) -> String {
 }
 
 impl Config {
-    /// The files of TLS; none where it is not wanted.
+    /// The files for TLS; none if TLS is not used.
     ///
     /// # Errors
-    /// Where some of it is missing: who asks for TLS must not get less of it than they think.
+    /// A setting is missing: nobody must get less protection than they asked for.
     pub fn tls_files(&self) -> Result<Option<Files>, ConfigError> {
         let Tls { cert, key, client_ca, .. } = &self.tls;
         match (!self.wants_tls(), cert, key) {

@@ -1,4 +1,4 @@
-//! `dantok token`: says who may connect, and as whom.
+//! `dantok token`: manages who may connect, and as whom.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,19 +12,19 @@ use dantok_protocol::name::{check_client, check_new, composed};
 use dantok_protocol::units;
 use dantok_store::disk::expect_data_dir;
 
-/// The file that a command is about.
+/// The tokens file that a command works on.
 #[derive(Clone, Debug)]
 pub struct TokensFile {
-    /// Their file.
+    /// The file.
     pub path: PathBuf,
-    /// Whether somebody has said that it is this one; else it is that of the data directory.
+    /// Whether it was named explicitly; otherwise it is the data directory's.
     pub is_named: bool,
     /// The data directory.
     pub data_dir: PathBuf,
 }
 
 impl TokensFile {
-    /// Refuses a file that no daemon would look at.
+    /// Refuses a file that no daemon would read.
     fn expect_use(&self) -> Result<(), Error> {
         if self.is_named {
             return Ok(());
@@ -53,16 +53,16 @@ impl TokensFile {
     }
 }
 
-/// Makes a token and prints it: alone, so that it can go through a pipe; what is to be known is said beside it.
+/// Issues a token and prints it on standard output, alone, so that it can be piped. Explanations go to stderr.
 ///
 /// # Errors
-/// What is no client's name; a file that would be of no use; what the system says.
+/// The name is not a client's; no daemon would read the file; the system reports an error.
 pub fn issue(file: &TokensFile, client: &str, role: Role, lasts: Option<Duration>, as_is: bool) -> Result<(), Error> {
     let refused = |refusal: Refusal| Error::Command(refusal.text);
     let kept = if as_is { client.into() } else { composed(client) };
     check_client(&kept).map_err(refused)?;
     file.expect_use()?;
-    // Nothing is made for a name that is refused.
+    // Before anything is created for a name that is refused.
     let is_plain = kept == client && check_new(client).is_ok();
     let known = if is_plain { Vec::new() } else { file.read_any()? };
     let has_one = |name: &str| known.iter().any(|token| token.client == name);
@@ -89,12 +89,12 @@ pub fn issue(file: &TokensFile, client: &str, role: Role, lasts: Option<Duration
     Ok(())
 }
 
-/// Takes tokens back, and prints which, and which the same persons still have.
+/// Revokes tokens. Prints them, and those that the same people still have.
 ///
 /// # Errors
-/// No token is meant; what the system says.
+/// There is no such token; the system reports an error.
 pub fn revoke(file: &TokensFile, which: &str) -> Result<(), Error> {
-    // Nothing is made where nothing is.
+    // Nothing is created if there is no file.
     let found = file.read()?;
     let Revoked { revoked, remaining } = match found {
         Some(_) => {
@@ -127,10 +127,10 @@ pub fn revoke(file: &TokensFile, which: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Prints all tokens. Makes nothing.
+/// Prints all tokens. Creates nothing.
 ///
 /// # Errors
-/// There is no store; what the system says.
+/// There is no store; the system reports an error.
 pub fn list(file: &TokensFile) -> Result<(), Error> {
     let tokens = file.read()?;
     if tokens.is_none() {
@@ -146,10 +146,10 @@ pub fn list(file: &TokensFile) -> Result<(), Error> {
     Ok(())
 }
 
-/// The tokens of a store, or none: as a backup has them, which is empty where they are kept elsewhere.
+/// The tokens file of a store for a backup. Empty if the tokens are kept elsewhere, none if there never were any.
 ///
 /// # Errors
-/// What the system says.
+/// The system reports an error.
 pub(crate) fn to_back_up(data_dir: &Path) -> Result<Option<Vec<u8>>, Error> {
     let path = data_dir.join(mark::DEFAULT);
     match std::fs::read(&path) {

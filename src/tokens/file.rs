@@ -1,4 +1,4 @@
-//! The file of the tokens, as it is read and what is in it.
+//! The tokens file: its contents, and reading it.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -12,19 +12,19 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, READ_TOKENS as READ};
 use dantok_protocol::name::person;
 
-/// What every token begins with, so that it is known for what it is where it turns up.
+/// The prefix of every token, which makes it recognisable wherever it turns up.
 pub(super) const PREFIX: &str = "dantok_";
 pub(super) const SECRET_BYTES: usize = 20;
 pub(super) const ID_BYTES: usize = 4;
 
-/// What the file begins with.
+/// The head of the file.
 pub(super) const HEAD: &str = "# Who may connect to dantok, and as whom. `dantok token` changes this file; the tokens themselves are not in it.\n";
 
-/// What a token's bearer may do.
+/// What the bearer of a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// What a client may.
+    /// What any client may do.
     Member,
     /// Everything, in every room.
     Admin,
@@ -34,9 +34,9 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
-    /// What it is called by; no secret.
+    /// Its id, which is no secret.
     pub id: String,
-    /// Whose it is: a person, with all devices, or one device of a person.
+    /// Its client: a person with all devices, or a single device.
     pub client: String,
     /// What its bearer may do.
     pub role: Role,
@@ -45,13 +45,13 @@ pub struct Token {
     /// When it was issued.
     #[serde(with = "rfc3339")]
     pub issued: SystemTime,
-    /// When it ends; none: never.
+    /// When it expires; none: never.
     #[serde(default, with = "optional_rfc3339", skip_serializing_if = "Option::is_none")]
     pub expires: Option<SystemTime>,
 }
 
 impl Token {
-    /// Whether its time is over.
+    /// Whether it has expired.
     pub fn has_expired(&self) -> bool {
         self.expires.is_some_and(|expires| expires <= SystemTime::now())
     }
@@ -120,13 +120,13 @@ pub(super) fn random(bytes: usize, path: &Path) -> Result<String, Error> {
 pub(super) type Stamp = (u64, i64, i64, u64);
 
 pub(super) fn read(path: &Path) -> Result<Option<(Stamp, Vec<Token>)>, Error> {
-    // What is no file may have a reader wait.
+    // Opening a FIFO must not block.
     let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io(READ, path)(error)),
     };
-    // Of the file that is read, whatever its name leads to by now.
+    // From the open file, since the name may lead to another by now.
     let stamp = file.metadata().map(|metadata| stamp(&metadata)).map_err(Error::io(READ, path))?;
     Ok(Some((stamp, parse(file, path)?)))
 }

@@ -1,4 +1,4 @@
-//! The file of the tokens, to change.
+//! Changes the tokens file.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use dantok_store::replace::Place;
 
 const WRITE: &str = "write the tokens";
 
-/// The file, to change: one process at a time.
+/// The tokens file, locked for changes by one process.
 #[derive(Debug)]
 pub struct Ledger {
     place: Place,
@@ -19,20 +19,20 @@ pub struct Ledger {
     is_new: bool,
 }
 
-/// What a revocation has changed, and what it has not.
+/// The result of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
-    /// Those that are taken back.
+    /// The tokens that were revoked.
     pub revoked: Vec<Token>,
-    /// Those that the same persons still have.
+    /// The tokens that the same people still have.
     pub remaining: Vec<Token>,
 }
 
 impl Ledger {
-    /// Reads the file, where there is one, behind the links that lead to it, and keeps others from changing it.
+    /// Reads the file, if there is one, following links, and locks it against changes.
     ///
     /// # Errors
-    /// There is no directory for it; what the system says; what is no list of tokens, with its place.
+    /// Its directory is missing; the system reports an error; it is not a list of tokens, with the line.
     pub fn open(path: &Path) -> Result<Ledger, Error> {
         let place = Place::find(path, WRITE)?;
         place.lock()?;
@@ -42,23 +42,23 @@ impl Ledger {
         Ok(Ledger { place, tokens, is_new })
     }
 
-    /// Whether there was no file.
+    /// Whether there was no file before.
     pub fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// The file, behind the links that lead to it.
+    /// The path of the file, with links followed.
     fn path(&self) -> &Path {
         self.place.path()
     }
 
-    /// The tokens, the oldest first.
+    /// The tokens, oldest first.
     #[cfg(test)]
     pub fn tokens(&self) -> &[Token] {
         &self.tokens
     }
 
-    /// Makes a token and writes it down, durably. Returns it: it is in no other place.
+    /// Issues a token and records it durably. The token itself is only in the return value.
     ///
     /// # Errors
     /// What the system says.
@@ -71,14 +71,14 @@ impl Ledger {
             role,
             sha256: hash(&token),
             issued,
-            // One that would end after all time ends now, rather than never.
+            // A time past the end of all time expires now rather than never.
             expires: lasts.map(|lasts| issued.checked_add(lasts).unwrap_or(issued)),
         });
         self.write()?;
         Ok(token)
     }
 
-    /// Takes back the token of this id; or all of this person's, those of her devices as well; or of this one device all that are its own.
+    /// Revokes the token with this id, or all tokens of this person with all devices, or those of this one device.
     ///
     /// # Errors
     /// What the system says.

@@ -1,5 +1,5 @@
-//! That a store has had tokens: a small file in the data directory, with the name of the file that they were in. A tokens file that is
-//! lost or mistyped must not open the door; see [`Tokens::of_store`](super::Tokens::of_store).
+//! Remembers that a store has tokens, by a small file in the data directory that names the tokens file. A tokens file that is lost or
+//! mistyped must not let everybody in; see [`Tokens::of_store`](super::Tokens::of_store).
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -7,27 +7,27 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use dantok_store::replace::Place;
 
-/// Its name.
+/// The name of that small file.
 pub const FILE: &str = "TOKENS-WANTED";
 
-/// The tokens' file in a data directory, where nobody says another.
+/// The tokens file in a data directory, unless another is named.
 pub const DEFAULT: &str = "tokens.toml";
 
-/// Which file the tokens were in; none where there never were any.
+/// The tokens file that was in use; none if there never was one.
 ///
 /// # Errors
 /// What the system says.
 pub fn read(data_dir: &Path) -> Result<Option<PathBuf>, Error> {
     let path = data_dir.join(FILE);
     match std::fs::read(&path) {
-        // Relative to the data directory, which may be moved.
+        // The name may be relative to the data directory, which can be moved.
         Ok(bytes) => Ok(Some(data_dir.join(String::from_utf8_lossy(&bytes).trim_end()))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("read", &path)(error)),
     }
 }
 
-/// Notes, durably, that a store has tokens in this file.
+/// Remembers durably that a store has its tokens in this file.
 ///
 /// # Errors
 /// What the system says.

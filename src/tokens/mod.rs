@@ -1,8 +1,8 @@
-//! Who may be whom: tokens, each bound to a client. Kept in a file beside the store, as hashes; changed by `dantok token`, and read
-//! again by a running daemon as soon as it changes.
+//! Who may connect, and as whom: tokens, each bound to a client. They are kept as hashes in a file beside the store. `dantok token` changes
+//! it, and a running daemon reads it again as soon as it changes.
 //!
-//! A token is 160 random bits, so that its plain SHA-256 gives nothing away: there is no dictionary of such tokens to try. Which
-//! tokens there are is compared in constant time, and a denial says neither more nor sooner whatever was wrong; see
+//! A token is 160 random bits, so a plain SHA-256 of it gives nothing away: there is no dictionary of such tokens to try. Hashes are
+//! compared in constant time, and a denial reveals nothing by its text or timing; see
 //! [`DENIED_AFTER`](crate::limits::DENIED_AFTER).
 
 pub mod command;
@@ -21,51 +21,51 @@ use crate::error::{Error, READ_TOKENS as READ};
 use file::{PREFIX, Stamp, hash, read, stamp};
 pub use file::{Role, Token};
 
-/// What a client may, by its token.
+/// What a token has granted a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The token's hash; none where there were no tokens.
+    /// The token's hash; none if there were no tokens.
     sha256: Option<Arc<str>>,
     /// What the client may do.
     pub role: Role,
 }
 
 impl Grant {
-    /// Whether there was no token to show.
+    /// Whether no token was needed.
     pub fn is_open(&self) -> bool {
         self.sha256.is_none()
     }
 }
 
-/// What was read last.
+/// What the daemon knows of the tokens file.
 #[derive(Debug)]
 struct Known {
-    /// None: there never were any, and anybody may be anybody.
+    /// None: there never was a file, and anybody may be any client.
     tokens: Option<Vec<Token>>,
     stamp: Option<Stamp>,
-    /// When the first of them that is still good ends.
+    /// When the next valid token expires.
     next_end: Option<SystemTime>,
     changes: u64,
-    /// It was said that the file can't be read.
+    /// Whether it was logged that the file can't be read.
     complained: bool,
-    /// The store knows that there are some.
+    /// Whether the store remembers that there are tokens.
     noted: bool,
 }
 
-/// The tokens, as a daemon sees them.
+/// The tokens of a running daemon.
 #[derive(Debug)]
 pub struct Tokens {
     path: PathBuf,
-    /// Where it is noted that there are some.
+    /// The data directory, which remembers that there are tokens.
     data_dir: Option<PathBuf>,
     known: Mutex<Known>,
 }
 
 impl Tokens {
-    /// Reads the file, where there is one.
+    /// Reads the file, if there is one.
     ///
     /// # Errors
-    /// What the system says; what is no list of tokens, with its place.
+    /// The system reports an error; the file is not a list of tokens, with the line.
     pub fn open(path: &Path) -> Result<Tokens, Error> {
         let (stamp, tokens) = read(path)?.unzip();
         let mut known = Known { tokens, stamp, next_end: None, changes: 0, complained: false, noted: false };
@@ -73,11 +73,11 @@ impl Tokens {
         Ok(Tokens { path: path.to_owned(), data_dir: None, known: Mutex::new(known) })
     }
 
-    /// Those of a daemon's store. `is_named`: somebody has said that it is this file. `is_open`: anybody may be anybody where there are none.
+    /// Reads the tokens of a daemon's store. `is_named`: the file was named explicitly. `is_open`: without tokens, anybody may be any client.
     ///
     /// # Errors
-    /// As [`open`](Tokens::open). There is no such file, though it was named, or though the store has had tokens and is not open: a file
-    /// that is lost or mistyped lets nobody in.
+    /// As [`open`](Tokens::open). The file is missing although it was named, or although the store has had tokens and is not open: a
+    /// lost or mistyped file lets nobody in.
     pub fn of_store(path: &Path, is_named: bool, data_dir: &Path, is_open: bool) -> Result<Tokens, Error> {
         let tokens = Tokens { data_dir: Some(data_dir.to_owned()), ..Tokens::open(path)? };
         if let Some(found) = &tokens.known().tokens {
@@ -106,7 +106,7 @@ impl Tokens {
         }
     }
 
-    /// Has the store know that there are tokens, once there are.
+    /// Has the store remember that there are tokens, if there are.
     ///
     /// # Errors
     /// What the system says.
@@ -115,18 +115,18 @@ impl Tokens {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // Nothing panics between two changes that belong together.
+        // A panic leaves nothing half changed.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a client has to show one.
+    /// Whether clients need a token.
     pub fn are_wanted(&self) -> bool {
         self.known().tokens.is_some()
     }
 
-    /// Looks at the file again. Returns a number that is another one whenever what a client may could have changed.
+    /// Reads the file again if it has changed. Returns a number that changes whenever a grant may no longer hold.
     ///
-    /// A file that is gone, or can't be read, leaves those that were: it neither opens the door nor shuts anybody out.
+    /// If the file is gone or can't be read, the tokens stay as they were: nobody is let in or shut out by that.
     pub fn refresh(&self) -> u64 {
         let mut known = self.known();
         let found = match std::fs::metadata(&self.path) {
@@ -152,7 +152,7 @@ impl Tokens {
                     }
                 }
                 Err(error) => {
-                    // Not looked at again before it changes; what could not be read may be the next time.
+                    // A malformed file is not read again before it changes; one that could not be read is.
                     if matches!(error, Error::Tokens { .. }) {
                         known.stamp = stamp;
                     }
@@ -168,21 +168,21 @@ impl Tokens {
         known.changes
     }
 
-    /// Looks at the file again, and says once more what is wrong with it.
+    /// Reads the file again, and logs what is wrong with it even if that was logged before.
     pub fn refresh_aloud(&self) -> u64 {
         self.known().complained = false;
         self.refresh()
     }
 
-    /// Whether somebody with this token may be this client, and what else he may then; none where he may not.
+    /// What a token grants this client; none if nothing.
     pub fn admit(&self, client: &str, token: Option<&str>) -> Option<Grant> {
         let known = self.known();
         let Some(tokens) = &known.tokens else { return Some(Grant { sha256: None, role: Role::Member }) };
-        // As much work for one who has none.
+        // The same work without a token.
         let shown = hash(token.unwrap_or(PREFIX));
         let mut found = None;
         for token in tokens {
-            // Every one is looked at, in full.
+            // All of them are compared, in full.
             if bool::from(shown.as_bytes().ct_eq(token.sha256.as_bytes())) {
                 found = Some(token);
             }
@@ -192,12 +192,12 @@ impl Tokens {
         found.map(|found| Grant { sha256: Some(found.sha256.as_str().into()), role: found.role })
     }
 
-    /// Whether one is for such a client.
+    /// Whether there is a token for such a client.
     pub fn name(&self, is_meant: impl Fn(&str) -> bool) -> bool {
         self.known().tokens.iter().flatten().any(|token| is_meant(&token.client))
     }
 
-    /// Whether what was granted still is.
+    /// Whether a grant still holds.
     pub fn hold(&self, grant: &Grant) -> bool {
         match (&self.known().tokens, &grant.sha256) {
             (None, granted) => granted.is_none(),
@@ -218,14 +218,14 @@ fn is(what: bool) -> Choice {
 }
 
 impl Known {
-    /// Says it once, not at every look.
+    /// Logs an error once, not at every look.
     fn complain(&mut self, error: &Error) {
         if !std::mem::replace(&mut self.complained, true) || matches!(error, Error::Tokens { .. }) {
             tracing::error!("{error}; the tokens stay as they were");
         }
     }
 
-    /// Durably: a start must not take a lost file for none.
+    /// Durably: a lost file must not look like there never was one.
     fn note(&mut self, path: &Path, data_dir: Option<&Path>) -> Result<(), Error> {
         if let (Some(_), false, Some(dir)) = (&self.tokens, self.noted, data_dir) {
             mark::set(dir, path)?;
