@@ -9,13 +9,13 @@ use dantok_protocol::{Item, Refusal, Reply};
 impl Session {
     pub(super) fn want_events(&mut self, on: bool) -> Reply {
         self.events = on;
-        for place in self.places.values_mut() {
-            let Some((room, _)) = &place.followed else { continue };
-            match (on, place.heard) {
-                (true, None) => place.heard = Some(self.hub.rooms.listen(room, &self.waker)),
+        for position in self.positions.values_mut() {
+            let Some((room, _)) = &position.followed else { continue };
+            match (on, position.heard) {
+                (true, None) => position.heard = Some(self.hub.rooms.listen(room, &self.waker)),
                 (false, Some(_)) => {
                     self.hub.rooms.unlisten(room, &self.waker);
-                    place.heard = None;
+                    position.heard = None;
                 }
                 _ => {}
             }
@@ -33,8 +33,8 @@ impl Session {
     /// Tells what went on in a room, but for what the client did itself.
     pub(super) fn pump_events(&mut self, id: u64, out: &mut impl Out) {
         let own = self.known().cloned().unwrap_or_default();
-        let Some(place) = self.places.get_mut(&id) else { return };
-        let (Some((room, _)), Some(heard)) = (&place.followed, &mut place.heard) else { return };
+        let Some(position) = self.positions.get_mut(&id) else { return };
+        let (Some((room, _)), Some(heard)) = (&position.followed, &mut position.heard) else { return };
         let room: &Arc<Room> = room;
         let (happened, next) = room.events_since(*heard);
         *heard = next;

@@ -94,7 +94,7 @@ impl Session {
 
     /// Tells a WATCH, and who follows it, once, that a room is deleted: before it is told of another one of the name.
     pub(super) fn pump_deleted(&mut self, id: u64, out: &mut impl Out) {
-        let was_followed = self.places.get(&id).and_then(|place| place.followed.clone());
+        let was_followed = self.positions.get(&id).and_then(|position| position.followed.clone());
         if let Some((room, _)) = &was_followed {
             self.forget(room);
         }

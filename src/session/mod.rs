@@ -4,10 +4,10 @@ mod events;
 mod groups;
 mod listing;
 mod names;
+mod out;
 mod reading;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::future::Future;
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -20,32 +20,14 @@ use crate::hub::Hub;
 use crate::limits::{DENIED_AFTER, GROUP_TIMEOUT_MAX, PIPELINE_MAX_REQUESTS};
 use crate::permission::{self, Author, Permission};
 use crate::person::Person;
-use crate::pushed::PageInfo;
 use crate::reader::Unread;
 use crate::rooms::{Handed, Membership, Presence, Room, Rooms, Waker};
 use crate::tokens::{Grant, Role};
 use dantok_protocol::limits::TOKEN_MAX_BYTES;
 use dantok_protocol::name::person;
-use dantok_protocol::{Begin, Command, ErrorCode, Item, MessageRef, Refusal, Reply, VERSION, Welcome, line};
+use dantok_protocol::{Begin, Command, ErrorCode, Item, Refusal, Reply, VERSION, Welcome, line};
 pub use groups::Take;
-
-/// Where a session's items go: an answer that is being given, or what is told unasked.
-pub trait Out: Send {
-    /// Takes an item.
-    fn item(&mut self, item: Item);
-    /// Takes a message.
-    fn message(&mut self, message: MessageRef<'_>);
-    /// Takes the page that another session was pushed of a room after this seq, if it is still encoded and `is_current`.
-    fn repeat_page(&mut self, room: u64, after: u64, is_current: impl FnOnce(&PageInfo) -> bool) -> Option<PageInfo>;
-    /// Marks where a page begins …
-    fn begin_page(&mut self);
-    /// … and where it ends, so that other sessions can [repeat](Out::repeat_page) it.
-    fn end_page(&mut self, room: u64, page: PageInfo);
-    /// Whether enough waits to be written that the session should stop and [`drain`](Out::drain).
-    fn is_full(&self) -> bool;
-    /// Writes what waits.
-    fn drain(&mut self) -> impl Future<Output = io::Result<()>> + Send;
-}
+pub use out::Out;
 
 /// How a command is to be carried out.
 #[derive(Debug)]
@@ -68,7 +50,7 @@ struct Who {
 
 /// Where this connection stands in a room.
 #[derive(Debug, Default)]
-struct Place {
+struct Position {
     /// Everything from the cursor up to here was handed over.
     handed: u64,
     /// What the last READ handed over.
@@ -101,7 +83,7 @@ pub struct Session {
     hub: Arc<Hub>,
     who: Option<Who>,
     waker: Arc<Waker>,
-    places: HashMap<u64, Place>,
+    positions: HashMap<u64, Position>,
     watching: bool,
     /// Private rooms that a WATCH has told of: they may vanish.
     shown: BTreeSet<u64>,
@@ -125,7 +107,7 @@ pub struct Session {
     is_over: bool,
     /// More has become of watched rooms than could be told.
     is_lost: bool,
-    /// How many places there may be until those of rooms that are deleted are looked for.
+    /// The number of positions at which those in deleted rooms are removed.
     swept_at: usize,
     /// A DELETE is under way: what is asked behind it may be of another room of the name.
     is_deleting: bool,
@@ -138,7 +120,7 @@ impl Session {
             hub,
             who: None,
             waker: Arc::default(),
-            places: HashMap::new(),
+            positions: HashMap::new(),
             watching: false,
             shown: BTreeSet::new(),
             behind: BTreeSet::new(),
@@ -375,18 +357,18 @@ impl Session {
     }
 
     /// Where this connection stands in a room.
-    fn place(&mut self, room: u64) -> &mut Place {
-        if self.places.len() >= self.swept_at {
+    fn position(&mut self, room: u64) -> &mut Position {
+        if self.positions.len() >= self.swept_at {
             let rooms = &self.hub.rooms;
-            self.places.retain(|id, place| place.followed.is_some() || rooms.by_id(*id).is_some());
-            self.swept_at = 2 * self.places.len() + 64;
+            self.positions.retain(|id, position| position.followed.is_some() || rooms.by_id(*id).is_some());
+            self.swept_at = 2 * self.positions.len() + 64;
         }
-        self.places.entry(room).or_default()
+        self.positions.entry(room).or_default()
     }
 
     /// What was handed over of the room of this name.
     fn handed(&self, name: &str) -> Option<u64> {
-        self.hub.rooms.get(name).and_then(|room| self.places.get(&room.id)).map(|place| place.handed)
+        self.hub.rooms.get(name).and_then(|room| self.positions.get(&room.id)).map(|position| position.handed)
     }
 
     async fn ack(&self, room: String, seq: Option<u64>) -> Reply {
@@ -412,7 +394,7 @@ impl Session {
 
     fn forget(&mut self, room: &Room) {
         self.stop_following(room);
-        self.places.remove(&room.id);
+        self.positions.remove(&room.id);
     }
 
     /// Whether [`pump`](Session::pump) has something to do.
@@ -495,7 +477,7 @@ impl Drop for Session {
         if let Some(who) = self.who.take() {
             self.hub.people.leave(who.person);
         }
-        for (room, _) in self.places.values().filter_map(|place| place.followed.as_ref()) {
+        for (room, _) in self.positions.values().filter_map(|position| position.followed.as_ref()) {
             room.unfollow(&self.waker);
             self.hub.rooms.unlisten(room, &self.waker);
         }

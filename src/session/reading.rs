@@ -57,7 +57,7 @@ impl Session {
             Ok((room, ..)) => room,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
-        if let Some(seq) = self.place(room.id).read.take()
+        if let Some(seq) = self.position(room.id).read.take()
             && let Reply::Error(refusal) = self.write(Command::Ack { room: name.to_owned(), seq: Some(seq) }).await
         {
             return Ok(Reply::Error(refusal));
@@ -69,7 +69,7 @@ impl Session {
         let part = Part { after: cursor, through: last, max, last, counts: true };
         let reply = self.hand_over(&room, part, out).await?;
         if let Reply::End { handed, .. } = &reply {
-            self.place(room.id).read = Some(*handed);
+            self.position(room.id).read = Some(*handed);
         }
         Ok(reply)
     }
@@ -123,9 +123,9 @@ impl Session {
     /// a seq must not acknowledge what was skipped.
     fn note_handed(&mut self, room: &Room, from: u64, to: u64) {
         let cursor = self.known().ok().and_then(|client| room.cursor(client)).unwrap_or(0);
-        let place = self.place(room.id);
-        if from <= place.handed.max(cursor) {
-            place.handed = place.handed.max(to);
+        let position = self.position(room.id);
+        if from <= position.handed.max(cursor) {
+            position.handed = position.handed.max(to);
         }
     }
 
@@ -133,21 +133,21 @@ impl Session {
         let (room, cursor, _) = self.reader(name)?;
         // One of the same name that was deleted: who follows this one knows, and is not to be told of it as gone.
         let is_old = |(of, _): &(Arc<Room>, Arc<AtomicU64>)| of.is_deleted() && of.name == room.name;
-        let mut followed = self.places.values().filter_map(|place| place.followed.as_ref());
+        let mut followed = self.positions.values().filter_map(|position| position.followed.as_ref());
         if self.hub.rooms.has_deleted()
             && let Some((old, _)) = followed.find(|followed| is_old(followed)).cloned()
         {
             self.forget(&old);
         }
-        self.place(room.id);
-        let place = self.places.entry(room.id).or_default();
-        if let Some((_, reached)) = &place.followed {
+        self.position(room.id);
+        let position = self.positions.entry(room.id).or_default();
+        if let Some((_, reached)) = &position.followed {
             return Ok(Reply::Following { after: reached.load(Ordering::Relaxed), number: room.id });
         }
         let reached = Arc::new(AtomicU64::new(cursor));
-        place.followed = Some((room.clone(), reached.clone()));
+        position.followed = Some((room.clone(), reached.clone()));
         room.follow(&self.waker, reached);
-        place.heard = self.events.then(|| self.hub.rooms.listen(&room, &self.waker));
+        position.heard = self.events.then(|| self.hub.rooms.listen(&room, &self.waker));
         self.behind.insert(room.id);
         Ok(Reply::Following { after: cursor, number: room.id })
     }
@@ -194,7 +194,7 @@ impl Session {
 
     /// Hands over a page of a followed room; false when there is no more.
     pub(super) async fn pump_room(&mut self, id: u64, out: &mut impl Out) -> bool {
-        let followed = self.places.get(&id).and_then(|place| place.followed.clone());
+        let followed = self.positions.get(&id).and_then(|position| position.followed.clone());
         let Some((room, shown)) = followed else { return false };
         let from = shown.load(Ordering::Relaxed);
         // Before the look at the membership: what comes behind its end is for others.
@@ -218,8 +218,8 @@ impl Session {
                 }
             }
         }
-        if let Some(place) = self.places.get_mut(&id) {
-            place.failed = 0;
+        if let Some(position) = self.positions.get_mut(&id) {
+            position.failed = 0;
         }
         self.note_handed(&room, from, reached);
         shown.store(reached, Ordering::Relaxed);
@@ -229,11 +229,11 @@ impl Session {
     /// A followed room can't be read. What may pass is tried again, with the session going on meanwhile; otherwise following ends, and
     /// the client is told: what it was handed stays so, and FOLLOW begins anew.
     fn rest_or_end(&mut self, room: &Arc<Room>, error: &Error, out: &mut impl Out) {
-        let place = self.places.entry(room.id).or_default();
-        let pause = READ_AGAIN_AFTER.get(place.failed).filter(|_| error.is_passing());
+        let position = self.positions.entry(room.id).or_default();
+        let pause = READ_AGAIN_AFTER.get(position.failed).filter(|_| error.is_passing());
         if let Some(pause) = pause {
             tracing::warn!(%error, again_in = ?pause, "can't read messages");
-            place.failed += 1;
+            position.failed += 1;
             self.resting.insert(room.id, Instant::now() + *pause);
             return;
         }
@@ -244,10 +244,10 @@ impl Session {
 
     pub(super) fn stop_following(&mut self, room: &Room) {
         room.unfollow(&self.waker);
-        if let Some(place) = self.places.get_mut(&room.id) {
-            place.followed = None;
-            place.heard = None;
-            place.failed = 0;
+        if let Some(position) = self.positions.get_mut(&room.id) {
+            position.followed = None;
+            position.heard = None;
+            position.failed = 0;
         }
         self.hub.rooms.unlisten(room, &self.waker);
         self.behind.remove(&room.id);
@@ -309,12 +309,12 @@ impl Session {
         let room = self.hub.rooms.get(&name);
         let reply = self.write(Command::Seek { room: name, to }).await;
         if let (Reply::Acked { cursor }, Some(room)) = (&reply, room)
-            && let Some(place) = self.places.get_mut(&room.id)
+            && let Some(position) = self.positions.get_mut(&room.id)
         {
             // What was handed over before it counts for nothing any more, and a FOLLOW goes on from here.
-            place.handed = *cursor;
-            place.read = None;
-            if let Some((_, reached)) = &place.followed {
+            position.handed = *cursor;
+            position.read = None;
+            if let Some((_, reached)) = &position.followed {
                 reached.store(*cursor, Ordering::Relaxed);
                 self.behind.insert(room.id);
             }
