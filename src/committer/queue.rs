@@ -136,12 +136,13 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dantok_protocol::commands;
     use tokio::sync::Semaphore;
 
     /// Each message's body begins with its number.
     fn push(queue: &mut Queue, person: &Arc<Person>, number: u64, body_bytes: usize) {
         let body = [&number.to_le_bytes()[..], &vec![0; body_bytes - 8]].concat().into();
-        let write = Command::Send { room: "r".to_owned(), id: None, body, reply: None };
+        let write = Command::Send(commands::Send { room: "r".to_owned(), id: None, body, reply: None });
         let bytes = crate::committer::bytes(&write) as u32;
         person.in_flight.try_acquire_many(bytes).unwrap().forget();
         let all = Arc::new(Semaphore::new(1));
@@ -152,7 +153,7 @@ mod tests {
 
     fn numbers(taken: &[Submission], of: &Arc<Person>) -> Vec<u64> {
         let number = |submission: &Submission| match &submission.writes[0] {
-            Command::Send { body, .. } => u64::from_le_bytes(body[..8].try_into().unwrap()),
+            Command::Send(commands::Send { body, .. }) => u64::from_le_bytes(body[..8].try_into().unwrap()),
             other => panic!("{other:?}"),
         };
         taken.iter().filter(|submission| Arc::ptr_eq(&submission.in_flight.person, of)).map(number).collect()

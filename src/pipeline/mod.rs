@@ -24,7 +24,7 @@ use crate::limits::{BATCH_MAX_BYTES, PIPELINE_MAX_REQUESTS, TAKING_INPUT_MAX_BYT
 use crate::person::Pace;
 use crate::rooms::{Handed, Waker};
 use crate::session::{Action, Out, Session, Take};
-use dantok_protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag};
+use dantok_protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag, commands};
 use patience::Patience;
 
 /// What a pipeline stands on: where requests come from, and where answers go.
@@ -358,7 +358,7 @@ impl Pipeline {
         };
         let Some(pace) = pace else { return incoming };
         let body_bytes = match &incoming {
-            Incoming::Request { command: Command::Send { body, .. }, .. } => body.len(),
+            Incoming::Request { command: Command::Send(commands::Send { body, .. }), .. } => body.len(),
             Incoming::Request { .. } | Incoming::Refused { .. } => 0,
             Incoming::Broken(_) | Incoming::Telnet(_) => return incoming,
         };
@@ -415,13 +415,13 @@ impl Pipeline {
         match incoming {
             Incoming::Request { tag, command } => {
                 self.end.closing = command == Command::Quit;
-                if let Command::Format { json } = command
+                if let Command::Format(commands::Format { json }) = command
                     && let Err(refusal) = edge.set_format(json)
                 {
                     edge.reply(&tag, Reply::Error(refusal));
                     return Ok(());
                 }
-                if let Command::Take { room, group, max, wait_ms } = command {
+                if let Command::Take(commands::Take { room, group, max, wait_ms }) = command {
                     let asked = self.hub.rooms.get(&room);
                     self.begin_taking(tag, Take::begin(room, group, max, wait_ms, asked), edge, peer);
                     return Ok(());

@@ -25,7 +25,7 @@ use crate::rooms::{Handed, Membership, Presence, Room, Rooms, Waker};
 use crate::tokens::{Grant, Role};
 use dantok_protocol::limits::TOKEN_MAX_BYTES;
 use dantok_protocol::name::person;
-use dantok_protocol::{Begin, Command, ErrorCode, Item, Refusal, Reply, VERSION, Welcome, line};
+use dantok_protocol::{Begin, Command, ErrorCode, Item, Refusal, Reply, VERSION, Welcome, commands, line};
 pub use groups::Take;
 pub use out::Out;
 
@@ -151,40 +151,42 @@ impl Session {
     /// How to carry out a command.
     pub fn action(&mut self, mut command: Command) -> Action {
         self.settle_names(&mut command);
-        if let Err(refusal) = command.check_names().and_then(|()| self.check_new_names(&command)) {
+        if let Err(refusal) = command.check().and_then(|()| self.check_new_names(&command)) {
             return Action::Refuse(refusal);
         }
         if self.who.is_none() {
             return match command {
-                Command::Hello { .. }
-                | Command::Format { .. }
-                | Command::Help { .. }
+                Command::Hello(commands::Hello { .. })
+                | Command::Format(commands::Format { .. })
+                | Command::Help(commands::Help { .. })
                 | Command::Ping
                 | Command::Quit => Action::Run(command),
-                Command::Nick { .. } => Action::Refuse(Refusal::new(ErrorCode::HelloFirst, line::NICK_FIRST)),
+                Command::Nick(commands::Nick { .. }) => {
+                    Action::Refuse(Refusal::new(ErrorCode::HelloFirst, line::NICK_FIRST))
+                }
                 _ => Action::Refuse(Refusal::new(ErrorCode::HelloFirst, "say HELLO <client> first")),
             };
         }
         match command {
             // With something left to do behind the answer.
-            Command::Leave { .. } | Command::Seek { .. } => Action::Run(command),
-            Command::Group { from: Begin::Nowhere, .. } => {
+            Command::Leave(commands::Leave { .. }) | Command::Seek(commands::Seek { .. }) => Action::Run(command),
+            Command::Group(commands::Group { from: Begin::Nowhere, .. }) => {
                 let text = "a group begins from=start or from=now";
                 Action::Refuse(Refusal::new(ErrorCode::BadArgument, text))
             }
-            Command::Group { timeout_ms: Some(ms), .. } if !GROUP_TIMEOUTS_MS.contains(&ms) => {
+            Command::Group(commands::Group { timeout_ms: Some(ms), .. }) if !GROUP_TIMEOUTS_MS.contains(&ms) => {
                 let (least, most) = (GROUP_TIMEOUTS_MS.start() / 1000, GROUP_TIMEOUTS_MS.end() / 1000);
                 let text = format!("a timeout is {least} s to {most} s");
                 Action::Refuse(Refusal::new(ErrorCode::BadArgument, text))
             }
             // What was handed over is of the room that there is now.
-            Command::Ack { seq: None, .. } if self.is_deleting => Action::Run(command),
-            Command::Ack { room, seq: None } => {
+            Command::Ack(commands::Ack { seq: None, .. }) if self.is_deleting => Action::Run(command),
+            Command::Ack(commands::Ack { room, seq: None }) => {
                 let handed = self.handed(&room);
-                Action::Write(Command::Ack { room, seq: handed })
+                Action::Write(Command::Ack(commands::Ack { room, seq: handed }))
             }
             command if command.is_write() => {
-                self.is_deleting |= matches!(command, Command::Delete { .. });
+                self.is_deleting |= matches!(command, Command::Delete(commands::Delete { .. }));
                 Action::Write(command)
             }
             command => Action::Run(command),
@@ -199,54 +201,56 @@ impl Session {
         // All that was asked before is answered.
         self.is_deleting = false;
         let answered = match command {
-            Command::Ack { room, seq } => Ok(self.ack(room, seq).await),
-            Command::Hello { version, client, token, epoch } => self.hello(version, &client, token, epoch).await,
-            Command::Fetch { room, after, max } => return self.fetch(&room, after, max, out).await,
-            Command::Read { room, max } => return self.read(&room, max, out).await,
-            Command::Leave { room } => Ok(self.leave(room).await),
-            Command::Follow { room } => self.follow(&room),
-            Command::Unfollow { room } => self.unfollow(&room),
+            Command::Ack(commands::Ack { room, seq }) => Ok(self.ack(room, seq).await),
+            Command::Hello(commands::Hello { version, client, token, epoch }) => {
+                self.hello(version, &client, token, epoch).await
+            }
+            Command::Fetch(commands::Fetch { room, after, max }) => return self.fetch(&room, after, max, out).await,
+            Command::Read(commands::Read { room, max }) => return self.read(&room, max, out).await,
+            Command::Leave(commands::Leave { room }) => Ok(self.leave(room).await),
+            Command::Follow(commands::Follow { room }) => self.follow(&room),
+            Command::Unfollow(commands::Unfollow { room }) => self.unfollow(&room),
             Command::Rooms => return self.rooms(out).await,
             Command::Watch => Ok(self.watch()),
             Command::Unwatch => Ok(self.unwatch()),
-            Command::Who { room } => return self.who(&room, out).await,
-            Command::Access { room } => return self.access(&room, out).await,
-            Command::History { room, before, since, max } => {
+            Command::Who(commands::Who { room }) => return self.who(&room, out).await,
+            Command::Access(commands::Access { room }) => return self.access(&room, out).await,
+            Command::History(commands::History { room, before, since, max }) => {
                 return self.history(&room, before, since, max, out).await;
             }
-            Command::Seek { room, to } => Ok(self.seek(room, to).await),
-            Command::Pending { room, group } => return self.pending(&room, &group, out).await,
-            Command::Topic { room, topic: None } => self.topic(&room),
-            Command::Groups { room } => return self.groups(&room, out).await,
-            Command::Events { on } => Ok(self.want_events(on)),
-            Command::Typing { room } => self.typing(&room),
+            Command::Seek(commands::Seek { room, to }) => Ok(self.seek(room, to).await),
+            Command::Pending(commands::Pending { room, group }) => return self.pending(&room, &group, out).await,
+            Command::Topic(commands::Topic { room, topic: None }) => self.topic(&room),
+            Command::Groups(commands::Groups { room }) => return self.groups(&room, out).await,
+            Command::Events(commands::Events { on }) => Ok(self.want_events(on)),
+            Command::Typing(commands::Typing { room }) => self.typing(&room),
             Command::Stats => {
                 let hub = self.hub.clone();
                 Ok(Reply::Stats(dantok_supervise::blocking(move || hub.stats()).await))
             }
-            Command::Help { verb } => help(verb.as_deref(), out),
+            Command::Help(commands::Help { verb }) => help(verb.as_deref(), out),
             Command::Ping => Ok(Reply::Pong),
             Command::Quit => Ok(Reply::Bye),
             // Its connection has done it.
-            Command::Format { .. } => Ok(Reply::Done),
+            Command::Format(commands::Format { .. }) => Ok(Reply::Done),
             // Nor is this run, but begun: it may wait, while other things go on.
-            Command::Take { .. } => Ok(Reply::Count(0)),
+            Command::Take(commands::Take { .. }) => Ok(Reply::Count(0)),
             // These are writes, and `action` never says to run one.
-            Command::Nick { .. }
-            | Command::Create { .. }
-            | Command::Join { .. }
-            | Command::Send { .. }
-            | Command::Delete { .. }
-            | Command::Topic { topic: Some(_), .. }
-            | Command::Invite { .. }
-            | Command::Kick { .. }
-            | Command::Ban { .. }
-            | Command::Unban { .. }
-            | Command::Group { .. }
-            | Command::Ungroup { .. }
-            | Command::Done { .. }
-            | Command::Redact { .. }
-            | Command::Retain { .. } => Ok(committer::ended()),
+            Command::Nick(commands::Nick { .. })
+            | Command::Create(commands::Create { .. })
+            | Command::Join(commands::Join { .. })
+            | Command::Send(commands::Send { .. })
+            | Command::Delete(commands::Delete { .. })
+            | Command::Topic(commands::Topic { topic: Some(_), .. })
+            | Command::Invite(commands::Invite { .. })
+            | Command::Kick(commands::Kick { .. })
+            | Command::Ban(commands::Ban { .. })
+            | Command::Unban(commands::Unban { .. })
+            | Command::Group(commands::Group { .. })
+            | Command::Ungroup(commands::Ungroup { .. })
+            | Command::Done(commands::Done { .. })
+            | Command::Redact(commands::Redact { .. })
+            | Command::Retain(commands::Retain { .. }) => Ok(committer::ended()),
         };
         Ok(answered.unwrap_or_else(Reply::Error))
     }
@@ -373,7 +377,7 @@ impl Session {
 
     async fn ack(&self, room: String, seq: Option<u64>) -> Reply {
         let seq = seq.or_else(|| self.handed(&room));
-        self.write(Command::Ack { room, seq }).await
+        self.write(Command::Ack(commands::Ack { room, seq })).await
     }
 
     async fn write(&self, write: Command) -> Reply {
@@ -385,7 +389,7 @@ impl Session {
 
     async fn leave(&mut self, name: String) -> Reply {
         let room = self.hub.rooms.get(&name);
-        let reply = self.write(Command::Leave { room: name }).await;
+        let reply = self.write(Command::Leave(commands::Leave { room: name })).await;
         if let (Reply::Done, Some(room)) = (&reply, room) {
             self.forget(&room);
         }

@@ -1,8 +1,9 @@
 //! Whose names the names in a command are: what is there has the name that it was made with, and everything else the composed one.
 
 use super::Session;
+use dantok_protocol::commands::Names;
 use dantok_protocol::name::{check_new, composed, person};
-use dantok_protocol::{Command, Refusal};
+use dantok_protocol::{Command, Refusal, commands};
 
 /// The composed form of a name, where it is another and nothing has the name as it is written.
 fn settle(name: &mut String, is_there: impl FnOnce(&str) -> bool) {
@@ -15,36 +16,35 @@ fn settle(name: &mut String, is_there: impl FnOnce(&str) -> bool) {
 impl Session {
     /// Puts the names in a command as they are kept.
     pub(super) fn settle_names(&self, command: &mut Command) {
+        if let Command::Hello(commands::Hello { client, .. }) = command {
+            return self.settle_client(client);
+        }
         let rooms = &self.hub.rooms;
-        if let Some((room, group)) = command.room_mut() {
+        let Names { room, group, person } = command.names();
+        if let Some(room) = room {
             settle(room, |room| rooms.get(room).is_some());
             if let Some(group) = group {
                 settle(group, |group| rooms.get(room).is_some_and(|room| room.group(group).is_some()));
             }
         }
-        match command {
-            Command::Hello { client, .. } if composed(client) != **client && !self.is_client(client) => {
-                *client = match client.split_once('/') {
-                    Some((person, device)) if self.is_person(person) => format!("{person}/{}", composed(device)),
-                    _ => composed(client).into_owned(),
-                };
-            }
-            Command::Invite { client, .. }
-            | Command::Kick { client, .. }
-            | Command::Ban { client, .. }
-            | Command::Unban { client, .. } => settle(client, |client| self.is_person(client)),
-            _ => {}
+        if let Some(person) = person {
+            settle(person, |person| self.is_person(person));
+        }
+    }
+
+    fn settle_client(&self, client: &mut String) {
+        if composed(client) != **client && !self.is_client(client) {
+            *client = match client.split_once('/') {
+                Some((person, device)) if self.is_person(person) => format!("{person}/{}", composed(device)),
+                _ => composed(client).into_owned(),
+            };
         }
     }
 
     /// Checks the names of persons that a command would be the first to use. The committer does so for rooms and groups, when it makes them.
     pub(super) fn check_new_names(&self, command: &Command) -> Result<(), Refusal> {
-        let (client, fault) = match command {
-            Command::Hello { client, .. } | Command::Invite { client, .. } | Command::Ban { client, .. } => {
-                (client, check_new(client))
-            }
-            _ => return Ok(()),
-        };
+        let Some(client) = command.names_first() else { return Ok(()) };
+        let fault = check_new(client);
         if fault.is_ok() || self.is_client(client) {
             return Ok(());
         }

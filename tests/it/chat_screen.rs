@@ -5,7 +5,7 @@ mod fake;
 use crate::common::proxy::Proxy;
 use crate::common::terminal::{Person, Said, Terminal};
 use crate::common::{Daemon, has_tool, wait_until};
-use dantok_protocol::{Command as Request, Item};
+use dantok_protocol::{Command as Request, Item, commands};
 
 /// What people say, where `DANTOK_TEST_LOGS` names no directory of real logs.
 const TALK: [&str; 24] = [
@@ -60,7 +60,7 @@ fn talk() -> Vec<String> {
 fn stored(daemon: &Daemon, room: &str) -> Vec<Said> {
     let mut reader = daemon.frames("reader");
     reader.ask(Request::join(room));
-    let (items, _) = reader.ask(Request::Fetch { room: room.to_owned(), after: Some(0), max: None });
+    let (items, _) = reader.ask(Request::Fetch(commands::Fetch { room: room.to_owned(), after: Some(0), max: None }));
     let said = |item| match item {
         Item::Message(message) => (message.client.to_string(), String::from_utf8(message.body.to_vec()).unwrap()),
         other => panic!("{other:?}"),

@@ -8,7 +8,7 @@ use dantok_protocol::line::{self, LineDecoder};
 use dantok_protocol::text::is_unsafe;
 use dantok_protocol::{
     Access, Begin, Command, ErrorCode, Event, GapReason, Incoming, Item, Keep, Kind, MemberInfo, Message, Refusal,
-    Reply, RoomInfo, Seek, Since, Tag, Welcome,
+    Reply, RoomInfo, Seek, Since, Tag, Welcome, commands,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -73,55 +73,63 @@ fn command() -> impl Strategy<Value = Command> {
     let number = || proptest::option::of(any::<u64>());
     prop_oneof![
         (name(), proptest::option::of("[a-z0-9]{1,9}"), proptest::option::of("[0-9a-f]{16}"))
-            .prop_map(|(client, token, epoch)| Command::Hello { version: 1, client, token, epoch }),
-        "[a-z가-힣]{1,5}( [a-z]{1,5})?".prop_map(|nick| Command::Nick { nick }),
-        (name(), sentence(), any::<bool>()).prop_map(|(room, topic, private)| Command::Create { room, topic, private }),
-        (name(), select([Begin::Start, Begin::Now, Begin::Nowhere]))
-            .prop_map(|(room, from)| Command::Join { room, from }),
-        (name(), proptest::option::of(sentence())).prop_map(|(room, topic)| Command::Topic { room, topic }),
-        (name(), name()).prop_map(|(room, client)| Command::Invite { room, client }),
-        (name(), name()).prop_map(|(room, client)| Command::Kick { room, client }),
-        (name(), name()).prop_map(|(room, client)| Command::Ban { room, client }),
-        (name(), name()).prop_map(|(room, client)| Command::Unban { room, client }),
-        name().prop_map(|room| Command::Access { room }),
-        (name(), proptest::option::of(0..3_153_600_000u64), number())
-            .prop_map(|(room, secs, cap_bytes)| Command::Retain { room, secs, cap_bytes }),
-        (name(), number(), proptest::option::of(since()), number())
-            .prop_map(|(room, before, since, max)| { Command::History { room, before, since, max } }),
-        (name(), prop_oneof![Just(Seek::Start), Just(Seek::Now), any::<u64>().prop_map(Seek::To)])
-            .prop_map(|(room, to)| Command::Seek { room, to }),
-        name().prop_map(|room| Command::Leave { room }),
-        (name(), proptest::option::of(name()), body(), number()).prop_map(|(room, id, body, reply)| Command::Send {
+            .prop_map(|(client, token, epoch)| Command::Hello(commands::Hello { version: 1, client, token, epoch })),
+        "[a-z가-힣]{1,5}( [a-z]{1,5})?".prop_map(|nick| Command::Nick(commands::Nick { nick })),
+        (name(), sentence(), any::<bool>()).prop_map(|(room, topic, private)| Command::Create(commands::Create {
             room,
-            id,
-            body,
-            reply
+            topic,
+            private
+        })),
+        (name(), select([Begin::Start, Begin::Now, Begin::Nowhere]))
+            .prop_map(|(room, from)| Command::Join(commands::Join { room, from })),
+        (name(), proptest::option::of(sentence()))
+            .prop_map(|(room, topic)| Command::Topic(commands::Topic { room, topic })),
+        (name(), name()).prop_map(|(room, client)| Command::Invite(commands::Invite { room, client })),
+        (name(), name()).prop_map(|(room, client)| Command::Kick(commands::Kick { room, client })),
+        (name(), name()).prop_map(|(room, client)| Command::Ban(commands::Ban { room, client })),
+        (name(), name()).prop_map(|(room, client)| Command::Unban(commands::Unban { room, client })),
+        name().prop_map(|room| Command::Access(commands::Access { room })),
+        (name(), proptest::option::of(0..3_153_600_000u64), number())
+            .prop_map(|(room, secs, cap_bytes)| Command::Retain(commands::Retain { room, secs, cap_bytes })),
+        (name(), number(), proptest::option::of(since()), number()).prop_map(|(room, before, since, max)| {
+            Command::History(commands::History { room, before, since, max })
         }),
-        (name(), any::<u64>()).prop_map(|(room, seq)| Command::Redact { room, seq }),
-        any::<bool>().prop_map(|on| Command::Events { on }),
-        name().prop_map(|room| Command::Typing { room }),
-        any::<bool>().prop_map(|json| Command::Format { json }),
+        (name(), prop_oneof![Just(Seek::Start), Just(Seek::Now), any::<u64>().prop_map(Seek::To)])
+            .prop_map(|(room, to)| Command::Seek(commands::Seek { room, to })),
+        name().prop_map(|room| Command::Leave(commands::Leave { room })),
+        (name(), proptest::option::of(name()), body(), number())
+            .prop_map(|(room, id, body, reply)| Command::Send(commands::Send { room, id, body, reply })),
+        (name(), any::<u64>()).prop_map(|(room, seq)| Command::Redact(commands::Redact { room, seq })),
+        any::<bool>().prop_map(|on| Command::Events(commands::Events { on })),
+        name().prop_map(|room| Command::Typing(commands::Typing { room })),
+        any::<bool>().prop_map(|json| Command::Format(commands::Format { json })),
         // As far as a line can say it.
-        (name(), name(), select([Begin::Start, Begin::Now]), proptest::option::of(0..1u64 << 40))
-            .prop_map(|(room, group, from, timeout_ms)| Command::Group { room, group, from, timeout_ms }),
-        (name(), name()).prop_map(|(room, group)| Command::Ungroup { room, group }),
-        name().prop_map(|room| Command::Groups { room }),
-        (name(), name(), number(), 0..1u64 << 40).prop_map(|(room, group, max, wait_ms)| Command::Take {
+        (name(), name(), select([Begin::Start, Begin::Now]), proptest::option::of(0..1u64 << 40)).prop_map(
+            |(room, group, from, timeout_ms)| Command::Group(commands::Group { room, group, from, timeout_ms })
+        ),
+        (name(), name()).prop_map(|(room, group)| Command::Ungroup(commands::Ungroup { room, group })),
+        name().prop_map(|room| Command::Groups(commands::Groups { room })),
+        (name(), name(), number(), 0..1u64 << 40)
+            .prop_map(|(room, group, max, wait_ms)| Command::Take(commands::Take { room, group, max, wait_ms })),
+        (name(), name(), any::<u64>()).prop_map(|(room, group, seq)| Command::Done(commands::Done {
             room,
             group,
-            max,
-            wait_ms
-        }),
-        (name(), name(), any::<u64>()).prop_map(|(room, group, seq)| Command::Done { room, group, seq }),
-        (name(), name()).prop_map(|(room, group)| Command::Pending { room, group }),
-        (name(), number(), number()).prop_map(|(room, after, max)| Command::Fetch { room, after, max }),
-        (name(), number()).prop_map(|(room, max)| Command::Read { room, max }),
-        (name(), number()).prop_map(|(room, seq)| Command::Ack { room, seq }),
-        name().prop_map(|room| Command::Follow { room }),
-        name().prop_map(|room| Command::Unfollow { room }),
-        (name(), proptest::option::of(any::<u64>())).prop_map(|(room, number)| Command::Delete { room, number }),
-        name().prop_map(|room| Command::Who { room }),
-        proptest::option::of("[a-z]{1,9}").prop_map(|verb| Command::Help { verb }),
+            seq
+        })),
+        (name(), name()).prop_map(|(room, group)| Command::Pending(commands::Pending { room, group })),
+        (name(), number(), number()).prop_map(|(room, after, max)| Command::Fetch(commands::Fetch {
+            room,
+            after,
+            max
+        })),
+        (name(), number()).prop_map(|(room, max)| Command::Read(commands::Read { room, max })),
+        (name(), number()).prop_map(|(room, seq)| Command::Ack(commands::Ack { room, seq })),
+        name().prop_map(|room| Command::Follow(commands::Follow { room })),
+        name().prop_map(|room| Command::Unfollow(commands::Unfollow { room })),
+        (name(), proptest::option::of(any::<u64>()))
+            .prop_map(|(room, number)| Command::Delete(commands::Delete { room, number })),
+        name().prop_map(|room| Command::Who(commands::Who { room })),
+        proptest::option::of("[a-z]{1,9}").prop_map(|verb| Command::Help(commands::Help { verb })),
         prop::sample::select(vec![
             Command::Rooms,
             Command::Watch,
@@ -298,7 +306,7 @@ fn frame_piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         6 => (any::<u64>(), command()).prop_map(|(id, command)| encoded(&RequestFrame { id, command })),
         1 => vec(any::<u8>(), BODY_MAX + 1..BODY_MAX + ENVELOPE_BYTES + 9).prop_map(|body| {
-            encoded(&RequestFrame { id: 9, command: Command::Send { room: "r".to_owned(), id: None, body: body.into(), reply: None } })
+            encoded(&RequestFrame { id: 9, command: Command::Send(commands::Send { room: "r".to_owned(), id: None, body: body.into(), reply: None }) })
         }),
         1 => vec(any::<u8>(), 0..30),
         1 => vec(any::<u8>(), 0..30).prop_map(|payload| [&u32::try_from(payload.len()).unwrap().to_be_bytes(), &payload[..]].concat()),
@@ -384,7 +392,7 @@ proptest! {
     fn request_frames_come_back(requests in vec((any::<u64>(), any::<u16>(), command()), 1..6)) {
         let (mut bytes, mut by_codec, mut expected) = (Vec::new(), BytesMut::new(), Vec::new());
         for (id, version, mut command) in requests {
-            if let Command::Hello { version: of, .. } = &mut command {
+            if let Command::Hello(commands::Hello { version: of, .. }) = &mut command {
                 *of = version;
             }
             let frame = RequestFrame { id, command: command.clone() };
@@ -448,11 +456,11 @@ fn text(tag: &str) -> Tag {
 }
 
 fn hello() -> Found {
-    ask(Command::Hello { version: 1, client: "a".to_owned(), token: None, epoch: None })
+    ask(Command::Hello(commands::Hello { version: 1, client: "a".to_owned(), token: None, epoch: None }))
 }
 
 fn send(body: &'static [u8]) -> Command {
-    Command::Send { room: "r".to_owned(), id: None, body: Bytes::from_static(body), reply: None }
+    Command::Send(commands::Send { room: "r".to_owned(), id: None, body: Bytes::from_static(body), reply: None })
 }
 
 #[test]
@@ -461,7 +469,7 @@ fn literal_lines() {
     let body = vec![b'y'; BODY_MAX];
     let over = [b'z'; BODY_MAX + 1];
     let join = |room: &str| Command::join(room);
-    let fetch = |after, max| Command::Fetch { room: "r".to_owned(), after, max };
+    let fetch = |after, max| Command::Fetch(commands::Fetch { room: "r".to_owned(), after, max });
     let table: Vec<(&str, Vec<u8>, Vec<Found>)> = vec![
         ("pipelined", b"JOIN r\nPING\nQUIT\n".to_vec(), vec![ask(join("r")), ask(Command::Ping), ask(Command::Quit)]),
         (
@@ -485,12 +493,12 @@ fn literal_lines() {
         (
             "an id",
             b"SEND id=m1 r x\n".to_vec(),
-            vec![ask(Command::Send {
+            vec![ask(Command::Send(commands::Send {
                 room: "r".to_owned(),
                 id: Some("m1".to_owned()),
                 body: Bytes::from_static(b"x"),
                 reply: None,
-            })],
+            }))],
         ),
         (
             "no text",
@@ -514,7 +522,12 @@ fn literal_lines() {
             "a SENDB at the limit",
             [b"SENDB r 100\n", &body[..], b"\nPING\n"].concat(),
             vec![
-                ask(Command::Send { room: "r".to_owned(), id: None, body: body.clone().into(), reply: None }),
+                ask(Command::Send(commands::Send {
+                    room: "r".to_owned(),
+                    id: None,
+                    body: body.clone().into(),
+                    reply: None,
+                })),
                 ask(Command::Ping),
             ],
         ),
@@ -603,7 +616,7 @@ fn literal_frames() {
     let over = vec![b'z'; BODY_MAX + 1];
     let over = encoded(&RequestFrame {
         id: 8,
-        command: Command::Send { room: "r".to_owned(), id: None, body: over.into(), reply: None },
+        command: Command::Send(commands::Send { room: "r".to_owned(), id: None, body: over.into(), reply: None }),
     });
     let at_limit = u32::try_from(BODY_MAX + ENVELOPE_BYTES).unwrap();
     let mut left_over = [&ping[..], &[0]].concat();
@@ -628,7 +641,10 @@ fn literal_frames() {
     }
     let body = Bytes::from(vec![0; FRAME_CEILING_BYTES]);
     let mut bytes = b"before".to_vec();
-    let frame = RequestFrame { id: 1, command: Command::Send { room: "r".to_owned(), id: None, body, reply: None } };
+    let frame = RequestFrame {
+        id: 1,
+        command: Command::Send(commands::Send { room: "r".to_owned(), id: None, body, reply: None }),
+    };
     assert_eq!(frame::encode_request(&frame, &mut bytes).unwrap_err().code, ErrorCode::TooLong);
     assert_eq!(bytes, b"before");
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::common::{Daemon, Frames, Lines};
-use dantok_protocol::{Begin, Command, ErrorCode, Reply, Seek, Since};
+use dantok_protocol::{Begin, Command, ErrorCode, Reply, Seek, Since, commands};
 
 /// The lines with the times of MSG and ROOM lines as `TIME`, once it is known that they are about now.
 fn timeless(lines: Vec<String>) -> Vec<String> {
@@ -404,24 +404,39 @@ fn no_duration_or_size_ends_a_connection() {
 fn no_number_in_a_frame_ends_a_connection() {
     let daemon = Daemon::start();
     let mut frames = daemon.frames("alice");
-    frames.ask(Command::Join { room: "g".into(), from: Begin::Start });
-    frames.ask(Command::Group { room: "g".into(), group: "w".into(), from: Begin::Start, timeout_ms: None });
+    frames.ask(Command::Join(commands::Join { room: "g".into(), from: Begin::Start }));
+    frames.ask(Command::Group(commands::Group {
+        room: "g".into(),
+        group: "w".into(),
+        from: Begin::Start,
+        timeout_ms: None,
+    }));
     for most in [u64::MAX, u64::MAX / 1000 + 1, i64::MAX as u64] {
         let (room, group) = (|| "g".to_owned(), || "w".to_owned());
         for command in [
-            Command::Retain { room: room(), secs: Some(most), cap_bytes: Some(most) },
-            Command::Retain { room: room(), secs: None, cap_bytes: Some(most) },
-            Command::History { room: room(), before: Some(most), since: Some(Since::Ago(most)), max: Some(most) },
-            Command::History { room: room(), before: None, since: Some(Since::At(most)), max: None },
-            Command::Group { room: room(), group: "v".into(), from: Begin::Now, timeout_ms: Some(most) },
-            Command::Take { room: room(), group: group(), max: Some(most), wait_ms: most },
-            Command::Take { room: room(), group: group(), max: None, wait_ms: most },
-            Command::Done { room: room(), group: group(), seq: most },
-            Command::Fetch { room: room(), after: Some(most), max: Some(most) },
-            Command::Read { room: room(), max: Some(most) },
-            Command::Ack { room: room(), seq: Some(most) },
-            Command::Seek { room: room(), to: Seek::To(most) },
-            Command::Redact { room: room(), seq: most },
+            Command::Retain(commands::Retain { room: room(), secs: Some(most), cap_bytes: Some(most) }),
+            Command::Retain(commands::Retain { room: room(), secs: None, cap_bytes: Some(most) }),
+            Command::History(commands::History {
+                room: room(),
+                before: Some(most),
+                since: Some(Since::Ago(most)),
+                max: Some(most),
+            }),
+            Command::History(commands::History { room: room(), before: None, since: Some(Since::At(most)), max: None }),
+            Command::Group(commands::Group {
+                room: room(),
+                group: "v".into(),
+                from: Begin::Now,
+                timeout_ms: Some(most),
+            }),
+            Command::Take(commands::Take { room: room(), group: group(), max: Some(most), wait_ms: most }),
+            Command::Take(commands::Take { room: room(), group: group(), max: None, wait_ms: most }),
+            Command::Done(commands::Done { room: room(), group: group(), seq: most }),
+            Command::Fetch(commands::Fetch { room: room(), after: Some(most), max: Some(most) }),
+            Command::Read(commands::Read { room: room(), max: Some(most) }),
+            Command::Ack(commands::Ack { room: room(), seq: Some(most) }),
+            Command::Seek(commands::Seek { room: room(), to: Seek::To(most) }),
+            Command::Redact(commands::Redact { room: room(), seq: most }),
         ] {
             frames.ask(command);
             assert!(matches!(frames.ask(Command::Ping).1, Reply::Pong));
@@ -590,7 +605,8 @@ fn a_topic_is_shown_and_cleared_only_when_that_is_said() {
     assert!(bob.ask("TOPIC nowhere")[0].starts_with("ERR no-room "));
     assert!(bob.ask("TOPIC r --clear")[0].starts_with("ERR not-joined "));
     let mut frames = daemon.frames("alice");
-    let ask = |topic: Option<&str>| Command::Topic { room: "r".into(), topic: topic.map(str::to_owned) };
+    let ask =
+        |topic: Option<&str>| Command::Topic(commands::Topic { room: "r".into(), topic: topic.map(str::to_owned) });
     assert_eq!(frames.ask(ask(None)).1, Reply::Topic("점심\u{a0}is at noon".into()));
     alice.send("FORMAT json\nTOPIC r\nFORMAT text");
     assert_eq!(alice.line().unwrap(), "{\"type\":\"ok\"}");
@@ -649,7 +665,7 @@ fn retain_leaves_what_is_not_said() {
     alice.expect("SEND r kept", "OK 1");
     assert!(alice.ask("RETAIN r cap=1MiB")[0].starts_with("OK retention=2592000s cap=1048576 stored="));
     let mut frames = daemon.frames("alice");
-    let retain = |secs, cap_bytes| Command::Retain { room: "r".into(), secs, cap_bytes };
+    let retain = |secs, cap_bytes| Command::Retain(commands::Retain { room: "r".into(), secs, cap_bytes });
     for (secs, cap_bytes, then) in
         [(None, Some(0), (2_592_000, 0)), (Some(0), None, (86_400, 0)), (None, None, (86_400, 0))]
     {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::common::{DEADLINE, Daemon, Frames, wait_until};
 use bytes::Bytes;
-use dantok_protocol::{Command, Item, Message, Reply};
+use dantok_protocol::{Command, Item, Message, Reply, commands};
 
 const SENDERS: usize = 16;
 const MESSAGES: u64 = 1000;
@@ -24,7 +24,7 @@ fn room(n: usize) -> String {
 fn join(address: std::net::SocketAddr, client: &str, room: &str) -> Frames {
     loop {
         let mut frames = Frames::connect(address);
-        let hello = Command::Hello { version: 1, client: client.to_owned(), token: None, epoch: None };
+        let hello = Command::Hello(commands::Hello { version: 1, client: client.to_owned(), token: None, epoch: None });
         let (hello, join) = (frames.try_send(hello), frames.try_send(Command::join(room)));
         if let (Some(hello), Some(join)) = (hello, join)
             && frames.try_answer(hello).is_some()
@@ -52,9 +52,12 @@ fn send(
             let mut ids = Vec::new();
             for n in &batch {
                 let body = Bytes::from(format!("{client} {n}"));
-                let Some(id) =
-                    frames.try_send(Command::Send { room: room.clone(), id: Some(n.to_string()), body, reply: None })
-                else {
+                let Some(id) = frames.try_send(Command::Send(commands::Send {
+                    room: room.clone(),
+                    id: Some(n.to_string()),
+                    body,
+                    reply: None,
+                })) else {
                     continue 'connected;
                 };
                 ids.push(id);
@@ -85,7 +88,11 @@ fn follow(address: std::net::SocketAddr, follower: usize) -> Vec<(u64, String)> 
     let mut seen: Vec<(u64, String)> = Vec::new();
     loop {
         let mut frames = join(address, &client, &room);
-        if frames.try_send(Command::Follow { room: room.clone() }).and_then(|id| frames.try_answer(id)).is_none() {
+        if frames
+            .try_send(Command::Follow(commands::Follow { room: room.clone() }))
+            .and_then(|id| frames.try_answer(id))
+            .is_none()
+        {
             continue;
         }
         frames.set_timeout_ms(200);
@@ -103,7 +110,8 @@ fn follow(address: std::net::SocketAddr, follower: usize) -> Vec<(u64, String)> 
                     assert_eq!(message.seq, last + 1, "a gap");
                     seen.push((message.seq, body(&message)));
                     if message.seq % 100 == 0 {
-                        let ack = frames.try_send(Command::Ack { room: room.clone(), seq: Some(message.seq) });
+                        let ack =
+                            frames.try_send(Command::Ack(commands::Ack { room: room.clone(), seq: Some(message.seq) }));
                         if ack.and_then(|id| frames.try_answer(id)).is_none() {
                             break;
                         }
@@ -156,7 +164,7 @@ fn sigkill_under_load_loses_and_doubles_nothing() {
     for n in 0..ROOMS {
         let mut frames = daemon.frames("auditor");
         frames.ask(Command::join(room(n)));
-        let (items, _) = frames.ask(Command::Fetch { room: room(n), after: None, max: None });
+        let (items, _) = frames.ask(Command::Fetch(commands::Fetch { room: room(n), after: None, max: None }));
         let mut order = Vec::new();
         for item in items {
             let Item::Message(message) = item else { panic!("{item:?}") };

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::common::{Daemon, Frames, Lines, backups, wait_until, wait_until_it_takes, without_numbers};
-use dantok_protocol::{Command, ErrorCode, Item, Reply};
+use dantok_protocol::{Command, ErrorCode, Item, Reply, commands};
 
 const NO_ROOM: &str = "ERR no-room there is no room lobby; JOIN makes it";
 
@@ -251,7 +251,12 @@ fn the_space_of_a_deleted_room_comes_back_and_nothing_else_goes() {
     let mut sent = Vec::new();
     for n in 0..850 {
         let id = (n % 2 == 0).then(|| n.to_string());
-        sent.push(alice.send(Command::Send { room: "large".into(), id, body: body(n).into(), reply: None }));
+        sent.push(alice.send(Command::Send(commands::Send {
+            room: "large".into(),
+            id,
+            body: body(n).into(),
+            reply: None,
+        })));
     }
     for n in 0..200 {
         sent.push(alice.send(Command::send("large", Some(&format!("s{n}")), format!("short {n}"))));
@@ -262,19 +267,19 @@ fn the_space_of_a_deleted_room_comes_back_and_nothing_else_goes() {
     }
     let before = disk_bytes(&daemon.data_dir());
     assert!(before > 48 * MIB, "{before}");
-    assert_eq!(alice.ask(Command::Delete { room: "large".into(), number: None }).1, Reply::Done);
+    assert_eq!(alice.ask(Command::Delete(commands::Delete { room: "large".into(), number: None })).1, Reply::Done);
     // A kill right behind the answer: what is left to do is done by the next run.
     daemon.kill();
     check(&daemon);
     daemon.start_again();
     let mut alice = daemon.frames("alice");
-    let refused = alice.ask(Command::Fetch { room: "large".into(), after: Some(0), max: None }).1;
+    let refused = alice.ask(Command::Fetch(commands::Fetch { room: "large".into(), after: Some(0), max: None })).1;
     assert!(matches!(refused, Reply::Error(refusal) if refusal.code == ErrorCode::NoRoom));
     // A file that is written to stays, one of the journal and one segment; and so does an empty one for later.
     wait_until("the space is free", || {
         disk_bytes(&daemon.data_dir()) < 40 * MIB && disk_bytes(&daemon.data_dir()) + 32 * MIB < before + 16 * MIB
     });
-    let (items, _) = alice.ask(Command::Fetch { room: "small".into(), after: Some(0), max: None });
+    let (items, _) = alice.ask(Command::Fetch(commands::Fetch { room: "small".into(), after: Some(0), max: None }));
     assert_eq!(items.len(), 200);
     assert!(daemon.terminate().success());
     let said = backups::run(&daemon.data_dir(), &["check"]);
@@ -336,10 +341,11 @@ enum May {
 fn resume(daemon: &Mutex<Daemon>, name: &str, known: &mut Known) -> Option<Frames> {
     let address = daemon.lock().unwrap().address();
     let mut frames = Frames::connect(address);
-    let hello = Command::Hello { version: 1, client: name.to_owned(), token: None, epoch: None };
+    let hello = Command::Hello(commands::Hello { version: 1, client: name.to_owned(), token: None, epoch: None });
     let hello = frames.try_send(hello)?;
     frames.try_answer(hello)?;
-    let fetch = frames.try_send(Command::Fetch { room: name.to_owned(), after: Some(0), max: None })?;
+    let fetch =
+        frames.try_send(Command::Fetch(commands::Fetch { room: name.to_owned(), after: Some(0), max: None }))?;
     let (items, reply) = frames.try_answer(fetch)?;
     if let Reply::Error(refusal) = reply {
         assert_eq!(refusal.code, ErrorCode::NoRoom, "{name}: {refusal:?}");
@@ -390,7 +396,7 @@ fn step(frames: &mut Frames, name: &str, known: &mut Known, n: u64) -> Option<()
         Some((number, _)) if delete => {
             let number = Some(*number);
             known.may = May::BeGone;
-            let asked = frames.try_send(Command::Delete { room: name.to_owned(), number })?;
+            let asked = frames.try_send(Command::Delete(commands::Delete { room: name.to_owned(), number }))?;
             assert_eq!(frames.try_answer(asked)?.1, Reply::Done, "{name}");
             known.room = None;
         }

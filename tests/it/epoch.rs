@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::common::{self, Daemon, Frames};
-use dantok_protocol::{Command as Request, ErrorCode, Reply, Seek};
+use dantok_protocol::{Command as Request, ErrorCode, Reply, Seek, commands};
 
 fn epoch(arguments: &[&str], data_dir: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
@@ -41,7 +41,7 @@ fn the_epoch_stays_through_restarts_and_kills_and_is_told() {
     let data = daemon.data_dir();
     let told = |daemon: &Daemon| {
         let mut frames = Frames::connect(daemon.address());
-        let hello = Request::Hello { version: 1, client: "a".to_owned(), token: None, epoch: None };
+        let hello = Request::Hello(commands::Hello { version: 1, client: "a".to_owned(), token: None, epoch: None });
         match frames.ask(hello).1 {
             Reply::Welcome(welcome) => welcome.epoch.to_string(),
             other => panic!("{other:?}"),
@@ -101,10 +101,10 @@ fn who_remembers_a_seq_from_before_is_told_and_misses_nothing() {
     let mut frames = Frames::connect(daemon.address());
     let hello = |epoch: &str| {
         let (client, epoch) = ("bob".to_owned(), Some(epoch.to_owned()));
-        Request::Hello { version: 1, client, token: None, epoch }
+        Request::Hello(commands::Hello { version: 1, client, token: None, epoch })
     };
     assert!(matches!(frames.ask(hello(&before)).1, Reply::Error(refusal) if refusal.code == ErrorCode::Epoch));
-    let fetch = || Request::Fetch { room: "lobby".to_owned(), after: Some(9), max: None };
+    let fetch = || Request::Fetch(commands::Fetch { room: "lobby".to_owned(), after: Some(9), max: None });
     assert!(matches!(frames.ask(fetch()).1, Reply::Error(refusal) if refusal.code == ErrorCode::HelloFirst));
     assert!(matches!(frames.ask(hello(&now)).1, Reply::Welcome(_)));
     assert_eq!(frames.ask(fetch()).0.len(), 4);
@@ -182,18 +182,22 @@ fn who_is_ahead_of_a_room_is_told_that_it_was_set_back() {
 fn by_frames_too() {
     let daemon = set_back();
     let mut frames = Frames::connect(daemon.address());
-    let hello =
-        Request::Hello { version: 1, client: "bob".to_owned(), token: None, epoch: Some(epoch_of(&daemon.data_dir())) };
+    let hello = Request::Hello(commands::Hello {
+        version: 1,
+        client: "bob".to_owned(),
+        token: None,
+        epoch: Some(epoch_of(&daemon.data_dir())),
+    });
     assert!(matches!(frames.ask(hello).1, Reply::Welcome(_)));
     let room = || "lobby".to_owned();
     let (seq, id, body) = (9, Some("r".to_owned()), "an answer".into());
     let commands = [
-        Request::Fetch { room: room(), after: Some(seq), max: None },
-        Request::Ack { room: room(), seq: Some(seq) },
-        Request::Seek { room: room(), to: Seek::To(seq) },
-        Request::Redact { room: room(), seq },
-        Request::Done { room: room(), group: "w".to_owned(), seq },
-        Request::Send { room: room(), id, body, reply: Some(seq) },
+        Request::Fetch(commands::Fetch { room: room(), after: Some(seq), max: None }),
+        Request::Ack(commands::Ack { room: room(), seq: Some(seq) }),
+        Request::Seek(commands::Seek { room: room(), to: Seek::To(seq) }),
+        Request::Redact(commands::Redact { room: room(), seq }),
+        Request::Done(commands::Done { room: room(), group: "w".to_owned(), seq }),
+        Request::Send(commands::Send { room: room(), id, body, reply: Some(seq) }),
     ];
     for command in commands {
         let told = format!("{command:?}");

@@ -5,13 +5,13 @@ use std::process::{Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::{self, Daemon, Frames, Lines, has_tool};
-use dantok_protocol::{Command, ErrorCode, Refusal, Reply};
+use dantok_protocol::{Command, ErrorCode, Refusal, Reply, commands};
 
 /// The longest body; where a byte a second is allowed, one of these is, and then nothing for hours.
 const LONGEST: usize = 65_536;
 
 fn send(body_bytes: usize) -> Command {
-    Command::Send { room: "r".to_owned(), id: None, body: vec![b'x'; body_bytes].into(), reply: None }
+    Command::Send(commands::Send { room: "r".to_owned(), id: None, body: vec![b'x'; body_bytes].into(), reply: None })
 }
 
 fn send_line(body_bytes: usize) -> String {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::common::stall::Stall;
 use crate::common::{Daemon, Lines, has_tool, wait_until};
 use dantok::limits::GROUP_WINDOW;
-use dantok_protocol::{Command, Item, Reply};
+use dantok_protocol::{Command, Item, Reply, commands};
 
 /// A daemon with a room of so many messages, and a group in it.
 fn filled(messages: u64, group: &str) -> (Daemon, Lines) {
@@ -144,7 +144,8 @@ fn many_workers_do_each_job_once() {
                 frames.ask(Command::join("jobs"));
                 loop {
                     let (room, group) = ("jobs".to_owned(), "w".to_owned());
-                    let (items, reply) = frames.ask(Command::Take { room, group, max: Some(7), wait_ms: 0 });
+                    let (items, reply) =
+                        frames.ask(Command::Take(commands::Take { room, group, max: Some(7), wait_ms: 0 }));
                     let Reply::Count(count) = reply else { panic!("{reply:?}") };
                     assert_eq!(count, items.len() as u64);
                     if items.is_empty() {
@@ -154,7 +155,7 @@ fn many_workers_do_each_job_once() {
                         let Item::Message(message) = item else { panic!("{item:?}") };
                         *done.lock().unwrap().entry(message.seq).or_default() += 1;
                         let (room, group) = ("jobs".to_owned(), "w".to_owned());
-                        let reply = frames.ask(Command::Done { room, group, seq: message.seq }).1;
+                        let reply = frames.ask(Command::Done(commands::Done { room, group, seq: message.seq })).1;
                         assert!(matches!(reply, Reply::Acked { .. }), "{reply:?}");
                     }
                 }
@@ -392,7 +393,7 @@ fn what_is_told_unasked_does_not_wait_behind_a_take() {
     }
     carol.ask(Command::Watch);
     let (room, group) = ("jobs".to_owned(), "w".to_owned());
-    let id = carol.send(Command::Take { room, group, max: None, wait_ms: 60_000 });
+    let id = carol.send(Command::Take(commands::Take { room, group, max: None, wait_ms: 60_000 }));
     alice.expect("SEND talk hello", "OK 4");
     while !matches!(carol.push(), Item::Room(info) if &*info.room == "talk" && info.last == 4) {}
     alice.expect("SEND jobs job", "OK 2");

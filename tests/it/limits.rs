@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::{self, DEADLINE, Daemon, Frames, Lines, wait_until};
-use dantok_protocol::{Command, ErrorCode, Reply};
+use dantok_protocol::{Command, ErrorCode, Reply, commands};
 use socket2::{Domain, Socket, Type};
 
 fn refused(reply: &Reply) -> Option<(ErrorCode, &str)> {
@@ -123,7 +123,9 @@ fn a_large_length_is_refused_before_its_bytes_come() {
     // A body just over the limit is refused by itself.
     let mut frames = daemon.frames("a");
     frames.ask(Command::join("r"));
-    let send = |length| Command::Send { room: "r".to_owned(), id: None, body: vec![0; length].into(), reply: None };
+    let send = |length| {
+        Command::Send(commands::Send { room: "r".to_owned(), id: None, body: vec![0; length].into(), reply: None })
+    };
     assert_eq!(refused(&frames.ask(send(65_537)).1).unwrap().0, ErrorCode::TooLong);
     assert_eq!(frames.ask(send(65_536)).1, Reply::Sent { seq: 1, dup: false });
 }

@@ -171,7 +171,7 @@ fn a_follower_that_stops_reading_lags() {
     let watched = Watched::start(&[]);
     let mut alice = watched.daemon.frames("alice");
     let room = || "lobby".to_owned();
-    use dantok_protocol::Command;
+    use dantok_protocol::{Command, commands};
     alice.ask(Command::join(room()));
     let mut bob = watched.daemon.lines("bob");
     bob.ask("JOIN lobby");
@@ -182,7 +182,7 @@ fn a_follower_that_stops_reading_lags() {
     let mut send = |count| {
         for _ in 0..count {
             let body = vec![b'x'; 60_000].into();
-            alice.ask(Command::Send { room: room(), id: None, body, reply: None });
+            alice.ask(Command::Send(commands::Send { room: room(), id: None, body, reply: None }));
             seq += 1;
         }
         seq

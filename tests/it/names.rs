@@ -8,7 +8,7 @@ use crate::common::backups::{dantok, fail, run, said};
 use crate::common::{Daemon, Frames, Lines};
 use bytes::Bytes;
 use dantok_client::{Client, Options as Connecting};
-use dantok_protocol::{Begin, Command, ErrorCode, Item, Reply};
+use dantok_protocol::{Begin, Command, ErrorCode, Item, Reply, commands};
 use dantok_store::commit::{Commit, Op};
 use dantok_store::record::{Kind, RoomRecord, Stored};
 use dantok_store::{Options, Store};
@@ -58,7 +58,7 @@ fn what_looks_like_another_name_is_none_in_any_framing() {
         refused(&alice.ask(&format!("BAN plans {name}")), says);
         for client in [name.to_owned(), format!("{name}/phone"), format!("bob/{name}")] {
             refused(&Lines::connect(daemon.address()).ask(&format!("HELLO {client}")), says);
-            let hello = Command::Hello { version: 1, client, token: None, epoch: None };
+            let hello = Command::Hello(commands::Hello { version: 1, client, token: None, epoch: None });
             let (_, reply) = Frames::connect(daemon.address()).ask(hello);
             assert!(matches!(&reply, Reply::Error(refusal) if refusal.text.contains(says)), "{reply:?}");
         }
@@ -160,11 +160,12 @@ fn names_from_before_stay_reachable() {
             assert!(said[0].starts_with("OK "), "{room:?} {said:?}");
             let read = alice.ask(&format!("FETCH {room} after=0 max=1"));
             assert!(read[0].starts_with(&format!("MSG {room} 1 ")) && read[0].ends_with("old"), "{read:?}");
-            let (items, reply) = frames.ask(Command::Fetch { room: room.into(), after: Some(0), max: Some(1) });
+            let (items, reply) =
+                frames.ask(Command::Fetch(commands::Fetch { room: room.into(), after: Some(0), max: Some(1) }));
             assert!(
                 matches!((&items[..], &reply), ([Item::Message(message)], Reply::End { .. }) if *message.room == *room)
             );
-            let joined = frames.ask(Command::Join { room: room.into(), from: Begin::Start }).1;
+            let joined = frames.ask(Command::Join(commands::Join { room: room.into(), from: Begin::Start })).1;
             assert!(matches!(joined, Reply::Joined { created: false, .. }), "{joined:?}");
             for command in ["TOPIC", "ACCESS", "RETAIN", "FOLLOW", "UNFOLLOW", "ACK", "JOIN"] {
                 let answer = alice.ask(&format!("{command} {room}"));

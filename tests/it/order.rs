@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::io::Write;
 
 use crate::common::{Daemon, Frames, Lines, wait_until};
-use dantok_protocol::{Command, Item, Reply};
+use dantok_protocol::{Command, Item, Reply, commands};
 
 const SENDERS: usize = 8;
 const MESSAGES: usize = 500;
@@ -43,7 +43,10 @@ fn send_frames(mut frames: Frames, sender: usize, start: &Barrier) -> Vec<(u64, 
         let ids: Vec<(u64, String)> = (n..n + PIPELINED)
             .map(|n| {
                 let body = text(sender, n).into();
-                (frames.send(Command::Send { room: "r".to_owned(), id: None, body, reply: None }), text(sender, n))
+                (
+                    frames.send(Command::Send(commands::Send { room: "r".to_owned(), id: None, body, reply: None })),
+                    text(sender, n),
+                )
             })
             .collect();
         for (id, text) in ids {
@@ -82,7 +85,10 @@ fn follow_lines(address: SocketAddr, name: &str, start: &Barrier) -> Vec<(u64, S
 
 fn follow_frames(mut frames: Frames, start: &Barrier) -> Vec<(u64, String)> {
     frames.ask(Command::join("r"));
-    assert_eq!(frames.ask(Command::Follow { room: "r".to_owned() }).1, Reply::Following { after: 0, number: 1 });
+    assert_eq!(
+        frames.ask(Command::Follow(commands::Follow { room: "r".to_owned() })).1,
+        Reply::Following { after: 0, number: 1 }
+    );
     start.wait();
     (0..TOTAL).map(|_| message(frames.push())).collect()
 }
@@ -257,7 +263,7 @@ fn an_own_message_is_pushed_before_its_ok_or_behind_it() {
     });
     let mut frames = daemon.frames("bob");
     frames.ask(Command::join("f"));
-    frames.ask(Command::Follow { room: "f".to_owned() });
+    frames.ask(Command::Follow(commands::Follow { room: "f".to_owned() }));
     until_both(|| {
         let (_, reply) = frames.ask(Command::send("f", None, "x"));
         let Reply::Sent { seq, dup: false } = reply else { panic!("{reply:?}") };

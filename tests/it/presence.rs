@@ -2,7 +2,7 @@
 
 use crate::common::{Daemon, Lines, asked_in, wait_until, wait_until_it_takes};
 use dantok::limits::{EVENTS_MAX, KEEPALIVE, KEEPALIVE_TAKING, TYPING_EVERY};
-use dantok_protocol::{Command, Event, Item};
+use dantok_protocol::{Command, Event, Item, commands};
 
 /// The words of the only member's line of an answer to WHO, who is this client.
 fn member(lines: &mut Lines, client: &str) -> Vec<String> {
@@ -115,7 +115,7 @@ fn typing_is_told_again_after_a_while_and_never_stored() {
     };
     let before = commits(&mut alice);
     for _ in 0..2 {
-        bob.ask(Command::Typing { room: "lobby".to_owned() });
+        bob.ask(Command::Typing(commands::Typing { room: "lobby".to_owned() }));
         assert_eq!(event(&mut alice), "lobby bob typing");
         let told = std::time::Instant::now();
         wait_until("it may be told again", || told.elapsed() > TYPING_EVERY);
@@ -123,8 +123,8 @@ fn typing_is_told_again_after_a_while_and_never_stored() {
     assert_eq!(commits(&mut alice), before);
     daemon.start_again();
     let mut frames = daemon.frames("bob");
-    frames.ask(Command::Events { on: true });
-    frames.ask(Command::Follow { room: "lobby".to_owned() });
+    frames.ask(Command::Events(commands::Events { on: true }));
+    frames.ask(Command::Follow(commands::Follow { room: "lobby".to_owned() }));
     let mut alice = daemon.lines("alice");
     let Item::Event { client, event, .. } = frames.push() else { panic!("no event") };
     assert_eq!((&*client, event), ("alice", Event::Online));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common::{self, Daemon, Lines, wait_until};
-use dantok_protocol::{Command as Request, Item, Kind, Reply};
+use dantok_protocol::{Command as Request, Item, Kind, Reply, commands};
 
 /// Messages without their time.
 fn timeless(mut lines: Vec<String>) -> Vec<String> {
@@ -42,7 +42,8 @@ fn a_reply_says_what_it_answers() {
     daemon.start_again();
     assert_eq!(fetched(&mut daemon.lines("alice")), expected);
     let mut frames = daemon.frames("alice");
-    let (items, _) = frames.ask(Request::Fetch { room: "lobby".to_owned(), after: Some(1), max: None });
+    let (items, _) =
+        frames.ask(Request::Fetch(commands::Fetch { room: "lobby".to_owned(), after: Some(1), max: None }));
     assert!(matches!(&items[0], Item::Message(message) if message.kind == Kind::Reply(1)), "{items:?}");
 }
 
@@ -86,9 +87,10 @@ fn what_is_redacted_keeps_its_place_and_says_so() {
     daemon.start_again();
     assert_eq!(fetched(&mut daemon.lines("carol")), expected);
     let mut frames = daemon.frames("carol");
-    let (items, _) = frames.ask(Request::Fetch { room: "lobby".to_owned(), after: Some(1), max: Some(1) });
+    let (items, _) =
+        frames.ask(Request::Fetch(commands::Fetch { room: "lobby".to_owned(), after: Some(1), max: Some(1) }));
     assert!(matches!(&items[0], Item::Message(message) if message.kind == Kind::Redacted(4)), "{items:?}");
-    let reply = frames.ask(Request::Redact { room: "lobby".to_owned(), seq: 2 }).1;
+    let reply = frames.ask(Request::Redact(commands::Redact { room: "lobby".to_owned(), seq: 2 })).1;
     assert_eq!(reply, Reply::Sent { seq: 4, dup: true });
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::common::{Daemon, Frames, Lines, wait_until};
-use dantok_protocol::{Begin, Command, Reply};
+use dantok_protocol::{Begin, Command, Reply, commands};
 
 struct Configured {
     daemon: Daemon,
@@ -115,21 +115,21 @@ fn each_limit_changes_for_those_who_are_there_up_and_down() {
     let join = |name: &'static str| {
         move |of: &'static str| {
             let room = format!("{name}{of}");
-            (format!("JOIN {room}"), Command::Join { room, from: Begin::Start })
+            (format!("JOIN {room}"), Command::Join(commands::Join { room, from: Begin::Start }))
         }
     };
     let text = |bytes: usize| {
         move |of: &'static str| {
             let (room, body) = (format!("a{of}"), "x".repeat(bytes));
             let line = format!("SEND {room} {body}");
-            (line, Command::Send { room, id: None, body: body.into(), reply: None })
+            (line, Command::Send(commands::Send { room, id: None, body: body.into(), reply: None }))
         }
     };
     let retain = |days: u64| {
         move |of: &'static str| {
             let room = format!("a{of}");
             let secs = Some(days * 86_400);
-            (format!("RETAIN {room} {days}d"), Command::Retain { room, secs, cap_bytes: None })
+            (format!("RETAIN {room} {days}d"), Command::Retain(commands::Retain { room, secs, cap_bytes: None }))
         }
     };
     let mut configured = Configured::start("");

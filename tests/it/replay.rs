@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::{Daemon, replay_binary};
-use dantok_protocol::{Command as Request, Item, Reply};
+use dantok_protocol::{Command as Request, Item, Reply, commands};
 
 /// Logs with repeated, empty, wide and odd lines, and channel events between them.
 fn make_logs(dir: &Path) {
@@ -60,14 +60,17 @@ fn a_replayed_channel_comes_back_line_by_line() {
             matches!(joined, Reply::Joined { cursor: Some(0), last: of, created: false, .. } if of == last),
             "{joined:?}"
         );
-        let (items, _) = reader.ask(Request::Fetch { room: room(), after: None, max: None });
+        let (items, _) = reader.ask(Request::Fetch(commands::Fetch { room: room(), after: None, max: None }));
         assert_eq!(items.len(), log.lines.len());
         for ((seq, line), item) in (1..).zip(&log.lines).zip(items) {
             let Item::Message(message) = item else { panic!("{item:?}") };
             assert_eq!((message.seq, &*message.client, &message.body[..]), (seq, &*line.nick, &line.text[..]));
         }
-        assert_eq!(reader.ask(Request::Ack { room: room(), seq: None }).1, Reply::Acked { cursor: last });
-        let (items, end) = reader.ask(Request::Fetch { room: room(), after: None, max: None });
+        assert_eq!(
+            reader.ask(Request::Ack(commands::Ack { room: room(), seq: None })).1,
+            Reply::Acked { cursor: last }
+        );
+        let (items, end) = reader.ask(Request::Fetch(commands::Fetch { room: room(), after: None, max: None }));
         assert_eq!(items, []);
         assert_eq!(end, Reply::End { room: room().into(), handed: last, oldest: 1, last });
     }

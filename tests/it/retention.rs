@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use crate::common::{Daemon, Lines, wait_until};
-use dantok_protocol::{Command, Item, Reply};
+use dantok_protocol::{Command, Item, Reply, commands};
 
 const SHORT: [&str; 3] = ["--retention", "1s", "--allow-short-retention"];
 
@@ -122,7 +122,9 @@ fn the_disk_levels_off() {
                 body.into()
             };
             let sent: Vec<u64> = (0..20)
-                .map(|_| alice.send(Command::Send { room: room(), id: None, body: body(), reply: None }))
+                .map(|_| {
+                    alice.send(Command::Send(commands::Send { room: room(), id: None, body: body(), reply: None }))
+                })
                 .collect();
             for id in sent {
                 seq += 1;
@@ -130,7 +132,7 @@ fn the_disk_levels_off() {
             }
         }
         wait_until("a window expires", || {
-            let (items, _) = alice.ask(Command::Fetch { room: room(), after: None, max: Some(1) });
+            let (items, _) = alice.ask(Command::Fetch(commands::Fetch { room: room(), after: None, max: Some(1) }));
             matches!(items.first(), Some(Item::Gap { to, .. }) if *to == seq)
         });
         let disk = std::fs::metadata(daemon.data_dir().join("sled/db")).unwrap().len();

@@ -12,7 +12,7 @@ use dantok::permission::Author;
 use dantok::retention;
 use dantok::rooms::Rooms;
 use dantok::settings::Live;
-use dantok_protocol::{Begin, Command, ErrorCode, Reply};
+use dantok_protocol::{Begin, Command, ErrorCode, Reply, commands};
 use dantok_store::commit::{Commit, Op};
 use dantok_store::journal::{Journal, Recovered};
 use dantok_store::record::{Kind, RoomRecord, Stored};
@@ -225,12 +225,12 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                     let body: Bytes =
                         serial.to_le_bytes().iter().copied().cycle().take(size).collect::<Vec<u8>>().into();
                     let id = id.map(|id| format!("{id}-{serial}"));
-                    writes.push(Command::Send {
+                    writes.push(Command::Send(commands::Send {
                         room: room.to_owned(),
                         id: id.clone(),
                         body: body.clone(),
                         reply: None,
-                    });
+                    }));
                     sent.push(Sent { client, id, body, kind: Kind::Plain, kept_before_ms: 0 });
                 }
                 let replies = daemon.write(client, writes);
@@ -263,14 +263,18 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                 if sent.id.is_none() || !member || expired {
                     continue;
                 }
-                let retry =
-                    Command::Send { room: room.to_owned(), id: sent.id.clone(), body: sent.body.clone(), reply: None };
-                let other = Command::Send {
+                let retry = Command::Send(commands::Send {
+                    room: room.to_owned(),
+                    id: sent.id.clone(),
+                    body: sent.body.clone(),
+                    reply: None,
+                });
+                let other = Command::Send(commands::Send {
                     room: room.to_owned(),
                     id: sent.id.clone(),
                     body: Bytes::from_static(b"another"),
                     reply: None,
-                };
+                });
                 let replies = daemon.write(sent.client, vec![retry.clone(), other, retry]);
                 assert_eq!(replies[0], Reply::Sent { seq, dup: true });
                 match sent.kind {
@@ -297,7 +301,12 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                 }
                 serial += 1;
                 let body = Bytes::from(format!("again {serial}"));
-                let send = Command::Send { room: room.to_owned(), id: id.clone(), body: body.clone(), reply: None };
+                let send = Command::Send(commands::Send {
+                    room: room.to_owned(),
+                    id: id.clone(),
+                    body: body.clone(),
+                    reply: None,
+                });
                 let seq = messages.len() as u64 + 1;
                 let replies = daemon.write(client, vec![send.clone(), send]);
                 assert_eq!(replies, [false, true].map(|dup| Reply::Sent { seq, dup }));
@@ -317,7 +326,7 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                     continue;
                 }
                 // Twice, so that they may share a commit.
-                let redact = Command::Redact { room: room.to_owned(), seq };
+                let redact = Command::Redact(commands::Redact { room: room.to_owned(), seq });
                 let replies = daemon.write(client, vec![redact.clone(), redact]);
                 let expected = match messages[nth].kind {
                     Kind::Redaction(_) => None,
@@ -345,8 +354,9 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
             }
             Step::Ack { room, client, seq } => {
                 let (room, client) = (ROOMS[room], CLIENTS[client]);
-                let reply =
-                    daemon.write(client, vec![Command::Ack { room: room.to_owned(), seq: Some(seq) }]).remove(0);
+                let reply = daemon
+                    .write(client, vec![Command::Ack(commands::Ack { room: room.to_owned(), seq: Some(seq) })])
+                    .remove(0);
                 let last = model.rooms.get(room).map_or(0, Vec::len) as u64;
                 match model.cursors.get_mut(&(room, client)) {
                     None => assert!(matches!(reply, Reply::Error(_))),
@@ -361,8 +371,9 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
             }
             Step::Join { room, client } => {
                 let (room, client) = (ROOMS[room], CLIENTS[client]);
-                let reply =
-                    daemon.write(client, vec![Command::Join { room: room.to_owned(), from: Begin::Start }]).remove(0);
+                let reply = daemon
+                    .write(client, vec![Command::Join(commands::Join { room: room.to_owned(), from: Begin::Start })])
+                    .remove(0);
                 let last = model.rooms.entry(room).or_default().len() as u64;
                 let cursor = *model.cursors.entry((room, client)).or_default();
                 assert!(
@@ -372,7 +383,8 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
             }
             Step::Leave { room, client } => {
                 let (room, client) = (ROOMS[room], CLIENTS[client]);
-                let reply = daemon.write(client, vec![Command::Leave { room: room.to_owned() }]).remove(0);
+                let reply =
+                    daemon.write(client, vec![Command::Leave(commands::Leave { room: room.to_owned() })]).remove(0);
                 match model.cursors.remove(&(room, client)) {
                     Some(_) => assert_eq!(reply, Reply::Done),
                     None => assert!(matches!(reply, Reply::Error(_))),
@@ -511,12 +523,16 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_segment_that_a_start_began_stays_while_it_is_written_to() {
-    let send =
-        |body: &'static str| Command::Send { room: "lobby".to_owned(), id: None, body: body.into(), reply: None };
+    let send = |body: &'static str| {
+        Command::Send(commands::Send { room: "lobby".to_owned(), id: None, body: body.into(), reply: None })
+    };
     let dir = tempfile::tempdir().unwrap();
     let (before, killed) = (dir.path().join("before"), dir.path().join("killed"));
     let daemon = Daemon::open(&before);
-    daemon.write("alice", vec![Command::Join { room: "lobby".to_owned(), from: Begin::Start }, send("old")]);
+    daemon.write(
+        "alice",
+        vec![Command::Join(commands::Join { room: "lobby".to_owned(), from: Begin::Start }), send("old")],
+    );
     // As a kill leaves it: only the journal has the message, and the next start moves it into a segment.
     copy(&before, &killed);
     daemon.close();

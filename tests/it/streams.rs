@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::common::{DEADLINE, Daemon, Frames, Lines, wait_until};
 use dantok_client::{Client, Error, News, Options};
-use dantok_protocol::{Command as Request, ErrorCode, Item, Reply};
+use dantok_protocol::{Command as Request, ErrorCode, Item, Reply, commands};
 
 const MESSAGES: u64 = 20;
 
@@ -103,7 +103,7 @@ fn a_follow_that_can_t_be_read_ends_with_a_word_in_every_framing_and_begins_anew
             (&ended["type"], &ended["room"], &ended["code"], &ended["tag"]),
             (&"ended".into(), &"lobby".into(), &"storage".into(), &serde_json::Value::Null)
         );
-        frames.ask(Request::Follow { room: "lobby".to_owned() });
+        frames.ask(Request::Follow(commands::Follow { room: "lobby".to_owned() }));
         let Item::Ended { room, code, .. } = frames.push() else { panic!("not ended") };
         assert_eq!((&*room, code), ("lobby", ErrorCode::Storage));
         // What is asked for is refused, and may be asked for again.
@@ -115,7 +115,7 @@ fn a_follow_that_can_t_be_read_ends_with_a_word_in_every_framing_and_begins_anew
         }
         lines.expect("FOLLOW lobby", "OK after=0");
         expect_all(&mut lines);
-        frames.ask(Request::Follow { room: "lobby".to_owned() });
+        frames.ask(Request::Follow(commands::Follow { room: "lobby".to_owned() }));
         assert!(matches!(frames.push(), Item::Message(message) if message.seq == 1));
         lines.expect("ACK lobby", &format!("OK {MESSAGES}"));
         // They are live again.
@@ -270,6 +270,7 @@ fn frames_tell_of_a_refused_page_behind_what_came_of_it() {
     let daemon = stored();
     let mut frames: Frames = daemon.frames("alice");
     damage(&daemon);
-    let (items, reply) = frames.ask(Request::Fetch { room: "lobby".to_owned(), after: None, max: None });
+    let (items, reply) =
+        frames.ask(Request::Fetch(commands::Fetch { room: "lobby".to_owned(), after: None, max: None }));
     assert!(items.is_empty() && matches!(reply, Reply::Error(refusal) if refusal.code == ErrorCode::Storage));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::common::{DEADLINE, Daemon, Frames, Lines, chat_binary, connect, has_tool, wait_until};
 use dantok_client::{Client, Error, Options, Tls};
-use dantok_protocol::{Command as Request, ErrorCode, Item, Reply};
+use dantok_protocol::{Command as Request, ErrorCode, Item, Reply, commands};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use socket2::{Domain, Socket, Type};
 use tokio_rustls::rustls::crypto::ring;
@@ -141,10 +141,10 @@ fn both_framings_are_spoken_inside_tls() {
         assert!(fetched[..40].iter().all(|line| line.ends_with(&long)));
 
         let mut frames = Frames::over(files.open(&daemon, None, version));
-        frames.ask(Request::Hello { version: 1, client: "bob".to_owned(), token: None, epoch: None });
+        frames.ask(Request::Hello(commands::Hello { version: 1, client: "bob".to_owned(), token: None, epoch: None }));
         frames.ask(Request::join("lobby"));
-        frames.ask(Request::Ack { room: "lobby".to_owned(), seq: Some(first + 40) });
-        frames.ask(Request::Follow { room: "lobby".to_owned() });
+        frames.ask(Request::Ack(commands::Ack { room: "lobby".to_owned(), seq: Some(first + 40) }));
+        frames.ask(Request::Follow(commands::Follow { room: "lobby".to_owned() }));
         for n in [41, 42] {
             lines.expect("SEND lobby to bob", &format!("OK {}", first + n));
             let Item::Message(message) = frames.push() else { panic!("no message") };

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::common::{self, Daemon, Frames, Lines};
 use dantok::limits::DENIED_AFTER;
-use dantok_protocol::{Command as Request, ErrorCode, Reply};
+use dantok_protocol::{Command as Request, ErrorCode, Reply, commands};
 
 const DENIED: &str = "ERR denied no such client, or another token";
 const OVER: &str = "ERR denied this token has ended, or was revoked";
@@ -325,8 +325,12 @@ fn whatever_is_wrong_the_answer_is_the_same_and_no_sooner() {
         assert!(asked.elapsed() >= DENIED_AFTER);
         lines.expect("ROOMS", "ERR hello-first say HELLO <client> first");
         let mut frames = Frames::connect(daemon.address());
-        let hello =
-            Request::Hello { version: 1, client: "alice".to_owned(), token: token.map(str::to_owned), epoch: None };
+        let hello = Request::Hello(commands::Hello {
+            version: 1,
+            client: "alice".to_owned(),
+            token: token.map(str::to_owned),
+            epoch: None,
+        });
         let asked = Instant::now();
         let Reply::Error(refusal) = frames.ask(hello).1 else { panic!("not refused") };
         assert!(asked.elapsed() >= DENIED_AFTER);

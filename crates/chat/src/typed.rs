@@ -1,7 +1,7 @@
 //! Typed commands that the line protocol has as well, read as it reads them: so options mean the same in both.
 
-use dantok_protocol::Command;
 use dantok_protocol::line::read_request;
+use dantok_protocol::{Command, commands};
 
 /// Reads what stands behind a command as the line protocol reads it behind a verb; says how it is `written` where that fails.
 fn read(verb: &str, text: &str, written: &str) -> Result<Command, String> {
@@ -17,7 +17,7 @@ fn read(verb: &str, text: &str, written: &str) -> Result<Command, String> {
 pub fn create(text: &str) -> Result<(String, String, bool), String> {
     let written = "/create [--private] ROOM [TOPIC]";
     match read("CREATE", text, written)? {
-        Command::Create { room, topic, private } => Ok((room, topic, private)),
+        Command::Create(commands::Create { room, topic, private }) => Ok((room, topic, private)),
         _ => Err(written.to_owned()),
     }
 }
@@ -26,7 +26,7 @@ pub fn create(text: &str) -> Result<(String, String, bool), String> {
 pub fn topic(text: &str) -> Result<Option<String>, String> {
     let written = "/topic [TEXT|--clear]";
     match read("TOPIC", &format!("room {text}"), written)? {
-        Command::Topic { topic, .. } => Ok(topic),
+        Command::Topic(commands::Topic { topic, .. }) => Ok(topic),
         _ => Err(written.to_owned()),
     }
 }
@@ -35,7 +35,7 @@ pub fn topic(text: &str) -> Result<Option<String>, String> {
 pub fn nick(text: &str) -> Result<String, String> {
     let written = "/nick NAME";
     match read("NICK", text, written)? {
-        Command::Nick { nick } => Ok(nick),
+        Command::Nick(commands::Nick { nick }) => Ok(nick),
         _ => Err(written.to_owned()),
     }
 }
@@ -43,7 +43,7 @@ pub fn nick(text: &str) -> Result<String, String> {
 /// One name, of a room or a person.
 pub fn name(text: &str, written: &str) -> Result<String, String> {
     match read("WHO", text, written)? {
-        Command::Who { room } => Ok(room),
+        Command::Who(commands::Who { room }) => Ok(room),
         _ => Err(written.to_owned()),
     }
 }

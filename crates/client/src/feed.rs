@@ -17,7 +17,7 @@ use super::link::{Conn, Dialler, broken, is_passing, refused, unexpected};
 use super::{Error, Options};
 use dantok_protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
 use dantok_protocol::name::composed;
-use dantok_protocol::{Command, ErrorCode, Item, Refusal, Reply, Welcome};
+use dantok_protocol::{Command, ErrorCode, Item, Refusal, Reply, Welcome, commands};
 
 /// News between the task and its reader; past it the daemon waits.
 const AHEAD: usize = 64;
@@ -250,7 +250,7 @@ impl Task {
         self.tell(News::Connected(conn.welcome.clone())).await?;
         if self.watch {
             self.ask(conn, Command::Watch).await?;
-            self.ask(conn, Command::Events { on: true }).await?;
+            self.ask(conn, Command::Events(commands::Events { on: true })).await?;
         }
         for room in self.places.keys().cloned().collect::<Vec<_>>() {
             self.resume(conn, &room).await?;
@@ -282,7 +282,7 @@ impl Task {
                 self.resume(conn, &room).await
             }
             Order::Unfollow { room } => match self.places.remove(&room) {
-                Some(_) => self.ask(conn, Command::Unfollow { room }).await.map(drop),
+                Some(_) => self.ask(conn, Command::Unfollow(commands::Unfollow { room })).await.map(drop),
                 None => Ok(()),
             },
         }
@@ -308,12 +308,14 @@ impl Task {
         }
         let mut is_set_back = self.is_set_back(conn, room).await?;
         loop {
-            let Reply::Following { after, number } = self.ask(conn, Command::Follow { room: name() }).await? else {
+            let Reply::Following { after, number } =
+                self.ask(conn, Command::Follow(commands::Follow { room: name() })).await?
+            else {
                 return Err(End::Failed(Error::Unexpected));
             };
             let Some(place) = self.places.get_mut(room) else { return Ok(()) };
             if *place.number.get_or_insert(number) != number {
-                self.ask(conn, Command::Unfollow { room: name() }).await?;
+                self.ask(conn, Command::Unfollow(commands::Unfollow { room: name() })).await?;
                 return self.hand_on(Item::Gone { room: room.into() }, false).await;
             }
             if std::mem::take(&mut is_set_back) {
@@ -326,11 +328,11 @@ impl Task {
                 // Where it begins here, what it is to be known by is found.
                 return if place.newest.is_none() { self.is_set_back(conn, room).await.map(drop) } else { Ok(()) };
             }
-            self.ask(conn, Command::Unfollow { room: name() }).await?;
+            self.ask(conn, Command::Unfollow(commands::Unfollow { room: name() })).await?;
             // The cursor may have passed what was yielded here, moved by another connection of the same client; FOLLOW
             // alone would skip what is between.
             while let Some(reached) = self.places.get(room).and_then(|place| place.reached) {
-                let fetch = Command::Fetch { room: name(), after: Some(reached), max: Some(PAGE) };
+                let fetch = Command::Fetch(commands::Fetch { room: name(), after: Some(reached), max: Some(PAGE) });
                 match self.ask_any(conn, fetch).await? {
                     Reply::End { handed, last, .. } if handed < last => {}
                     // It is this room's trouble, and the others go on.
@@ -353,7 +355,7 @@ impl Task {
         let Some(place) = self.places.get(room) else { return Ok(false) };
         let Some(reached) = place.reached.filter(|reached| *reached > 0) else { return Ok(false) };
         let newest = place.newest.clone();
-        let fetch = Command::Fetch { room: room.to_owned(), after: Some(reached - 1), max: Some(1) };
+        let fetch = Command::Fetch(commands::Fetch { room: room.to_owned(), after: Some(reached - 1), max: Some(1) });
         let mut found = Vec::new();
         let last = match self.exchange(conn, fetch, Some(&mut found)).await? {
             Reply::End { last, .. } => last,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Client, Error};
 use dantok_protocol::units::ms;
-use dantok_protocol::{Begin, Command, Item, Reply};
+use dantok_protocol::{Begin, Command, Item, Reply, commands};
 
 /// A shared cursor, as [`Client::groups`] lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Client {
     pub async fn group(&self, room: &str, group: &str, from: Begin, timeout: Option<Duration>) -> Result<(), Error> {
         let timeout_ms = timeout.map(ms);
         let (room, group) = (room.to_owned(), group.to_owned());
-        match self.ask(Command::Group { room, group, from, timeout_ms }).await?.1 {
+        match self.ask(Command::Group(commands::Group { room, group, from, timeout_ms })).await?.1 {
             Reply::Grouped { .. } => Ok(()),
             _ => Err(Error::Unexpected),
         }
@@ -55,7 +55,7 @@ impl Client {
     /// # Errors
     /// `no-group`, which after a broken connection may be this call's own doing; otherwise as every call; see [`Error`].
     pub async fn ungroup(&self, room: &str, group: &str) -> Result<(), Error> {
-        self.ask_done(Command::Ungroup { room: room.to_owned(), group: group.to_owned() }).await
+        self.ask_done(Command::Ungroup(commands::Ungroup { room: room.to_owned(), group: group.to_owned() })).await
     }
 
     /// A room's shared cursors, by name.
@@ -63,7 +63,7 @@ impl Client {
     /// # Errors
     /// As every call; see [`Error`].
     pub async fn groups(&self, room: &str) -> Result<Vec<Group>, Error> {
-        let (items, _) = self.ask(Command::Groups { room: room.to_owned() }).await?;
+        let (items, _) = self.ask(Command::Groups(commands::Groups { room: room.to_owned() })).await?;
         let groups = items.into_iter().map(|item| match item {
             Item::Group { group, cursor, pending, waiting, timeout_ms, .. } => {
                 Ok(Group { group, cursor, pending, waiting, timeout: Duration::from_millis(timeout_ms) })
@@ -83,7 +83,7 @@ impl Client {
     /// `no-group`; otherwise as every call; see [`Error`].
     pub async fn take(&self, room: &str, group: &str, max: u64, wait: Duration) -> Result<Vec<Item>, Error> {
         let (room, group) = (room.to_owned(), group.to_owned());
-        let command = Command::Take { room, group, max: Some(max), wait_ms: ms(wait) };
+        let command = Command::Take(commands::Take { room, group, max: Some(max), wait_ms: ms(wait) });
         match self.ask(command).await? {
             (items, Reply::Count(_)) => Ok(items),
             _ => Err(Error::Unexpected),
@@ -95,7 +95,7 @@ impl Client {
     /// # Errors
     /// `no-group`; otherwise as every call; see [`Error`].
     pub async fn done(&self, room: &str, group: &str, seq: u64) -> Result<u64, Error> {
-        match self.ask(Command::Done { room: room.to_owned(), group: group.to_owned(), seq }).await?.1 {
+        match self.ask(Command::Done(commands::Done { room: room.to_owned(), group: group.to_owned(), seq })).await?.1 {
             Reply::Acked { cursor } => Ok(cursor),
             _ => Err(Error::Unexpected),
         }
@@ -106,7 +106,8 @@ impl Client {
     /// # Errors
     /// `no-group`; otherwise as every call; see [`Error`].
     pub async fn pending(&self, room: &str, group: &str) -> Result<Vec<Pending>, Error> {
-        let (items, _) = self.ask(Command::Pending { room: room.to_owned(), group: group.to_owned() }).await?;
+        let (items, _) =
+            self.ask(Command::Pending(commands::Pending { room: room.to_owned(), group: group.to_owned() })).await?;
         let pending = items.into_iter().map(|item| match item {
             Item::Pending { seq, client, since_ms, deliveries, .. } => {
                 Ok(Pending { seq, client, since_ms, deliveries })

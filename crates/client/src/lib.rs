@@ -60,7 +60,7 @@ pub use feed::{Feed, News};
 pub use follow::Follow;
 pub use groups::{Group, Pending};
 
-use dantok_protocol::{Command, ErrorCode, Item, Keep, MemberInfo, Refusal, Reply, RoomInfo, Welcome};
+use dantok_protocol::{Command, ErrorCode, Item, Keep, MemberInfo, Refusal, Reply, RoomInfo, Welcome, commands};
 
 /// Requests that wait for the connection's task; past it callers wait.
 const QUEUED: usize = 64;
@@ -374,7 +374,7 @@ impl Client {
     /// # Errors
     /// As every call; see [`Error`].
     pub async fn nick(&self, nick: &str) -> Result<(), Error> {
-        self.ask_done(Command::Nick { nick: nick.to_owned() }).await
+        self.ask_done(Command::Nick(commands::Nick { nick: nick.to_owned() })).await
     }
 
     /// Sends a message under an id of its own, and waits until it is on disk. Stored once, however often connections break.
@@ -430,7 +430,9 @@ impl Client {
             let text = format!("a body of {} bytes; at most {} are taken", body.len(), self.welcome.max_body);
             return Err(Error::Refused(Refusal::new(ErrorCode::TooLong, text)));
         }
-        Ok(Receipt(self.begin(Command::Send { room: room.to_owned(), id: Some(id), body, reply }).await?))
+        Ok(Receipt(
+            self.begin(Command::Send(commands::Send { room: room.to_owned(), id: Some(id), body, reply })).await?,
+        ))
     }
 
     /// Takes a message's text back; who has read it learns of it by the message whose place this returns. `dup`: it was
@@ -441,7 +443,7 @@ impl Client {
     /// text; `denied` where it is somebody
     /// else's; otherwise as every call; see [`Error`].
     pub async fn redact(&self, room: &str, seq: u64) -> Result<Sent, Error> {
-        match self.ask(Command::Redact { room: room.to_owned(), seq }).await?.1 {
+        match self.ask(Command::Redact(commands::Redact { room: room.to_owned(), seq })).await?.1 {
             Reply::Sent { seq, dup } => Ok(Sent { seq, dup }),
             _ => Err(Error::Unexpected),
         }
@@ -453,7 +455,7 @@ impl Client {
     /// # Errors
     /// `no-room`, `not-joined`; otherwise as every call; see [`Error`].
     pub async fn typing(&self, room: &str) -> Result<(), Error> {
-        self.ask_done(Command::Typing { room: room.to_owned() }).await
+        self.ask_done(Command::Typing(commands::Typing { room: room.to_owned() })).await
     }
 
     /// The rooms.
@@ -474,7 +476,7 @@ impl Client {
     /// # Errors
     /// As every call; see [`Error`].
     pub async fn who(&self, room: &str) -> Result<Vec<MemberInfo>, Error> {
-        let (items, _) = self.ask(Command::Who { room: room.to_owned() }).await?;
+        let (items, _) = self.ask(Command::Who(commands::Who { room: room.to_owned() })).await?;
         let members = items.into_iter().map(|item| match item {
             Item::Member(member) => Ok(member),
             _ => Err(Error::Unexpected),

@@ -16,7 +16,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use super::{Answer, Error, Memory, Options};
 use dantok_net::{ReadHalf, WriteHalf};
 use dantok_protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
-use dantok_protocol::{Command, ErrorCode, Item, Refusal, Reply, VERSION, Welcome};
+use dantok_protocol::{Command, ErrorCode, Item, Refusal, Reply, VERSION, Welcome, commands};
 
 /// Requests that are sent and not answered; further ones wait in the channel, and then with their callers.
 const WINDOW: usize = 256;
@@ -64,12 +64,12 @@ impl Conn {
         let keepalive = keepalive.with_interval(Duration::from_secs(10)).with_retries(3);
         socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         let (read, write) = meet(stream, options).await?;
-        let hello = Command::Hello {
+        let hello = Command::Hello(commands::Hello {
             version: VERSION,
             client: options.client.clone(),
             token: options.token.clone(),
             epoch: options.epoch.clone(),
-        };
+        });
         let mut output = BytesMut::new();
         ClientCodec.encode(RequestFrame { id: 0, command: hello }, &mut output)?;
         let welcome = Welcome {
@@ -275,7 +275,7 @@ struct Pending {
 impl Pending {
     /// Whether it is not true any more, so that the daemon is not to be told of it.
     fn is_stale(&self) -> bool {
-        matches!(self.command, Command::Typing { .. }) && (self.repeated || self.asked.elapsed() >= TYPING_HOLDS)
+        matches!(self.command, Command::Typing(_)) && (self.repeated || self.asked.elapsed() >= TYPING_HOLDS)
     }
 
     /// Whether to try it again on another connection, after a refusal that is [passing](is_passing). One room that can't be read is no
@@ -287,14 +287,7 @@ impl Pending {
     /// Whether this refusal only says that an earlier connection has carried it out. Not so a `room-exists`: the room may
     /// be somebody else's.
     fn is_done_before(&self, refusal: &Refusal) -> bool {
-        let done = match self.command {
-            Command::Leave { .. } => matches!(refusal.code, ErrorCode::NotJoined | ErrorCode::NoRoom),
-            // It is for those who need not be members, so this is about the other.
-            Command::Kick { .. } => refusal.code == ErrorCode::NotJoined,
-            Command::Delete { .. } => refusal.code == ErrorCode::NoRoom,
-            _ => false,
-        };
-        self.repeated && done
+        self.repeated && self.command.is_done_where(refusal.code)
     }
 }
 
@@ -480,7 +473,7 @@ impl Link {
             Reply::Error(refusal) => Err(refused(refusal)),
             reply => Ok((front.items, reply)),
         };
-        if let (Err(Error::SetBack(_)), Some((room, _))) = (&result, front.command.room_mut()) {
+        if let (Err(Error::SetBack(_)), Some(room)) = (&result, front.command.names().room) {
             // Before the caller is answered: what it asks next must not go by it.
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
             if memory.epoch == front.epoch {

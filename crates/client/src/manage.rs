@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{Client, Error, Joined, Retained};
-use dantok_protocol::{Access, Begin, Command, Item, Keep, Reply};
+use dantok_protocol::{Access, Begin, Command, Item, Keep, Reply, commands};
 
 impl Client {
     /// Makes an open room, which the person owns.
@@ -20,7 +20,11 @@ impl Client {
     }
 
     async fn make(&self, room: &str, topic: &str, private: bool) -> Result<(), Error> {
-        match self.ask(Command::Create { room: room.to_owned(), topic: topic.to_owned(), private }).await?.1 {
+        match self
+            .ask(Command::Create(commands::Create { room: room.to_owned(), topic: topic.to_owned(), private }))
+            .await?
+            .1
+        {
             Reply::Created { .. } => Ok(()),
             _ => Err(Error::Unexpected),
         }
@@ -55,7 +59,7 @@ impl Client {
 
     async fn join_from(&self, room: &str, from: Begin) -> Result<Joined, Error> {
         let epoch = self.epoch();
-        match self.ask(Command::Join { room: room.to_owned(), from }).await?.1 {
+        match self.ask(Command::Join(commands::Join { room: room.to_owned(), from })).await?.1 {
             Reply::Joined { cursor: Some(cursor), last, number, created } => {
                 self.note_number(&epoch, room, number);
                 self.note(&epoch, room, cursor);
@@ -82,7 +86,7 @@ impl Client {
     /// As [`join`](Client::join).
     pub async fn join_to_write(&self, room: &str) -> Result<(), Error> {
         let epoch = self.epoch();
-        match self.ask(Command::Join { room: room.to_owned(), from: Begin::Nowhere }).await?.1 {
+        match self.ask(Command::Join(commands::Join { room: room.to_owned(), from: Begin::Nowhere })).await?.1 {
             Reply::Joined { number, .. } => {
                 self.note_number(&epoch, room, number);
                 Ok(())
@@ -98,7 +102,7 @@ impl Client {
     pub async fn leave(&self, room: &str) -> Result<(), Error> {
         // Before the request: whatever happens to it, what was read before it counts for nothing after it.
         self.memory(|memory| memory.handed.remove(room));
-        let left = self.ask_done(Command::Leave { room: room.to_owned() }).await;
+        let left = self.ask_done(Command::Leave(commands::Leave { room: room.to_owned() })).await;
         self.memory(|memory| memory.handed.remove(room));
         left
     }
@@ -110,7 +114,7 @@ impl Client {
     /// # Errors
     /// `no-room`, also where the room of this name has another number; `denied`; otherwise as every call; see [`Error`].
     pub async fn delete(&self, room: &str, number: Option<u64>) -> Result<(), Error> {
-        let deleted = self.ask_done(Command::Delete { room: room.to_owned(), number }).await;
+        let deleted = self.ask_done(Command::Delete(commands::Delete { room: room.to_owned(), number })).await;
         if deleted.is_ok() {
             self.memory(|memory| memory.handed.remove(room));
         }
@@ -122,7 +126,7 @@ impl Client {
     /// # Errors
     /// `no-room`, `not-joined`; otherwise as every call; see [`Error`].
     pub async fn topic(&self, room: &str, topic: &str) -> Result<(), Error> {
-        self.ask_done(Command::Topic { room: room.to_owned(), topic: Some(topic.to_owned()) }).await
+        self.ask_done(Command::Topic(commands::Topic { room: room.to_owned(), topic: Some(topic.to_owned()) })).await
     }
 
     /// What a room is about; empty where nothing was said.
@@ -130,7 +134,7 @@ impl Client {
     /// # Errors
     /// `no-room`; otherwise as every call; see [`Error`].
     pub async fn topic_of(&self, room: &str) -> Result<Arc<str>, Error> {
-        match self.ask(Command::Topic { room: room.to_owned(), topic: None }).await?.1 {
+        match self.ask(Command::Topic(commands::Topic { room: room.to_owned(), topic: None })).await?.1 {
             Reply::Topic(topic) => Ok(topic),
             _ => Err(Error::Unexpected),
         }
@@ -141,7 +145,7 @@ impl Client {
     /// # Errors
     /// `no-room`, `not-joined`; `denied` where the person is banned; otherwise as every call; see [`Error`].
     pub async fn invite(&self, room: &str, client: &str) -> Result<(), Error> {
-        self.ask_done(Command::Invite { room: room.to_owned(), client: client.to_owned() }).await
+        self.ask_done(Command::Invite(commands::Invite { room: room.to_owned(), client: client.to_owned() })).await
     }
 
     /// Ends a person's memberships, on all devices, and the invitation. For the room's owner and for admins.
@@ -149,7 +153,7 @@ impl Client {
     /// # Errors
     /// `not-joined` where the person is no member and not invited; `denied`, `no-room`; otherwise as every call; see [`Error`].
     pub async fn kick(&self, room: &str, client: &str) -> Result<(), Error> {
-        self.ask_done(Command::Kick { room: room.to_owned(), client: client.to_owned() }).await
+        self.ask_done(Command::Kick(commands::Kick { room: room.to_owned(), client: client.to_owned() })).await
     }
 
     /// A [`kick`](Client::kick) that keeps the person out, of an open room too.
@@ -157,7 +161,7 @@ impl Client {
     /// # Errors
     /// `denied`, `no-room`; otherwise as every call; see [`Error`].
     pub async fn ban(&self, room: &str, client: &str) -> Result<(), Error> {
-        self.ask_done(Command::Ban { room: room.to_owned(), client: client.to_owned() }).await
+        self.ask_done(Command::Ban(commands::Ban { room: room.to_owned(), client: client.to_owned() })).await
     }
 
     /// Ends a [`ban`](Client::ban).
@@ -165,7 +169,7 @@ impl Client {
     /// # Errors
     /// `denied`, `no-room`; otherwise as every call; see [`Error`].
     pub async fn unban(&self, room: &str, client: &str) -> Result<(), Error> {
-        self.ask_done(Command::Unban { room: room.to_owned(), client: client.to_owned() }).await
+        self.ask_done(Command::Unban(commands::Unban { room: room.to_owned(), client: client.to_owned() })).await
     }
 
     /// Who owns a room, and who is invited to it or banned from it; the owner first.
@@ -173,7 +177,7 @@ impl Client {
     /// # Errors
     /// `no-room`, `not-joined`; otherwise as every call; see [`Error`].
     pub async fn access(&self, room: &str) -> Result<Vec<(Arc<str>, Access)>, Error> {
-        let (items, _) = self.ask(Command::Access { room: room.to_owned() }).await?;
+        let (items, _) = self.ask(Command::Access(commands::Access { room: room.to_owned() })).await?;
         let accesses = items.into_iter().map(|item| match item {
             Item::Access { client, access, .. } => Ok((client, access)),
             _ => Err(Error::Unexpected),
@@ -207,7 +211,7 @@ impl Client {
     }
 
     async fn retain_in(&self, room: &str, secs: Option<u64>, cap_bytes: Option<u64>) -> Result<Retained, Error> {
-        match self.ask(Command::Retain { room: room.to_owned(), secs, cap_bytes }).await?.1 {
+        match self.ask(Command::Retain(commands::Retain { room: room.to_owned(), secs, cap_bytes })).await?.1 {
             Reply::Retained { keep, stored_bytes } => Ok(Retained { keep, stored_bytes }),
             _ => Err(Error::Unexpected),
         }

@@ -1,7 +1,7 @@
 //! Reading: by pages from a cursor, again from anywhere, and live.
 
 use super::{Client, Error, Feed, Fetched, Follow};
-use dantok_protocol::{Command, Reply, Seek, Since};
+use dantok_protocol::{Command, Reply, Seek, Since, commands};
 
 impl Client {
     /// What came after the cursor, or after a seq; at most `max` messages. Moves nothing. The answer is held in memory:
@@ -11,7 +11,7 @@ impl Client {
     /// As every call; see [`Error`].
     pub async fn fetch(&self, room: &str, after: Option<u64>, max: Option<u64>) -> Result<Fetched, Error> {
         let epoch = self.epoch();
-        match self.ask(Command::Fetch { room: room.to_owned(), after, max }).await? {
+        match self.ask(Command::Fetch(commands::Fetch { room: room.to_owned(), after, max })).await? {
             (items, Reply::End { handed, oldest, last, .. }) => {
                 // What jumped ahead does not count: an ack without a seq must not acknowledge what was skipped.
                 if after.is_none_or(|after| after <= self.handed(room)) {
@@ -33,7 +33,7 @@ impl Client {
         // At one moment: another task may adopt an epoch meanwhile, in which what was handed over is something else.
         let (epoch, handed) =
             self.memory(|memory| (memory.epoch.clone(), memory.handed.get(room).copied().unwrap_or(0)));
-        let ack = Command::Ack { room: room.to_owned(), seq: Some(seq.unwrap_or(handed)) };
+        let ack = Command::Ack(commands::Ack { room: room.to_owned(), seq: Some(seq.unwrap_or(handed)) });
         match self.begin_in(epoch.clone(), ack).await?.await.unwrap_or(Err(Error::Closed))?.1 {
             Reply::Acked { cursor } => {
                 self.note(&epoch, room, cursor);
@@ -56,7 +56,7 @@ impl Client {
         since: Option<Since>,
         max: Option<u64>,
     ) -> Result<Fetched, Error> {
-        match self.ask(Command::History { room: room.to_owned(), before, since, max }).await? {
+        match self.ask(Command::History(commands::History { room: room.to_owned(), before, since, max })).await? {
             (items, Reply::End { handed, oldest, last, .. }) => Ok(Fetched { items, handed, oldest, last }),
             _ => Err(Error::Unexpected),
         }
@@ -71,7 +71,7 @@ impl Client {
     pub async fn seek(&self, room: &str, to: Seek) -> Result<u64, Error> {
         // Before the request, too: what was read before it does not count after it.
         let (epoch, before) = self.memory(|memory| (memory.epoch.clone(), memory.handed.remove(room)));
-        match self.ask(Command::Seek { room: room.to_owned(), to }).await {
+        match self.ask(Command::Seek(commands::Seek { room: room.to_owned(), to })).await {
             Ok((_, Reply::Acked { cursor })) => {
                 self.memory(|memory| {
                     if memory.epoch == epoch {

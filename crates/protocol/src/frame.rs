@@ -8,6 +8,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::{Command, ErrorCode, Incoming, Item, Kind, MessageRef, Refusal, Reply, Tag};
+use crate::commands::Send;
 use crate::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
 
 const PREFIX_BYTES: usize = 4;
@@ -187,7 +188,7 @@ impl RequestDecoder {
         };
         Some(match options().deserialize::<RequestFrame>(&payload) {
             Ok(RequestFrame { id, command }) => match &command {
-                Command::Send { body, .. } if body.len() > self.body_max => Incoming::Refused {
+                Command::Send(Send { body, .. }) if body.len() > self.body_max => Incoming::Refused {
                     tag: Tag::Id(id),
                     refusal: Refusal::new(
                         ErrorCode::TooLong,

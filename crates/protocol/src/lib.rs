@@ -16,7 +16,7 @@
     )
 )]
 
-pub mod command;
+pub mod commands;
 pub mod frame;
 pub mod framing;
 pub mod json;
@@ -27,11 +27,13 @@ pub mod refusal;
 pub mod reply;
 pub mod text;
 pub mod units;
+mod value;
 
-pub use command::{Begin, Command, Keep, Seek, Since};
+pub use commands::Command;
 pub use framing::{Encoding, Framing};
 pub use refusal::{ErrorCode, Refusal};
 pub use reply::{Access, Event, GapReason, Item, Kind, MemberInfo, Message, MessageRef, Reply, RoomInfo, Welcome};
+pub use value::{Begin, Keep, Seek, Since};
 
 /// The version of the vocabulary that this build speaks.
 pub const VERSION: u16 = 1;

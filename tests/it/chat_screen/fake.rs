@@ -5,7 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use bytes::{Bytes, BytesMut};
 use dantok_protocol::frame::{RequestDecoder, ServerFrame, encode_server};
-use dantok_protocol::{Command, Event, Incoming, Item, Kind, MemberInfo, Message, Reply, RoomInfo, Tag, Welcome};
+use dantok_protocol::{
+    Command, Event, Incoming, Item, Kind, MemberInfo, Message, Reply, RoomInfo, Tag, Welcome, commands,
+};
 use tokio_util::codec::Decoder;
 
 /// Starts it; every name, topic, nick and text that it tells is this.
@@ -53,7 +55,7 @@ fn answer(id: u64, command: Command, evil: &str) -> Vec<ServerFrame> {
     let reply = |reply| ServerFrame::Reply { id, reply };
     let part = |item| ServerFrame::Part { id, item };
     match command {
-        Command::Hello { version, client, .. } => vec![reply(Reply::Welcome(Welcome {
+        Command::Hello(commands::Hello { version, client, .. }) => vec![reply(Reply::Welcome(Welcome {
             version,
             server: evil.to_owned(),
             client: client.into(),
@@ -66,25 +68,25 @@ fn answer(id: u64, command: Command, evil: &str) -> Vec<ServerFrame> {
         }))],
         Command::Watch => vec![reply(Reply::Done), ServerFrame::Push { item: room() }],
         Command::Rooms => vec![part(room()), reply(Reply::Count(1))],
-        Command::Who { .. } => {
+        Command::Who(commands::Who { .. }) => {
             let (room, client, nick) = (evil.into(), evil.into(), evil.into());
             let member = MemberInfo { room, client, connections: 1, cursor: Some(0), nick, since_ms: None };
             vec![part(Item::Member(member)), reply(Reply::Count(1))]
         }
-        Command::Fetch { .. } => {
+        Command::Fetch(commands::Fetch { .. }) => {
             let body = Bytes::copy_from_slice(evil.as_bytes());
             let (room, client) = (evil.into(), evil.into());
             let message = Message { room, seq: 1, time_ms: 1_795_221_000_000, client, body, kind: Kind::Plain };
             let end = Reply::End { room: evil.into(), handed: 1, oldest: 1, last: 1 };
             vec![part(Item::Message(message)), reply(end)]
         }
-        Command::Follow { .. } => {
+        Command::Follow(commands::Follow { .. }) => {
             let event = |event| Item::Event { room: evil.into(), time_ms: 0, client: evil.into(), event };
             let events = [Event::Joined, Event::Nick(evil.into()), Event::Typing];
             let pushes = events.map(|one| ServerFrame::Push { item: event(one) });
             [vec![reply(Reply::Following { after: 1, number: 1 })], pushes.into()].concat()
         }
-        Command::Ack { .. } => vec![reply(Reply::Acked { cursor: 1 })],
+        Command::Ack(commands::Ack { .. }) => vec![reply(Reply::Acked { cursor: 1 })],
         _ => vec![reply(Reply::Done)],
     }
 }

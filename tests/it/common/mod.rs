@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use dantok::limits::KEEPALIVE_TAKING;
 use dantok_protocol::frame::{ClientCodec, RequestFrame, ServerFrame, encode_request};
-use dantok_protocol::{Command as Request, Item, Refusal, Reply};
+use dantok_protocol::{Command as Request, Item, Refusal, Reply, commands};
 use tokio_util::codec::Decoder;
 pub use tool::has_tool;
 
@@ -310,7 +310,7 @@ impl Daemon {
     /// A client of the framed protocol that has said HELLO.
     pub fn frames(&self, client: &str) -> Frames {
         let mut frames = Frames::connect(self.address);
-        let hello = Request::Hello { version: 1, client: client.to_owned(), token: None, epoch: None };
+        let hello = Request::Hello(commands::Hello { version: 1, client: client.to_owned(), token: None, epoch: None });
         assert!(matches!(frames.ask(hello).1, Reply::Welcome(_)));
         frames
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use dantok_protocol::{Command, Item, Reply};
+use dantok_protocol::{Command, Item, Reply, commands};
 
 use super::{DEADLINE, Frames, Lines, wait_until};
 
@@ -68,7 +68,7 @@ impl Load {
     /// Has said HELLO and JOIN; none where a restart came in between.
     fn join(&self, client: &str, room: &str) -> Option<Frames> {
         let mut frames = Frames::over(self.connect()?);
-        let hello = Command::Hello { version: 1, client: client.to_owned(), token: None, epoch: None };
+        let hello = Command::Hello(commands::Hello { version: 1, client: client.to_owned(), token: None, epoch: None });
         let (hello, join) = (frames.try_send(hello)?, frames.try_send(Command::join(room))?);
         frames.try_answer(hello)?;
         matches!(frames.try_answer(join)?, (_, Reply::Joined { .. })).then_some(frames)
@@ -94,7 +94,8 @@ impl Load {
             let mut ids = Vec::new();
             for n in *next..of_few {
                 let body = Bytes::from(format!("{client} {n}"));
-                let send = Command::Send { room: room.to_owned(), id: Some(n.to_string()), body, reply: None };
+                let send =
+                    Command::Send(commands::Send { room: room.to_owned(), id: Some(n.to_string()), body, reply: None });
                 ids.push(frames.try_send(send)?);
             }
             for id in ids {
@@ -112,7 +113,8 @@ impl Load {
         while !self.is_over() {
             let Some(stream) = self.connect() else { continue };
             let mut frames = Frames::over(stream);
-            let hello = Command::Hello { version: 1, client: "caller".to_owned(), token: None, epoch: None };
+            let hello =
+                Command::Hello(commands::Hello { version: 1, client: "caller".to_owned(), token: None, epoch: None });
             if frames.try_send(hello).and_then(|id| frames.try_answer(id)).is_none() {
                 self.broken.fetch_add(1, Ordering::Relaxed);
             }
@@ -128,7 +130,7 @@ impl Load {
             let mut newest: HashMap<String, u64> = HashMap::new();
             let mut seq = 0;
             loop {
-                let fetch = Command::Fetch { room: room(n), after: Some(seq), max: Some(10_000) };
+                let fetch = Command::Fetch(commands::Fetch { room: room(n), after: Some(seq), max: Some(10_000) });
                 let (items, _) = frames.ask(fetch);
                 if items.is_empty() {
                     break;

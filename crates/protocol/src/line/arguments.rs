@@ -1,10 +1,13 @@
 //! What stands behind a verb: its options, its words and its text, told apart the same way for all verbs.
 
+use std::time::Duration;
+
 use super::verbs::Verb;
+use crate::{Begin, units};
 
 /// What stands behind a verb's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
+pub(crate) enum Rest {
     /// Nothing.
     Nothing,
     /// A text to the end of the line, between whose words options are still options.
@@ -15,7 +18,7 @@ pub(super) enum Rest {
 
 /// What is wrong with a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(crate) enum Wrong {
     /// It is not how the verb is written.
     Usage,
     /// For this reason.
@@ -23,11 +26,11 @@ pub(super) enum Wrong {
 }
 
 /// The most words that a verb has, without options and text.
-pub(super) const WORDS_MAX: usize = 3;
+pub(crate) const WORDS_MAX: usize = 3;
 
 /// What stands behind a verb.
 #[derive(Debug, Default)]
-pub(super) struct Arguments<'a> {
+pub(crate) struct Arguments<'a> {
     words: [Option<&'a str>; WORDS_MAX],
     options: Vec<(&'static str, &'a str)>,
     text: Text<'a>,
@@ -45,7 +48,7 @@ enum Text<'a> {
 
 /// Words separated by one or more spaces.
 #[derive(Clone, Copy)]
-pub(super) struct Words<'a>(pub(super) &'a str);
+pub(crate) struct Words<'a>(pub(crate) &'a str);
 
 impl<'a> Iterator for Words<'a> {
     type Item = &'a str;
@@ -66,7 +69,7 @@ impl<'a> Iterator for Words<'a> {
 const END: &str = "--";
 
 /// A hyphen, or what keyboards and word processors make of one or two.
-pub(super) fn is_dash(c: char) -> bool {
+pub(crate) fn is_dash(c: char) -> bool {
     matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}')
 }
 
@@ -128,7 +131,7 @@ fn no_option(verb: &Verb, word: &str) -> Wrong {
 
 impl<'a> Arguments<'a> {
     /// Tells apart what stands behind a verb.
-    pub(super) fn of(verb: &Verb, line: &'a str) -> Result<Arguments<'a>, Wrong> {
+    pub(crate) fn of(verb: &Verb, line: &'a str) -> Result<Arguments<'a>, Wrong> {
         let (mut arguments, mut rest) = (Arguments::default(), Words(line));
         let (mut count, mut options_end) = (0, false);
         while count < verb.words.1 || verb.rest == Rest::Nothing {
@@ -215,27 +218,27 @@ impl<'a> Arguments<'a> {
     }
 
     /// A word, by its place.
-    pub(super) fn word(&self, place: usize) -> Option<&'a str> {
+    pub(crate) fn word(&self, place: usize) -> Option<&'a str> {
         self.words.get(place).copied().flatten()
     }
 
     /// A word that has to be there.
-    pub(super) fn name(&self, place: usize) -> Result<String, Wrong> {
+    pub(crate) fn name(&self, place: usize) -> Result<String, Wrong> {
         self.word(place).map(str::to_owned).ok_or(Wrong::Usage)
     }
 
     /// An option's value.
-    pub(super) fn option(&self, option: &str) -> Option<&'a str> {
+    pub(crate) fn option(&self, option: &str) -> Option<&'a str> {
         self.options.iter().find(|(of, _)| *of == option).map(|(_, value)| *value)
     }
 
     /// Whether an option without a value is there.
-    pub(super) fn has(&self, option: &str) -> bool {
+    pub(crate) fn has(&self, option: &str) -> bool {
         self.option(option).is_some()
     }
 
     /// The text.
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         match &self.text {
             Text::None => "",
             Text::Whole(text) => text,
@@ -244,28 +247,61 @@ impl<'a> Arguments<'a> {
     }
 
     /// An option's value that is a number.
-    pub(super) fn number(&self, option: &str) -> Result<Option<u64>, Wrong> {
+    pub(crate) fn number(&self, option: &str) -> Result<Option<u64>, Wrong> {
         self.option(option).map(|value| number(option, value)).transpose()
     }
 
     /// `max=`, for which a bare number in this place may stand.
-    pub(super) fn max(&self, place: usize) -> Result<Option<u64>, Wrong> {
+    pub(crate) fn max(&self, place: usize) -> Result<Option<u64>, Wrong> {
         match (self.word(place), self.number("max=")?) {
             (Some(_), Some(_)) => Err(Wrong::Because("max= is said twice".to_owned())),
             (Some(word), None) => number("max=", word).map(Some),
             (None, max) => Ok(max),
         }
     }
+
+    /// A seq that has to be there.
+    pub(crate) fn seq(&self, place: usize) -> Result<u64, Wrong> {
+        number("<seq>", self.word(place).unwrap_or_default())
+    }
+
+    /// Which of two words the first is.
+    pub(crate) fn either(&self, yes: &str, no: &str) -> Result<bool, Wrong> {
+        match self.word(0) {
+            Some(word) if word == yes => Ok(true),
+            Some(word) if word == no => Ok(false),
+            _ => Err(Wrong::Usage),
+        }
+    }
+
+    /// `from=start|now`.
+    pub(crate) fn begin(&self) -> Result<Begin, Wrong> {
+        match self.option("from=") {
+            None | Some("start") => Ok(Begin::Start),
+            Some("now") => Ok(Begin::Now),
+            Some(_) => Err(Wrong::Because("from= takes start or now".to_owned())),
+        }
+    }
+
+    /// An option's value that is a time like `30s`, in milliseconds.
+    pub(crate) fn ms(&self, option: &str) -> Result<Option<u64>, Wrong> {
+        let Some(value) = self.option(option) else { return Ok(None) };
+        duration(option, value).map(units::ms).map(Some)
+    }
 }
 
 /// A number: digits, and nothing before or behind them.
-pub(super) fn number(what: &str, text: &str) -> Result<u64, Wrong> {
+pub(crate) fn number(what: &str, text: &str) -> Result<u64, Wrong> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits).ok_or_else(|| Wrong::Because(format!("{what} takes a number, and not {text}")))
 }
 
+pub(crate) fn duration(what: &str, text: &str) -> Result<Duration, Wrong> {
+    units::duration(text).map_err(|wrong| Wrong::Because(format!("{what} {wrong}")))
+}
+
 /// Appends a command as it is read again: the options, the words and the text.
-pub(super) fn write(verb: &Verb, options: &[String], words: &[&str], text: Option<&str>, out: &mut Vec<u8>) {
+pub(crate) fn write(verb: &Verb, options: &[String], words: &[&str], text: Option<&str>, out: &mut Vec<u8>) {
     let is_taken = |is: Is| !matches!(is, Is::Word);
     let in_text = |text: &str| {
         let mut words = Words(text).enumerate();

@@ -1,7 +1,8 @@
 //! What somebody may have meant whose line begins with no verb.
 
 use super::opening::FIRST_VERBS;
-use super::verbs::{VERBS, Verb, verb};
+use super::verbs::{Verb, verb};
+use crate::commands::VERBS;
 use crate::limits::NAME_MAX_BYTES;
 
 /// Words that people type, as they know them from other programs and languages, and the verb that does it here.

@@ -15,16 +15,20 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+pub use crate::commands::VERBS;
 pub use answer::{encode_item, encode_message, encode_reply, time};
+pub(crate) use arguments::{Arguments, Rest, Words, Wrong, duration, number};
 pub use hint::{NICK_FIRST, no_verb};
-pub use verbs::{About, VERBS, Verb, help};
+pub(crate) use opening::FIRST_VERBS;
+pub use verbs::{About, Verb, help};
+pub(crate) use write::Line;
 pub use write::encode_request;
 
 use super::{Command, ErrorCode, Incoming, Refusal, Tag};
+use crate::commands::{Send, sendb_line};
 use crate::limits::ENVELOPE_BYTES;
-use arguments::Words;
 use opening::WRONG_LINES_MAX;
-use request::{ascii_tag, parse, sendb_line, split_tag};
+use request::{ascii_tag, parse, split_tag};
 use telnet::{Act, Found, IAC, Skipped, Telnet};
 
 /// Reads a command as it is typed, without a tag; a SENDB without what follows it.
@@ -42,7 +46,7 @@ pub fn read_request(line: &str) -> Result<Command, Refusal> {
 struct Payload {
     tag: Tag,
     /// Without the body.
-    command: Command,
+    send: Send,
     length: usize,
 }
 
@@ -59,7 +63,7 @@ enum State {
     /// In the payload of a SENDB that was refused: so many bytes more are dropped.
     SkipPayload(u64),
     /// Behind a payload: its line end is due.
-    PayloadEnd(Option<(Tag, Command)>),
+    PayloadEnd(Option<(Tag, Send)>),
     /// Nothing that follows can be trusted.
     Broken,
 }
@@ -164,12 +168,9 @@ impl LineDecoder {
                     return Break(None);
                 }
                 // A body of its own: a view would keep the whole of a read alive for as long as the message is in memory.
-                let payload_bytes = Bytes::copy_from_slice(&buffer.split_to(payload.length));
-                let Payload { tag, mut command, .. } = payload;
-                if let Command::Send { body, .. } = &mut command {
-                    *body = payload_bytes;
-                }
-                self.state = State::PayloadEnd(Some((tag, command)));
+                let body = Bytes::copy_from_slice(&buffer.split_to(payload.length));
+                let Payload { tag, send, .. } = payload;
+                self.state = State::PayloadEnd(Some((tag, Send { body, ..send })));
             }
             State::SkipPayload(left) => {
                 let here = left.min(buffer.len() as u64);
@@ -203,8 +204,8 @@ impl LineDecoder {
                     _ => return Break(self.wrong_count()),
                 };
                 buffer_skip(buffer, end, &mut self.state);
-                if let Some((tag, command)) = request {
-                    return Break(Some(Incoming::Request { tag, command }));
+                if let Some((tag, send)) = request {
+                    return Break(Some(Incoming::Request { tag, command: Command::Send(send) }));
                 }
             }
         }
@@ -337,7 +338,7 @@ impl LineDecoder {
             return self.sendb(tag, words);
         }
         Some(match parse(&verb, words) {
-            Ok(Command::Send { body, .. }) if body.len() > self.body_max => {
+            Ok(Command::Send(Send { body, .. })) if body.len() > self.body_max => {
                 Incoming::Refused { tag, refusal: self.too_long() }
             }
             Ok(command) => Incoming::Request { tag, command },
@@ -358,14 +359,14 @@ impl LineDecoder {
     }
 
     fn sendb(&mut self, tag: Tag, words: Words<'_>) -> Option<Incoming> {
-        let (command, length) = match sendb_line(words) {
+        let (send, length) = match sendb_line(words) {
             Ok(parsed) => parsed,
             // Without the count, the payload can't be told from commands.
             Err(refusal) => return self.broken(refusal.code, refusal.text),
         };
         match usize::try_from(length) {
             Ok(length) if length <= self.body_max => {
-                self.state = State::Payload(Payload { tag, command, length });
+                self.state = State::Payload(Payload { tag, send, length });
                 None
             }
             _ => {

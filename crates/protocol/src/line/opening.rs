@@ -7,7 +7,7 @@ use super::hint;
 pub(super) const WRONG_LINES_MAX: u32 = 3;
 
 /// What may be said without HELLO; with any of them the beginning is over.
-pub(super) const FIRST_VERBS: [&str; 5] = ["HELLO", "FORMAT", "HELP", "PING", "QUIT"];
+pub(crate) const FIRST_VERBS: [&str; 5] = ["HELLO", "FORMAT", "HELP", "PING", "QUIT"];
 
 /// Protocols whose requests end with their name and a version, and whose answers begin with it.
 const VERSIONED: [&str; 5] = ["HTTP/", "SIP/", "RTSP/", "ICAP/", "RTMP/"];

@@ -1,0 +1,282 @@
+//! Groups: cursors that workers share.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ask, Command, Local, Names, Request, Work, Write};
+use crate::line::{About, Line, Rest, Verb};
+use crate::name::{check_group, check_room};
+use crate::{Begin, Refusal};
+
+/// Makes a shared cursor, of which each message is for one client; or sets how long one has for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// In which room.
+    pub room: String,
+    /// Its name.
+    pub group: String,
+    /// Where to begin, the first time.
+    pub from: Begin,
+    /// How long a message that was taken is nobody else's, in milliseconds.
+    pub timeout_ms: Option<u64>,
+}
+
+impl Request for Group {
+    const VERB: Verb = Verb {
+        name: "GROUP",
+        usage: "GROUP <room> <group> [from=start|now] [timeout=<time>]",
+        purpose: "make a cursor that workers share",
+        about: About::Sharing,
+        more: &[
+            "from=      where a new group begins: start, or now",
+            "timeout=   how long a worker has for a message; 30s if nothing is said",
+            "answer: OK cursor=<seq> last=<seq> timeout=<seconds>s",
+        ],
+        options: &["from=", "timeout="],
+        words: (2, 2),
+        rest: Rest::Nothing,
+        read: |of| {
+            Ok(Command::Group(Group {
+                room: of.name(0)?,
+                group: of.name(1)?,
+                from: of.begin()?,
+                timeout_ms: of.ms("timeout=")?,
+            }))
+        },
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.word(&self.group);
+        line.option("from=", (self.from == Begin::Now).then_some("now"));
+        line.option("timeout=", self.timeout_ms.map(|ms| format!("{ms}ms")));
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room).and_then(|()| check_group(&self.group))
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), group: Some(&mut self.group), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Group(self))
+    }
+}
+
+/// Ends a shared cursor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ungroup {
+    /// In which room.
+    pub room: String,
+    /// Its name.
+    pub group: String,
+}
+
+impl Request for Ungroup {
+    const VERB: Verb = Verb {
+        name: "UNGROUP",
+        usage: "UNGROUP <room> <group>",
+        purpose: "end it",
+        about: About::Sharing,
+        more: &["answer: OK"],
+        options: &[],
+        words: (2, 2),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Ungroup(Ungroup { room: of.name(0)?, group: of.name(1)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.word(&self.group);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room).and_then(|()| check_group(&self.group))
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), group: Some(&mut self.group), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Ungroup(self))
+    }
+}
+
+/// Takes messages that nobody else has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Take {
+    /// Of which room.
+    pub room: String,
+    /// By which shared cursor.
+    pub group: String,
+    /// At most so many; 1 where it is not said.
+    pub max: Option<u64>,
+    /// How long to wait for the first, in milliseconds.
+    pub wait_ms: u64,
+}
+
+impl Request for Take {
+    const VERB: Verb = Verb {
+        name: "TAKE",
+        usage: "TAKE <room> <group> [max=<n>] [wait=<time>]",
+        purpose: "messages that no other worker has",
+        about: About::Sharing,
+        more: &[
+            "max=       at most so many, 1 if nothing is said; or a bare number",
+            "wait=      how long to wait for the first, 60s at the most",
+            "answer: MSG and GAP lines, then OK <how many>",
+        ],
+        options: &["max=", "wait="],
+        words: (2, 3),
+        rest: Rest::Nothing,
+        read: |of| {
+            let wait_ms = of.ms("wait=")?.unwrap_or(0);
+            Ok(Command::Take(Take { room: of.name(0)?, group: of.name(1)?, max: of.max(2)?, wait_ms }))
+        },
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.word(&self.group);
+        line.option("max=", self.max);
+        line.option("wait=", (self.wait_ms > 0).then(|| format!("{}ms", self.wait_ms)));
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room).and_then(|()| check_group(&self.group))
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), group: Some(&mut self.group), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Local(Local::Take(self))
+    }
+}
+
+/// A message that was taken is dealt with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Of which room.
+    pub room: String,
+    /// By which shared cursor.
+    pub group: String,
+    /// Which.
+    pub seq: u64,
+}
+
+impl Request for Done {
+    const VERB: Verb = Verb {
+        name: "DONE",
+        usage: "DONE <room> <group> <seq>",
+        purpose: "one of them is dealt with",
+        about: About::Sharing,
+        more: &["answer: OK <seq>: everything up to it is done"],
+        options: &[],
+        words: (3, 3),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Done(Done { room: of.name(0)?, group: of.name(1)?, seq: of.seq(2)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.word(&self.group);
+        line.word(self.seq);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room).and_then(|()| check_group(&self.group))
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), group: Some(&mut self.group), ..Names::default() }
+    }
+
+    fn names_a_seq(&self) -> bool {
+        true
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Done(self))
+    }
+}
+
+/// Lists what is taken and not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Of which room.
+    pub room: String,
+    /// By which shared cursor.
+    pub group: String,
+}
+
+impl Request for Pending {
+    const VERB: Verb = Verb {
+        name: "PENDING",
+        usage: "PENDING <room> <group>",
+        purpose: "what is taken and not done, by whom, since when",
+        about: About::Sharing,
+        more: &["answer: PENDING <room> <group> <seq> <client> <time> <deliveries>, OK <n>"],
+        options: &[],
+        words: (2, 2),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Pending(Pending { room: of.name(0)?, group: of.name(1)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.word(&self.group);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room).and_then(|()| check_group(&self.group))
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), group: Some(&mut self.group), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Pending(self))
+    }
+}
+
+/// Lists a room's shared cursors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Groups {
+    /// Which room.
+    pub room: String,
+}
+
+impl Request for Groups {
+    const VERB: Verb = Verb {
+        name: "GROUPS",
+        usage: "GROUPS <room>",
+        purpose: "the room's groups: cursor, taken, waiting, timeout",
+        about: About::Sharing,
+        more: &["answer: GROUP <room> <group> <cursor> <pending> <waiting> <timeout>"],
+        options: &[],
+        words: (1, 1),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Groups(Groups { room: of.name(0)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Groups(self))
+    }
+}

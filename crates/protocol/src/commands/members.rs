@@ -1,0 +1,306 @@
+//! Members: joining and leaving, and who may.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ask, Command, Names, Request, Work, Write};
+use crate::line::{About, Line, Rest, Verb};
+use crate::name::{check_person, check_room};
+use crate::{Begin, ErrorCode, Refusal};
+
+/// Joins a room for good; makes it if it is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// Which.
+    pub room: String,
+    /// Where to begin, the first time.
+    pub from: Begin,
+}
+
+impl Request for Join {
+    const VERB: Verb = Verb {
+        name: "JOIN",
+        usage: "JOIN <room> [from=start|now|none]",
+        purpose: "join for good; makes the room if it is missing",
+        about: About::Rooms,
+        more: &[
+            "from=      start: with all that is stored (so it is if nothing is said);",
+            "           now: with what comes from now on; none: only to write",
+            "answer: OK cursor=<seq> last=<seq>, or ERR denied",
+        ],
+        options: &["from="],
+        words: (1, 1),
+        rest: Rest::Nothing,
+        read: |of| {
+            let from = if of.option("from=") == Some("none") { Begin::Nowhere } else { of.begin()? };
+            Ok(Command::Join(Join { room: of.name(0)?, from }))
+        },
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.option("from=", (self.from != Begin::Start).then(|| self.from.as_str()));
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Join(self))
+    }
+}
+
+/// Forgets the membership and its cursor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leave {
+    /// Which room.
+    pub room: String,
+}
+
+impl Request for Leave {
+    const VERB: Verb = Verb {
+        name: "LEAVE",
+        usage: "LEAVE <room>",
+        purpose: "forget the membership and the cursor",
+        about: About::Rooms,
+        more: &["answer: OK; the room and its messages stay"],
+        options: &[],
+        words: (1, 1),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Leave(Leave { room: of.name(0)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn is_done_where(&self, code: ErrorCode) -> bool {
+        matches!(code, ErrorCode::NotJoined | ErrorCode::NoRoom)
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Leave(self))
+    }
+}
+
+/// Lets a person join a private room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invite {
+    /// Which room.
+    pub room: String,
+    /// The person, without a device.
+    pub client: String,
+}
+
+impl Request for Invite {
+    const VERB: Verb = Verb {
+        name: "INVITE",
+        usage: "INVITE <room> <client>",
+        purpose: "let somebody join a private room",
+        about: About::Access,
+        more: &["answer: OK; each member may"],
+        options: &[],
+        words: (2, 2),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Invite(Invite { room: of.name(0)?, client: of.name(1)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.word(&self.client);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room).and_then(|()| check_person(&self.client))
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), person: Some(&mut self.client), ..Names::default() }
+    }
+
+    fn names_first(&self) -> Option<&str> {
+        Some(&self.client)
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Invite(self))
+    }
+}
+
+/// Ends a person's memberships, with all devices, and the invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kick {
+    /// Of which room.
+    pub room: String,
+    /// The person, without a device.
+    pub client: String,
+}
+
+impl Request for Kick {
+    const VERB: Verb = Verb {
+        name: "KICK",
+        usage: "KICK <room> <client>",
+        purpose: "end somebody's membership",
+        about: About::Access,
+        more: &["answer: OK; for the room's owner and admins"],
+        options: &[],
+        words: (2, 2),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Kick(Kick { room: of.name(0)?, client: of.name(1)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.word(&self.client);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room).and_then(|()| check_person(&self.client))
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), person: Some(&mut self.client), ..Names::default() }
+    }
+
+    fn is_done_where(&self, code: ErrorCode) -> bool {
+        // It is for those who need not be members, so this is about the other.
+        code == ErrorCode::NotJoined
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Kick(self))
+    }
+}
+
+/// A KICK that keeps the person out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// Of which room.
+    pub room: String,
+    /// The person, without a device.
+    pub client: String,
+}
+
+impl Request for Ban {
+    const VERB: Verb = Verb {
+        name: "BAN",
+        usage: "BAN <room> <client>",
+        purpose: "end it, and keep him out",
+        about: About::Access,
+        more: &["answer: OK; for the room's owner and admins"],
+        options: &[],
+        words: (2, 2),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Ban(Ban { room: of.name(0)?, client: of.name(1)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.word(&self.client);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room).and_then(|()| check_person(&self.client))
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), person: Some(&mut self.client), ..Names::default() }
+    }
+
+    fn names_first(&self) -> Option<&str> {
+        Some(&self.client)
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Ban(self))
+    }
+}
+
+/// Ends a BAN.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unban {
+    /// Of which room.
+    pub room: String,
+    /// The person, without a device.
+    pub client: String,
+}
+
+impl Request for Unban {
+    const VERB: Verb = Verb {
+        name: "UNBAN",
+        usage: "UNBAN <room> <client>",
+        purpose: "let him in again",
+        about: About::Access,
+        more: &["answer: OK; for the room's owner and admins"],
+        options: &[],
+        words: (2, 2),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Unban(Unban { room: of.name(0)?, client: of.name(1)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.word(&self.client);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room).and_then(|()| check_person(&self.client))
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), person: Some(&mut self.client), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Unban(self))
+    }
+}
+
+/// Lists who owns a room, and who is invited to it or banned from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// Which room.
+    pub room: String,
+}
+
+impl Request for Access {
+    const VERB: Verb = Verb {
+        name: "ACCESS",
+        usage: "ACCESS <room>",
+        purpose: "who owns it, is invited, or banned",
+        about: About::Access,
+        more: &["answer: ACCESS <room> <client> owner|invited|banned, then OK <how many>"],
+        options: &[],
+        words: (1, 1),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Access(Access { room: of.name(0)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Access(self))
+    }
+}

@@ -1,0 +1,168 @@
+//! Messages: sending them, and taking them back.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Command, Names, Request, Work, Write};
+use crate::line::{About, Arguments, Line, Rest, Verb, Words, Wrong, number};
+use crate::name::{check_id, check_room};
+use crate::{ErrorCode, Refusal};
+
+/// Appends a message (on a line: SEND or SENDB).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Send {
+    /// Where to.
+    pub room: String,
+    /// Makes a repetition safe: the same id from the same client gets the first one's seq.
+    pub id: Option<String>,
+    /// Any bytes.
+    pub body: Bytes,
+    /// The seq of the message that this one answers.
+    pub reply: Option<u64>,
+}
+
+impl Send {
+    /// The body, where SEND can say it: the rest of a line, whose end is none of it.
+    fn text(&self) -> Option<&str> {
+        let body = &self.body;
+        // A trailing carriage return would be taken for part of the line end.
+        let as_text = !body.is_empty() && !body.contains(&b'\n') && body.last() != Some(&b'\r');
+        std::str::from_utf8(body).ok().filter(|_| as_text)
+    }
+}
+
+impl Request for Send {
+    const VERB: Verb = Verb {
+        name: "SEND",
+        usage: "SEND [id=<id>] [reply=<seq>] <room> <text>",
+        purpose: "append a message; OK <seq> once it is on disk",
+        about: About::Sending,
+        more: &[
+            "<text>     everything behind the room and one space, as it stands",
+            "id=        a name that you make up: said again, it is the same message",
+            "reply=     the seq of the message that this one answers",
+            "Options stand before the room: what is behind it is text.",
+            "answer: OK <seq>, or OK <seq> dup where the id was there already",
+        ],
+        options: &["id=", "reply="],
+        words: (1, 1),
+        rest: Rest::Body,
+        read: |of| {
+            let body = of.text();
+            if body.is_empty() {
+                return Err(Wrong::Usage);
+            }
+            let body = Bytes::copy_from_slice(body.as_bytes());
+            Ok(Command::Send(Send {
+                room: of.name(0)?,
+                id: of.option("id=").map(str::to_owned),
+                body,
+                reply: of.number("reply=")?,
+            }))
+        },
+    };
+
+    fn verb(&self) -> &'static Verb {
+        if self.text().is_some() { &Self::VERB } else { &SENDB }
+    }
+
+    fn write(&self, line: &mut Line) {
+        line.option("id=", self.id.as_ref());
+        line.option("reply=", self.reply);
+        line.word(&self.room);
+        match self.text() {
+            Some(text) => line.text(text),
+            None => {
+                line.word(self.body.len());
+                line.payload(&self.body);
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room).and_then(|()| self.id.as_deref().map_or(Ok(()), check_id))
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn names_a_seq(&self) -> bool {
+        self.reply.is_some()
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Send(self))
+    }
+}
+
+/// The other form of SEND.
+pub(super) const SENDB: Verb = Verb {
+    name: "SENDB",
+    usage: "SENDB [id=<id>] [reply=<seq>] <room> <bytes>",
+    purpose: "the same with that many raw bytes and a line end behind it",
+    about: About::Sending,
+    more: &["<bytes>    how many; they follow on the line, and a line end on them", "answer: as SEND"],
+    options: &["id=", "reply="],
+    words: (2, 2),
+    rest: Rest::Nothing,
+    read: |of| sendb(of).map(Command::Send),
+};
+
+/// A SENDB without its body, which comes behind the line.
+fn sendb(of: &Arguments<'_>) -> Result<Send, Wrong> {
+    let id = of.option("id=").map(str::to_owned);
+    Ok(Send { room: of.name(0)?, id, body: Bytes::new(), reply: of.number("reply=")? })
+}
+
+/// What a SENDB's line says of what follows: everything but the body; and how long that is.
+pub(crate) fn sendb_line(rest: Words<'_>) -> Result<(Send, u64), Refusal> {
+    let made = Arguments::of(&SENDB, rest.0).and_then(|arguments| {
+        Ok((sendb(&arguments)?, number("the count of bytes", arguments.word(1).unwrap_or_default())?))
+    });
+    made.map_err(|wrong| Refusal::new(ErrorCode::BadArgument, SENDB.wrong(wrong)))
+}
+
+/// Takes a message's text back: its seq stays, and says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redact {
+    /// In which room.
+    pub room: String,
+    /// Which message.
+    pub seq: u64,
+}
+
+impl Request for Redact {
+    const VERB: Verb = Verb {
+        name: "REDACT",
+        usage: "REDACT <room> <seq>",
+        purpose: "take the text of your message back; its place stays",
+        about: About::Sending,
+        more: &["answer: OK <seq>, of the message that says so"],
+        options: &[],
+        words: (2, 2),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Redact(Redact { room: of.name(0)?, seq: of.seq(1)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.word(self.seq);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn names_a_seq(&self) -> bool {
+        true
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Redact(self))
+    }
+}

@@ -1,0 +1,246 @@
+//! Every command, in one list, and what each of them is, in the files of the chapters of `protocol.md`: its fields, how it is
+//! written and read as a line, what HELP says of it, what is checked of it, and whose work it is.
+//!
+//! To add one, write it into the file of its chapter, add it at the end of the list, and let the compiler ask for the rest.
+
+mod groups;
+mod members;
+mod messages;
+mod presence;
+mod reading;
+mod rooms;
+mod session;
+mod streams;
+mod work;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::line::{FIRST_VERBS, Line, Verb};
+use crate::{Begin, ErrorCode, Refusal};
+pub use groups::{Done, Group, Groups, Pending, Take, Ungroup};
+pub use members::{Access, Ban, Invite, Join, Kick, Leave, Unban};
+use messages::SENDB;
+pub(crate) use messages::sendb_line;
+pub use messages::{Redact, Send};
+pub use presence::{Events, Nick, Typing, Who};
+pub use reading::{Ack, Fetch, History, Read, Seek};
+pub use rooms::{Create, Delete, Retain, Rooms, Topic};
+pub use session::{Format, Hello, Help, Ping, Quit, Stats};
+pub use streams::{Follow, Unfollow, Unwatch, Watch};
+pub use work::{Ask, Local, Work, Write};
+
+/// What there is to know of a command.
+pub(crate) trait Request {
+    /// How it is typed and read, and what HELP says of it.
+    const VERB: Verb;
+
+    /// The verb under which it is written as a line.
+    fn verb(&self) -> &'static Verb {
+        &Self::VERB
+    }
+
+    /// Writes what stands behind its verb.
+    fn write(&self, line: &mut Line);
+
+    /// Checks the names and texts in it.
+    ///
+    /// # Errors
+    /// `bad-argument`, with a sentence that says what is wrong.
+    fn check(&self) -> Result<(), Refusal>;
+
+    /// The names in it.
+    fn names(&mut self) -> Names<'_>;
+
+    /// The client or person that it may be the first to name.
+    fn names_first(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether it names a seq, or a room's number, that its client remembers.
+    fn names_a_seq(&self) -> bool {
+        false
+    }
+
+    /// Whether a repetition that is refused with this code says that it was carried out before.
+    fn is_done_where(&self, _: ErrorCode) -> bool {
+        false
+    }
+
+    /// Whose work it is.
+    fn work(self) -> Work;
+}
+
+/// The names in a command that have a form in which they are kept.
+#[derive(Debug, Default)]
+pub struct Names<'a> {
+    /// The room.
+    pub room: Option<&'a mut String>,
+    /// A group in it.
+    pub group: Option<&'a mut String>,
+    /// A person.
+    pub person: Option<&'a mut String>,
+}
+
+/// Makes the enum of all commands and the table of all verbs. A command without fields is a variant without any, too: as JSON
+/// it is its name alone.
+macro_rules! commands {
+    (@bind $request:ident $name:ident) => { Command::$name };
+    (@bind $request:ident $name:ident $of:ident) => { Command::$name($request) };
+    (@value $request:ident $name:ident) => { $name };
+    (@value $request:ident $name:ident $of:ident) => { $request };
+    (@names $request:ident $name:ident) => { Names::default() };
+    (@names $request:ident $name:ident $of:ident) => { $request.names() };
+    (@first $request:ident $name:ident) => { None };
+    (@first $request:ident $name:ident $of:ident) => { $request.names_first() };
+    (@from $name:ident) => {};
+    (@from $name:ident $of:ident) => {
+        impl From<$of> for Command {
+            fn from(request: $of) -> Command {
+                Command::$name(request)
+            }
+        }
+    };
+    ($($name:ident $(($of:ident))? $(and $also:ident)?,)*) => {
+        /// A request of a client.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum Command {
+            $(#[doc = concat!("See [`", stringify!($name), "`](struct@", stringify!($name), ").")] $name $(($of))?,)*
+        }
+
+        /// Every verb there is. SEND has another form, SENDB; every other command has one verb.
+        pub const VERBS: &[Verb] = &[$(<$name as Request>::VERB, $($also,)?)*];
+
+        impl Command {
+            /// The verb under which it is written as a line.
+            pub(crate) fn verb(&self) -> &'static Verb {
+                match self {
+                    $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).verb(),)*
+                }
+            }
+
+            /// Writes what stands behind its verb.
+            pub(crate) fn write(&self, line: &mut Line) {
+                match self {
+                    $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).write(line),)*
+                }
+            }
+
+            /// Checks the names and texts in it.
+            ///
+            /// # Errors
+            /// `bad-argument`, with a sentence that says what is wrong.
+            pub fn check(&self) -> Result<(), Refusal> {
+                match self {
+                    $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).check(),)*
+                }
+            }
+
+            /// The names in it that have a form in which they are kept.
+            pub fn names(&mut self) -> Names<'_> {
+                match self {
+                    $(commands!(@bind request $name $($of)?) => commands!(@names request $name $($of)?),)*
+                }
+            }
+
+            /// The client or person that it may be the first to name.
+            pub fn names_first(&self) -> Option<&str> {
+                match self {
+                    $(commands!(@bind request $name $($of)?) => commands!(@first request $name $($of)?),)*
+                }
+            }
+
+            /// Whether it names a seq, or a room's number, that its client remembers: in another epoch it would be about another.
+            pub fn names_a_seq(&self) -> bool {
+                match self {
+                    $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).names_a_seq(),)*
+                }
+            }
+
+            /// Whether a repetition that is refused with this code says that it was carried out before.
+            pub fn is_done_where(&self, code: ErrorCode) -> bool {
+                match self {
+                    $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).is_done_where(code),)*
+                }
+            }
+
+            /// Whose work it is.
+            pub fn work(self) -> Work {
+                match self {
+                    $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).work(),)*
+                }
+            }
+        }
+
+        $(commands!(@from $name $($of)?);)*
+    };
+}
+
+commands! {
+    Hello(Hello),
+    Nick(Nick),
+    Create(Create),
+    Join(Join),
+    Leave(Leave),
+    Send(Send) and SENDB,
+    Fetch(Fetch),
+    Read(Read),
+    Ack(Ack),
+    Follow(Follow),
+    Unfollow(Unfollow),
+    Rooms,
+    Watch,
+    Unwatch,
+    Who(Who),
+    Stats,
+    Ping,
+    Help(Help),
+    Quit,
+    Topic(Topic),
+    Invite(Invite),
+    Kick(Kick),
+    Ban(Ban),
+    Unban(Unban),
+    Access(Access),
+    Retain(Retain),
+    History(History),
+    Seek(Seek),
+    Redact(Redact),
+    Events(Events),
+    Typing(Typing),
+    Format(Format),
+    Group(Group),
+    Ungroup(Ungroup),
+    Groups(Groups),
+    Take(Take),
+    Done(Done),
+    Pending(Pending),
+    Delete(Delete),
+}
+
+impl Command {
+    /// A JOIN that begins with everything that is stored.
+    pub fn join(room: impl Into<String>) -> Command {
+        Command::Join(Join { room: room.into(), from: Begin::Start })
+    }
+
+    /// A SEND of a message that answers none.
+    pub fn send(room: impl Into<String>, id: Option<&str>, body: impl Into<Bytes>) -> Command {
+        Command::Send(Send { room: room.into(), id: id.map(str::to_owned), body: body.into(), reply: None })
+    }
+
+    /// Whether it is taken without a HELLO before it.
+    pub fn may_come_first(&self) -> bool {
+        FIRST_VERBS.contains(&self.verb().name)
+    }
+
+    /// How many bytes of a message it carries.
+    pub fn body_bytes(&self) -> usize {
+        if let Command::Send(Send { body, .. }) = self { body.len() } else { 0 }
+    }
+
+    /// Whether it changes what is stored.
+    pub fn is_write(&self) -> bool {
+        matches!(self.clone().work(), Work::Write(_) | Work::Ask(Ask::Ack { .. }))
+    }
+}

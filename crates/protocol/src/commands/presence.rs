@@ -1,0 +1,159 @@
+//! Who is there, and what they are shown as and do.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ask, Command, Names, Request, Work, Write};
+use crate::Refusal;
+use crate::line::{About, Line, Rest, Verb};
+use crate::name::{check_nick, check_room};
+
+/// Sets what the client is shown as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nick {
+    /// At most [`NICK_MAX_CHARS`](crate::limits::NICK_MAX_CHARS) characters.
+    pub nick: String,
+}
+
+impl Request for Nick {
+    const VERB: Verb = Verb {
+        name: "NICK",
+        usage: "NICK <name>",
+        purpose: "what you are shown as",
+        about: About::Connection,
+        more: &["<name>     the rest of the line, 1 to 32 characters", "answer: OK"],
+        options: &[],
+        words: (0, 0),
+        rest: Rest::Text,
+        read: |of| Ok(Command::Nick(Nick { nick: of.text().to_owned() })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.text(&self.nick);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_nick(&self.nick)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names::default()
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Nick(self))
+    }
+}
+
+/// Lists a room's members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// Which room.
+    pub room: String,
+}
+
+impl Request for Who {
+    const VERB: Verb = Verb {
+        name: "WHO",
+        usage: "WHO <room>",
+        purpose: "members, which are connected, and how far they have read",
+        about: About::Rooms,
+        more: &[
+            "answer: MEMBER <room> <client> <connections> <cursor> <since> <nick>",
+            "for each, by name, then OK <how many>",
+        ],
+        options: &[],
+        words: (1, 1),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Who(Who { room: of.name(0)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Who(self))
+    }
+}
+
+/// Wants to be told what goes on in followed rooms beside messages, or no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// Which of the two.
+    pub on: bool,
+}
+
+impl Request for Events {
+    const VERB: Verb = Verb {
+        name: "EVENTS",
+        usage: "EVENTS on|off",
+        purpose: "be told who comes, goes and types in the rooms that you FOLLOW",
+        about: About::Reading,
+        more: &["answer: OK"],
+        options: &[],
+        words: (1, 1),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Events(Events { on: of.either("on", "off")? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(if self.on { "on" } else { "off" });
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names::default()
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Events(self))
+    }
+}
+
+/// Lets others in a room know that something is being typed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Typing {
+    /// Which room.
+    pub room: String,
+}
+
+impl Request for Typing {
+    const VERB: Verb = Verb {
+        name: "TYPING",
+        usage: "TYPING <room>",
+        purpose: "let the others know that you are typing",
+        about: About::Sending,
+        more: &["answer: OK"],
+        options: &[],
+        words: (1, 1),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Typing(Typing { room: of.name(0)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Typing(self))
+    }
+}

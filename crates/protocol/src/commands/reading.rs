@@ -1,0 +1,283 @@
+//! Reading what a room holds, and moving the cursor.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ask, Command, Names, Request, Work, Write};
+use crate::line::{About, Line, Rest, Verb, Wrong, number, time};
+use crate::name::check_room;
+use crate::{Refusal, Since, units, value};
+
+/// Hands over what came after the cursor; moves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// Of which room.
+    pub room: String,
+    /// Begin after this seq instead of the cursor.
+    pub after: Option<u64>,
+    /// At most so many messages.
+    pub max: Option<u64>,
+}
+
+impl Request for Fetch {
+    const VERB: Verb = Verb {
+        name: "FETCH",
+        usage: "FETCH <room> [after=<seq>] [max=<n>]",
+        purpose: "what came after your cursor (or seq); moves nothing",
+        about: About::Reading,
+        more: &[
+            "after=     begin after this seq instead of the cursor; 0 is the start",
+            "max=       at most so many messages; a bare number means the same",
+            "answer: MSG and GAP lines, then END <room> <handed> <oldest> <last>",
+        ],
+        options: &["after=", "max="],
+        words: (1, 2),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Fetch(Fetch { room: of.name(0)?, after: of.number("after=")?, max: of.max(1)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.option("after=", self.after);
+        line.option("max=", self.max);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn names_a_seq(&self) -> bool {
+        // What is after 0 is everything, in every epoch.
+        self.after.is_some_and(|after| after > 0)
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Fetch(self))
+    }
+}
+
+/// Moves the cursor up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Of which room.
+    pub room: String,
+    /// To here; without it, to what this connection was handed.
+    pub seq: Option<u64>,
+}
+
+impl Request for Ack {
+    const VERB: Verb = Verb {
+        name: "ACK",
+        usage: "ACK <room> [<seq>]",
+        purpose: "read up to seq; without it, all that this connection was handed",
+        about: About::Reading,
+        more: &["answer: OK <seq>, where your cursor is now"],
+        options: &[],
+        words: (1, 2),
+        rest: Rest::Nothing,
+        read: |of| {
+            let seq = of.word(1).map(|word| number("<seq>", word)).transpose()?;
+            Ok(Command::Ack(Ack { room: of.name(0)?, seq }))
+        },
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        if let Some(seq) = self.seq {
+            line.word(seq);
+        }
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn names_a_seq(&self) -> bool {
+        self.seq.is_some()
+    }
+
+    fn work(self) -> Work {
+        let Ack { room, seq } = self;
+        match seq {
+            Some(seq) => Work::Write(Write::Ack { room, seq }),
+            None => Work::Ask(Ask::Ack { room }),
+        }
+    }
+}
+
+/// Acknowledges what the last READ of this connection handed over, then fetches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read {
+    /// Of which room.
+    pub room: String,
+    /// At most so many messages.
+    pub max: Option<u64>,
+}
+
+impl Request for Read {
+    const VERB: Verb = Verb {
+        name: "READ",
+        usage: "READ <room> [max=<n>]",
+        purpose: "what is new; the next READ acknowledges it",
+        about: About::Reading,
+        more: &["max=       at most so many messages; a bare number means the same", "answer: as FETCH"],
+        options: &["max="],
+        words: (1, 2),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Read(Read { room: of.name(0)?, max: of.max(1)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.option("max=", self.max);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Read(self))
+    }
+}
+
+/// Hands over a part of a room again; moves nothing, and counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Of which room.
+    pub room: String,
+    /// Only what came before this seq.
+    pub before: Option<u64>,
+    /// Only what came at this time or later.
+    pub since: Option<Since>,
+    /// At most so many messages: with `since` the oldest, otherwise the newest.
+    pub max: Option<u64>,
+}
+
+impl Request for History {
+    const VERB: Verb = Verb {
+        name: "HISTORY",
+        usage: "HISTORY <room> [before=<seq>] [since=<time>] [max=<n>]",
+        purpose: "a part of the room again; moves nothing",
+        about: About::Reading,
+        more: &[
+            "before=    only what came before this seq",
+            "since=     only what came since: 90m, or 2026-11-21T09:30:00Z",
+            "max=       at most so many; a bare number means the same",
+            "answer: as FETCH",
+        ],
+        options: &["before=", "since=", "max="],
+        words: (1, 2),
+        rest: Rest::Nothing,
+        read: |of| {
+            let since = of.option("since=").map(since).transpose()?;
+            Ok(Command::History(History { room: of.name(0)?, before: of.number("before=")?, since, max: of.max(1)? }))
+        },
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.option("before=", self.before);
+        let since = self.since.map(|since| match since {
+            Since::At(ms) => time(ms).to_string(),
+            Since::Ago(ms) => format!("{ms}ms"),
+        });
+        line.option("since=", since);
+        line.option("max=", self.max);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn names_a_seq(&self) -> bool {
+        self.before.is_some()
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::History(self))
+    }
+}
+
+/// Moves the cursor, back as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seek {
+    /// Of which room.
+    pub room: String,
+    /// To where.
+    pub to: value::Seek,
+}
+
+impl Request for Seek {
+    const VERB: Verb = Verb {
+        name: "SEEK",
+        usage: "SEEK <room> <seq>|start|now",
+        purpose: "move your cursor, back as well",
+        about: About::Reading,
+        more: &["answer: OK <seq>, where your cursor is now"],
+        options: &[],
+        words: (2, 2),
+        rest: Rest::Nothing,
+        read: |of| {
+            let to = match of.word(1).unwrap_or_default() {
+                "start" => value::Seek::Start,
+                "now" => value::Seek::Now,
+                _ => value::Seek::To(of.seq(1)?),
+            };
+            Ok(Command::Seek(Seek { room: of.name(0)?, to }))
+        },
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        match self.to {
+            value::Seek::To(seq) => line.word(seq),
+            value::Seek::Start => line.word("start"),
+            value::Seek::Now => line.word("now"),
+        }
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn names_a_seq(&self) -> bool {
+        matches!(self.to, value::Seek::To(1..))
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Seek(self))
+    }
+}
+
+/// A time as `MSG` shows it, or how long ago: `90m`.
+fn since(text: &str) -> Result<Since, Wrong> {
+    if let Ok(at) = humantime::parse_rfc3339(text) {
+        // Before 1970 there is nothing.
+        return Ok(Since::At(at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, units::ms)));
+    }
+    units::duration(text).map(units::ms).map(Since::Ago).map_err(|_| {
+        Wrong::Because("since= takes a time like 2026-11-21T09:30:00Z, or how long ago, like 90m".to_owned())
+    })
+}

@@ -1,0 +1,268 @@
+//! Rooms: making and listing them, what they are about, what they keep, and their end.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ask, Command, Names, Request, Work, Write};
+use crate::line::{About, Line, Rest, Verb, Wrong, duration};
+use crate::name::{check_room, check_topic};
+use crate::{ErrorCode, Refusal, units};
+
+/// Makes a room; an error if it is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Create {
+    /// Its name.
+    pub room: String,
+    /// What it is about; may be empty.
+    pub topic: String,
+    /// Whether only those see it who are invited.
+    pub private: bool,
+}
+
+impl Request for Create {
+    const VERB: Verb = Verb {
+        name: "CREATE",
+        usage: "CREATE [--private] <room> [<topic>]",
+        purpose: "make a room",
+        about: About::Rooms,
+        more: &[
+            "<room>     its name, one word",
+            "<topic>    the rest of the line: what the room is about",
+            "--private  only those see it and may JOIN whom you INVITE",
+            "answer: OK, or ERR room-exists",
+        ],
+        options: &["--private"],
+        words: (1, 1),
+        rest: Rest::Text,
+        read: |of| {
+            Ok(Command::Create(Create { room: of.name(0)?, topic: of.text().to_owned(), private: of.has("--private") }))
+        },
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.flag("--private", self.private);
+        line.word(&self.room);
+        line.text(&self.topic);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room).and_then(|()| check_topic(&self.topic))
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Create(self))
+    }
+}
+
+/// Lists the rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rooms;
+
+impl Request for Rooms {
+    const VERB: Verb = Verb {
+        name: "ROOMS",
+        usage: "ROOMS",
+        purpose: "the rooms that you see",
+        about: About::Rooms,
+        more: &[
+            "answer: ROOM <room> <members> <last> <unread> <time> <access> [<topic>]",
+            "for each, the latest first, then OK <how many>",
+        ],
+        options: &[],
+        words: (0, 0),
+        rest: Rest::Nothing,
+        read: |_| Ok(Command::Rooms),
+    };
+
+    fn write(&self, _: &mut Line) {}
+
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names::default()
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Rooms)
+    }
+}
+
+/// What a room is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topic {
+    /// Which room.
+    pub room: String,
+    /// What to say that it is about, empty: nothing; none: only asks.
+    pub topic: Option<String>,
+}
+
+impl Request for Topic {
+    const VERB: Verb = Verb {
+        name: "TOPIC",
+        usage: "TOPIC <room> [<topic>|--clear]",
+        purpose: "what the room is about; with a topic, say it",
+        about: About::Rooms,
+        more: &[
+            "<topic>    the rest of the line",
+            "--clear    the room has no topic any more",
+            "answer: OK <topic>, or OK where there is none",
+        ],
+        options: &["--clear"],
+        words: (1, 1),
+        rest: Rest::Text,
+        read: |of| {
+            let topic = match (of.text(), of.has("--clear")) {
+                ("", clear) => clear.then(String::new),
+                (topic, false) => Some(topic.to_owned()),
+                (_, true) => return Err(Wrong::Because("a topic, or --clear".to_owned())),
+            };
+            Ok(Command::Topic(Topic { room: of.name(0)?, topic }))
+        },
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.flag("--clear", self.topic.as_deref() == Some(""));
+        line.text(self.topic.as_deref().unwrap_or_default());
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room).and_then(|()| self.topic.as_deref().map_or(Ok(()), check_topic))
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        let Topic { room, topic } = self;
+        match topic {
+            Some(topic) => Work::Write(Write::Topic { room, topic }),
+            None => Work::Ask(Ask::Topic { room }),
+        }
+    }
+}
+
+/// How long a room's messages are kept, and how many bytes of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retain {
+    /// Which room.
+    pub room: String,
+    /// How many seconds, 0: as long as the daemon's own retention; none: as before.
+    pub secs: Option<u64>,
+    /// How many bytes of stored messages, 0: no such bound; none: as before. With neither it only asks.
+    pub cap_bytes: Option<u64>,
+}
+
+impl Request for Retain {
+    const VERB: Verb = Verb {
+        name: "RETAIN",
+        usage: "RETAIN <room> [<time>|default] [cap=<size>|cap=none]",
+        purpose: "how long, and how much of, it is kept; what is not said stays",
+        about: About::Access,
+        more: &[
+            "<time>     like 30d or 1y; default: as long as the daemon keeps messages",
+            "cap=       like 1GiB: past that, SEND is refused; none: no bound",
+            "answer: OK retention=<seconds>s cap=<bytes>|none stored=<bytes>",
+        ],
+        options: &["cap="],
+        words: (1, 2),
+        rest: Rest::Nothing,
+        read: |of| {
+            let secs = match of.word(1) {
+                None => None,
+                Some("default") => Some(0),
+                // Less than a second is too short, and not "as long as the daemon's".
+                Some(time) => Some(duration("<time>", time)?.as_secs().max(1)),
+            };
+            let cap_bytes = match of.option("cap=") {
+                None => None,
+                Some("none") => Some(0),
+                Some(size) => Some(bytes("cap=", size)?),
+            };
+            Ok(Command::Retain(Retain { room: of.name(0)?, secs, cap_bytes }))
+        },
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        if let Some(secs) = self.secs {
+            line.word(if secs == 0 { "default".to_owned() } else { format!("{secs}s") });
+        }
+        let cap = |bytes| if bytes == 0 { "none".to_owned() } else { format!("{bytes}") };
+        line.option("cap=", self.cap_bytes.map(cap));
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Retain(self))
+    }
+}
+
+/// Deletes a room, with all that is in it and of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delete {
+    /// Which.
+    pub room: String,
+    /// Only where it has this number: a request that is repeated deletes no other room of the name.
+    pub number: Option<u64>,
+}
+
+impl Request for Delete {
+    const VERB: Verb = Verb {
+        name: "DELETE",
+        usage: "DELETE <room> [number=<n>]",
+        purpose: "delete the room, with all that is in it; for its owner",
+        about: About::Access,
+        more: &["number=    only where the room has this number, as JOIN tells it", "answer: OK"],
+        options: &["number="],
+        words: (1, 1),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Delete(Delete { room: of.name(0)?, number: of.number("number=")? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+        line.option("number=", self.number);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn names_a_seq(&self) -> bool {
+        self.number.is_some()
+    }
+
+    fn is_done_where(&self, code: ErrorCode) -> bool {
+        code == ErrorCode::NoRoom
+    }
+
+    fn work(self) -> Work {
+        Work::Write(Write::Delete(self))
+    }
+}
+
+/// A size that is one.
+fn bytes(what: &str, text: &str) -> Result<u64, Wrong> {
+    match units::size(text) {
+        Ok(0) => Err(Wrong::Because(format!("{what} takes a size of at least one byte, or none"))),
+        size => size.map_err(|wrong| Wrong::Because(format!("{what} {wrong}, or none"))),
+    }
+}

@@ -1,0 +1,245 @@
+//! The connection itself: who speaks, in which form, and what there is.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ask, Command, Local, Names, Request, Work};
+use crate::limits::NAME_MAX_BYTES;
+use crate::line::{About, Line, Rest, Verb};
+use crate::name::check_client;
+use crate::{ErrorCode, Refusal, VERSION};
+
+/// Says who the client is; needed before anything but HELP, PING and QUIT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The highest version that the client speaks, from 1; a line says nothing of it and means this build's.
+    pub version: u16,
+    /// The client's name, with `/device` behind it if it has one.
+    pub client: String,
+    /// A secret; not looked at unless the daemon has tokens.
+    pub token: Option<String>,
+    /// The epoch of the seqs that the client remembers from earlier connections; refused where the rooms have another.
+    pub epoch: Option<String>,
+}
+
+impl Request for Hello {
+    const VERB: Verb = Verb {
+        name: "HELLO",
+        usage: "HELLO <client>[/<device>] [<token>] [epoch=<epoch>]",
+        purpose: "say who you are; first of all",
+        about: About::Connection,
+        more: &[
+            "<client>   your name, one word; alice/phone is alice on her phone",
+            "<token>    as the operator has given it to you, if there are any",
+            "epoch=     the epoch of what you remember; none: you remember nothing",
+            "answer: OK <daemon> version=… client=… …, or ERR denied",
+        ],
+        options: &["epoch="],
+        words: (1, 2),
+        rest: Rest::Nothing,
+        read: |of| {
+            let (token, epoch) = (of.word(1).map(str::to_owned), of.option("epoch=").map(str::to_owned));
+            Ok(Command::Hello(Hello { version: VERSION, client: of.name(0)?, token, epoch }))
+        },
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.client);
+        if let Some(token) = &self.token {
+            line.word(token);
+        }
+        line.option("epoch=", self.epoch.as_ref());
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_client(&self.client)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names::default()
+    }
+
+    fn names_first(&self) -> Option<&str> {
+        Some(&self.client)
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Hello(self))
+    }
+}
+
+/// Is anybody there?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ping;
+
+impl Request for Ping {
+    const VERB: Verb = Verb {
+        name: "PING",
+        usage: "PING",
+        purpose: "is anybody there",
+        about: About::Daemon,
+        more: &["answer: OK pong"],
+        options: &[],
+        words: (0, 0),
+        rest: Rest::Nothing,
+        read: |_| Ok(Command::Ping),
+    };
+
+    fn write(&self, _: &mut Line) {}
+
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names::default()
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Ping)
+    }
+}
+
+/// How the line protocol's answers are written; refused in a frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Format {
+    /// As JSON, or as text.
+    pub json: bool,
+}
+
+impl Request for Format {
+    const VERB: Verb = Verb {
+        name: "FORMAT",
+        usage: "FORMAT json|text",
+        purpose: "how you are answered: as JSON, an object a line, or as here",
+        about: About::Connection,
+        more: &["answer: OK, in the new format"],
+        options: &[],
+        words: (1, 1),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Format(Format { json: of.either("json", "text")? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(if self.json { "json" } else { "text" });
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names::default()
+    }
+
+    fn work(self) -> Work {
+        Work::Local(Local::Format(self))
+    }
+}
+
+/// The daemon's figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats;
+
+impl Request for Stats {
+    const VERB: Verb = Verb {
+        name: "STATS",
+        usage: "STATS",
+        purpose: "the daemon's figures",
+        about: About::Daemon,
+        more: &["answer: OK <name>=<value> …"],
+        options: &[],
+        words: (0, 0),
+        rest: Rest::Nothing,
+        read: |_| Ok(Command::Stats),
+    };
+
+    fn write(&self, _: &mut Line) {}
+
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names::default()
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Stats)
+    }
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Help {
+    /// Of one verb only.
+    pub verb: Option<String>,
+}
+
+impl Request for Help {
+    const VERB: Verb = Verb {
+        name: "HELP",
+        usage: "HELP [<verb>]",
+        purpose: "what there is, or all about one verb",
+        about: About::Daemon,
+        more: &["answer: HELP lines, then OK <how many>"],
+        options: &[],
+        words: (0, 1),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Help(Help { verb: of.word(0).map(str::to_owned) })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        if let Some(verb) = &self.verb {
+            line.word(verb);
+        }
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        match &self.verb {
+            Some(verb) if verb.len() > NAME_MAX_BYTES => {
+                Err(Refusal::new(ErrorCode::BadArgument, "no such verb; HELP lists them"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names::default()
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Help(self))
+    }
+}
+
+/// Ends the connection after all answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quit;
+
+impl Request for Quit {
+    const VERB: Verb = Verb {
+        name: "QUIT",
+        usage: "QUIT",
+        purpose: "bye",
+        about: About::Daemon,
+        more: &["answer: OK bye, behind all other answers"],
+        options: &[],
+        words: (0, 0),
+        rest: Rest::Nothing,
+        read: |_| Ok(Command::Quit),
+    };
+
+    fn write(&self, _: &mut Line) {}
+
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names::default()
+    }
+
+    fn work(self) -> Work {
+        Work::Local(Local::Quit)
+    }
+}

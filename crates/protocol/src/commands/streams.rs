@@ -1,0 +1,146 @@
+//! What is told as it happens: the messages of a room, and the list of rooms.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ask, Command, Names, Request, Work};
+use crate::Refusal;
+use crate::line::{About, Line, Rest, Verb};
+use crate::name::check_room;
+
+/// A FETCH that goes on live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follow {
+    /// Which room.
+    pub room: String,
+}
+
+impl Request for Follow {
+    const VERB: Verb = Verb {
+        name: "FOLLOW",
+        usage: "FOLLOW <room>",
+        purpose: "FETCH that goes on live; ACK acknowledges",
+        about: About::Reading,
+        more: &["answer: OK after=<seq>, then MSG and GAP lines as they come"],
+        options: &[],
+        words: (1, 1),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Follow(Follow { room: of.name(0)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Follow(self))
+    }
+}
+
+/// Ends a FOLLOW.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfollow {
+    /// Which room.
+    pub room: String,
+}
+
+impl Request for Unfollow {
+    const VERB: Verb = Verb {
+        name: "UNFOLLOW",
+        usage: "UNFOLLOW <room>",
+        purpose: "end it",
+        about: About::Reading,
+        more: &["answer: OK"],
+        options: &[],
+        words: (1, 1),
+        rest: Rest::Nothing,
+        read: |of| Ok(Command::Unfollow(Unfollow { room: of.name(0)? })),
+    };
+
+    fn write(&self, line: &mut Line) {
+        line.word(&self.room);
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_room(&self.room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: Some(&mut self.room), ..Names::default() }
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Unfollow(self))
+    }
+}
+
+/// Lists the rooms, and goes on live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch;
+
+impl Request for Watch {
+    const VERB: Verb = Verb {
+        name: "WATCH",
+        usage: "WATCH",
+        purpose: "the rooms, live",
+        about: About::Rooms,
+        more: &["answer: OK, then a ROOM line for each, and one whenever one changes"],
+        options: &[],
+        words: (0, 0),
+        rest: Rest::Nothing,
+        read: |_| Ok(Command::Watch),
+    };
+
+    fn write(&self, _: &mut Line) {}
+
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names::default()
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Watch)
+    }
+}
+
+/// Ends a WATCH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unwatch;
+
+impl Request for Unwatch {
+    const VERB: Verb = Verb {
+        name: "UNWATCH",
+        usage: "UNWATCH",
+        purpose: "end it",
+        about: About::Rooms,
+        more: &["answer: OK"],
+        options: &[],
+        words: (0, 0),
+        rest: Rest::Nothing,
+        read: |_| Ok(Command::Unwatch),
+    };
+
+    fn write(&self, _: &mut Line) {}
+
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names::default()
+    }
+
+    fn work(self) -> Work {
+        Work::Ask(Ask::Unwatch)
+    }
+}
