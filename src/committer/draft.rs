@@ -8,13 +8,14 @@ mod overlay;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Worker, ended};
+use super::Worker;
 use crate::limits::{BANNED_MAX, INVITED_BY_OWNER_MAX, INVITED_MAX, Limits};
 use crate::permission::{self, Author, Permission, Standing};
 use crate::rooms::{Group, Membership, Rooms};
 use crate::settings::Settings;
+use dantok_protocol::commands::Write;
 use dantok_protocol::name::{check_new, person};
-use dantok_protocol::{Command, ErrorCode, Refusal, Reply, commands};
+use dantok_protocol::{ErrorCode, Refusal, Reply, commands};
 use dantok_store::Store;
 use dantok_store::clock::wall_ms;
 use dantok_store::commit::Op;
@@ -109,34 +110,32 @@ impl<'a> Draft<'a> {
         Drafted { ops, next_room, kept_ms, refused }
     }
 
-    pub(super) fn take(&mut self, author: &Author, write: Command) -> Result<Reply, Refusal> {
+    pub(super) fn take(&mut self, author: &Author, write: Write) -> Result<Reply, Refusal> {
         let client = &author.client;
         match write {
-            Command::Create(commands::Create { room, topic, private }) => self.create(author, &room, &topic, private),
-            Command::Join(commands::Join { room, from }) => self.join(author, &room, from),
-            Command::Leave(commands::Leave { room }) => self.leave(author, &room),
-            Command::Seek(commands::Seek { room, to }) => self.seek(author, &room, to),
-            Command::Topic(commands::Topic { room, topic }) => self.topic(author, &room, &topic.unwrap_or_default()),
-            Command::Invite(commands::Invite { room, client }) => self.invite(author, &room, &client),
-            Command::Kick(commands::Kick { room, client }) => self.kick(author, &room, &client),
-            Command::Ban(commands::Ban { room, client }) => self.ban(author, &room, &client),
-            Command::Unban(commands::Unban { room, client }) => self.unban(author, &room, &client),
-            Command::Delete(commands::Delete { room, number }) => self.delete(author, &room, number),
-            Command::Retain(commands::Retain { room, secs, cap_bytes }) => self.retain(author, &room, secs, cap_bytes),
-            Command::Send(commands::Send { room, id, body, reply }) => self.send(author, &room, id, body, reply),
-            Command::Redact(commands::Redact { room, seq }) => self.redact(author, &room, seq),
-            Command::Group(commands::Group { room, group, from, timeout_ms }) => {
+            Write::Create(commands::Create { room, topic, private }) => self.create(author, &room, &topic, private),
+            Write::Join(commands::Join { room, from }) => self.join(author, &room, from),
+            Write::Leave(commands::Leave { room }) => self.leave(author, &room),
+            Write::Seek(commands::Seek { room, to }) => self.seek(author, &room, to),
+            Write::Topic { room, topic } => self.topic(author, &room, &topic),
+            Write::Invite(commands::Invite { room, client }) => self.invite(author, &room, &client),
+            Write::Kick(commands::Kick { room, client }) => self.kick(author, &room, &client),
+            Write::Ban(commands::Ban { room, client }) => self.ban(author, &room, &client),
+            Write::Unban(commands::Unban { room, client }) => self.unban(author, &room, &client),
+            Write::Delete(commands::Delete { room, number }) => self.delete(author, &room, number),
+            Write::Retain(commands::Retain { room, secs, cap_bytes }) => self.retain(author, &room, secs, cap_bytes),
+            Write::Send(commands::Send { room, id, body, reply }) => self.send(author, &room, id, body, reply),
+            Write::Redact(commands::Redact { room, seq }) => self.redact(author, &room, seq),
+            Write::Group(commands::Group { room, group, from, timeout_ms }) => {
                 self.make_group(author, &room, &group, from, timeout_ms)
             }
-            Command::Ungroup(commands::Ungroup { room, group }) => self.end_group(author, &room, &group),
-            Command::Done(commands::Done { room, group, seq }) => self.done(author, &room, &group, seq),
-            Command::Ack(commands::Ack { room, seq }) => self.ack(author, &room, seq.unwrap_or(0)),
-            Command::Nick(commands::Nick { nick }) => {
+            Write::Ungroup(commands::Ungroup { room, group }) => self.end_group(author, &room, &group),
+            Write::Done(commands::Done { room, group, seq }) => self.done(author, &room, &group, seq),
+            Write::Ack { room, seq } => self.ack(author, &room, seq),
+            Write::Nick(commands::Nick { nick }) => {
                 self.ops.push(Op::Nick { client: person(client).into(), nick: nick.into() });
                 Ok(Reply::Done)
             }
-            // None of the others is a write.
-            _ => Ok(ended()),
         }
     }
 

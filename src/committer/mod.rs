@@ -23,7 +23,8 @@ use crate::permission::Author;
 use crate::person::Person;
 use crate::rooms::Rooms;
 use crate::settings::Live;
-use dantok_protocol::{Command, ErrorCode, Refusal, Reply};
+use dantok_protocol::commands::Write;
+use dantok_protocol::{ErrorCode, Refusal, Reply};
 use dantok_store::commit::Commit;
 use dantok_store::{Store, Writer};
 use draft::{Draft, Drafted};
@@ -33,7 +34,7 @@ use queue::{InFlight, Queue, Submission, Task};
 const REQUEST_BYTES: usize = 512;
 
 /// The memory that a write takes while it waits.
-pub fn bytes(write: &Command) -> usize {
+pub fn bytes(write: &Write) -> usize {
     REQUEST_BYTES + write.body_bytes()
 }
 
@@ -104,7 +105,7 @@ impl Committer {
         &self,
         author: Author,
         person: Arc<Person>,
-        writes: Vec<Command>,
+        writes: Vec<Write>,
     ) -> oneshot::Receiver<Vec<Reply>> {
         let (answer, answered) = oneshot::channel();
         if let Some(in_flight) = self.admit(person, writes.iter().map(bytes).sum()).await

@@ -10,7 +10,8 @@ use super::Worker;
 use crate::limits::{COMMIT_MAX_BYTES, COMMIT_MAX_REQUESTS, COMMIT_SHARED_MAX_BYTES, SHARED_FOR, TURN_BYTES};
 use crate::permission::Author;
 use crate::person::Person;
-use dantok_protocol::{Command, Reply};
+use dantok_protocol::Reply;
+use dantok_protocol::commands::Write;
 
 /// Bytes in flight, until this is dropped.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl Drop for InFlight {
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) author: Author,
-    pub(super) writes: Vec<Command>,
+    pub(super) writes: Vec<Write>,
     pub(super) answer: oneshot::Sender<Vec<Reply>>,
     /// Held until the answer is given, to bound the bytes in flight.
     pub(super) in_flight: InFlight,
@@ -122,7 +123,7 @@ impl Queue {
                 None => drop(turns.insert(who(&submission), submission.in_flight.bytes as usize)),
             }
             requests += submission.writes.len();
-            bytes += submission.writes.iter().map(Command::body_bytes).sum::<usize>();
+            bytes += submission.writes.iter().map(Write::body_bytes).sum::<usize>();
             self.bytes -= submission.in_flight.bytes as usize;
             self.requests -= submission.writes.len();
             taken.push(submission);
@@ -142,7 +143,7 @@ mod tests {
     /// Each message's body begins with its number.
     fn push(queue: &mut Queue, person: &Arc<Person>, number: u64, body_bytes: usize) {
         let body = [&number.to_le_bytes()[..], &vec![0; body_bytes - 8]].concat().into();
-        let write = Command::Send(commands::Send { room: "r".to_owned(), id: None, body, reply: None });
+        let write = Write::Send(commands::Send { room: "r".to_owned(), id: None, body, reply: None });
         let bytes = crate::committer::bytes(&write) as u32;
         person.in_flight.try_acquire_many(bytes).unwrap().forget();
         let all = Arc::new(Semaphore::new(1));
@@ -153,7 +154,7 @@ mod tests {
 
     fn numbers(taken: &[Submission], of: &Arc<Person>) -> Vec<u64> {
         let number = |submission: &Submission| match &submission.writes[0] {
-            Command::Send(commands::Send { body, .. }) => u64::from_le_bytes(body[..8].try_into().unwrap()),
+            Write::Send(commands::Send { body, .. }) => u64::from_le_bytes(body[..8].try_into().unwrap()),
             other => panic!("{other:?}"),
         };
         taken.iter().filter(|submission| Arc::ptr_eq(&submission.in_flight.person, of)).map(number).collect()

@@ -23,8 +23,9 @@ use crate::hub::Hub;
 use crate::limits::{BATCH_MAX_BYTES, PIPELINE_MAX_REQUESTS, TAKING_INPUT_MAX_BYTES};
 use crate::person::Pace;
 use crate::rooms::{Handed, Waker};
-use crate::session::{Action, Out, Session, Take};
-use dantok_protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag, commands};
+use crate::session::{Action, Out, Run, Session, Take};
+use dantok_protocol::commands::{Local, Write};
+use dantok_protocol::{ErrorCode, Incoming, Refusal, Reply, Tag, commands};
 use patience::Patience;
 
 /// What a pipeline stands on: where requests come from, and where answers go.
@@ -128,19 +129,34 @@ pub struct Pipeline {
     /// Until HELLO.
     too_late: Option<Pin<Box<Sleep>>>,
     /// Writes of one client that go to the committer together, and their tags.
-    batch: (Vec<Tag>, Vec<Command>),
+    batch: (Vec<Tag>, Vec<Write>),
     batch_bytes: usize,
     /// Batches with the committer, oldest first.
     pending: VecDeque<(Vec<Tag>, oneshot::Receiver<Vec<Reply>>)>,
     /// Requests in them.
     waiting: usize,
     /// What waits until they are answered.
-    held: Option<Box<Incoming>>,
+    held: Option<Box<Next>>,
     /// A TAKE that waits for messages. What comes behind it waits as well; pushes go on.
     taking: Option<Box<(Tag, Take)>>,
     /// There were as many requests as may be, so more may have arrived.
     full: bool,
     end: End,
+}
+
+/// What is carried out when everything before it is answered.
+#[derive(Debug)]
+enum Next {
+    /// By the session.
+    Run(Tag, Run),
+    /// Here.
+    Local(Tag, Local),
+    /// Not at all.
+    Refuse(Tag, Refusal),
+    /// What telnet is answered with.
+    Telnet([u8; 3]),
+    /// The stream can't be understood any more.
+    Close(Refusal),
 }
 
 /// How far a pipeline is with its end.
@@ -334,7 +350,7 @@ impl Pipeline {
     }
 
     /// Takes writes into the batch, as many as may be, up to what is none.
-    fn next_request(&mut self, edge: &mut impl Edge) -> io::Result<Option<Box<Incoming>>> {
+    fn next_request(&mut self, edge: &mut impl Edge) -> io::Result<Option<Box<Next>>> {
         if let Some(held) = self.held.take() {
             return Ok(Some(held));
         }
@@ -343,8 +359,8 @@ impl Pipeline {
             && !self.patience.is_over()
         {
             let Some(incoming) = edge.next()? else { break };
-            if let Some(incoming) = self.start(incoming) {
-                return Ok(Some(Box::new(incoming)));
+            if let Some(next) = self.start(incoming) {
+                return Ok(Some(Box::new(next)));
             }
         }
         Ok(None)
@@ -358,8 +374,8 @@ impl Pipeline {
         };
         let Some(pace) = pace else { return incoming };
         let body_bytes = match &incoming {
-            Incoming::Request { command: Command::Send(commands::Send { body, .. }), .. } => body.len(),
-            Incoming::Request { .. } | Incoming::Refused { .. } => 0,
+            Incoming::Request { command, .. } => command.body_bytes(),
+            Incoming::Refused { .. } => 0,
             Incoming::Broken(_) | Incoming::Telnet(_) => return incoming,
         };
         match (pace.charge(body_bytes), incoming) {
@@ -378,9 +394,13 @@ impl Pipeline {
     }
 
     /// Takes a write into the batch; gives back anything else.
-    fn start(&mut self, incoming: Incoming) -> Option<Incoming> {
-        let incoming = self.paced(incoming);
-        let Incoming::Request { tag, command } = incoming else { return Some(incoming) };
+    fn start(&mut self, incoming: Incoming) -> Option<Next> {
+        let (tag, command) = match self.paced(incoming) {
+            Incoming::Request { tag, command } => (tag, command),
+            Incoming::Refused { tag, refusal } => return Some(Next::Refuse(tag, refusal)),
+            Incoming::Telnet(bytes) => return Some(Next::Telnet(bytes)),
+            Incoming::Broken(refusal) => return Some(Next::Close(refusal)),
+        };
         match self.session.action(command) {
             Action::Write(write) => {
                 self.batch_bytes += committer::bytes(&write);
@@ -388,8 +408,9 @@ impl Pipeline {
                 self.batch.1.push(write);
                 None
             }
-            Action::Run(command) => Some(Incoming::Request { tag, command }),
-            Action::Refuse(refusal) => Some(Incoming::Refused { tag, refusal }),
+            Action::Run(run) => Some(Next::Run(tag, run)),
+            Action::Local(local) => Some(Next::Local(tag, local)),
+            Action::Refuse(refusal) => Some(Next::Refuse(tag, refusal)),
         }
     }
 
@@ -411,33 +432,39 @@ impl Pipeline {
     }
 
     /// Answers what is no write, with nothing before it unanswered.
-    async fn finish<E: Edge>(&mut self, incoming: Incoming, edge: &mut E, peer: &impl Peer) -> io::Result<()> {
-        match incoming {
-            Incoming::Request { tag, command } => {
-                self.end.closing = command == Command::Quit;
-                if let Command::Format(commands::Format { json }) = command
-                    && let Err(refusal) = edge.set_format(json)
-                {
-                    edge.reply(&tag, Reply::Error(refusal));
-                    return Ok(());
-                }
-                if let Command::Take(commands::Take { room, group, max, wait_ms }) = command {
-                    let asked = self.hub.rooms.get(&room);
-                    self.begin_taking(tag, Take::begin(room, group, max, wait_ms, asked), edge, peer);
-                    return Ok(());
-                }
-                let reply = unless_gone(peer, self.session.run(command, &mut edge.items(Some(&tag)))).await??;
+    async fn finish<E: Edge>(&mut self, next: Next, edge: &mut E, peer: &impl Peer) -> io::Result<()> {
+        match next {
+            Next::Run(tag, run) => {
+                let reply = unless_gone(peer, self.session.run(run, &mut edge.items(Some(&tag)))).await??;
                 edge.reply(&tag, reply);
                 self.pace.take_if(|_| self.session.is_known());
             }
-            Incoming::Refused { tag, refusal } => edge.reply(&tag, Reply::Error(refusal)),
-            Incoming::Telnet(bytes) => edge.telnet(bytes),
-            Incoming::Broken(refusal) => {
+            Next::Local(tag, local) => self.finish_local(tag, local, edge, peer),
+            Next::Refuse(tag, refusal) => edge.reply(&tag, Reply::Error(refusal)),
+            Next::Telnet(bytes) => edge.telnet(bytes),
+            Next::Close(refusal) => {
                 self.end.closing = true;
                 edge.closing(refusal);
             }
         }
         Ok(())
+    }
+
+    fn finish_local(&mut self, tag: Tag, local: Local, edge: &mut impl Edge, peer: &impl Peer) {
+        match local {
+            Local::Quit => {
+                self.end.closing = true;
+                edge.reply(&tag, Reply::Bye);
+            }
+            Local::Format(commands::Format { json }) => {
+                let reply = edge.set_format(json).map_or_else(Reply::Error, |()| Reply::Done);
+                edge.reply(&tag, reply);
+            }
+            Local::Take(commands::Take { room, group, max, wait_ms }) => {
+                let asked = self.hub.rooms.get(&room);
+                self.begin_taking(tag, Take::begin(room, group, max, wait_ms, asked), edge, peer);
+            }
+        }
     }
 
     /// Answers the oldest batch; without `replies`, which says that the committer has ended, too.

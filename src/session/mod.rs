@@ -23,6 +23,7 @@ use crate::person::Person;
 use crate::reader::Unread;
 use crate::rooms::{Handed, Membership, Presence, Room, Rooms, Waker};
 use crate::tokens::{Grant, Role};
+use dantok_protocol::commands::{Ask, Local, Work, Write};
 use dantok_protocol::limits::TOKEN_MAX_BYTES;
 use dantok_protocol::name::person;
 use dantok_protocol::{Begin, Command, ErrorCode, Item, Refusal, Reply, VERSION, Welcome, commands, line};
@@ -33,11 +34,22 @@ pub use out::Out;
 #[derive(Debug)]
 pub enum Action {
     /// Through the committer; more of these may be under way at once.
-    Write(Command),
+    Write(Write),
     /// By [`Session::run`], when everything before it is answered.
-    Run(Command),
+    Run(Run),
+    /// By the connection itself, then as well.
+    Local(Local),
     /// Not at all.
     Refuse(Refusal),
+}
+
+/// What a session carries out.
+#[derive(Debug)]
+pub enum Run {
+    /// What it answers by itself.
+    Ask(Ask),
+    /// What the committer does, with something left to do for the session behind its answer.
+    Write(Write),
 }
 
 #[derive(Debug)]
@@ -65,6 +77,9 @@ struct Position {
 
 /// What GROUP may say of how long one has for a message.
 const GROUP_TIMEOUTS_MS: RangeInclusive<u64> = 1000..=GROUP_TIMEOUT_MAX.as_secs() * 1000;
+
+/// What a client is told that has not said who it is.
+const HELLO_FIRST: &str = "say HELLO <client> first";
 
 /// What a client is told that remembers seqs of another epoch.
 const RESTORED: &str = "the rooms were restored from a backup, and seqs from before may be other messages now; forget them, HELLO \
@@ -154,114 +169,88 @@ impl Session {
         if let Err(refusal) = command.check().and_then(|()| self.check_new_names(&command)) {
             return Action::Refuse(refusal);
         }
-        if self.who.is_none() {
-            return match command {
-                Command::Hello(commands::Hello { .. })
-                | Command::Format(commands::Format { .. })
-                | Command::Help(commands::Help { .. })
-                | Command::Ping
-                | Command::Quit => Action::Run(command),
-                Command::Nick(commands::Nick { .. }) => {
-                    Action::Refuse(Refusal::new(ErrorCode::HelloFirst, line::NICK_FIRST))
-                }
-                _ => Action::Refuse(Refusal::new(ErrorCode::HelloFirst, "say HELLO <client> first")),
-            };
+        if self.who.is_none() && !command.may_come_first() {
+            let is_nick = matches!(command, Command::Nick(_));
+            let text = if is_nick { line::NICK_FIRST } else { HELLO_FIRST };
+            return Action::Refuse(Refusal::new(ErrorCode::HelloFirst, text));
         }
-        match command {
-            // With something left to do behind the answer.
-            Command::Leave(commands::Leave { .. }) | Command::Seek(commands::Seek { .. }) => Action::Run(command),
-            Command::Group(commands::Group { from: Begin::Nowhere, .. }) => {
-                let text = "a group begins from=start or from=now";
-                Action::Refuse(Refusal::new(ErrorCode::BadArgument, text))
-            }
-            Command::Group(commands::Group { timeout_ms: Some(ms), .. }) if !GROUP_TIMEOUTS_MS.contains(&ms) => {
-                let (least, most) = (GROUP_TIMEOUTS_MS.start() / 1000, GROUP_TIMEOUTS_MS.end() / 1000);
-                let text = format!("a timeout is {least} s to {most} s");
-                Action::Refuse(Refusal::new(ErrorCode::BadArgument, text))
-            }
+        match command.work() {
+            Work::Write(write) => self.write_action(write),
             // What was handed over is of the room that there is now.
-            Command::Ack(commands::Ack { seq: None, .. }) if self.is_deleting => Action::Run(command),
-            Command::Ack(commands::Ack { room, seq: None }) => {
-                let handed = self.handed(&room);
-                Action::Write(Command::Ack(commands::Ack { room, seq: handed }))
+            Work::Ask(Ask::Ack { room }) if !self.is_deleting => {
+                let seq = self.handed(&room);
+                Action::Write(Write::Ack { room, seq })
             }
-            command if command.is_write() => {
-                self.is_deleting |= matches!(command, Command::Delete(commands::Delete { .. }));
-                Action::Write(command)
-            }
-            command => Action::Run(command),
+            Work::Ask(ask) => Action::Run(Run::Ask(ask)),
+            Work::Local(local) => Action::Local(local),
         }
     }
 
-    /// Carries out a command that [`action`](Session::action) said to run. Items go to `out`, before the reply.
+    fn write_action(&mut self, write: Write) -> Action {
+        if let Write::Group(group) = &write
+            && let Err(refusal) = check_group(group)
+        {
+            return Action::Refuse(refusal);
+        }
+        // With something left to do behind the answer.
+        if matches!(write, Write::Leave(_) | Write::Seek(_)) {
+            return Action::Run(Run::Write(write));
+        }
+        self.is_deleting |= matches!(write, Write::Delete(_));
+        Action::Write(write)
+    }
+
+    /// Carries out what [`action`](Session::action) said to run. Items go to `out`, before the reply.
     ///
     /// # Errors
     /// What `out` says.
-    pub async fn run(&mut self, command: Command, out: &mut impl Out) -> io::Result<Reply> {
+    pub async fn run(&mut self, run: Run, out: &mut impl Out) -> io::Result<Reply> {
         // All that was asked before is answered.
         self.is_deleting = false;
-        let answered = match command {
-            Command::Ack(commands::Ack { room, seq }) => Ok(self.ack(room, seq).await),
-            Command::Hello(commands::Hello { version, client, token, epoch }) => {
-                self.hello(version, &client, token, epoch).await
+        match run {
+            Run::Ask(ask) => self.ask(ask, out).await,
+            Run::Write(Write::Leave(commands::Leave { room })) => Ok(self.leave(room).await),
+            Run::Write(Write::Seek(commands::Seek { room, to })) => Ok(self.seek(room, to).await),
+            Run::Write(write) => Ok(self.write(write).await),
+        }
+    }
+
+    async fn ask(&mut self, ask: Ask, out: &mut impl Out) -> io::Result<Reply> {
+        let answered = match ask {
+            Ask::Ack { room } => {
+                let seq = self.handed(&room);
+                Ok(self.write(Write::Ack { room, seq }).await)
             }
-            Command::Fetch(commands::Fetch { room, after, max }) => return self.fetch(&room, after, max, out).await,
-            Command::Read(commands::Read { room, max }) => return self.read(&room, max, out).await,
-            Command::Leave(commands::Leave { room }) => Ok(self.leave(room).await),
-            Command::Follow(commands::Follow { room }) => self.follow(&room),
-            Command::Unfollow(commands::Unfollow { room }) => self.unfollow(&room),
-            Command::Rooms => return self.rooms(out).await,
-            Command::Watch => Ok(self.watch()),
-            Command::Unwatch => Ok(self.unwatch()),
-            Command::Who(commands::Who { room }) => return self.who(&room, out).await,
-            Command::Access(commands::Access { room }) => return self.access(&room, out).await,
-            Command::History(commands::History { room, before, since, max }) => {
+            Ask::Hello(hello) => self.hello(hello).await,
+            Ask::Fetch(commands::Fetch { room, after, max }) => return self.fetch(&room, after, max, out).await,
+            Ask::Read(commands::Read { room, max }) => return self.read(&room, max, out).await,
+            Ask::Follow(commands::Follow { room }) => self.follow(&room),
+            Ask::Unfollow(commands::Unfollow { room }) => self.unfollow(&room),
+            Ask::Rooms => return self.rooms(out).await,
+            Ask::Watch => Ok(self.watch()),
+            Ask::Unwatch => Ok(self.unwatch()),
+            Ask::Who(commands::Who { room }) => return self.who(&room, out).await,
+            Ask::Access(commands::Access { room }) => return self.access(&room, out).await,
+            Ask::History(commands::History { room, before, since, max }) => {
                 return self.history(&room, before, since, max, out).await;
             }
-            Command::Seek(commands::Seek { room, to }) => Ok(self.seek(room, to).await),
-            Command::Pending(commands::Pending { room, group }) => return self.pending(&room, &group, out).await,
-            Command::Topic(commands::Topic { room, topic: None }) => self.topic(&room),
-            Command::Groups(commands::Groups { room }) => return self.groups(&room, out).await,
-            Command::Events(commands::Events { on }) => Ok(self.want_events(on)),
-            Command::Typing(commands::Typing { room }) => self.typing(&room),
-            Command::Stats => {
+            Ask::Pending(commands::Pending { room, group }) => return self.pending(&room, &group, out).await,
+            Ask::Topic { room } => self.topic(&room),
+            Ask::Groups(commands::Groups { room }) => return self.groups(&room, out).await,
+            Ask::Events(commands::Events { on }) => Ok(self.want_events(on)),
+            Ask::Typing(commands::Typing { room }) => self.typing(&room),
+            Ask::Stats => {
                 let hub = self.hub.clone();
                 Ok(Reply::Stats(dantok_supervise::blocking(move || hub.stats()).await))
             }
-            Command::Help(commands::Help { verb }) => help(verb.as_deref(), out),
-            Command::Ping => Ok(Reply::Pong),
-            Command::Quit => Ok(Reply::Bye),
-            // Its connection has done it.
-            Command::Format(commands::Format { .. }) => Ok(Reply::Done),
-            // Nor is this run, but begun: it may wait, while other things go on.
-            Command::Take(commands::Take { .. }) => Ok(Reply::Count(0)),
-            // These are writes, and `action` never says to run one.
-            Command::Nick(commands::Nick { .. })
-            | Command::Create(commands::Create { .. })
-            | Command::Join(commands::Join { .. })
-            | Command::Send(commands::Send { .. })
-            | Command::Delete(commands::Delete { .. })
-            | Command::Topic(commands::Topic { topic: Some(_), .. })
-            | Command::Invite(commands::Invite { .. })
-            | Command::Kick(commands::Kick { .. })
-            | Command::Ban(commands::Ban { .. })
-            | Command::Unban(commands::Unban { .. })
-            | Command::Group(commands::Group { .. })
-            | Command::Ungroup(commands::Ungroup { .. })
-            | Command::Done(commands::Done { .. })
-            | Command::Redact(commands::Redact { .. })
-            | Command::Retain(commands::Retain { .. }) => Ok(committer::ended()),
+            Ask::Help(commands::Help { verb }) => help(verb.as_deref(), out),
+            Ask::Ping => Ok(Reply::Pong),
         };
         Ok(answered.unwrap_or_else(Reply::Error))
     }
 
-    async fn hello(
-        &mut self,
-        version: u16,
-        client: &str,
-        token: Option<String>,
-        epoch: Option<String>,
-    ) -> Result<Reply, Refusal> {
+    async fn hello(&mut self, hello: commands::Hello) -> Result<Reply, Refusal> {
+        let commands::Hello { version, client, token, epoch } = hello;
         let deny_at = Instant::now() + DENIED_AFTER;
         if version == 0 {
             return Err(Refusal::new(ErrorCode::BadArgument, format!("versions are 1 to {VERSION}")));
@@ -321,7 +310,7 @@ impl Session {
     }
 
     fn known(&self) -> Result<&Arc<str>, Refusal> {
-        let who = self.who.as_ref().ok_or_else(|| Refusal::new(ErrorCode::HelloFirst, "say HELLO <client> first"))?;
+        let who = self.who.as_ref().ok_or_else(|| Refusal::new(ErrorCode::HelloFirst, HELLO_FIRST))?;
         Ok(&who.client)
     }
 
@@ -370,26 +359,22 @@ impl Session {
         self.positions.entry(room).or_default()
     }
 
-    /// What was handed over of the room of this name.
-    fn handed(&self, name: &str) -> Option<u64> {
-        self.hub.rooms.get(name).and_then(|room| self.positions.get(&room.id)).map(|position| position.handed)
+    /// Up to where the room of this name was handed over.
+    fn handed(&self, name: &str) -> u64 {
+        self.hub.rooms.get(name).and_then(|room| self.positions.get(&room.id)).map_or(0, |position| position.handed)
     }
 
-    async fn ack(&self, room: String, seq: Option<u64>) -> Reply {
-        let seq = seq.or_else(|| self.handed(&room));
-        self.write(Command::Ack(commands::Ack { room, seq })).await
-    }
-
-    async fn write(&self, write: Command) -> Reply {
-        // Nobody but a known client has writes.
-        let (Some(author), Some(person)) = (self.author(), self.person()) else { return committer::ended() };
+    async fn write(&self, write: Write) -> Reply {
+        let (Some(author), Some(person)) = (self.author(), self.person()) else {
+            return Reply::Error(Refusal::new(ErrorCode::HelloFirst, HELLO_FIRST));
+        };
         let answered = self.hub.committer.submit(author, person.clone(), vec![write]).await;
         answered.await.ok().and_then(|mut replies| replies.pop()).unwrap_or_else(committer::ended)
     }
 
     async fn leave(&mut self, name: String) -> Reply {
         let room = self.hub.rooms.get(&name);
-        let reply = self.write(Command::Leave(commands::Leave { room: name })).await;
+        let reply = self.write(Write::Leave(commands::Leave { room: name })).await;
         if let (Reply::Done, Some(room)) = (&reply, room) {
             self.forget(&room);
         }
@@ -490,6 +475,18 @@ impl Drop for Session {
             rooms.unwatch(&self.waker);
         }
     }
+}
+
+/// Checks what GROUP says of a group.
+fn check_group(group: &commands::Group) -> Result<(), Refusal> {
+    if group.from == Begin::Nowhere {
+        return Err(Refusal::new(ErrorCode::BadArgument, "a group begins from=start or from=now"));
+    }
+    if group.timeout_ms.is_some_and(|ms| !GROUP_TIMEOUTS_MS.contains(&ms)) {
+        let (least, most) = (GROUP_TIMEOUTS_MS.start() / 1000, GROUP_TIMEOUTS_MS.end() / 1000);
+        return Err(Refusal::new(ErrorCode::BadArgument, format!("a timeout is {least} s to {most} s")));
+    }
+    Ok(())
 }
 
 fn help(verb: Option<&str>, out: &mut impl Out) -> Result<Reply, Refusal> {

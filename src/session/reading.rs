@@ -11,8 +11,9 @@ use crate::message::shown;
 use crate::permission::Permission;
 use crate::pushed::PageInfo;
 use crate::rooms::Room;
+use dantok_protocol::commands::Write;
 use dantok_protocol::name::person;
-use dantok_protocol::{Command, ErrorCode, GapReason, Item, Refusal, Reply, Seek, Since, commands};
+use dantok_protocol::{ErrorCode, GapReason, Item, Refusal, Reply, Seek, Since, commands};
 use dantok_store::Error;
 use dantok_store::clock::wall_ms;
 use dantok_store::limits::READ_AGAIN_AFTER;
@@ -58,8 +59,7 @@ impl Session {
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
         if let Some(seq) = self.position(room.id).read.take()
-            && let Reply::Error(refusal) =
-                self.write(Command::Ack(commands::Ack { room: name.to_owned(), seq: Some(seq) })).await
+            && let Reply::Error(refusal) = self.write(Write::Ack { room: name.to_owned(), seq }).await
         {
             return Ok(Reply::Error(refusal));
         }
@@ -308,7 +308,7 @@ impl Session {
 
     pub(super) async fn seek(&mut self, name: String, to: Seek) -> Reply {
         let room = self.hub.rooms.get(&name);
-        let reply = self.write(Command::Seek(commands::Seek { room: name, to })).await;
+        let reply = self.write(Write::Seek(commands::Seek { room: name, to })).await;
         if let (Reply::Acked { cursor }, Some(room)) = (&reply, room)
             && let Some(position) = self.positions.get_mut(&room.id)
         {

@@ -12,6 +12,7 @@ use dantok::permission::Author;
 use dantok::retention;
 use dantok::rooms::Rooms;
 use dantok::settings::Live;
+use dantok_protocol::commands::Work;
 use dantok_protocol::{Begin, Command, ErrorCode, Reply, commands};
 use dantok_store::commit::{Commit, Op};
 use dantok_store::journal::{Journal, Recovered};
@@ -56,6 +57,7 @@ impl Daemon {
             let author = || Author { client: client.into(), admin: false };
             let mut answers = Vec::new();
             for write in writes {
+                let Work::Write(write) = write.work() else { panic!("it is no write") };
                 answers.push(self.committer.submit(author(), Arc::default(), vec![write]).await);
             }
             let mut replies = Vec::new();
