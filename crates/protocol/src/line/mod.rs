@@ -145,23 +145,7 @@ impl LineDecoder {
             }
             State::Start => self.state = State::Line(0),
             State::Line(seen) => return self.in_line(seen, buffer),
-            State::SkipLine => {
-                let found = buffer.iter().position(|&byte| matches!(byte, b'\n' | IAC));
-                buffer.advance(found.unwrap_or(buffer.len()));
-                self.state = State::SkipLine;
-                match buffer.first() {
-                    None => return Break(None),
-                    Some(&IAC) => match self.telnet.read(buffer, false) {
-                        Found::More => return Break(None),
-                        Found::Text(length) => buffer.advance(length),
-                        Found::Command(length, act) => {
-                            buffer.advance(length);
-                            return self.act(act);
-                        }
-                    },
-                    Some(_) => buffer_skip(buffer, 1, &mut self.state),
-                }
-            }
+            State::SkipLine => return self.skip_line(buffer),
             State::Payload(payload) => {
                 if buffer.len() < payload.length {
                     self.state = State::Payload(payload);
@@ -181,33 +165,57 @@ impl LineDecoder {
                 }
                 self.state = State::PayloadEnd(None);
             }
-            State::PayloadEnd(request) => {
-                let end = match (buffer.first(), buffer.get(1)) {
-                    (Some(b'\n'), _) => 1,
-                    (Some(b'\r'), Some(b'\n')) => 2,
-                    (None, _) | (Some(b'\r'), None) => {
-                        self.state = State::PayloadEnd(request);
-                        return Break(None);
-                    }
-                    (Some(&IAC), _) if self.telnet.is_spoken() => match self.telnet.read(buffer, false) {
-                        Found::More => {
-                            self.state = State::PayloadEnd(request);
-                            return Break(None);
-                        }
-                        Found::Text(_) => return Break(self.wrong_count()),
-                        Found::Command(length, act) => {
-                            self.state = State::PayloadEnd(request);
-                            buffer.advance(length);
-                            return self.act(act);
-                        }
-                    },
-                    _ => return Break(self.wrong_count()),
-                };
-                buffer_skip(buffer, end, &mut self.state);
-                if let Some((tag, send)) = request {
-                    return Break(Some(Incoming::Request { tag, command: Command::Send(send) }));
+            State::PayloadEnd(request) => return self.payload_end(request, buffer),
+        }
+        Continue(())
+    }
+
+    /// Goes on in a line that was refused.
+    fn skip_line(&mut self, buffer: &mut BytesMut) -> Step {
+        let found = buffer.iter().position(|&byte| matches!(byte, b'\n' | IAC));
+        buffer.advance(found.unwrap_or(buffer.len()));
+        self.state = State::SkipLine;
+        match buffer.first() {
+            None => return Break(None),
+            Some(&IAC) => match self.telnet.read(buffer, false) {
+                Found::More => return Break(None),
+                Found::Text(length) => buffer.advance(length),
+                Found::Command(length, act) => {
+                    buffer.advance(length);
+                    return self.act(act);
                 }
+            },
+            Some(_) => buffer_skip(buffer, 1, &mut self.state),
+        }
+        Continue(())
+    }
+
+    /// Takes the line end behind a payload.
+    fn payload_end(&mut self, request: Option<(Tag, Send)>, buffer: &mut BytesMut) -> Step {
+        let end = match (buffer.first(), buffer.get(1)) {
+            (Some(b'\n'), _) => 1,
+            (Some(b'\r'), Some(b'\n')) => 2,
+            (None, _) | (Some(b'\r'), None) => {
+                self.state = State::PayloadEnd(request);
+                return Break(None);
             }
+            (Some(&IAC), _) if self.telnet.is_spoken() => match self.telnet.read(buffer, false) {
+                Found::More => {
+                    self.state = State::PayloadEnd(request);
+                    return Break(None);
+                }
+                Found::Text(_) => return Break(self.wrong_count()),
+                Found::Command(length, act) => {
+                    self.state = State::PayloadEnd(request);
+                    buffer.advance(length);
+                    return self.act(act);
+                }
+            },
+            _ => return Break(self.wrong_count()),
+        };
+        buffer_skip(buffer, end, &mut self.state);
+        if let Some((tag, send)) = request {
+            return Break(Some(Incoming::Request { tag, command: Command::Send(send) }));
         }
         Continue(())
     }
