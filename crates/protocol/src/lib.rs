@@ -17,8 +17,10 @@
 )]
 
 pub mod commands;
+mod form;
 pub mod frame;
 pub mod framing;
+pub mod item;
 pub mod json;
 pub mod limits;
 pub mod line;
@@ -31,8 +33,9 @@ mod value;
 
 pub use commands::Command;
 pub use framing::{Encoding, Framing};
+pub use item::{Access, Event, GapReason, Item, Kind, MemberInfo, Message, MessageRef, RoomInfo};
 pub use refusal::{ErrorCode, Refusal};
-pub use reply::{Access, Event, GapReason, Item, Kind, MemberInfo, Message, MessageRef, Reply, RoomInfo, Welcome};
+pub use reply::{Reply, Welcome};
 pub use value::{Begin, Keep, Seek, Since};
 
 /// The version of the vocabulary that this build speaks.

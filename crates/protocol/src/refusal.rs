@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::form::Form;
+use crate::text::escape;
+
 /// What a refused client is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{}: {text}", code.as_str())]
@@ -15,6 +18,21 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Writes it.
+    pub(crate) fn write(&self, form: &mut impl Form) {
+        let Refusal { code, text, wait_ms } = self;
+        let code = code.as_str();
+        form.kind("error");
+        form.line(format_args!("ERR {code} "));
+        form.field("code", code);
+        if let Some(wait_ms) = wait_ms {
+            form.line(format_args!("wait={wait_ms}ms "));
+            form.field("wait_ms", wait_ms);
+        }
+        form.line(format_args!("{}", escape(text.as_bytes())));
+        form.field("text", text);
+    }
+
     /// A refusal with this code and sentence.
     pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
         Refusal { code, text: text.into(), wait_ms: None }

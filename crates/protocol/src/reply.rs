@@ -1,13 +1,14 @@
-//! What a client is answered, and told unasked.
+//! The ends of answers: each with its fields, its line and its JSON.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{ErrorCode, Keep, Refusal};
+use crate::form::{Form, Or, seconds};
+use crate::text::escape;
+use crate::{Keep, Refusal};
 
-/// What ends the answer to a request. FETCH, READ, ROOMS, WHO and HELP are preceded by their [`Item`]s.
+/// What ends the answer to a request. FETCH, READ, ROOMS, WHO and HELP are preceded by their [`Item`](crate::Item)s.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// Done, with nothing more to say.
@@ -90,6 +91,69 @@ pub enum Reply {
     Topic(Arc<str>),
 }
 
+impl Reply {
+    /// Writes it.
+    pub(crate) fn write(&self, form: &mut impl Form) {
+        match self {
+            Reply::Done => form.ok(format_args!("")),
+            Reply::Pong => form.ok(format_args!(" pong")),
+            Reply::Bye => form.ok(format_args!(" bye")),
+            Reply::Welcome(welcome) => welcome.write(form),
+            Reply::Joined { cursor, last, number, created } => {
+                let told = if *created { " created" } else { "" };
+                form.ok(format_args!(" cursor={} last={last}{told} number={number}", Or(*cursor, "-")));
+                form.field("cursor", cursor).field("last", last).field("created", created).field("number", number);
+            }
+            Reply::Created { number } => {
+                form.ok(format_args!(" created number={number}"));
+                form.field("created", &true).field("number", number);
+            }
+            Reply::Sent { seq, dup } => {
+                form.ok(format_args!(" {seq}{}", if *dup { " dup" } else { "" }));
+                form.field("seq", seq).field("dup", dup);
+            }
+            Reply::End { room, handed, oldest, last } => {
+                form.kind("end");
+                form.line(format_args!("END {room} {handed} {oldest} {last}"));
+                form.field("room", room).field("handed", handed).field("oldest", oldest).field("last", last);
+            }
+            Reply::Acked { cursor } => {
+                form.ok(format_args!(" {cursor}"));
+                form.field("cursor", cursor);
+            }
+            Reply::Following { after, number } => {
+                form.ok(format_args!(" after={after} number={number}"));
+                form.field("after", after).field("number", number);
+            }
+            Reply::Count(count) => {
+                form.ok(format_args!(" {count}"));
+                form.field("count", count);
+            }
+            Reply::Stats(figures) => {
+                form.ok(format_args!(""));
+                for (name, value) in figures {
+                    form.line(format_args!(" {name}={value}"));
+                    form.field(&name.replace('-', "_"), value);
+                }
+            }
+            Reply::Retained { keep: Keep { secs, cap_bytes }, stored_bytes } => {
+                let cap = Some(*cap_bytes).filter(|bytes| *bytes > 0);
+                form.ok(format_args!(" retention={secs}s cap={} stored={stored_bytes}", Or(cap, "none")));
+                form.field("retention_secs", secs).field("cap_bytes", &cap).field("stored_bytes", stored_bytes);
+            }
+            Reply::Grouped { cursor, last, timeout_ms } => {
+                form.ok(format_args!(" cursor={cursor} last={last} timeout={}", seconds(*timeout_ms)));
+                form.field("cursor", cursor).field("last", last).field("timeout_ms", timeout_ms);
+            }
+            Reply::Topic(topic) => {
+                form.ok(format_args!("{}{}", if topic.is_empty() { "" } else { " " }, escape(topic.as_bytes())));
+                form.field("topic", topic);
+            }
+            Reply::Error(refusal) => refusal.write(form),
+        }
+    }
+}
+
 /// HELLO's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
@@ -113,245 +177,15 @@ pub struct Welcome {
     pub epoch: Arc<str>,
 }
 
-/// A part of an answer, or something told unasked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Item {
-    /// A message.
-    Message(Message),
-    /// Seqs that the client has not been handed and that are gone.
-    Gap {
-        /// Of this room.
-        room: Arc<str>,
-        /// The first seq that is gone.
-        from: u64,
-        /// The last.
-        to: u64,
-        /// Why.
-        reason: GapReason,
-    },
-    /// A room, as it is now.
-    Room(RoomInfo),
-    /// A member of a room.
-    Member(MemberInfo),
-    /// A line of HELP.
-    Help(String),
-    /// What a person may in a room.
-    Access {
-        /// In this room.
-        room: Arc<str>,
-        /// The person.
-        client: Arc<str>,
-        /// What he may.
-        access: Access,
-    },
-    /// A room that the client no longer sees, or is no longer a member of.
-    Gone {
-        /// Which.
-        room: Arc<str>,
-    },
-    /// Something that went on in a room.
-    Event {
-        /// In which.
-        room: Arc<str>,
-        /// When, in milliseconds since 1970 UTC.
-        time_ms: u64,
-        /// Whom it is about.
-        client: Arc<str>,
-        /// What.
-        event: Event,
-    },
-    /// A shared cursor.
-    Group {
-        /// In this room.
-        room: Arc<str>,
-        /// Its name.
-        group: Arc<str>,
-        /// Everything up to here is done.
-        cursor: u64,
-        /// How many messages are taken and not done.
-        pending: u64,
-        /// How many were not taken yet.
-        waiting: u64,
-        /// How long a message that was taken is nobody else's, in milliseconds.
-        timeout_ms: u64,
-    },
-    /// A message that is taken and not done.
-    Pending {
-        /// In this room.
-        room: Arc<str>,
-        /// By this shared cursor.
-        group: Arc<str>,
-        /// Which.
-        seq: u64,
-        /// Who has it.
-        client: Arc<str>,
-        /// Since when, in milliseconds since 1970 UTC.
-        since_ms: u64,
-        /// How often it was taken, since the daemon started.
-        deliveries: u64,
-    },
-    /// A FOLLOW that can't go on: nothing more of the room is told until it is followed again.
-    Ended {
-        /// Of this room.
-        room: Arc<str>,
-        /// Why.
-        code: ErrorCode,
-        /// The same, for people.
-        text: String,
-    },
-}
-
-/// Something that goes on in a room, beside its messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Event {
-    /// A client has become a member.
-    Joined,
-    /// A client is no member any more.
-    Left,
-    /// A member has connected, and was not before.
-    Online,
-    /// A member's last connection has ended.
-    Offline,
-    /// A person is shown as this now.
-    Nick(Arc<str>),
-    /// A member is typing.
-    Typing,
-}
-
-impl Event {
-    /// As a line has it, but for a nick.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Event::Joined => "joined",
-            Event::Left => "left",
-            Event::Online => "online",
-            Event::Offline => "offline",
-            Event::Nick(_) => "nick",
-            Event::Typing => "typing",
-        }
+impl Welcome {
+    fn write(&self, form: &mut impl Form) {
+        let Welcome { version, server, client, max_body, max_pipelined, max_joined, retention_secs, admin, epoch } =
+            self;
+        form.ok(format_args!(" {server} version={version} client={client} max-body={max_body}"));
+        form.line(format_args!(" max-pipelined={max_pipelined} max-joined={max_joined} retention={retention_secs}s"));
+        form.line(format_args!(" epoch={epoch}{}", if *admin { " role=admin" } else { "" }));
+        form.field("server", server).field("version", version).field("client", client).field("max_body", max_body);
+        form.field("max_pipelined", max_pipelined).field("max_joined", max_joined);
+        form.field("retention_secs", retention_secs).field("admin", admin).field("epoch", epoch);
     }
-}
-
-/// What a person may in a room, beside what everybody may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Access {
-    /// Everything; made it.
-    Owner,
-    /// Join it, though it is private.
-    Invited,
-    /// Nothing.
-    Banned,
-}
-
-impl Access {
-    /// As a line has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Access::Owner => "owner",
-            Access::Invited => "invited",
-            Access::Banned => "banned",
-        }
-    }
-}
-
-/// Why seqs are gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum GapReason {
-    /// They are past retention.
-    Expired,
-}
-
-/// A stored message. Cheap to clone: names and body are shared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// Where it was sent.
-    pub room: Arc<str>,
-    /// Its place there: 1, 2, 3 … without gaps.
-    pub seq: u64,
-    /// When the daemon took it, in milliseconds since 1970 UTC; never less than the message before it.
-    pub time_ms: u64,
-    /// Who sent it, without the device.
-    pub client: Arc<str>,
-    /// What was sent.
-    pub body: Bytes,
-    /// Whether it is about another, or is no more.
-    pub kind: Kind,
-}
-
-/// Whether a message is about another, or is no more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    /// Neither.
-    #[default]
-    Plain,
-    /// It answers the message with this seq.
-    Reply(u64),
-    /// It says that the message with this seq was redacted, by who sent this; it has no body.
-    Redaction(u64),
-    /// It was redacted, as the message with this seq says; it has no body any more.
-    Redacted(u64),
-}
-
-/// A [`Message`] on its way out, that nobody has to own.
-#[derive(Clone, Copy, Debug)]
-pub struct MessageRef<'a> {
-    /// As [`Message::room`].
-    pub room: &'a str,
-    /// As [`Message::seq`].
-    pub seq: u64,
-    /// As [`Message::time_ms`].
-    pub time_ms: u64,
-    /// As [`Message::client`].
-    pub client: &'a str,
-    /// As [`Message::body`].
-    pub body: &'a [u8],
-    /// As [`Message::kind`].
-    pub kind: Kind,
-}
-
-impl<'a> From<&'a Message> for MessageRef<'a> {
-    fn from(message: &'a Message) -> MessageRef<'a> {
-        let Message { room, seq, time_ms, client, body, kind } = message;
-        MessageRef { room, seq: *seq, time_ms: *time_ms, client, body, kind: *kind }
-    }
-}
-
-/// A room in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoomInfo {
-    /// Its name.
-    pub room: Arc<str>,
-    /// How many members it has; each device counts.
-    pub members: u64,
-    /// Its last seq.
-    pub last: u64,
-    /// Messages past the asking client's cursor that are still to be read: stored, not redacted, and not by the same person. None
-    /// where the client has no cursor.
-    pub unread: Option<u64>,
-    /// Time of the last message, or of the room's making; milliseconds since 1970 UTC.
-    pub active_ms: u64,
-    /// What it is about.
-    pub topic: Arc<str>,
-    /// Whether only those see it who are invited.
-    pub private: bool,
-    /// The asking client's cursor, if it has one. A line does not say it.
-    pub cursor: Option<u64>,
-}
-
-/// A member of a room.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberInfo {
-    /// Of this room.
-    pub room: Arc<str>,
-    /// The member, with its device.
-    pub client: Arc<str>,
-    /// Connections that it holds now; 0: away.
-    pub connections: u64,
-    /// How far it has acknowledged; none where it reads nothing.
-    pub cursor: Option<u64>,
-    /// What it is shown as; its name where it never said.
-    pub nick: Arc<str>,
-    /// Since when it is connected without a break, or away; milliseconds since 1970 UTC. None where it was away when the daemon
-    /// started.
-    pub since_ms: Option<u64>,
 }

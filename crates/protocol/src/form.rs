@@ -1,0 +1,54 @@
+//! The two forms in which people and scripts are answered: a line, and a JSON object. What is answered says both in one place.
+
+use std::fmt::{self, Arguments, Display};
+
+use serde::Serialize;
+
+use crate::MessageRef;
+
+/// A form in which something is being written. What is only said to the other one is passed over.
+pub(crate) trait Form {
+    /// Of what type a JSON object is; before its fields.
+    fn kind(&mut self, kind: &str);
+
+    /// Adds to the line.
+    fn line(&mut self, text: Arguments<'_>);
+
+    /// Adds a field to the JSON object.
+    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> &mut Self;
+
+    /// Writes a message.
+    fn message(&mut self, message: MessageRef<'_>);
+
+    /// Begins the answer to what was done: `OK`, and what stands behind it.
+    fn ok(&mut self, rest: Arguments<'_>) {
+        self.kind("ok");
+        self.line(format_args!("OK{rest}"));
+    }
+}
+
+/// A value, or what stands for it where there is none.
+pub(crate) struct Or<T>(pub(crate) Option<T>, pub(crate) &'static str);
+
+impl<T: Display> Display for Or<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Or(Some(value), _) => value.fmt(f),
+            Or(None, none) => f.write_str(none),
+        }
+    }
+}
+
+/// A span of time as the line protocol has it: seconds, with what is left of the milliseconds.
+pub(crate) fn seconds(ms: u64) -> impl Display {
+    struct Seconds(u64);
+    impl Display for Seconds {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self.0 % 1000 {
+                0 => write!(f, "{}s", self.0 / 1000),
+                ms => write!(f, "{}.{ms:03}s", self.0 / 1000),
+            }
+        }
+    }
+    Seconds(ms)
+}
