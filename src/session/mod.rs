@@ -169,7 +169,7 @@ impl Session {
         if let Err(refusal) = command.check().and_then(|()| self.check_new_names(&command)) {
             return Action::Refuse(refusal);
         }
-        if self.who.is_none() && !command.may_come_first() {
+        if self.who.is_none() && !command.is_allowed_before_hello() {
             let is_nick = matches!(command, Command::Nick(_));
             let text = if is_nick { line::NICK_FIRST } else { HELLO_FIRST };
             return Action::Refuse(Refusal::new(ErrorCode::HelloFirst, text));

@@ -43,7 +43,7 @@ impl Session {
 
     /// Checks the names of persons that a command would be the first to use. The committer does so for rooms and groups, when it makes them.
     pub(super) fn check_new_names(&self, command: &Command) -> Result<(), Refusal> {
-        let Some(client) = command.names_first() else { return Ok(()) };
+        let Some(client) = command.introduces() else { return Ok(()) };
         let fault = check_new(client);
         if fault.is_ok() || self.is_client(client) {
             return Ok(());

@@ -287,7 +287,7 @@ impl Pending {
     /// Whether this refusal only says that an earlier connection has carried it out. Not so a `room-exists`: the room may
     /// be somebody else's.
     fn is_done_before(&self, refusal: &Refusal) -> bool {
-        self.repeated && self.command.is_done_where(refusal.code)
+        self.repeated && self.command.refusal_means_done(refusal.code)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The two forms in which people and scripts are answered: a line, and a JSON object. What is answered says both in one place.
+//! The two forms of an answer on the line protocol: text and JSON. A reply or an item describes both in one place; the form
+//! that is being written takes what is meant for it and ignores the rest.
 
 use std::fmt::{self, Arguments, Display};
 
@@ -6,9 +7,9 @@ use serde::Serialize;
 
 use crate::MessageRef;
 
-/// A form in which something is being written. What is only said to the other one is passed over.
+/// A form that is being written.
 pub(crate) trait Form {
-    /// Of what type a JSON object is; before its fields.
+    /// Sets the type of the JSON object. Comes before its fields.
     fn kind(&mut self, kind: &str);
 
     /// Adds to the line.
@@ -20,7 +21,7 @@ pub(crate) trait Form {
     /// Writes a message.
     fn message(&mut self, message: MessageRef<'_>);
 
-    /// Begins the answer to what was done: `OK`, and what stands behind it.
+    /// Begins the answer to a request that was carried out: `OK`, then `rest`.
     fn ok(&mut self, rest: Arguments<'_>) {
         self.kind("ok");
         self.line(format_args!("OK{rest}"));

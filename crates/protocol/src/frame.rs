@@ -8,7 +8,6 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::{Command, ErrorCode, Incoming, Item, Kind, MessageRef, Refusal, Reply, Tag};
-use crate::commands::Send;
 use crate::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
 
 const PREFIX_BYTES: usize = 4;
@@ -187,16 +186,11 @@ impl RequestDecoder {
             Err(refusal) => return Some(self.broken(refusal)),
         };
         Some(match options().deserialize::<RequestFrame>(&payload) {
-            Ok(RequestFrame { id, command }) => match &command {
-                Command::Send(Send { body, .. }) if body.len() > self.body_max => Incoming::Refused {
-                    tag: Tag::Id(id),
-                    refusal: Refusal::new(
-                        ErrorCode::TooLong,
-                        format!("a body of {} bytes; at most {} are taken", body.len(), self.body_max),
-                    ),
-                },
-                _ => Incoming::Request { tag: Tag::Id(id), command },
-            },
+            Ok(RequestFrame { id, command }) if command.body_bytes() > self.body_max => {
+                let text = format!("a body of {} bytes; at most {} are taken", command.body_bytes(), self.body_max);
+                Incoming::Refused { tag: Tag::Id(id), refusal: Refusal::new(ErrorCode::TooLong, text) }
+            }
+            Ok(RequestFrame { id, command }) => Incoming::Request { tag: Tag::Id(id), command },
             Err(error) => self.broken(Refusal::new(ErrorCode::BadFrame, format!("the frame does not decode: {error}"))),
         })
     }

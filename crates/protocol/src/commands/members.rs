@@ -86,7 +86,7 @@ impl Request for Leave {
         Names { room: Some(&mut self.room), ..Names::default() }
     }
 
-    fn is_done_where(&self, code: ErrorCode) -> bool {
+    fn refusal_means_done(&self, code: ErrorCode) -> bool {
         matches!(code, ErrorCode::NotJoined | ErrorCode::NoRoom)
     }
 
@@ -130,7 +130,7 @@ impl Request for Invite {
         Names { room: Some(&mut self.room), person: Some(&mut self.client), ..Names::default() }
     }
 
-    fn names_first(&self) -> Option<&str> {
+    fn introduces(&self) -> Option<&str> {
         Some(&self.client)
     }
 
@@ -174,7 +174,7 @@ impl Request for Kick {
         Names { room: Some(&mut self.room), person: Some(&mut self.client), ..Names::default() }
     }
 
-    fn is_done_where(&self, code: ErrorCode) -> bool {
+    fn refusal_means_done(&self, code: ErrorCode) -> bool {
         // It is for those who need not be members, so this is about the other.
         code == ErrorCode::NotJoined
     }
@@ -219,7 +219,7 @@ impl Request for Ban {
         Names { room: Some(&mut self.room), person: Some(&mut self.client), ..Names::default() }
     }
 
-    fn names_first(&self) -> Option<&str> {
+    fn introduces(&self) -> Option<&str> {
         Some(&self.client)
     }
 

@@ -1,7 +1,15 @@
-//! Every command, in one list, and what each of them is, in the files of the chapters of `protocol.md`: its fields, how it is
-//! written and read as a line, what HELP says of it, what is checked of it, and whose work it is.
+//! All commands. The list in this file names them in the order of the framed protocol; everything else about a command stands in
+//! the file that is named after its chapter in `protocol.md`: its fields, its help, how it is read from a line and written as
+//! one, how its names are checked, and who carries it out.
 //!
-//! To add one, write it into the file of its chapter, add it at the end of the list, and let the compiler ask for the rest.
+//! To add a command:
+//!
+//! 1. Write its struct and its [`Request`] in the file of its chapter.
+//! 2. Add its name at the end of the list, since the order is the numbering on the wire.
+//! 3. Add a variant to [`Write`], [`Ask`] or [`Local`] in `work.rs`: it says who carries the command out. The compiler then names the
+//!    `match` in the committer, the session or the connection that misses it.
+//! 4. If no [`Reply`](crate::Reply) or [`Item`](crate::Item) fits, add one, with its line and its JSON, in `reply.rs` or `item.rs`.
+//! 5. Describe it in `protocol.md` and add vectors of it; tests find what is missing there.
 
 mod groups;
 mod members;
@@ -30,12 +38,12 @@ pub use session::{Format, Hello, Help, Ping, Quit, Stats};
 pub use streams::{Follow, Unfollow, Unwatch, Watch};
 pub use work::{Ask, Local, Work, Write};
 
-/// What there is to know of a command.
+/// A command, as the protocol knows it.
 pub(crate) trait Request {
     /// How it is typed and read, and what HELP says of it.
     const VERB: Verb;
 
-    /// The verb under which it is written as a line.
+    /// The verb that its line begins with.
     fn verb(&self) -> &'static Verb {
         &Self::VERB
     }
@@ -52,8 +60,8 @@ pub(crate) trait Request {
     /// The names in it.
     fn names(&mut self) -> Names<'_>;
 
-    /// The client or person that it may be the first to name.
-    fn names_first(&self) -> Option<&str> {
+    /// The client or person whose name it may introduce: one that the daemon has not seen before.
+    fn introduces(&self) -> Option<&str> {
         None
     }
 
@@ -62,12 +70,12 @@ pub(crate) trait Request {
         false
     }
 
-    /// Whether a repetition that is refused with this code says that it was carried out before.
-    fn is_done_where(&self, _: ErrorCode) -> bool {
+    /// Whether a refusal with this code, of a request that is repeated, means that it was carried out the first time.
+    fn refusal_means_done(&self, _: ErrorCode) -> bool {
         false
     }
 
-    /// Whose work it is.
+    /// Who carries it out.
     fn work(self) -> Work;
 }
 
@@ -92,7 +100,7 @@ macro_rules! commands {
     (@names $request:ident $name:ident) => { Names::default() };
     (@names $request:ident $name:ident $of:ident) => { $request.names() };
     (@first $request:ident $name:ident) => { None };
-    (@first $request:ident $name:ident $of:ident) => { $request.names_first() };
+    (@first $request:ident $name:ident $of:ident) => { $request.introduces() };
     (@from $name:ident) => {};
     (@from $name:ident $of:ident) => {
         impl From<$of> for Command {
@@ -112,7 +120,7 @@ macro_rules! commands {
         pub const VERBS: &[Verb] = &[$(<$name as Request>::VERB, $($also,)?)*];
 
         impl Command {
-            /// The verb under which it is written as a line.
+            /// The verb that its line begins with.
             pub(crate) fn verb(&self) -> &'static Verb {
                 match self {
                     $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).verb(),)*
@@ -143,8 +151,8 @@ macro_rules! commands {
                 }
             }
 
-            /// The client or person that it may be the first to name.
-            pub fn names_first(&self) -> Option<&str> {
+            /// The client or person whose name it may introduce: one that the daemon has not seen before.
+            pub fn introduces(&self) -> Option<&str> {
                 match self {
                     $(commands!(@bind request $name $($of)?) => commands!(@first request $name $($of)?),)*
                 }
@@ -157,14 +165,14 @@ macro_rules! commands {
                 }
             }
 
-            /// Whether a repetition that is refused with this code says that it was carried out before.
-            pub fn is_done_where(&self, code: ErrorCode) -> bool {
+            /// Whether a refusal with this code, of a request that is repeated, means that it was carried out the first time.
+            pub fn refusal_means_done(&self, code: ErrorCode) -> bool {
                 match self {
-                    $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).is_done_where(code),)*
+                    $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).refusal_means_done(code),)*
                 }
             }
 
-            /// Whose work it is.
+            /// Who carries it out.
             pub fn work(self) -> Work {
                 match self {
                     $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).work(),)*
@@ -229,8 +237,8 @@ impl Command {
         Command::Send(Send { room: room.into(), id: id.map(str::to_owned), body: body.into(), reply: None })
     }
 
-    /// Whether it is taken without a HELLO before it.
-    pub fn may_come_first(&self) -> bool {
+    /// Whether a client may send it before HELLO.
+    pub fn is_allowed_before_hello(&self) -> bool {
         FIRST_VERBS.contains(&self.verb().name)
     }
 

@@ -250,7 +250,7 @@ impl Request for Delete {
         self.number.is_some()
     }
 
-    fn is_done_where(&self, code: ErrorCode) -> bool {
+    fn refusal_means_done(&self, code: ErrorCode) -> bool {
         code == ErrorCode::NoRoom
     }
 

@@ -58,7 +58,7 @@ impl Request for Hello {
         Names::default()
     }
 
-    fn names_first(&self) -> Option<&str> {
+    fn introduces(&self) -> Option<&str> {
         Some(&self.client)
     }
 

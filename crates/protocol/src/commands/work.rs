@@ -1,22 +1,22 @@
-//! Whose work a command is: what carries out the one can't be given the other.
+//! Who carries a command out. Each has a type of its own, so that none can be handed what another has to do.
 
 use super::{
     Access, Ban, Create, Delete, Done, Events, Fetch, Follow, Format, Group, Groups, Hello, Help, History, Invite,
     Join, Kick, Leave, Nick, Pending, Read, Redact, Retain, Seek, Send, Take, Typing, Unban, Unfollow, Ungroup, Who,
 };
 
-/// Whose work a command is.
+/// A command, by who carries it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// The committer's.
+    /// The committer.
     Write(Write),
-    /// The session's.
+    /// The session.
     Ask(Ask),
-    /// The connection's own.
+    /// The connection itself.
     Local(Local),
 }
 
-/// What changes what is stored.
+/// A command that changes what is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     /// NICK.
@@ -74,7 +74,7 @@ impl Write {
     }
 }
 
-/// What only asks, or changes nothing but how this connection is served.
+/// A command that only asks, or that changes only this session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// HELLO.
@@ -125,7 +125,7 @@ pub enum Ask {
     Pending(Pending),
 }
 
-/// What a connection does by itself.
+/// A command that the connection carries out itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Local {
     /// QUIT.

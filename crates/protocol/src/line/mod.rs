@@ -346,9 +346,7 @@ impl LineDecoder {
             return self.sendb(tag, words);
         }
         Some(match parse(&verb, words) {
-            Ok(Command::Send(Send { body, .. })) if body.len() > self.body_max => {
-                Incoming::Refused { tag, refusal: self.too_long() }
-            }
+            Ok(command) if command.body_bytes() > self.body_max => Incoming::Refused { tag, refusal: self.too_long() },
             Ok(command) => Incoming::Request { tag, command },
             Err(refusal) => Incoming::Refused { tag, refusal },
         })
