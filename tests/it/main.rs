@@ -28,6 +28,7 @@ mod drain;
 mod durable;
 mod epoch;
 mod epoch_client;
+mod example_client;
 mod export;
 mod failure;
 mod fairness;

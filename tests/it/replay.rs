@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{Daemon, replay_binary};
+use crate::common::{Daemon, example};
 use dantok_protocol::{Command as Request, Item, Reply, commands};
 
 /// Logs with repeated, empty, wide and odd lines, and channel events between them.
@@ -32,7 +32,7 @@ fn make_logs(dir: &Path) {
 
 fn replay(daemon: &Daemon, logs: &Path) -> String {
     let output =
-        Command::new(replay_binary()).arg(logs).arg("--server").arg(daemon.address().to_string()).output().unwrap();
+        Command::new(example("replay")).arg(logs).arg("--server").arg(daemon.address().to_string()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

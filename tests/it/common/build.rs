@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Builds a program of the workspace, and the example `replay`, into the directory of the binaries, as those were built.
+/// Builds a program of the workspace, and the examples, into the directory of the binaries, as those were built.
 pub fn build(program: &str, workspace: &Path, dir: &Path) {
     let mut build = Command::new(env!("CARGO"));
     // No package by name, and an example: so dependencies have the features that they have in `cargo test`, and none is built twice.
-    build.args(["build", "--quiet", "--bin", program, "--example", "replay"]).current_dir(workspace);
+    build
+        .args(["build", "--quiet", "--bin", program, "--example", "client", "--example", "replay"])
+        .current_dir(workspace);
     build.args(dir.ends_with("release").then_some("--release"));
     // What cargo tells a test is nothing that a build depends on; but build scripts ask for it, and would run again each time.
     let told = |name: &str| {

@@ -620,9 +620,9 @@ pub fn wait_until_it_takes(daemon: &Daemon, client: &Lines) {
     wait_until("a TAKE waits", || asked_in(daemon, &client).is_some_and(|asked| asked <= KEEPALIVE_TAKING.idle));
 }
 
-/// The example that replays logs, as new as its source: `cargo test --test …` alone builds none.
-pub fn replay_binary() -> &'static Path {
-    &binaries().1
+/// The binary of an example, as new as its source: `cargo test --test …` alone builds none.
+pub fn example(name: &str) -> PathBuf {
+    binaries().1.join(name)
 }
 
 /// The chat client, likewise.
@@ -635,7 +635,7 @@ fn binaries() -> &'static (PathBuf, PathBuf) {
     BINARIES.get_or_init(|| {
         let dir = Path::new(env!("CARGO_BIN_EXE_dantok")).parent().unwrap();
         build::build("dantok-chat", Path::new(env!("CARGO_MANIFEST_DIR")), dir);
-        (dir.join("dantok-chat"), dir.join("examples/replay"))
+        (dir.join("dantok-chat"), dir.join("examples"))
     })
 }
 

@@ -87,10 +87,12 @@ impl Shell {
         if script.contains(chat) {
             self.own("dantok-chat", common::chat_binary());
         }
-        let replay = "cargo run --release --example replay --";
-        if script.contains(replay) {
-            self.own("replay", common::replay_binary());
-            script = script.replace(replay, "replay");
+        for name in ["client", "replay"] {
+            let run = format!("cargo run --release --example {name} --");
+            if script.contains(&run) {
+                self.own(name, &common::example(name));
+                script = script.replace(&run, name);
+            }
         }
         script
     }
