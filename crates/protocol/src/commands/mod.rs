@@ -4,7 +4,7 @@
 //!
 //! To add a command:
 //!
-//! 1. Write its struct and its [`Request`] in the file of its chapter.
+//! 1. Write its struct and its `Request` in the file of its chapter.
 //! 2. Add its name at the end of the list, since the order is the numbering on the wire.
 //! 3. Add a variant to [`Write`], [`Ask`] or [`Local`] in `work.rs`: it says who carries the command out. The compiler then names the
 //!    `match` in the committer, the session or the connection that misses it.
