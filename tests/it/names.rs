@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::common::backups::{dantok, fail, run, said};
-use crate::common::{Daemon, Frames, Lines};
+use crate::common::{Daemon, Frames, Lines, open_store, wait_until_closed};
 use bytes::Bytes;
 use dantok_client::{Client, Options as Connecting};
 use dantok_protocol::{Begin, Command, ErrorCode, Item, Reply, commands};
+use dantok_store::Options;
 use dantok_store::commit::{Commit, Op};
 use dantok_store::record::{Kind, RoomRecord, Stored};
-use dantok_store::{Options, Store};
 
 const LOOK_ALIKE: [(&str, &str); 14] = [
     ("gen\u{200b}eral", "U+200B"),
@@ -122,7 +122,7 @@ async fn a_name_is_the_same_however_it_is_written() {
 
 /// A store from before there were such rules.
 fn old_store(dir: &Path, rooms: &[&str], client: &str) {
-    let (store, mut writer, _) = Store::open(dir, &Options::default()).unwrap();
+    let (store, mut writer, _) = open_store(dir, &Options::default());
     let kept_ms = store.clock().now_ms();
     let who: Arc<str> = client.into();
     for (room, name) in (1..).zip(rooms) {
@@ -140,6 +140,7 @@ fn old_store(dir: &Path, rooms: &[&str], client: &str) {
         writer.append(Arc::new(Commit { kept_ms, ops })).unwrap();
     }
     drop((writer, store));
+    wait_until_closed(dir);
 }
 
 #[test]

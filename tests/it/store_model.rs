@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use crate::common::open_store;
 use bytes::Bytes;
 use dantok::committer::Committer;
 use dantok::figures::Figures;
@@ -37,7 +38,7 @@ struct Daemon {
 
 impl Daemon {
     fn open(dir: &Path) -> Daemon {
-        let (store, writer, state) = Store::open(dir, &OPTIONS).unwrap();
+        let (store, writer, state) = open_store(dir, &OPTIONS);
         let rooms = Arc::new(Rooms::new(state));
         let (committer, thread) = Committer::start(
             writer,

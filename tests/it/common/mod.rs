@@ -16,12 +16,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use dantok::limits::KEEPALIVE_TAKING;
 use dantok_protocol::frame::{ClientCodec, RequestFrame, ServerFrame, encode_request};
 use dantok_protocol::{Command as Request, Item, Refusal, Reply, commands};
+use dantok_store::{State, Store, Writer};
 use tokio_util::codec::Decoder;
 pub use tool::has_tool;
 
@@ -601,6 +602,25 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
+}
+
+/// Opens a store in this process. A child that another test has just forked holds the lock of a store that was closed, until it
+/// executes its program.
+pub fn open_store(dir: &Path, options: &dantok_store::Options) -> (Arc<Store>, Writer, State) {
+    let mut opened = None;
+    wait_until("the store is let go", || match Store::open(dir, options) {
+        Err(dantok_store::Error::InUse { .. }) => false,
+        result => {
+            opened = Some(result.unwrap());
+            true
+        }
+    });
+    opened.unwrap()
+}
+
+/// Waits until the store that was closed in this process can be opened by another one; see [`open_store`].
+pub fn wait_until_closed(dir: &Path) {
+    wait_until("the store is let go", || !dantok_store::look(dir).unwrap());
 }
 
 /// In how long the kernel asks whether a client is there, by the daemon's socket; none where it waits for something else.
