@@ -10,26 +10,26 @@ use super::survey::{Survey, survey};
 use crate::error::Error;
 use dantok_store::replace::above;
 
-/// How backups' names begin and end.
+/// What the file name of a backup starts with, …
 pub const PREFIX: &str = "dantok-";
-/// See [`PREFIX`].
+/// … and ends with.
 pub const SUFFIX: &str = ".backup";
 
-/// A backup in a directory. Only its header was checked.
+/// A backup in a directory, of which only the header was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its file.
     pub path: PathBuf,
-    /// What it says of itself.
+    /// Its header.
     pub header: Header,
-    /// What it is known by.
+    /// The hash that identifies it.
     pub hash: Hash,
 }
 
-/// Looks at a file's header and end.
+/// Reads the header and the hash at the end of a file.
 ///
 /// # Errors
-/// It is no backup; what the system says.
+/// The file is not a backup, or can't be read.
 pub fn look_at(path: &Path) -> Result<Found, Error> {
     let header = Reader::open(path)?.header().clone();
     let mut hash = Hash::default();
@@ -41,10 +41,10 @@ pub fn look_at(path: &Path) -> Result<Found, Error> {
     Ok(Found { path: path.to_owned(), header, hash })
 }
 
-/// The backups in a directory, and files that have a backup's name and are none.
+/// The backups in a directory, and an error for each file that is named like a backup and is not one.
 ///
 /// # Errors
-/// What the system says of the directory.
+/// The directory can't be read.
 pub fn list(dir: &Path) -> Result<(Vec<Found>, Vec<Error>), Error> {
     let (mut found, mut broken) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
@@ -60,7 +60,7 @@ pub fn list(dir: &Path) -> Result<(Vec<Found>, Vec<Error>), Error> {
     Ok((found, broken))
 }
 
-/// A backup and what it goes on from, the full one first.
+/// A backup and those that it builds on, the full one first.
 ///
 /// # Errors
 /// One of them is missing.
@@ -68,10 +68,10 @@ pub fn of(tip: &Found, among: &[Found]) -> Result<Vec<PathBuf>, Error> {
     let mut chain = vec![tip.path.clone()];
     let mut at = tip;
     while let Some(base) = at.header.base {
-        // A hash can't be made to lead round in a circle.
+        // Hashes can't form a cycle.
         let Some(before) = among.iter().find(|found| found.hash == base) else {
             let what = format!(
-                "it goes on from the backup {}, which is not in {}",
+                "it builds on the backup {}, which is not in {}",
                 super::file::short(&base),
                 at.path.parent().unwrap_or(Path::new(".")).display()
             );
@@ -84,22 +84,22 @@ pub fn of(tip: &Found, among: &[Found]) -> Result<Vec<PathBuf>, Error> {
     Ok(chain)
 }
 
-/// What a store can go on from, of the backups in a directory.
+/// The backups in a directory that a store can build on.
 #[derive(Debug, Default)]
 pub struct Bases {
-    /// Those that the store has behind it, the newest first.
+    /// Backups of moments that are in the store's past, the newest first.
     tips: Vec<Found>,
-    /// Those that it has not, nor has any of `tips`: it was set back to before them, or they are those of a copy of it that went on
-    /// elsewhere.
+    /// Backups of moments that are in the past neither of the store nor of any of `tips`: the store was set back to before them, or they
+    /// are of a copy of it that is in use elsewhere.
     pub strays: Vec<Found>,
     all: Vec<Found>,
 }
 
-/// Sorts the backups in a directory by what a store of this epoch, with these marks, can prove to go on from. `complain` hears what is
-/// not sound.
+/// Sorts the backups in a directory by whether a store of this epoch, with these marks, can be shown to build on them. Reports unsound
+/// files to `complain`.
 ///
 /// # Errors
-/// What the system says of the directory.
+/// The directory can't be read.
 pub fn bases(dir: &Path, epoch: &str, marks: &[u64], complain: &mut dyn FnMut(&Error)) -> Result<Bases, Error> {
     let (all, broken) = list(dir)?;
     broken.iter().for_each(complain);
@@ -115,7 +115,7 @@ pub fn bases(dir: &Path, epoch: &str, marks: &[u64], complain: &mut dyn FnMut(&E
 }
 
 impl Bases {
-    /// The newest that is sound, with all that it holds. `complain` hears what is not.
+    /// The newest sound backup and what it holds. Reports newer unsound ones to `complain`.
     pub fn newest_sound(
         &self,
         tell: &mut dyn FnMut(&Path, u64),
@@ -124,10 +124,10 @@ impl Bases {
         self.tips.iter().find_map(|tip| {
             let chain = of(tip, &self.all);
             match chain.and_then(|chain| survey(chain.iter().map(|path| Reader::open(path)), tell)) {
-                // Read to its end now, and not only looked at.
+                // Now it has been read to its end, not only its header.
                 Ok(survey) if survey.end.is_some_and(|end| end.hash == tip.hash) => return Some((tip.clone(), survey)),
                 Ok(_) => {
-                    complain(&Error::Backup { path: tip.path.clone(), what: "it has changed just now".to_owned() })
+                    complain(&Error::Backup { path: tip.path.clone(), what: "it changed while it was read".to_owned() })
                 }
                 Err(error) => complain(&error),
             }
@@ -136,7 +136,7 @@ impl Bases {
     }
 }
 
-/// These marks, and those of all that was before them, as far as the backups tell.
+/// These marks and, as far as the backups tell, those of all moments before them.
 fn behind(mut marks: HashSet<u64>, among: &[&Found]) -> HashSet<u64> {
     loop {
         let known = marks.len();
@@ -151,15 +151,15 @@ fn behind(mut marks: HashSet<u64>, among: &[&Found]) -> HashSet<u64> {
     }
 }
 
-/// A backup that a restore is made from, and the newest of other histories that the store has had, if any: it was set back between.
+/// The backup to restore, and the newest one of each other history, if the store has had others because it was set back.
 #[derive(Debug, PartialEq, Eq)]
 struct Newest<'a> {
     tip: &'a Found,
     others: Vec<&'a Found>,
 }
 
-/// The newest backup. Which of a store's backups comes after another, their marks tell, whatever the wall clock has done; which of two
-/// histories, or stores, came later, only the wall clock does.
+/// The newest backup. Marks tell which of a store's backups comes after another, whatever the wall clock did. Only the wall clock tells
+/// which of two histories, or of two stores, is later.
 fn newest(found: &[Found]) -> Option<Newest<'_>> {
     let mut of_stores: HashMap<&str, Vec<&Found>> = HashMap::new();
     for backup in found {
@@ -177,21 +177,21 @@ fn newest(found: &[Found]) -> Option<Newest<'_>> {
     newest.max_by_key(|newest| newest.tip.header.time_ms)
 }
 
-/// Of two backups of a store that neither is known to come before the other.
+/// Whether `one` is newer than `other`, if marks don't tell. Both are of one store.
 fn is_newer(one: &Found, other: &Found) -> bool {
     let (one, other) = (&one.header, &other.header);
     if one.mark.is_some() && other.mark.is_some() {
         return one.time_ms > other.time_ms;
     }
-    // A store's kept clock goes on, whatever the wall clock does.
+    // A store's kept clock goes forward, whatever the wall clock does.
     (one.kept_ms, one.time_ms) > (other.kept_ms, other.time_ms)
 }
 
-/// What a restore is made from: a file, or the newest backup in a directory; with what it goes on from, the full one first.
+/// What to restore: this file, or the newest backup in this directory, with those that it builds on, the full one first.
 ///
 /// # Errors
-/// There is none; one of them is missing; something in the directory has a backup's name and is none, so that it can't be told which
-/// is the newest.
+/// There is no backup; one that it builds on is missing; or a file in the directory is named like a backup and is not one, so it can't
+/// be told which is the newest.
 pub fn from(path: &Path) -> Result<Vec<PathBuf>, Error> {
     if !path.is_dir() {
         let tip = look_at(path)?;
@@ -202,15 +202,15 @@ pub fn from(path: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     let (found, broken) = list(path)?;
     if let Some(error) = broken.into_iter().next() {
-        return Err(Error::Command(format!("{error}. Move it away, or name the file that is to be restored")));
+        return Err(Error::Command(format!("{error}. Move it away, or name the file to restore")));
     }
     let Some(Newest { tip, others }) = newest(&found) else {
         return Err(Error::Command(format!("{}: there is no file {PREFIX}…{SUFFIX} in it", path.display())));
     };
     for other in others {
         eprintln!(
-            "dantok: {} is of another history of these rooms, which were set back between: it is passed over for {}, which was made \
-             later by the wall clock. Name the file to have that one",
+            "dantok: {} is of another history of these rooms, which were set back to an older state. Skipped in favour of {}, which is \
+            later by the wall clock; to restore it anyway, name the file",
             other.path.display(),
             tip.path.display()
         );
@@ -229,12 +229,12 @@ mod tests {
 
     #[test]
     fn a_wall_clock_that_was_wrong_once_makes_no_backup_the_newest_of_its_store() {
-        // While `b` was made the wall clock was ahead by far.
+        // The wall clock was far ahead while `b` was made.
         let (a, b, c) = (backup("one", 10, 1), backup("one", 9_000, 2), backup("one", 30, 3));
         let tip = |found: &[Found]| newest(found).map(|newest| newest.tip.clone());
         assert_eq!(tip(&[a.clone(), b.clone(), c.clone()]), Some(c.clone()));
         assert_eq!(tip(&[b.clone(), a]), Some(b.clone()));
-        // A restored store counts on from what it was restored from.
+        // A restored store's kept clock continues from that of the backup.
         let restored = backup("two", 40, 2);
         assert_eq!(tip(&[c, restored.clone(), b]), Some(restored));
         assert_eq!(newest(&[]), None);
@@ -252,7 +252,7 @@ mod tests {
         let all = [marked(1, &[], 10, 10), marked(2, &[1], 20, 90), marked(3, &[1], 30, 20), marked(4, &[1, 3], 5, 30)];
         let found = newest(&all[..3]).unwrap();
         assert_eq!((found.tip, found.others), (&all[2], vec![&all[1]]));
-        // So many were made between that the last does not know of the first.
+        // The last does not know of the first, because a store keeps only so many marks.
         let all = [marked(1, &[], 90, 1), marked(2, &[1], 80, 2), marked(3, &[2], 70, 3)];
         let found = newest(&all).unwrap();
         assert_eq!((found.tip, found.others), (&all[2], vec![]));

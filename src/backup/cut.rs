@@ -1,4 +1,4 @@
-//! The daemon's part: the cut, and the messages up to it.
+//! The daemon's part of a backup: the cut, and the messages up to it.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -12,33 +12,33 @@ use crate::tokens::command::to_back_up;
 use dantok_store::clock::wall_ms;
 use dantok_store::{Page, RoomState, State};
 
-/// Bytes of items that are sent, and compressed, together.
+/// Bytes of items that are sent and compressed together.
 const BLOCK_BYTES: usize = 512 * 1024;
-/// Messages, and bytes of them, that are read together.
+/// Messages, and their bytes, that are read together.
 const PAGE_MESSAGES: usize = 4096;
 const PAGE_BYTES: usize = 256 * 1024;
 
-/// What is said of a backup before it comes.
+/// Sent before the backup itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// When the cut was made, by the wall clock.
     pub time_ms: u64,
     /// The same by the kept clock.
     pub kept_ms: u64,
-    /// The mark that this moment has in the store.
+    /// The mark that the cut left in the store.
     pub mark: Option<u64>,
-    /// The marks that were there before, oldest first.
+    /// The marks that the store had before, oldest first.
     pub marks: Vec<u64>,
-    /// Rooms.
+    /// How many rooms are in it.
     pub rooms: u64,
-    /// Messages that may come; fewer, where some expire meanwhile.
+    /// How many messages will follow, or fewer if some expire meanwhile.
     pub messages: u64,
-    /// Whether the file of the tokens is in it.
+    /// Whether the tokens file is in it.
     pub tokens: bool,
 }
 
-/// Makes the cut, and sends everything up to it: a [`Head`], then items, then the end. `after`: of these rooms only what follows, which
-/// is what the backup with the mark `base` has not.
+/// Makes the cut and sends everything up to it: a [`Head`], then items, then the end. Of the rooms in `after`, sends only messages after
+/// that seq: those that the backup with the mark `base` does not have.
 pub(crate) fn produce(
     wire: &mut Wire,
     work: &Work<'_>,
@@ -47,8 +47,10 @@ pub(crate) fn produce(
 ) -> Result<(), JobError> {
     let marks = work.store.marks().get();
     if base.is_some_and(|base| !marks.contains(&base)) {
-        // Who asks has looked before: so many others were made since, or it is of no dantok.
-        return Err(Error::Command("the store does not go on from that backup; make a full one".to_owned()).into());
+        // The command has checked this before, so many backups were made since, or something else is asking.
+        return Err(
+            Error::Command("the store can't be shown to build on that backup; make a full one".to_owned()).into()
+        );
     }
     let (rooms, store) = (work.rooms.clone(), work.store.clone());
     let cut = work.committer.at_mark(move |mark| {
@@ -62,7 +64,7 @@ pub(crate) fn produce(
     let tokens = to_back_up(work.dir)?;
     let messages = state.rooms.iter().map(|room| room.last.seq.saturating_sub(begins(work, room, after))).sum();
     let rooms = state.rooms.len() as u64;
-    tracing::info!(rooms, messages, is_full = after.is_empty(), commits_held_up = ?held_up, "a backup begins");
+    tracing::info!(rooms, messages, is_full = after.is_empty(), commits_held_up = ?held_up, "backup started");
     let has_tokens = tokens.as_ref().is_some_and(|tokens| !tokens.is_empty());
     wire.send_json(b'H', &Head { time_ms, kept_ms, mark, marks, rooms, messages, tokens: has_tokens })?;
     let mut out = Vec::new();
@@ -77,11 +79,11 @@ pub(crate) fn produce(
     produce_messages(work, &state, after, &mut out, &mut send)?;
     send(&mut out, 0)?;
     wire.send_json(b'Z', &())?;
-    tracing::info!("the backup's end was sent");
+    tracing::info!("backup sent");
     Ok(())
 }
 
-/// The seq behind which a room's messages are wanted, and stored.
+/// The seq after which a room's messages are both wanted and stored.
 fn begins(work: &Work<'_>, room: &RoomState, after: &HashMap<u64, u64>) -> u64 {
     after.get(&room.id).copied().unwrap_or(0).max(work.store.floor(room.id))
 }
@@ -100,7 +102,7 @@ fn produce_messages(
                 room: room.id,
                 after: reached,
                 through: room.last.seq,
-                // What is past retention is left to expiry; a room may be told to keep it longer yet.
+                // Messages past retention are left to expiry, because a room may still be told to keep them longer.
                 cutoff_ms: 0,
                 max_messages: PAGE_MESSAGES,
                 max_bytes: PAGE_BYTES,
@@ -111,7 +113,7 @@ fn produce_messages(
             item::put_messages(out, room.id, &messages);
             send(out, BLOCK_BYTES)?;
         }
-        // Last, so that what has expired while the others were read is not missed.
+        // Last, so that it covers messages that expired while the others were read.
         item::put_floor(out, room.id, work.store.floor(room.id).min(room.last.seq));
         send(out, BLOCK_BYTES)?;
     }

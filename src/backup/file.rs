@@ -1,4 +1,4 @@
-//! A backup's file, to write and to read. Byte for byte: [`backup`](super).
+//! Writes and reads the file of a backup. The format is described in [`backup`](super).
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -11,11 +11,11 @@ use crate::error::Error;
 use dantok_store::record::{self, put_text};
 
 const MAGIC: &[u8; 8] = b"DANTOKBK";
-/// What this build writes; it reads all up to it.
+/// The format that this build writes. It reads this and all older ones.
 const FORMAT: u32 = 2;
 /// The first format, whose headers have no marks.
 const UNMARKED: u32 = 1;
-/// What a header's fields, or a block, can't be longer than.
+/// The most bytes of a header's fields, and of a block.
 const FIELDS_MAX_BYTES: u32 = 4096;
 const BLOCK_MAX_BYTES: u32 = 64 * 1024 * 1024;
 /// A block's head, up to its checksum.
@@ -25,15 +25,15 @@ const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
 const END: u8 = 255;
 
-/// What a backup is known by: the SHA-256 at its end.
+/// Identifies a backup: the SHA-256 at its end.
 pub type Hash = [u8; 32];
 
-/// A hash, as people see it: enough of it to tell two backups apart.
+/// A hash as it is shown to people: enough of it to tell two backups apart.
 pub fn short(hash: &Hash) -> String {
     hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a file says of itself first.
+/// What a file starts with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     /// The store's epoch.
@@ -44,16 +44,16 @@ pub struct Header {
     pub time_ms: u64,
     /// The same by the kept clock.
     pub kept_ms: u64,
-    /// The backup that this one goes on from; none where it is a full one.
+    /// The backup that this one builds on; `None` if it is a full one.
     pub base: Option<Hash>,
-    /// The [mark](mod@dantok_store::marks) that the cut has in the store; none where it could not be made, or of format 1.
+    /// The [mark](mod@dantok_store::marks) that the cut left in the store; `None` if it could not leave one, or in format 1.
     pub mark: Option<u64>,
-    /// The marks that the store had before, oldest first: of the backups that this one comes after.
+    /// The marks that the store had before, oldest first: those of the backups that this one comes after.
     pub marks: Vec<u64>,
 }
 
 impl Header {
-    /// Whether the store had this one's moment behind it when `self` was made. Those of format 1 can't tell.
+    /// Whether the moment of `other` was in the store's past when `self` was made. Backups of format 1 can't tell.
     pub fn is_after(&self, other: &Header) -> bool {
         match other.mark {
             Some(mark) => self.marks.contains(&mark),
@@ -95,7 +95,7 @@ impl Header {
     }
 }
 
-/// What stands before a block's bytes: all but the checksum.
+/// What precedes the bytes of a block, except for the checksum.
 fn block_head(codec: u8, plain: u32, stored: u32, number: u32) -> [u8; BLOCK_HEAD_BYTES] {
     let mut head = [codec; BLOCK_HEAD_BYTES];
     for (place, field) in head[1..].chunks_exact_mut(4).zip([plain, stored, number]) {
@@ -125,10 +125,10 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins one.
+    /// Writes the header.
     ///
     /// # Errors
-    /// What the system says.
+    /// As writing to `out`.
     pub fn new(out: W, header: &Header) -> io::Result<Writer<W>> {
         let mut writer = Writer { out, hasher: Sha256::new(), blocks: 0, bytes: 0 };
         writer.put(&header.encode())?;
@@ -152,7 +152,7 @@ impl<W: Write> Writer<W> {
     /// Appends a block of items.
     ///
     /// # Errors
-    /// What the system says.
+    /// As writing to `out`.
     pub fn block(&mut self, items: &[u8]) -> io::Result<()> {
         match compress(items)?.filter(|compressed| compressed.len() < items.len()) {
             Some(compressed) => self.put_block(ZSTD, items.len(), &compressed)?,
@@ -162,10 +162,10 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Ends it; returns what it is known by, and how many bytes it has.
+    /// Ends the backup. Returns its hash, and how many bytes it has.
     ///
     /// # Errors
-    /// What the system says.
+    /// As writing to `out`.
     pub fn finish(mut self, messages: u64) -> io::Result<(Hash, u64, W)> {
         self.put_block(END, 0, &messages.to_le_bytes())?;
         let hash: Hash = self.hasher.finalize().into();
@@ -185,28 +185,28 @@ fn compress(_bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
-/// What was compressed; or why it can't be had again.
+/// Decompresses a block, or says why it can't.
 #[cfg(feature = "zstd")]
 fn decompress(bytes: &[u8], plain: usize) -> Result<Vec<u8>, &'static str> {
     let plain = zstd::bulk::decompress(bytes, plain).ok().filter(|bytes| bytes.len() == plain);
-    plain.ok_or("is not what was compressed")
+    plain.ok_or("can't be decompressed to its stated length")
 }
 
 #[cfg(not(feature = "zstd"))]
 fn decompress(_bytes: &[u8], _plain: usize) -> Result<Vec<u8>, &'static str> {
-    Err("is compressed by zstd, which this dantok was built without")
+    Err("is compressed with zstd, which this dantok was built without")
 }
 
-/// What a file holds, once it is read to its end and every checksum is right.
+/// Known once a file has been read to its end and every checksum was right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// What it is known by.
+    /// The hash that identifies it.
     pub hash: Hash,
     /// How many messages are in it.
     pub messages: u64,
 }
 
-/// Reads a backup, and checks all of it.
+/// Reads a backup and checks all of it.
 #[derive(Debug)]
 pub struct Reader<R> {
     input: R,
@@ -219,10 +219,10 @@ pub struct Reader<R> {
 }
 
 impl Reader<BufReader<File>> {
-    /// Opens a file.
+    /// Opens a file and reads the header.
     ///
     /// # Errors
-    /// What the system says; it is no backup, or of a newer format.
+    /// The file can't be read, is not a backup, or is of a newer format.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = File::open(path).map_err(Error::io("open the backup", path))?;
         Reader::new(BufReader::with_capacity(256 * 1024, file), path)
@@ -230,22 +230,22 @@ impl Reader<BufReader<File>> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Begins to read; `path` is for errors.
+    /// Reads the header; errors name `path`.
     ///
     /// # Errors
-    /// What the system says; it is no backup, or of a newer format.
+    /// The input can't be read, is not a backup, or is of a newer format.
     pub fn new(input: R, path: &Path) -> Result<Reader<R>, Error> {
         let (hasher, header) = (Sha256::new(), Header::default());
         let mut reader = Reader { input, path: path.to_owned(), hasher, at: 0, blocks: 0, header, end: None };
         let mut head = reader.read_bytes(MAGIC.len() + 8)?;
         if !head.starts_with(MAGIC) {
-            return Err(reader.wrong("it does not begin as one does"));
+            return Err(reader.wrong("it does not start like one"));
         }
         let mut fields = record::Reader(head.get(MAGIC.len()..).unwrap_or_default());
         let (format, length) = (fields.u32().unwrap_or(0), fields.u32().unwrap_or(u32::MAX));
         if format > FORMAT {
             let what =
-                format!("it is of format {format}, this dantok knows up to {FORMAT}: use the version that wrote it");
+                format!("its format is {format}, and this dantok reads up to {FORMAT}: use the version that wrote it");
             return Err(reader.wrong(what));
         }
         if length > FIELDS_MAX_BYTES {
@@ -274,7 +274,7 @@ impl<R: Read> Reader<R> {
         match self.input.read_exact(&mut taken) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(self.wrong(format!("it is cut short, somewhere behind byte {}", self.at)));
+                return Err(self.wrong(format!("it is cut short, somewhere after byte {}", self.at)));
             }
             Err(error) => return Err(Error::io("read the backup", &self.path)(error)),
         }
@@ -282,25 +282,25 @@ impl<R: Read> Reader<R> {
         Ok(taken)
     }
 
-    /// Its file, as errors name it.
+    /// The file, as errors name it.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it says of itself.
+    /// The header.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// How far it is read, in bytes.
+    /// How many bytes have been read.
     pub fn at(&self) -> u64 {
         self.at
     }
 
-    /// The next block of items; none at the end.
+    /// The next block of items; `None` at the end.
     ///
     /// # Errors
-    /// What the system says; the file is cut short, or not as it was written.
+    /// The input can't be read, is cut short, or is not what was written.
     pub fn block(&mut self) -> Result<Option<Bytes>, Error> {
         if self.end.is_some() {
             return Ok(None);
@@ -337,18 +337,18 @@ impl<R: Read> Reader<R> {
     fn finish(&mut self, messages: &[u8]) -> Result<(), Error> {
         let hash: Hash = std::mem::take(&mut self.hasher).finalize().into();
         if self.take_unhashed(hash.len())? != hash {
-            return Err(self.wrong("the SHA-256 at its end is that of something else"));
+            return Err(self.wrong("the SHA-256 at its end does not match"));
         }
         let mut more = [0];
         if self.input.read(&mut more).map_err(Error::io("read the backup", &self.path))? > 0 {
-            return Err(self.wrong("something follows its end"));
+            return Err(self.wrong("there are more bytes after its end"));
         }
         let messages = messages.first_chunk().map_or(0, |messages| u64::from_le_bytes(*messages));
         self.end = Some(End { hash, messages });
         Ok(())
     }
 
-    /// What it held; none before its end was reached.
+    /// What was learned at the end; `None` before it is reached.
     pub fn end(&self) -> Option<End> {
         self.end
     }

@@ -1,4 +1,4 @@
-//! What a backup consists of. Byte for byte: [`backup`](super).
+//! The items that a backup consists of. Their format is described in [`backup`](super).
 
 use std::sync::Arc;
 
@@ -12,63 +12,63 @@ use dantok_store::{RoomState, State};
 /// An item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// A room, before anything else that is said of it.
+    /// A room; precedes all other items about it.
     Room {
-        /// Its number.
+        /// The room's number.
         room: u64,
-        /// How far it is.
+        /// Its last message.
         last: Last,
-        /// What it is.
+        /// Its record in the store.
         record: RoomRecord,
     },
     /// A member of a room.
     Member {
         /// The room.
         room: u64,
-        /// Who.
+        /// The client.
         client: Arc<str>,
-        /// Its cursor.
+        /// The client's cursor.
         cursor: u64,
     },
-    /// What a person may in a room.
+    /// What a person may do in a room.
     Access {
         /// The room.
         room: u64,
         /// The person.
         client: Arc<str>,
-        /// What it may.
+        /// What they may do.
         access: Access,
     },
-    /// A shared cursor.
+    /// A group, which shares a cursor.
     Group {
-        /// Its room.
+        /// The group's room.
         room: u64,
         /// Its name.
         group: Arc<str>,
-        /// What is done.
+        /// Its cursor, and what is done beyond that.
         record: GroupRecord,
     },
-    /// What a client is shown as.
+    /// The nick of a client.
     Nick {
-        /// Whose.
+        /// The client.
         client: Arc<str>,
         /// The nick.
         nick: Arc<str>,
     },
-    /// The file of the tokens.
+    /// The tokens file.
     Tokens(Bytes),
-    /// Messages of a room, with seqs that follow each other.
+    /// Messages of a room, with consecutive seqs.
     Messages {
         /// The room.
         room: u64,
         /// The messages.
         messages: Vec<Stored>,
     },
-    /// Messages of a room up to here are gone; behind its messages.
+    /// Up to where messages of a room are gone; follows its messages.
     Floor {
         /// The room.
         room: u64,
-        /// The last of them.
+        /// The seq of the last that is gone.
         seq: u64,
     },
 }
@@ -95,7 +95,7 @@ pub fn put_messages(out: &mut Vec<u8>, room: u64, messages: &[Stored]) {
     });
 }
 
-/// Appends how far a room's messages are gone.
+/// Appends up to where a room's messages are gone.
 pub fn put_floor(out: &mut Vec<u8>, room: u64, seq: u64) {
     put(out, 8, |out| {
         out.put_u64_le(room);
@@ -106,7 +106,7 @@ pub fn put_floor(out: &mut Vec<u8>, room: u64, seq: u64) {
 /// Appends everything but messages and floors, and calls `full` after each item.
 ///
 /// # Errors
-/// What `full` gives.
+/// As `full`.
 pub fn put_state<E>(
     out: &mut Vec<u8>,
     state: &State,
@@ -169,7 +169,7 @@ fn put_people<E>(
     Ok(())
 }
 
-/// Splits items into their kinds and what they hold; ends with none where there is something that is no item.
+/// Splits items into their kinds and contents; ends with `None` at something that is not an item.
 fn split(mut bytes: &[u8]) -> impl Iterator<Item = Option<(u8, &[u8])>> {
     std::iter::from_fn(move || {
         let (kind, rest) = bytes.split_first()?;
@@ -192,7 +192,7 @@ pub fn count_messages(bytes: &[u8]) -> u64 {
     split(bytes).filter_map(of_item).sum()
 }
 
-/// Reads items; none for what is no item.
+/// Decodes items; yields `None` for what is not an item.
 pub fn read(bytes: &Bytes) -> impl Iterator<Item = Option<Item>> {
     split(bytes).map(|item| item.and_then(|(kind, item)| decode(kind, bytes.slice_ref(item))))
 }
@@ -278,7 +278,7 @@ mod tests {
             Item::Floor { room: 7, seq: 4 },
         ];
         assert_eq!(items.unwrap(), expected);
-        // A part of them is none, but between two.
+        // Cut short anywhere, only whole items are read.
         for short in 1..bytes.len() {
             let found: Vec<Option<Item>> = read(&bytes.slice(..short)).collect();
             let whole = found.iter().flatten().count();

@@ -21,24 +21,25 @@ use dantok_store::disk::expect_data_dir;
 use dantok_store::files::sync_dir;
 use dantok_store::replace::above;
 
-/// What a backup is called until it is whole.
+/// What the name of a backup's file ends with until the backup is complete.
 const PARTIAL: &str = ".partial";
 
-/// What is written, of what is in the daemon.
+/// The result of writing a backup.
 struct Written {
     hash: Hash,
     messages: u64,
     bytes: u64,
 }
 
-/// Makes a backup: a file in this directory; `-`: to standard output. `is_incremental`: only of what follows the newest one there.
+/// Makes a backup as a file in this directory, or on standard output for `-`. An incremental one has only messages that follow the newest
+/// backup there.
 ///
 /// # Errors
-/// What went wrong, for whoever typed the command; no backup was made then.
+/// What went wrong, for whoever typed the command; then no backup was made.
 pub fn run(config: &Config, carry_out: CarryOut, to: &Path, is_incremental: bool) -> Result<(), Error> {
     match (to.as_os_str() == "-", is_incremental) {
         (true, true) => {
-            Err(Error::Command("--incremental wants a directory, with what it is to go on from".to_owned()))
+            Err(Error::Command("--incremental needs a directory with the backup that it builds on".to_owned()))
         }
         (true, false) => to_pipe(config, carry_out),
         (false, _) => to_dir(config, carry_out, to, is_incremental),
@@ -49,7 +50,7 @@ fn to_pipe(config: &Config, carry_out: CarryOut) -> Result<(), Error> {
     let stdout = io::stdout();
     if stdout.is_terminal() {
         return Err(Error::Command(
-            "a backup is nothing for a terminal: send it to a file, or name a directory".into(),
+            "a backup can't be written to a terminal: redirect it to a file, or name a directory".into(),
         ));
     }
     let path = Path::new("standard output");
@@ -88,7 +89,7 @@ fn header(connection: &Connection, head: &Head, base: Option<Hash>) -> Header {
     }
 }
 
-/// Takes what the daemon sends.
+/// Writes what the daemon sends.
 fn write<W: Write>(
     connection: &mut Connection,
     head: &Head,
@@ -114,7 +115,7 @@ fn write<W: Write>(
 }
 
 fn to_dir(config: &Config, carry_out: CarryOut, dir: &Path, is_incremental: bool) -> Result<(), Error> {
-    // Before anything is made. Who listens there says itself what it is.
+    // Before anything is created. A daemon that listens there knows its data directory itself.
     if !config.data_dir.join(control::SOCKET_FILE).exists() {
         expect_data_dir(&config.data_dir)?;
     }
@@ -140,7 +141,7 @@ fn to_dir(config: &Config, carry_out: CarryOut, dir: &Path, is_incremental: bool
     let partial = Partial::create(&path)?;
     let header = header(&connection, &head, base);
     let (written, file) = write(&mut connection, &head, &header, partial.file()?, &partial.path)?;
-    // The store, where it was opened for this, is closed: nobody waits for what follows.
+    // If the store was opened for this command, close it now, so that nobody has to wait for the rest.
     drop(connection);
     partial.finish(&file, &written, &path)?;
     lock.sync_all().map_err(Error::io("sync the directory", dir))?;
@@ -149,13 +150,13 @@ fn to_dir(config: &Config, carry_out: CarryOut, dir: &Path, is_incremental: bool
     Ok(())
 }
 
-/// Makes the directory where it is missing, and its name durable: what is in it is gone with it.
+/// Creates the directory if it is missing, and makes its name durable, because a lost directory loses the backups in it.
 fn make_dir(dir: &Path) -> Result<(), Error> {
     let above = above(dir);
     match std::fs::create_dir(dir) {
         Ok(()) => Ok(sync_dir(above)?),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // A backup that was killed may have made it just now; what others made may lie where one may not look.
+            // A backup that was killed may have created it just now. A directory created by others may be where we may not sync.
             let _ = sync_dir(above);
             Ok(())
         }
@@ -163,7 +164,7 @@ fn make_dir(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// What an incremental backup goes on from; where there is nothing, it is a full one.
+/// What an incremental backup builds on; if there is nothing, it becomes a full one.
 fn base(
     config: &Config,
     dir: &Path,
@@ -173,36 +174,36 @@ fn base(
     let mut tell = |path: &Path, messages: u64| {
         progress.tell(|| format!("reading {}: {messages} messages", path.display()));
     };
-    let mut complain = |error: &Error| eprintln!("\rdantok: {error}; it is passed over");
+    let mut complain = |error: &Error| eprintln!("\rdantok: {error}; skipped");
     let bases = chain::bases(dir, &connection.hello.epoch, &connection.hello.marks, &mut complain)?;
     let found = bases.newest_sound(&mut tell, &mut complain);
     progress.clear();
     if let Some(stray) = bases.strays.last() {
         eprintln!(
-            "dantok: {}: what this backup has is not what {data} has behind it, which was set back to a copy from before that backup, \
-             or is such a copy: nothing can go on from it. Clients that remember seqs from then are to be told: stop the daemon, say \
-             `dantok epoch --renew --data-dir {data}`, and start it",
+            "dantok: {}: this backup is not from the history of {data}, which was set back to a copy from before that backup or is \
+            such a copy, so no new backup can build on it. Clients that remember seqs from then need to know: stop the daemon, run \
+            `dantok epoch --renew --data-dir {data}`, and start it again",
             stray.path.display(),
             data = config.data_dir.display()
         );
     }
     if found.is_none() {
         eprintln!(
-            "dantok: {}: no sound backup is there that this store can be shown to go on from; this is a full one",
+            "dantok: {}: there is no sound backup that this store can be shown to build on; this is a full one",
             dir.display()
         );
     }
     Ok(found)
 }
 
-/// By the time of the cut, to the millisecond.
+/// A file name with the time of the cut, to the millisecond.
 fn name(time_ms: u64, is_incremental: bool) -> String {
     let time: String = dantok_protocol::line::time(time_ms).to_string();
     let time: String = time.chars().filter(|c| !matches!(c, '-' | ':')).collect();
     format!("{PREFIX}{time}-{}{SUFFIX}", if is_incremental { "incremental" } else { "full" })
 }
 
-/// What backups have left that were killed: nobody else writes here now.
+/// Removes what killed backups have left. The lock on the directory keeps others from writing here.
 fn remove_partial(dir: &Path) -> Result<(), Error> {
     for entry in std::fs::read_dir(dir).map_err(Error::io("list the directory", dir))? {
         let entry = entry.map_err(Error::io("list the directory", dir))?;
@@ -214,7 +215,7 @@ fn remove_partial(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// A backup's file that is not whole yet; removed when it is dropped.
+/// The file of a backup that is not complete yet; removed when dropped.
 #[derive(Debug)]
 struct Partial {
     path: PathBuf,
@@ -227,7 +228,7 @@ impl Partial {
         let mut name = path.as_os_str().to_owned();
         name.push(PARTIAL);
         let path = PathBuf::from(name);
-        // What people have said to each other is in it.
+        // It contains what people have written to each other.
         let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = created.map_err(Error::io("create", &path))?;
         Ok(Partial { path, file, is_done: false })
@@ -237,29 +238,29 @@ impl Partial {
         self.file.try_clone().map_err(Error::io("write", &self.path))
     }
 
-    /// Makes it durable, reads all of it again, and gives it its name.
+    /// Makes the file durable, reads all of it back, and gives it its final name.
     fn finish(mut self, file: &File, written: &Written, path: &Path) -> Result<(), Error> {
         file.sync_all().map_err(Error::io("sync", &self.path))?;
-        // From the disk, that is. Where the system keeps it in memory all the same, it is read from there.
+        // Read back from the disk: drop it from the page cache. The kernel may keep it there all the same.
         let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
         let mut progress = Progress::default();
         let mut reader = Reader::open(&self.path)?;
         while reader.block()?.is_some() {
-            progress.tell(|| format!("reading it again: {} of {} bytes", reader.at(), written.bytes));
+            progress.tell(|| format!("reading it back: {} of {} bytes", reader.at(), written.bytes));
         }
         progress.clear();
         if reader.end().is_none_or(|end| end.hash != written.hash) {
-            let what = "what was read again is not what was written".to_owned();
+            let what = "what was read back is not what was written".to_owned();
             return Err(Error::Backup { path: self.path.clone(), what });
         }
         let (from, to) = (&self.path, path);
         rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, RenameFlags::NOREPLACE)
             .or_else(|errno| match errno {
-                // Not every file system knows how. There is none of this name: it was made in this millisecond.
+                // Not every file system supports this. No file has this name, because it was made in this millisecond.
                 rustix::io::Errno::INVAL => rustix::fs::rename(from, to),
                 errno => Err(errno),
             })
-            .map_err(|errno| Error::io("give its name to", from)(errno.into()))?;
+            .map_err(|errno| Error::io("rename", from)(errno.into()))?;
         self.is_done = true;
         Ok(())
     }
@@ -277,8 +278,11 @@ impl Drop for Partial {
 fn warn_of_tokens(config: &Config, head: &Head) {
     let tokens = config.tokens_path();
     if head.tokens {
-        eprintln!("dantok: it has tokens.toml in it, with the tokens' hashes: keep it from others");
+        eprintln!("dantok: the backup contains tokens.toml with the tokens' hashes: keep it secret");
     } else if tokens.exists() && tokens.parent() != Some(&config.data_dir) {
-        eprintln!("dantok: {} is not in it, as it is not in the data directory", tokens.display());
+        eprintln!(
+            "dantok: the backup does not contain {}, because that is not in the data directory",
+            tokens.display()
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Where no backup, and no restored store, may lie: in a data directory.
+//! Keeps backups and restored stores out of data directories.
 
 use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, AsRawFd};
@@ -8,24 +8,24 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use dantok_store::is_data_dir;
 
-/// Refuses a path that is a data directory or in one, by whatever way it leads there, and also if it is not there yet. `data`: the one that
-/// is known, which may be mounted, whole or in part, under another name.
+/// Refuses a path that is a data directory or in one, whatever links and mounts lead there, even if it does not exist yet. `data` is the
+/// data directory in use, all or part of which may also be mounted elsewhere.
 ///
 /// # Errors
-/// A sentence for whoever typed the command; what the system says.
+/// A sentence for whoever typed the command; or the path can't be resolved.
 pub fn outside(path: &Path, data: Option<&Path>) -> Result<(), Error> {
     let known: Vec<(u64, u64)> = data.map(with_parts).unwrap_or_default();
     let is_known = |dir: &Path| std::fs::metadata(dir).is_ok_and(|metadata| known.contains(&identity(&metadata)));
     let found = real(path)?;
     if data.is_some_and(|data| real(data).is_ok_and(|data| data == found)) {
-        let what = "this is the data directory; a backup that goes with it is of no use";
+        let what = "this is the data directory; a backup that is lost with it is of no use";
         return Err(Error::Command(format!("{}: {what}", path.display())));
     }
     let inside = found.ancestors().find(|dir| is_known(dir) || is_data_dir(dir));
     inside.map_or(Ok(()), |inside| Err(refused(path, inside)))
 }
 
-/// The same of what is above a path: what the path is itself, others look at.
+/// The same for the directories above a path. The path itself is checked elsewhere.
 ///
 /// # Errors
 /// As [`outside`].
@@ -38,12 +38,12 @@ pub fn outside_above(path: &Path) -> Result<(), Error> {
 fn refused(path: &Path, inside: &Path) -> Error {
     let (path, inside) = (path.display(), inside.display());
     Error::Command(format!(
-        "{path}: this is in the data directory {inside}; a backup that goes with it is of no use, and nothing else belongs there: \
-         name a place outside it, best on another disk"
+        "{path}: this is in the data directory {inside}; a backup that is lost with it is of no use, and nothing else belongs there: \
+        name a place outside it, preferably on another disk"
     ))
 }
 
-/// The same of what standard output, or another open file, leads to.
+/// The same for an open file, such as standard output.
 ///
 /// # Errors
 /// As [`outside`].
@@ -53,7 +53,7 @@ pub fn is_outside(file: &File, data: &Path) -> Result<(), Error> {
     }
     match std::fs::read_link(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())) {
         Ok(path) => outside(&path, Some(data)),
-        // Nothing depends on it.
+        // Without /proc there is no telling, and no promise depends on this.
         Err(_) => Ok(()),
     }
 }
@@ -62,7 +62,7 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// A data directory and the directories in it.
+/// The identities of a data directory and the directories in it.
 fn with_parts(dir: &Path) -> Vec<(u64, u64)> {
     if !is_data_dir(dir) {
         return Vec::new();
@@ -72,7 +72,7 @@ fn with_parts(dir: &Path) -> Vec<(u64, u64)> {
     all.filter(Metadata::is_dir).map(|metadata| identity(&metadata)).collect()
 }
 
-/// Where a path leads; as far as it is there.
+/// Resolves the part of a path that exists, and appends the rest.
 fn real(path: &Path) -> Result<PathBuf, Error> {
     let mut missing = PathBuf::new();
     let mut at = std::path::absolute(path).map_err(Error::io("find", path))?;

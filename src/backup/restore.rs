@@ -16,11 +16,11 @@ use crate::tokens::mark;
 use dantok_store::RoomState;
 use dantok_store::build::{Builder, Site};
 
-/// Restores a backup, that of this file or the newest in this directory, into a data directory that is empty or missing; `-`: from
-/// standard input. `dry_run`: only reads all of it, and says whether it is sound.
+/// Restores a backup into a data directory that is empty or missing: this file, the newest one in this directory, or standard input
+/// for `-`. `dry_run` only reads all of it and says whether it is sound.
 ///
 /// # Errors
-/// What went wrong, for whoever typed the command. The directory is as it was then.
+/// What went wrong, for whoever typed the command. Then the data directory is as it was.
 pub fn run(from: &Path, dir: &Path, dry_run: bool) -> Result<(), Error> {
     let path = PathBuf::from("standard input");
     if !dry_run {
@@ -35,7 +35,7 @@ pub fn run(from: &Path, dir: &Path, dry_run: bool) -> Result<(), Error> {
         }
         say(&survey, &chain, dir, dry_run);
     } else if io::stdin().is_terminal() {
-        return Err(Error::Command("a backup does not come from a terminal: name a file or a directory".to_owned()));
+        return Err(Error::Command("a backup can't be read from a terminal: name a file or a directory".to_owned()));
     } else if dry_run {
         let survey = survey_pipe(Reader::new(BufReader::new(io::stdin().lock()), &path))?;
         say(&survey, &[path], dir, dry_run);
@@ -60,7 +60,7 @@ fn survey_pipe<R: io::Read>(reader: Result<Reader<R>, Error>) -> Result<Survey, 
     let reader = reader?;
     if let Some(base) = reader.header().base {
         return Err(Error::Command(format!(
-            "standard input: this is an incremental backup, which goes on from {}: name its file, with the others beside it",
+            "standard input: this is an incremental backup, which builds on {}: name its file instead, with the others beside it",
             short(&base)
         )));
     }
@@ -68,12 +68,12 @@ fn survey_pipe<R: io::Read>(reader: Result<Reader<R>, Error>) -> Result<Survey, 
     survey([Ok(reader)], &mut |_, messages| progress.tell(|| format!("reading: {messages} messages")))
 }
 
-/// A backup is read twice: what comes from a pipe is put on the disk first.
+/// A backup is read twice, so one from a pipe is written to the disk first.
 fn spool(site: &Site) -> Result<PathBuf, Error> {
     let path = site.building().join("input.backup");
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
     let mut file = made.map_err(Error::io("create", &path))?;
-    io::copy(&mut io::stdin().lock(), &mut file).map_err(Error::io("write what is read to", &path))?;
+    io::copy(&mut io::stdin().lock(), &mut file).map_err(Error::io("write standard input to", &path))?;
     Ok(path)
 }
 
@@ -83,7 +83,7 @@ fn restore(chain: &[PathBuf], survey: &Survey, site: Site, dir: &Path) -> Result
     if let Some(tokens) = &survey.tokens {
         let path = building.join(mark::DEFAULT);
         mark::set(&building, &path)?;
-        // Where they are kept elsewhere, there are none in the backup.
+        // It is empty if the tokens are kept outside the data directory.
         if !tokens.is_empty() {
             write_tokens(&path, tokens)?;
         }
@@ -107,10 +107,10 @@ fn restore(chain: &[PathBuf], survey: &Survey, site: Site, dir: &Path) -> Result
     }
     let lasts = builder.finish(survey.header.kept_ms)?;
     progress.clear();
-    // The files may have changed since they were looked through.
+    // The files may have changed since they were surveyed.
     let reached = |room: &RoomState| lasts.get(&room.id).map_or(0, |last| last.seq);
     if restored != survey.messages || survey.state.rooms.iter().any(|room| reached(room) != room.last.seq) {
-        return Err(Error::Command(format!("{}: the backup has changed while it was restored", dir.display())));
+        return Err(Error::Command(format!("{}: the backup changed while it was being restored", dir.display())));
     }
     let spooled = building.join("input.backup");
     if spooled.exists() {

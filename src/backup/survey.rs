@@ -16,39 +16,39 @@ use dantok_protocol::name::{check_client, check_group, check_room};
 use dantok_store::record::{Kind, Last, RoomRecord, Stored, is_past};
 use dantok_store::{RoomState, State};
 
-/// What a chain holds; of what is small, what its newest backup says.
+/// What a chain of backups holds. Small state is that of the newest backup.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    /// The newest backup's header.
+    /// The header of the newest backup.
     pub header: Header,
-    /// The newest backup's end.
+    /// The end of the newest backup.
     pub end: Option<End>,
     /// Everything but the messages.
     pub state: State,
-    /// The file of the tokens.
+    /// The tokens file.
     pub tokens: Option<Bytes>,
-    /// Up to where rooms' messages are gone.
+    /// Up to which seq messages are gone, by room.
     pub floors: HashMap<u64, u64>,
-    /// What was redacted, by room and seq, and by which message.
+    /// Redacted messages by room and seq, each with the seq of its redaction.
     pub redacted: HashMap<u64, BTreeMap<u64, u64>>,
-    /// Messages that a restore writes.
+    /// How many messages a restore writes.
     pub messages: u64,
     /// Bytes of all items.
     pub plain_bytes: u64,
-    /// Seqs that the files hold, by room: first and last of each run.
+    /// Seqs that the files hold, by room: the first and last of each run.
     runs: HashMap<u64, Vec<(u64, u64)>>,
-    /// The numbers and names that the file's rooms have.
+    /// The numbers and names of the rooms in the current file.
     ids: HashSet<u64>,
     names: HashSet<Arc<str>>,
 }
 
-/// No room's number and no seq comes so far; what is more would leave no next one.
+/// No room number and no seq is ever this large; a larger one could leave no next one.
 const NUMBER_MAX: u64 = u64::MAX / 2;
 
-/// Reads backups, a full one and what goes on from it in order, to the end of each. `tell` hears how many messages were read.
+/// Reads a full backup and those that build on it, in order, each to its end. Tells `tell` how many messages were read.
 ///
 /// # Errors
-/// One of them can't be read, is not as it was written, or does not go on from the one before it.
+/// One of them can't be read, is not what was written, or does not build on the one before it.
 pub fn survey<R: Read>(
     readers: impl IntoIterator<Item = Result<Reader<R>, Error>>,
     tell: &mut dyn FnMut(&Path, u64),
@@ -60,10 +60,10 @@ pub fn survey<R: Read>(
         path = reader.path().to_owned();
         let header = reader.header().clone();
         if header.base != survey.end.map(|end| end.hash) {
-            return Err(wrong(&path, "it does not go on from the backup before it"));
+            return Err(wrong(&path, "it does not build on the backup before it"));
         }
         if survey.end.is_some() && !header.is_after(&survey.header) {
-            return Err(wrong(&path, "the backup that it says it goes on from is of another history of the rooms"));
+            return Err(wrong(&path, "the backup that it claims to build on is of another history of the rooms"));
         }
         survey.read(&mut reader, tell)?;
         survey.header = header;
@@ -73,9 +73,9 @@ pub fn survey<R: Read>(
     Ok(survey)
 }
 
-/// A room that was named before.
+/// A room, which an item before must have named.
 fn named(rooms: &mut BTreeMap<u64, RoomState>, room: u64) -> Result<&mut RoomState, String> {
-    rooms.get_mut(&room).ok_or_else(|| format!("room {room} has no name in it"))
+    rooms.get_mut(&room).ok_or_else(|| format!("it does not name room {room} before using it"))
 }
 
 fn wrong(path: &Path, what: &str) -> Error {
@@ -88,12 +88,12 @@ impl Survey {
         self.state.rooms.iter().map(|room| (room.id, room.last.seq)).collect()
     }
 
-    /// Up to where a room's messages are gone.
+    /// Up to which seq a room's messages are gone.
     pub fn floor(&self, room: u64) -> u64 {
         self.floors.get(&room).copied().unwrap_or(0)
     }
 
-    /// A message as it is restored; none where it is gone.
+    /// A message as it is restored; `None` if it is gone.
     pub fn restored(&self, room: &RoomState, mut message: Stored) -> Option<Stored> {
         if message.seq <= self.floor(room.id) || message.seq > room.last.seq {
             return None;
@@ -110,7 +110,7 @@ impl Survey {
 
     fn read<R: Read>(&mut self, reader: &mut Reader<R>, tell: &mut dyn FnMut(&Path, u64)) -> Result<(), Error> {
         let path = reader.path().to_owned();
-        // Each says all of this anew.
+        // Each backup has its own copy of this.
         let mut rooms: BTreeMap<u64, RoomState> = BTreeMap::new();
         (self.state, self.tokens) = Default::default();
         (self.ids, self.names) = Default::default();
@@ -118,7 +118,7 @@ impl Survey {
         while let Some(block) = reader.block()? {
             self.plain_bytes += block.len() as u64;
             for item in item::read(&block) {
-                let item = item.ok_or_else(|| wrong(&path, "it holds what this dantok does not know"))?;
+                let item = item.ok_or_else(|| wrong(&path, "it contains items that this dantok does not know"))?;
                 if let Item::Messages { messages: of_item, .. } = &item {
                     messages += of_item.len() as u64;
                     tell(&path, messages);
@@ -127,7 +127,7 @@ impl Survey {
             }
         }
         if reader.end().is_none_or(|end| end.messages != messages) {
-            return Err(wrong(&path, "it holds another number of messages than it says"));
+            return Err(wrong(&path, "it does not contain as many messages as it says"));
         }
         self.state.rooms = rooms.into_values().collect();
         Ok(())
@@ -175,14 +175,14 @@ impl Survey {
         Ok(())
     }
 
-    /// Takes a room, of whose name and number there is no other.
+    /// Notes the name and number of a room, which no other may have.
     fn name(&mut self, id: u64, last: &Last, record: &RoomRecord) -> Result<(), String> {
         check_room(&record.name).map_err(|refusal| refusal.text)?;
         if id > NUMBER_MAX || last.seq > NUMBER_MAX {
-            return Err(format!("room {}: {id} is no room's number, or {} no seq", record.name, last.seq));
+            return Err(format!("room {}: {id} can't be its number, or {} its last seq", record.name, last.seq));
         }
         if !self.ids.insert(id) || !self.names.insert(record.name.clone()) {
-            return Err(format!("room {}, number {id}, is in it twice", record.name));
+            return Err(format!("it contains room {}, number {id}, twice", record.name));
         }
         Ok(())
     }
@@ -199,7 +199,7 @@ impl Survey {
         }
         for message in messages {
             if message.body.len() > BODY_MAX_BYTES || check_client(&message.client).is_err() {
-                return Err(format!("room {name}: message {} is none that dantok takes", message.seq));
+                return Err(format!("room {name}: message {} is not one that dantok accepts", message.seq));
             }
             if let Kind::Redaction(seq) = message.kind {
                 self.redacted.entry(room).or_default().insert(seq, message.seq);
@@ -208,7 +208,7 @@ impl Survey {
         Ok(())
     }
 
-    /// Whether all is there that is not gone, and how much that is.
+    /// Checks that all messages that are not gone are there, and counts them.
     fn judge(&mut self) -> Result<(), String> {
         for room in &self.state.rooms {
             let (floor, last) = (self.floor(room.id).min(room.last.seq), room.last.seq);
@@ -216,7 +216,7 @@ impl Survey {
             let held = runs.into_iter().find(|(_, end)| *end > floor);
             if floor < last && held.is_none_or(|(first, end)| first > floor + 1 || end < last) {
                 return Err(format!(
-                    "room {}: not all of the messages from seq {} to {last} are in it",
+                    "room {}: some of the messages from seq {} to {last} are missing",
                     room.record.name,
                     floor + 1
                 ));
@@ -244,7 +244,7 @@ mod tests {
         Stored { seq, time_ms: seq, kept_ms: seq, client: "alice".into(), id: None, body, kind }
     }
 
-    /// A backup of a room: its last seq, runs of messages, how far they are gone.
+    /// A backup of a room with this last seq, these runs of messages, and this floor.
     fn backup(base: Option<[u8; 32]>, last: u64, runs: &[&[Stored]], floor: u64) -> Vec<u8> {
         let mut items = Vec::new();
         let state = State { rooms: vec![room(last)], ..State::default() };
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_is_what_goes_on_from_each_other() {
+    fn each_backup_of_a_chain_builds_on_the_one_before() {
         let full = backup(None, 3, &[&plain(1..=3)], 0);
         let next = backup(hash(&full), 5, &[&[message(4, Kind::Redaction(2)), message(5, Kind::Plain)]], 1);
         let survey = read(&[&full, &next]).unwrap();
@@ -297,7 +297,7 @@ mod tests {
         let other = backup(None, 3, &[&plain(1..=3)], 1);
         for chain in [&[&next[..]][..], &[&other, &next], &[&full, &full], &[&next, &full]] {
             let error = read(chain).unwrap_err().to_string();
-            assert!(error.contains("does not go on from the backup before it"), "{error}");
+            assert!(error.contains("does not build on the backup before it"), "{error}");
         }
     }
 
