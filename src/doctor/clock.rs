@@ -1,10 +1,10 @@
-//! The clock: what messages show. No message's age depends on it.
+//! The wall clock: the times that messages show. No message's age depends on it.
 
 use std::path::Path;
 
 use super::{Finding, Level};
 
-/// Where systemd-timesyncd says that it has set the clock.
+/// Where systemd-timesyncd announces that it has set the clock.
 const ANNOUNCED: &str = "/run/systemd/timesync";
 
 pub(super) fn findings() -> Vec<Finding> {
@@ -12,10 +12,10 @@ pub(super) fn findings() -> Vec<Finding> {
 }
 
 fn synchronized() -> Finding {
-    const LATER: &str = "the times that messages show may be wrong, and stand still after the clock was set back; their ages are not counted by it";
+    const LATER: &str = "the times that messages show may be wrong, and stand still after the clock is set back; ages do not depend on it";
     match kernel_state() {
         Some((true, error_us)) => {
-            Finding::new("clock", Level::Fine, format!("synchronized, to within {} ms", error_us / 1000))
+            Finding::new("clock", Level::Fine, format!("synchronized to within {} ms", error_us / 1000))
         }
         Some((false, _)) => Finding::new("clock", Level::Warning, format!("not synchronized: {LATER}")),
         None => Finding::new(
@@ -26,10 +26,10 @@ fn synchronized() -> Finding {
     }
 }
 
-/// Whether the kernel's clock is synchronized, and the error it may have, in microseconds.
-#[allow(unsafe_code)] // No crate of ours has a safe adjtimex.
+/// Whether the kernel's clock is synchronized, and its maximum error in microseconds.
+#[allow(unsafe_code)] // None of our dependencies has a safe adjtimex.
 fn kernel_state() -> Option<(bool, i64)> {
-    // SAFETY: all of timex is integers, for which zero is a value; with `modes` 0, adjtimex only reads the kernel's and fills it.
+    // SAFETY: all of timex is integers, for which zero is valid; with `modes` 0, adjtimex only reads the kernel's state into it.
     let (state, timex) = unsafe {
         let mut timex: libc::timex = std::mem::zeroed();
         (libc::adjtimex(&raw mut timex), timex)
@@ -38,7 +38,7 @@ fn kernel_state() -> Option<(bool, i64)> {
     (state >= 0).then_some((synchronized, timex.maxerror))
 }
 
-/// Whether a program can learn of the moment at which the clock is set at boot, by inotify.
+/// Whether a program can learn by inotify when the clock is set after boot.
 fn announced(dir: &Path) -> Finding {
     use rustix::fs::inotify;
     let watched = inotify::init(inotify::CreateFlags::CLOEXEC)
@@ -49,7 +49,7 @@ fn announced(dir: &Path) -> Finding {
             "time sync",
             Level::Warning,
             format!(
-                "{}: {error}: nothing tells when the clock has been set after boot, so start the daemon after time-sync.target",
+                "{}: {error}: nothing announces when the clock is set after boot, so start the daemon after time-sync.target",
                 dir.display()
             ),
         ),
@@ -58,11 +58,10 @@ fn announced(dir: &Path) -> Finding {
 
 fn boot_id() -> Finding {
     if dantok_store::clock::boot_id().is_empty() {
-        let text =
-            "unknown: after each restart the time while the daemon was down is not counted, so messages stay longer";
+        let text = "unknown: time while the daemon is down does not count towards ages, so messages are kept longer";
         Finding::new("boot id", Level::Warning, text)
     } else {
-        Finding::new("boot id", Level::Fine, "known: ages are counted on over restarts of the daemon")
+        Finding::new("boot id", Level::Fine, "known: ages keep counting across restarts of the daemon")
     }
 }
 

@@ -1,4 +1,4 @@
-//! The disk and the file system: what they are, and whether a sync is one.
+//! The disk and the file system: what they are, and whether a sync reaches the disk.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -13,21 +13,21 @@ use dantok_store::limits::{BALLAST_BYTES, FREE_SPACE_MIN_BYTES, JOURNAL_FILE_BYT
 use dantok_store::segments::Segments;
 use dantok_store::tables::Tables;
 
-/// Syncs to measure, and for how long at the most.
+/// How many syncs to measure, and for how long at most.
 const SYNCS: usize = 500;
 const SYNCS_TIME: Duration = Duration::from_secs(3);
-/// Bytes that each of them has to bring to the disk.
+/// Bytes that each of them has to write to the disk.
 const WRITE_BYTES: usize = 4096;
-/// A sync that reaches a device takes longer, whatever the device: the fastest with caches that outlive a power cut take 10 µs and more.
+/// A sync that reaches any device takes longer: the fastest, with caches that survive a power cut, take 10 µs or more.
 const TOO_FAST: Duration = Duration::from_micros(8);
-/// Below this it takes such a cache; which a virtual disk may only pretend to have.
+/// Only a device with such a cache is faster than this, and a virtual disk may only pretend to have one.
 const FAST: Duration = Duration::from_micros(40);
 
-/// File systems that are only in memory.
+/// File systems that exist only in memory.
 const IN_MEMORY: [&str; 3] = ["tmpfs", "ramfs", "devtmpfs"];
-/// File systems whose syncs somebody else answers for.
+/// File systems whose syncs depend on something that can't be examined from here.
 const ELSEWHERE: [&str; 9] = ["nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "overlay", "glusterfs"];
-/// Mount options that take the meaning from a sync.
+/// Mount options that make a sync meaningless.
 const HOLLOW: [&str; 4] = ["nobarrier", "barrier=0", "volatile", "fsync=volatile"];
 
 /// A line of `/proc/self/mountinfo`.
@@ -41,7 +41,7 @@ struct MountLine {
 fn mount_of(dir: &Path) -> Option<MountLine> {
     let all = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let lines = all.lines().filter_map(parse_mount);
-    // The later of two on one another's top is the one in force.
+    // Of two mounted over each other, the later is in effect.
     lines.filter(|mount| dir.starts_with(&mount.at)).max_by_key(|mount| mount.at.components().count())
 }
 
@@ -58,7 +58,7 @@ fn parse_mount(line: &str) -> Option<MountLine> {
     })
 }
 
-/// What file system the data is on.
+/// Which file system the data is on.
 pub fn place(dir: &Path) -> Vec<Finding> {
     let Some(mount) = mount_of(dir) else {
         return vec![Finding::new("file system", Level::Warning, format!("{}: unknown", dir.display()))];
@@ -69,10 +69,10 @@ pub fn place(dir: &Path) -> Vec<Finding> {
         Finding::new(
             "file system",
             Level::Bad,
-            format!("{text}: nothing here outlives the machine's next start; choose another --data-dir"),
+            format!("{text}: nothing here survives a reboot of the machine; choose another --data-dir"),
         )
     } else if ELSEWHERE.contains(&kind.as_str()) || kind.starts_with("fuse") {
-        let why = "whether a sync reaches a disk is decided elsewhere, and can't be told from here";
+        let why = "whether a sync reaches a disk is decided elsewhere and can't be determined from here";
         Finding::new("file system", Level::Warning, format!("{text}: {why}"))
     } else {
         Finding::new("file system", Level::Fine, text)
@@ -84,17 +84,17 @@ pub fn place(dir: &Path) -> Vec<Finding> {
     findings
 }
 
-/// Whether there is room.
+/// Whether there is enough free space.
 pub fn space(dir: &Path) -> Finding {
     // Two journal files, the ballast, and sled's first segments.
     let needed = FREE_SPACE_MIN_BYTES + BALLAST_BYTES + 3 * JOURNAL_FILE_BYTES;
     match free_bytes(dir) {
         Ok(free) if free < needed => {
-            let text = format!("{} free, {} needed to start: make room", mib(free), mib(needed));
+            let text = format!("{} free, {} needed to start: free some space", mib(free), mib(needed));
             Finding::new("space", Level::Bad, text)
         }
         Ok(free) => Finding::new("space", Level::Fine, format!("{} free, {} needed to start", mib(free), mib(needed))),
-        Err(error) => Finding::new("space", Level::Warning, format!("can't tell the free space: {error}")),
+        Err(error) => Finding::new("space", Level::Warning, format!("can't determine the free space: {error}")),
     }
 }
 
@@ -102,7 +102,7 @@ fn mib(bytes: u64) -> String {
     format!("{} MiB", bytes / 1024 / 1024)
 }
 
-/// Whether a lock keeps a second daemon out.
+/// Whether a file lock keeps a second daemon out.
 pub fn lock(probe: &Path) -> Finding {
     let path = probe.join("lock");
     let both = File::create(&path).and_then(|first| Ok((first, File::open(&path)?)));
@@ -116,7 +116,7 @@ pub fn lock(probe: &Path) -> Finding {
     }
 }
 
-/// How long a sync takes, and whether that can be true.
+/// How long a sync takes, and whether that is plausible.
 pub fn sync(probe: &Path) -> Result<Finding, Error> {
     let path = probe.join("sync");
     let failed = |what| Error::io(what, &path);
@@ -145,7 +145,7 @@ pub fn sync(probe: &Path) -> Result<Finding, Error> {
     let (median, slow, most) = (at(0.5), at(0.99), taken.last().copied().unwrap_or_default());
     let each = 1.0 / median.as_secs_f64().max(1e-9);
     let text = format!(
-        "fdatasync of {WRITE_BYTES} bytes: median {median:.1?}, 99 in 100 within {slow:.1?}, slowest {most:.1?} of {}: about {each:.0} commits a second, each of any number of messages",
+        "fdatasync of {WRITE_BYTES} bytes: median {median:.1?}, 99 in 100 within {slow:.1?}, slowest {most:.1?} of {}: about {each:.0} commits per second, each of any number of messages",
         taken.len(),
     );
     Ok(judge_sync(median, &text))
@@ -153,17 +153,17 @@ pub fn sync(probe: &Path) -> Result<Finding, Error> {
 
 fn judge_sync(median: Duration, text: &str) -> Finding {
     if median < TOO_FAST {
-        let why = "too fast to be true: no disk answers so soon. It is memory, or something between here and the disk drops flushes";
+        let why = "too fast to be true: no disk is this fast. It is memory, or something between here and the disk drops flushes";
         Finding::new("sync", Level::Bad, format!("{text}; {why}"))
     } else if median < FAST {
-        let why = "that takes a drive whose cache outlives a power cut; a virtual disk may ignore flushes: ask whoever runs it";
+        let why = "only a drive whose cache survives a power cut is this fast; a virtual disk may ignore flushes: ask whoever runs it";
         Finding::new("sync", Level::Warning, format!("{text}; {why}"))
     } else {
         Finding::new("sync", Level::Fine, text)
     }
 }
 
-/// Whether the store opens here, and syncs as it has to.
+/// Whether the store opens here, and syncs as it must.
 pub fn store(probe: &Path) -> Result<Finding, Error> {
     let dir = probe.join("sled");
     std::fs::create_dir(&dir).map_err(Error::io("create", &dir))?;
@@ -175,24 +175,24 @@ pub fn store(probe: &Path) -> Result<Finding, Error> {
     Ok(if !dantok_store::syscalls::are_ours() {
         Finding::new("store", Level::Bad, dantok_store::Error::NotInterposed.to_string())
     } else {
-        Finding::new("store", Level::Fine, format!("made, written, synced and opened again in {took:.1?}"))
+        Finding::new("store", Level::Fine, format!("created, written, synced and reopened in {took:.1?}"))
     })
 }
 
-/// What the kernel knows of the drive's cache.
+/// What the kernel knows about the drive's cache.
 pub fn write_cache(dir: &Path) -> Option<Finding> {
     let device = std::fs::metadata(dir).ok()?.dev();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let base = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"));
-    // A partition's queue is its disk's.
+    // A partition has the queue of its disk.
     let read = |queue: &str, name: &str| std::fs::read_to_string(base.join(queue).join(name)).ok();
     let queue = ["queue", "../queue"].into_iter().find(|queue| base.join(queue).is_dir())?;
     let cache = read(queue, "write_cache")?;
     let spins = read(queue, "rotational").is_some_and(|rotational| rotational.trim() == "1");
-    let kind = if spins { "a disk that spins" } else { "solid state" };
+    let kind = if spins { "rotating disk" } else { "solid-state drive" };
     let text = match cache.trim() {
         "write through" => {
-            format!("{kind}, write through: the kernel sends it no flushes, as it says that it has no cache to lose")
+            format!("{kind}, write through: it reports that it has no cache to lose, so the kernel sends it no flushes")
         }
         cache => format!("{kind}, {cache}: each sync flushes it"),
     };

@@ -1,6 +1,7 @@
-//! Whether this machine can keep the promises: what `dantok doctor` says, with figures.
+//! `dantok doctor`: whether this machine can keep the promises, with measurements.
 //!
-//! It measures beside the data directory's files, in a directory that it makes and removes; a daemon may be running.
+//! It measures in a directory that it creates in the data directory, or where that would be, and removes afterwards. A daemon may be
+//! running.
 
 mod clock;
 mod disk;
@@ -15,20 +16,20 @@ use crate::error::Error;
 pub enum Level {
     /// As it should be.
     Fine,
-    /// To be known; no promise depends on it, or it can't be told from here.
+    /// Worth knowing, but no promise depends on it, or it can't be determined from here.
     Warning,
     /// A promise can't be kept.
     Bad,
 }
 
-/// One thing that was looked at.
+/// The result of one examination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What.
+    /// What was examined.
     pub what: &'static str,
     /// How good or bad it is.
     pub level: Level,
-    /// The figure, and what to do where it is bad.
+    /// The measurement, and what to do if it is bad.
     pub text: String,
 }
 
@@ -38,7 +39,7 @@ impl Finding {
     }
 }
 
-/// All that was looked at.
+/// All findings.
 #[derive(Clone, Debug, Default)]
 pub struct Report(pub Vec<Finding>);
 
@@ -50,7 +51,7 @@ impl Report {
 }
 
 impl Report {
-    /// The same for programs.
+    /// The report for programs.
     pub fn json(&self) -> serde_json::Value {
         let findings: Vec<_> = self
             .0
@@ -63,7 +64,7 @@ impl Report {
         serde_json::json!({ "can_keep_the_promises": self.can_keep_the_promises(), "findings": findings })
     }
 
-    /// With what is to be said of the certificates that the daemon is told to use.
+    /// Adds warnings about the certificates that the daemon is configured to use.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn with_certificates(mut self, config: &crate::config::Config) -> Report {
@@ -71,7 +72,7 @@ impl Report {
         let warning = |text: String| Finding::new("certificate", Level::Warning, text);
         match crate::tls::validities(&files) {
             Err(error) => self.0.push(warning(error.to_string())),
-            Ok(found) => self.0.extend(found.iter().filter_map(crate::tls::Validity::remark).map(warning)),
+            Ok(found) => self.0.extend(found.iter().filter_map(crate::tls::Validity::warning).map(warning)),
         }
         self
     }
@@ -98,10 +99,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// Looks at everything. Takes a few seconds at the most, and some MiB on the disk while it does.
+/// Examines everything. Takes a few seconds at most, and some MiB on the disk meanwhile.
 ///
 /// # Errors
-/// Nothing can be written where the data directory is, or would be made.
+/// Nothing can be written where the data directory is or would be created.
 pub fn examine(data_dir: &Path, connections_max: usize) -> Result<Report, Error> {
     let dir = existing(data_dir);
     let mut findings = disk::place(&dir);
@@ -116,14 +117,14 @@ pub fn examine(data_dir: &Path, connections_max: usize) -> Result<Report, Error>
     Ok(Report(findings))
 }
 
-/// The data directory, or where it would be made.
+/// The data directory or, if it does not exist, the closest directory above it that does.
 fn existing(data_dir: &Path) -> PathBuf {
     let whole = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
     let found = whole.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
     found.canonicalize().unwrap_or_else(|_| found.to_owned())
 }
 
-/// A directory to measure in; removed when it is dropped.
+/// A directory to measure in; removed when dropped.
 struct Probe(PathBuf);
 
 impl Probe {
@@ -136,7 +137,7 @@ impl Probe {
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        // What is left says by its name whose it was.
+        // If anything is left, its name says where it came from.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
@@ -149,10 +150,10 @@ fn descriptors(connections_max: usize) -> Finding {
             "descriptors",
             Level::Warning,
             format!(
-                "{most} at the most, --max-connections needs {needed}: raise the limit (LimitNOFILE=), or lower the option"
+                "at most {most}, --max-connections needs {needed}: raise the limit (LimitNOFILE=), or lower the option"
             ),
         ),
-        Some(most) => Finding::new("descriptors", Level::Fine, format!("{most} at the most, {needed} needed")),
+        Some(most) => Finding::new("descriptors", Level::Fine, format!("at most {most}, {needed} needed")),
         None => Finding::new("descriptors", Level::Fine, "no limit"),
     }
 }

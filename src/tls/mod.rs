@@ -1,4 +1,4 @@
-//! Certificates, keys and what is made of them: a side of TLS.
+//! TLS for the daemon: its certificates and keys, and the server configuration made of them.
 
 mod validity;
 
@@ -16,18 +16,18 @@ use tokio_rustls::{TlsAcceptor, server};
 pub use dantok_net::pem::Error;
 pub use validity::{Purpose, Validity};
 
-/// Where a daemon's certificate is.
+/// The files that TLS uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
-    /// The certificate, and those that lead from it to one that clients know: PEM.
+    /// The certificate chain of the daemon, its own certificate first: PEM.
     pub cert: PathBuf,
-    /// Its key: PEM.
+    /// The private key of the certificate: PEM.
     pub key: PathBuf,
-    /// Who may sign the certificates that clients then must show: PEM.
+    /// The certificate authorities for client certificates, which are required if this is set: PEM.
     pub client_ca: Option<PathBuf>,
 }
 
-/// The daemon's side: what new connections are met with. Can be read again while it serves.
+/// The server side: what new connections get. Can be reloaded while the daemon serves.
 #[derive(Debug)]
 pub struct Server {
     config: RwLock<Arc<ServerConfig>>,
@@ -38,13 +38,13 @@ impl Server {
     /// Reads the files.
     ///
     /// # Errors
-    /// A file that can't be read, has not in it what it should, or does not belong to the others.
+    /// A file can't be read, does not contain what it should, or does not match the others.
     pub fn load(files: &Files) -> Result<Server, Error> {
         let (config, validities) = server_side(files)?;
         Ok(Server { config: RwLock::new(Arc::new(config)), validities: RwLock::new(validities) })
     }
 
-    /// Reads files again, or others, for connections from now on. After an error all is as it was.
+    /// Reads these files for connections from now on. After an error everything stays as it was.
     ///
     /// # Errors
     /// As [`Server::load`].
@@ -55,19 +55,19 @@ impl Server {
         Ok(())
     }
 
-    /// How long its certificates are good for: the whole chain, and those that sign clients'.
+    /// The validity of its certificates: the whole chain, and the authorities for client certificates.
     pub fn validities(&self) -> Vec<Validity> {
         self.validities.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says in the log what is to be said of them.
+    /// Logs a warning for each certificate that needs one.
     pub fn warn(&self) {
-        for remark in self.validities().iter().filter_map(Validity::remark) {
-            tracing::warn!("{remark}");
+        for warning in self.validities().iter().filter_map(Validity::warning) {
+            tracing::warn!("{warning}");
         }
     }
 
-    /// Meets a client; where that fails, its socket is given back, so that it gets to read why.
+    /// Does the handshake with a client. If that fails, returns the socket, so that the client gets to read why.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
@@ -77,7 +77,7 @@ impl Server {
     }
 }
 
-/// What is made of files, and how long it is good for.
+/// The configuration made of these files, and the validity of their certificates.
 fn server_side(files: &Files) -> Result<(ServerConfig, Vec<Validity>), Error> {
     let (chain, key, client_ca) = (certificates(&files.cert)?, key(&files.key)?, client_ca(files)?);
     let validities = validities_of(files, &chain, client_ca.as_ref());
@@ -96,10 +96,10 @@ fn server_side(files: &Files) -> Result<(ServerConfig, Vec<Validity>), Error> {
     Ok((config, validities))
 }
 
-/// How long the certificates of these files are good for.
+/// The validity of the certificates in these files.
 ///
 /// # Errors
-/// A file that can't be read, or has no certificate in it.
+/// A file can't be read, or contains no certificate.
 pub fn validities(files: &Files) -> Result<Vec<Validity>, Error> {
     Ok(validities_of(files, &certificates(&files.cert)?, client_ca(files)?.as_ref()))
 }
@@ -114,7 +114,7 @@ fn validities_of(
     found
 }
 
-/// Who may sign clients' certificates, and the file that says so.
+/// The certificate authorities for client certificates, and the file with them.
 fn client_ca(files: &Files) -> Result<Option<(&Path, Certificates)>, Error> {
     files.client_ca.as_deref().map(|path| Ok((path, certificates(path)?))).transpose()
 }

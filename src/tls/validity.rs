@@ -1,5 +1,5 @@
-//! How long certificates are good for: an expired one is taken by the daemon and refused by its clients, so that somebody has to be
-//! told in time.
+//! The validity of certificates. The daemon loads an expired certificate and its clients refuse it, so the operator has to be warned in
+//! time.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,20 +10,20 @@ use x509_parser::prelude::FromDer;
 
 use dantok_protocol::units;
 
-/// From so long before its end on, a certificate is warned of.
+/// How long before it expires to warn of a certificate.
 const WARNED_BEFORE: Duration = Duration::from_secs(14 * 86_400);
 
 /// What a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// The daemon shows it, or what leads from it to one that clients know.
+    /// It is in the daemon's own certificate chain.
     Server,
-    /// It signs those that clients show.
+    /// It is an authority for client certificates.
     ClientCa,
 }
 
 impl Purpose {
-    /// As a label.
+    /// The purpose as a label.
     pub fn as_str(self) -> &'static str {
         match self {
             Purpose::Server => "server",
@@ -32,23 +32,23 @@ impl Purpose {
     }
 }
 
-/// From when to when a certificate is good.
+/// The time for which a certificate is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// Its file.
     pub path: PathBuf,
-    /// Whose it is, as it says.
+    /// Its subject.
     pub subject: String,
     /// What it is for.
     pub purpose: Purpose,
-    /// When it begins, in seconds since 1970 UTC.
+    /// When it becomes valid, in seconds since 1970 UTC.
     pub begins: i64,
-    /// When it ends, likewise.
+    /// When it expires, likewise.
     pub ends: i64,
 }
 
 impl Validity {
-    /// Of each certificate of a file. One that can't be read is left out: it has been looked at by who uses it.
+    /// The validity of each certificate of a file. One that can't be parsed is left out; what uses the certificate reports that.
     pub(super) fn of(path: &Path, purpose: Purpose, certificates: &[CertificateDer<'_>]) -> Vec<Validity> {
         let parsed = certificates.iter().filter_map(|der| X509Certificate::from_der(der).ok());
         let of_one = |(_, parsed): (&[u8], X509Certificate<'_>)| Validity {
@@ -61,23 +61,23 @@ impl Validity {
         parsed.map(of_one).collect()
     }
 
-    /// Seconds until its end; below 0 behind it.
+    /// Seconds until it expires; below 0 afterwards.
     pub fn left(&self) -> i64 {
         self.ends.saturating_sub(now())
     }
 
-    /// What is to be said of it; none where all is well.
-    pub fn remark(&self) -> Option<String> {
-        self.remark_at(now())
+    /// A warning about it; `None` if all is well.
+    pub fn warning(&self) -> Option<String> {
+        self.warning_at(now())
     }
 
-    /// As it is at a time, in seconds since 1970 UTC.
-    fn remark_at(&self, now: i64) -> Option<String> {
+    /// The warning at a time, in seconds since 1970 UTC.
+    fn warning_at(&self, now: i64) -> Option<String> {
         let left = self.ends.saturating_sub(now);
         let what = if self.begins > now {
-            format!("is not valid before {}: who is shown it refuses it", time(self.begins))
+            format!("is not valid before {}: it will be refused", time(self.begins))
         } else if left <= 0 {
-            format!("has expired at {}: who is shown it refuses it", time(self.ends))
+            format!("expired at {}: it will be refused", time(self.ends))
         } else if left <= i64::try_from(WARNED_BEFORE.as_secs()).unwrap_or(i64::MAX) {
             let when = match left / 86_400 {
                 0 => "in less than a day".to_owned(),
@@ -89,7 +89,7 @@ impl Validity {
             return None;
         };
         Some(format!(
-            "{}: the certificate of {:?} {what}; put another there and send SIGHUP",
+            "{}: the certificate of {:?} {what}; replace it and send SIGHUP",
             self.path.display(),
             self.subject
         ))
@@ -114,7 +114,7 @@ mod tests {
 
     const DAY: i64 = 86_400;
 
-    /// A certificate that signs itself, good for 2030; and when that ends.
+    /// Writes a self-signed certificate that is valid for 2030. Returns when it expires.
     fn write(path: &Path, is_ca: bool) -> i64 {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         (params.not_before, params.not_after) = (rcgen::date_time_ymd(2030, 1, 1), rcgen::date_time_ymd(2031, 1, 1));
@@ -142,18 +142,21 @@ mod tests {
                 (one.begins, None),
                 (ends - 14 * DAY - 1, None),
                 (ends - 14 * DAY, Some("expires at 2031-01-01T00:00:00")),
-                (ends - 14 * DAY, Some(", in 14 days; put another there")),
+                (ends - 14 * DAY, Some(", in 14 days; replace it")),
                 (ends - DAY, Some(", in 1 day;")),
                 (ends - 1, Some(", in less than a day;")),
-                (ends, Some("has expired at 2031-01-01T00:00:00")),
-                (i64::MAX, Some("has expired at 2031-01-01T00:00:00")),
+                (ends, Some("expired at 2031-01-01T00:00:00")),
+                (i64::MAX, Some("expired at 2031-01-01T00:00:00")),
             ] {
-                let remark = one.remark_at(now);
+                let warning = one.warning_at(now);
                 match said {
-                    None => assert_eq!(remark, None, "{now}"),
+                    None => assert_eq!(warning, None, "{now}"),
                     Some(said) => {
-                        let remark = remark.unwrap_or_else(|| panic!("nothing at {now}"));
-                        assert!(remark.starts_with(&path.display().to_string()) && remark.contains(said), "{remark}");
+                        let warning = warning.unwrap_or_else(|| panic!("nothing at {now}"));
+                        assert!(
+                            warning.starts_with(&path.display().to_string()) && warning.contains(said),
+                            "{warning}"
+                        );
                     }
                 }
             }
