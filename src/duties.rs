@@ -1,28 +1,28 @@
-//! What runs beside the connections as long as the daemon, and what follows where it dies.
+//! Tasks and threads that run beside the connections for as long as the daemon, and what follows if one panics.
 
 use dantok_supervise::Duty;
 
-/// Drops what is past its time.
+/// Drops messages that are past retention.
 pub const RETENTION: Duty = Duty::beginning_again("retention");
-/// Does what the store wants done between commits.
+/// Does the store's upkeep between commits.
 pub const TEND: Duty = Duty::beginning_again("tending");
-/// Reads the tokens again.
+/// Reads the tokens file again when it has changed.
 pub const TOKENS: Duty = Duty::beginning_again("tokens");
-/// Serves dantok's own commands.
+/// Serves dantok's own commands on the control socket.
 pub const CONTROL: Duty = Duty::beginning_again("control");
-/// Answers Prometheus.
+/// Serves metrics and health checks over HTTP.
 pub const METRICS: Duty = Duty::beginning_again("metrics");
-/// Reads the configuration again, at each SIGHUP.
+/// Reads the configuration again at each SIGHUP.
 pub const RELOAD: Duty = Duty::beginning_again("reload");
 /// Warns of certificates that are about to expire.
 pub const CERTIFICATES: Duty = Duty::beginning_again("certificates");
-/// Tells the service manager's watchdog that the daemon lives.
+/// Tells the service manager's watchdog that the daemon is alive.
 pub const WATCHDOG: Duty = Duty::beginning_again("watchdog");
-/// Tells the service manager of the end.
+/// Tells the service manager that the daemon is stopping.
 pub const END: Duty = Duty::beginning_again("end");
 /// Accepts connections, and waits for the signal to stop.
 pub const LISTENERS: Duty = Duty::ending_the_daemon("listeners");
-/// Commits.
+/// Makes all commits.
 pub const COMMITTER: Duty = Duty::ending_the_daemon("committer");
 
 /// All of them.

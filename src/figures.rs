@@ -1,4 +1,4 @@
-//! What the daemon has done since its start, for whoever shows it: STATS, and what watches over it.
+//! What the daemon has done since its start, for STATS and for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,25 +9,25 @@ use dantok_store::count::{Counter, Histogram};
 /// Why a connection was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnedAway {
-    /// There are as many as may be.
+    /// The limit of connections was reached.
     Connections,
-    /// Its address has as many as it may have.
+    /// The limit of connections from its address was reached.
     Address,
 }
 
-/// Messages of a commit, as buckets have them.
+/// Upper bounds of the histogram of messages in a commit.
 const COMMIT_MESSAGES: &[u64] = &[0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 
-/// What all that serves counts. What the store counts is the [store's](dantok_store::Store).
+/// Counters of everything but the store, which [has its own](dantok_store::Store).
 #[derive(Debug)]
 pub struct Figures {
-    /// When it began.
+    /// When the daemon started.
     pub started: Instant,
     /// Commits, each with an fdatasync.
     pub commits: Counter,
     /// Messages in each.
     pub commit_messages: Histogram,
-    /// When the commit that is under way began, in milliseconds after `started`, and one more; 0 where there is none.
+    /// When the commit under way began, in milliseconds after `started`, plus one; 0 if none is.
     committing: AtomicU64,
     /// Messages stored.
     pub messages: Counter,
@@ -37,13 +37,13 @@ pub struct Figures {
     pub handed: Counter,
     /// Bytes of their bodies.
     pub handed_bytes: Counter,
-    /// Bytes that came in; inside TLS, what is in it.
+    /// Bytes received; with TLS, those inside it.
     pub received_bytes: Counter,
-    /// Bytes that went out; likewise.
+    /// Bytes sent, counted likewise.
     pub sent_bytes: Counter,
-    /// Connections that were let in.
+    /// Connections that were accepted.
     pub accepted: Counter,
-    /// Of these, those that are gone.
+    /// Accepted connections that have closed.
     pub closed: Counter,
     turned_away: [Counter; 2],
     errors: [Counter; ErrorCode::ALL.len()],
@@ -77,7 +77,7 @@ impl Figures {
         self.accepted.get().saturating_sub(closed)
     }
 
-    /// Counts what a client was answered with.
+    /// Counts an error that a client was answered with.
     pub fn refused(&self, code: ErrorCode) {
         if let Some(count) = self.errors.get(code as usize) {
             count.add(1);
@@ -89,14 +89,14 @@ impl Figures {
         ErrorCode::ALL.into_iter().zip(&self.errors).map(|(code, count)| (code, count.get()))
     }
 
-    /// Counts a connection for which there was no place.
+    /// Counts a connection that was turned away.
     pub fn turn_away(&self, why: TurnedAway) {
         if let Some(count) = self.turned_away.get(why as usize) {
             count.add(1);
         }
     }
 
-    /// Why connections were turned away, as it is named, and how many were.
+    /// Each reason to turn connections away, as metrics name it, and how many were.
     pub fn turned_away(&self) -> impl Iterator<Item = (&'static str, u64)> {
         ["connections", "address"].into_iter().zip(&self.turned_away).map(|(why, count)| (why, count.get()))
     }
@@ -107,12 +107,12 @@ impl Figures {
         self.committing.store(u64::try_from(since).unwrap_or(u64::MAX).saturating_add(1), Ordering::Relaxed);
     }
 
-    /// Notes that it is over.
+    /// Notes that the commit is over.
     pub fn end_commit(&self) {
         self.committing.store(0, Ordering::Relaxed);
     }
 
-    /// How long the commit that is under way takes so far; none where there is none.
+    /// How long the commit under way has taken so far; `None` if none is.
     pub fn committing(&self) -> Option<Duration> {
         let since = self.committing.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.started.elapsed().saturating_sub(Duration::from_millis(since)))

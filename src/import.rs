@@ -125,7 +125,7 @@ fn report(room: &str, from: &Path, lines: u64, figures: &Figures) -> Result<(), 
 fn skip_mark(input: &mut dyn BufRead, from: &Path) -> Result<(), Error> {
     let begins = input.fill_buf().map_err(Error::io("read", from))?;
     if begins.starts_with(b"\xff\xfe") || begins.starts_with(b"\xfe\xff") {
-        let what = "this is UTF-16, and lines of JSON are UTF-8: `iconv -f UTF-16 -t UTF-8` makes them";
+        let what = "this is UTF-16, and lines of JSON are UTF-8: convert it with `iconv -f UTF-16 -t UTF-8`";
         return Err(Error::Command(format!("{}: {what}", from.display())));
     }
     // If a pipe delivers less at first, the mark makes the first line invalid, which is reported.
@@ -300,10 +300,10 @@ fn parse(line: &[u8]) -> Result<Parsed, String> {
     // An array would be parsed by position.
     if !text.starts_with(b"{") {
         let is_array = text.starts_with(b"[");
-        let hint = if is_array { ": this is an array; `jq -c '.[]'` makes a line of each that is in it" } else { "" };
-        return Err(format!("no JSON object as `dantok export` writes it, one a line{hint}"));
+        let hint = if is_array { ": this is an array; `jq -c '.[]'` puts each of its elements on a line" } else { "" };
+        return Err(format!("not a JSON object as `dantok export` writes them, one per line{hint}"));
     }
-    let no_json = |error| format!("no JSON as `dantok export` writes it, one object a line: {error}");
+    let no_json = |error| format!("not JSON as `dantok export` writes it, one object per line: {error}");
     let of_type: Type = serde_json::from_slice(text).map_err(no_json)?;
     if of_type.kind.is_some_and(|kind| kind != "message") {
         return Ok(Parsed::OfAnotherType);
@@ -315,12 +315,13 @@ fn parse(line: &[u8]) -> Result<Parsed, String> {
         // Redacted messages and redactions have no text.
         _ if line.redacts.or(line.redacted).is_some() => Vec::new(),
         (Some(text), _) => text.clone().into_bytes(),
-        (None, Some(base64)) => STANDARD.decode(base64).map_err(|_| "its base64 is none")?,
+        (None, Some(base64)) => STANDARD.decode(base64).map_err(|_| "its base64 is not valid")?,
         (None, None) => return Err("it has neither text nor base64".to_owned()),
     };
     let time_ms = match &line.time {
         Some(time) => {
-            let time = humantime::parse_rfc3339(time).map_err(|_| "its time is none, like 2026-11-21T00:30:00.000Z")?;
+            let time =
+                humantime::parse_rfc3339(time).map_err(|_| "its time is not one like 2026-11-21T00:30:00.000Z")?;
             Some(time.duration_since(UNIX_EPOCH).map_or(0, units::ms))
         }
         None => None,

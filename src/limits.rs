@@ -10,84 +10,85 @@ use dantok_net::Keepalive;
 use dantok_protocol::limits::BODY_MAX_BYTES;
 use dantok_store::limits::{JOURNAL_FILE_BYTES, SLED_VALUE_MAX_BYTES};
 
-/// A message body, where `--max-body` is not given.
+/// The longest message body, if `--max-body` is not given.
 pub const BODY_DEFAULT_BYTES: usize = 64 * 1024;
-/// When a HELLO is denied, counted from its arrival: later than any denial is ready, so that the time tells nothing, and seldom
-/// enough for who tries tokens.
+/// How long after its arrival a HELLO is denied: longer than any check takes, so that the time reveals nothing, and long enough to slow
+/// down whoever guesses tokens.
 pub const DENIED_AFTER: Duration = Duration::from_millis(300);
-/// How often the file of the tokens is looked at for the connections that are open.
+/// How often the tokens file is checked for changes that concern open connections.
 pub const TOKENS_CHECKED_EVERY: Duration = Duration::from_millis(250);
 
-/// Bytes of message bodies in one commit, past which no further request is taken into it.
+/// Bytes of message bodies in one commit, past which it takes no further request.
 pub const COMMIT_MAX_BYTES: usize = 4 * 1024 * 1024;
-/// The same where one person fills a commit alone, and others have come within [`SHARED_FOR`]: the next of them waits for it.
+/// The same if one person fills a commit alone and others have sent requests within [`SHARED_FOR`]: the next of those waits for it.
 pub const COMMIT_SHARED_MAX_BYTES: usize = 1024 * 1024;
-/// How long others are expected to come again.
+/// How long others are expected to send again.
 pub const SHARED_FOR: Duration = Duration::from_secs(1);
-/// Bytes of requests in one person's turn, past which the others come first.
+/// Bytes of requests in one person's turn; then it is the next person's.
 pub const TURN_BYTES: usize = 256 * 1024;
-/// Bytes of requests that a connection hands over at once; one request may be more.
+/// Bytes of requests that a connection submits to the committer at once; a single request may be larger.
 pub const BATCH_MAX_BYTES: usize = 256 * 1024;
 /// Requests in one commit: bounds how long the first of them waits for the last.
 pub const COMMIT_MAX_REQUESTS: usize = 4096;
-/// Bodies submitted by all connections and not yet answered: what the commit queue may hold in memory.
+/// Bytes of bodies submitted by all connections and not yet answered: the memory that the commit queue may take.
 pub const IN_FLIGHT_MAX_BYTES: usize = 32 * 1024 * 1024;
-/// The same of one person: so that nobody holds all of it while others wait.
+/// The same for one person, so that nobody fills the queue while others wait.
 pub const IN_FLIGHT_OF_ONE_MAX_BYTES: usize = IN_FLIGHT_MAX_BYTES / 4;
 /// Commands of one connection that may wait for their commit; further ones stay in the socket.
 pub const PIPELINE_MAX_REQUESTS: usize = 1024;
 
-/// What a reader takes from the store at a time, in messages …
+/// A page that a reader takes from the store: at most so many messages …
 pub const PAGE_MAX_MESSAGES: usize = 1024;
-/// … and in bytes of bodies (at least one message is always handed over).
+/// … and so many bytes of bodies, but at least one message.
 pub const PAGE_MAX_BYTES: usize = 128 * 1024;
-/// Pages that are kept as they were pushed, for other followers: a page is a few times [`PAGE_MAX_BYTES`] at the most.
+/// Encoded pages that are kept after a push, for other followers. Each takes a few times [`PAGE_MAX_BYTES`] at most.
 pub const PUSHED_MAX_PAGES: usize = 32;
-/// Persons that are invited to one room. Each member may invite …
+/// People who may be invited to one room. Every member may invite …
 pub const INVITED_MAX: usize = 10_000;
-/// … so that its owner, or an admin, may invite so many more: whatever members do, they can.
+/// … so the owner and admins get a higher limit: whatever members do, they can still invite.
 pub const INVITED_BY_OWNER_MAX: usize = INVITED_MAX + 1000;
-/// Persons that are banned from one room: no invitation takes their place.
+/// People who may be banned from one room. Invitations do not use up these places.
 pub const BANNED_MAX: usize = 10_000;
 /// Groups that one room may have.
 pub const GROUPS_MAX: usize = 100;
-/// Messages beyond a group's cursor that may be taken or done: bounds its record, when the first of them is never done.
+/// Messages beyond a group's cursor that may be taken or done. Bounds the group's record if the first of them is never done.
 pub const GROUP_WINDOW: u64 = 2048;
-/// How long a message that was taken is nobody else's, where GROUP does not say …
+/// How long a taken message is withheld from other workers, unless GROUP says otherwise …
 pub const GROUP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
-/// … and the longest that it may say.
+/// … and the longest that GROUP may say.
 pub const GROUP_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Bytes that are read while a TAKE waits: so that a key which interrupts it is found, and no more.
+/// Bytes that are read while a TAKE waits: enough to find a key that interrupts it, and no more.
 pub const TAKING_INPUT_MAX_BYTES: usize = 64 * 1024;
-/// Messages that one TAKE hands over at the most.
+/// Messages that one TAKE hands over at most.
 pub const TAKE_MAX: usize = 256;
 /// How long a TAKE may wait for messages.
 pub const TAKE_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Of every connection: two minutes are soon enough to show who is away, and cost an idle connection next to nothing.
+/// TCP keepalive of every connection: two minutes is soon enough to notice that a peer is gone, and costs an idle connection next to
+/// nothing.
 pub const KEEPALIVE: Keepalive = Keepalive { idle: Duration::from_secs(60), every: Duration::from_secs(15), probes: 4 };
-/// Of a connection from its first TAKE on: what it is handed when it is not there is kept from other workers.
+/// TCP keepalive of a connection from its first TAKE on: what is handed to a peer that is gone is withheld from other workers.
 pub const KEEPALIVE_TAKING: Keepalive =
     Keepalive { idle: Duration::from_secs(15), every: Duration::from_secs(5), probes: 3 };
 
-/// Deleted rooms whose names are kept for those who WATCH: a connection that was not told of so many is closed. The list that it has
+/// Deleted rooms whose names are kept for clients that WATCH. A connection that falls behind by this many is closed, because its list
 /// would be wrong for good.
 pub const DELETED_KEPT: usize = 10_000;
-/// Events of a room that are kept for those who listen; who is slower misses the oldest.
+/// Events of a room that are kept for listeners; one that is slower misses the oldest.
 pub const EVENTS_MAX: usize = 256;
-/// A TYPING that follows another on a connection sooner is not told again.
+/// A TYPING that follows another on the same connection sooner than this is not passed on.
 pub const TYPING_EVERY: Duration = Duration::from_secs(1);
-/// Replies waiting to be written, past which a connection writes before it does anything else.
+/// Bytes of replies waiting to be written, past which a connection writes before it does anything else.
 pub const OUTPUT_HIGH_WATER_BYTES: usize = 64 * 1024;
 
-/// The promise that gives the daemon its name for keeping: no message is dropped before this age, in hours.
+/// The daemon's promise about retention: no message is dropped before this age.
 pub const RETENTION_FLOOR: Duration = Duration::from_secs(24 * 3600);
 
 const _: () = {
     assert!(BODY_DEFAULT_BYTES <= BODY_MAX_BYTES);
-    // A commit that is full but for one byte still takes one more batch, and that one more body.
+    // A commit that is one byte short of full still takes one more batch, and that batch one more body.
     assert!(((COMMIT_MAX_BYTES + BATCH_MAX_BYTES + BODY_MAX_BYTES) * 2) as u64 <= JOURNAL_FILE_BYTES);
-    // A group's record: at the worst, every other message of the window is done.
+    // A group's record is largest if every other message of the window is done.
     assert!(GROUP_WINDOW as usize / 2 * 16 + 64 <= SLED_VALUE_MAX_BYTES);
     assert!(BATCH_MAX_BYTES + BODY_MAX_BYTES < IN_FLIGHT_OF_ONE_MAX_BYTES);
 };
@@ -97,25 +98,25 @@ const _: () = {
 pub struct Limits {
     /// Longest message body, in bytes.
     pub body_max_bytes: usize,
-    /// Connections at once; one more is told so and closed.
+    /// Open connections. A further one is told of the limit and closed.
     pub connections_max: usize,
-    /// Connections at once from one address; 0: no limit.
+    /// Open connections from one address; 0 for no limit.
     pub connections_per_address_max: usize,
     /// Rooms that may exist.
     pub rooms_max: usize,
-    /// Rooms that one person may own, who is no admin; 0: no limit of its own.
+    /// Rooms that a person who is not an admin may own; 0 for no such limit.
     pub rooms_of_person_max: usize,
     /// Rooms that one client (or device) may be a member of.
     pub joined_rooms_max: usize,
     /// Longest time that a RETAIN may keep a room's messages.
     pub room_retention_max: Duration,
-    /// Requests a second of one person, over all its devices and connections; 0: no limit.
+    /// Requests per second of one person, over all their devices and connections; 0 for no limit.
     pub requests_per_second: u32,
-    /// Bytes of message bodies a second sent by one person, counted likewise; 0: no limit.
+    /// Bytes of message bodies per second sent by one person, counted likewise; 0 for no limit.
     pub bytes_per_second: u64,
-    /// Time that a connection has to say HELLO.
+    /// How long a connection may take to send HELLO.
     pub hello_timeout: Duration,
-    /// Time that open connections have at shutdown to take their last answers.
+    /// How long open connections have at shutdown to read their last answers.
     pub drain_timeout: Duration,
 }
 

@@ -14,7 +14,7 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// For this daemon, which it does not keep running.
+    /// Watches this daemon, without keeping it running.
     pub fn new(hub: &Arc<Hub>) -> Liveness {
         Liveness { hub: Arc::downgrade(hub), commits: AtomicU64::new(0) }
     }

@@ -1,4 +1,4 @@
-//! What waits to be imported, in a file without a name.
+//! Input that waits to be imported, in a temporary file without a name.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::error::Error;
 
-/// Batches of lines, to be read once in their order.
+/// Batches of lines, written and then read once in the same order.
 #[derive(Debug)]
 pub(super) struct Spool {
     file: File,
@@ -16,12 +16,12 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// In the directory for temporary files; for nobody else to read.
+    /// Creates it in the directory for temporary files, readable only by this user.
     pub(super) fn create() -> Result<Spool, Error> {
         let dir = std::env::temp_dir();
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let opened = rustix::fs::open(&dir, flags, Mode::RUSR | Mode::WUSR);
-        let failed = Error::io("make a file for what waits to be imported in", &dir);
+        let failed = Error::io("create a temporary file for the import in", &dir);
         let file = opened.map_err(|errno| failed(io::Error::from(errno)))?;
         Ok(Spool { file: File::from(file), dir })
     }
@@ -30,18 +30,18 @@ impl Spool {
     pub(super) fn push(&mut self, first: u64, batch: &[u8]) -> Result<(), Error> {
         let head = [first.to_le_bytes(), (batch.len() as u64).to_le_bytes()].concat();
         let written = self.file.write_all(&head).and_then(|()| self.file.write_all(batch));
-        written.map_err(Error::io("write what waits to be imported to a file in", &self.dir))
+        written.map_err(Error::io("write the import's temporary file in", &self.dir))
     }
 
-    /// Goes back to the first.
+    /// Returns to the first batch, to read them all.
     pub(super) fn read(mut self) -> Result<Batches, Error> {
         let begun = self.file.seek(SeekFrom::Start(0));
-        begun.map_err(Error::io("read what waits to be imported from a file in", &self.dir))?;
+        begun.map_err(Error::io("read the import's temporary file in", &self.dir))?;
         Ok(Batches { input: BufReader::new(self.file), dir: self.dir })
     }
 }
 
-/// What was kept.
+/// The batches of a [`Spool`], being read.
 #[derive(Debug)]
 pub(super) struct Batches {
     input: BufReader<File>,
@@ -49,9 +49,9 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// The next one; none at the end.
+    /// The number of the next batch's first line, and the batch; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<(u64, Vec<u8>)>, Error> {
-        self.try_next().map_err(Error::io("read what waits to be imported from a file in", &self.dir))
+        self.try_next().map_err(Error::io("read the import's temporary file in", &self.dir))
     }
 
     fn try_next(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {

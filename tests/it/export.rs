@@ -225,11 +225,11 @@ fn a_file_in_which_nothing_is_a_message_is_not_imported() {
         (of_other_types, "nothing was imported: no line of 3 is a message"),
         (of_other_types, "of another type: 2, blank: 1"),
         ("\r\n\n", "nothing was imported"),
-        ("[\"r\",1,null,\"a\",null,null,null,null,\"text\"]\n", "line 1: no JSON object"),
+        ("[\"r\",1,null,\"a\",null,null,null,null,\"text\"]\n", "line 1: not a JSON object"),
         ("[{\"client\":\"a\",\"text\":\"x\"}]\n", "jq -c"),
         ("{\n\"client\": \"a\",\n\"text\": \"x\"\n}\n", "one object a line"),
-        ("\"text\"\n", "line 1: no JSON object"),
-        ("\u{0}\u{1}\n", "line 1: no JSON object"),
+        ("\"text\"\n", "line 1: not a JSON object"),
+        ("\u{0}\u{1}\n", "line 1: not a JSON object"),
         ("{\"client\":\"a\",\"text\":\"cut o", "line 1: no JSON"),
     ] {
         let told = fail(&data, &["import", "none"], input);
