@@ -1,4 +1,4 @@
-//! The listener: so many connections at once, a request each, and not for long.
+//! The HTTP listener: a limited number of connections, one request each, with a timeout.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,31 +17,31 @@ use tokio::time::timeout;
 use super::page::{self, CONTENT};
 use super::state::Watched;
 
-/// Connections at once; more wait in the kernel. Many that say nothing are not to keep out the one that asks; but descriptors are few.
+/// Open connections; more wait in the kernel. Many, so that silent ones don't keep out a real request, but file descriptors are scarce.
 const CONNECTIONS_MAX: usize = 64;
-/// Pages that are made at once: each takes a thread, and looks at files.
+/// Pages that are made at the same time: each takes a thread and reads files.
 const PAGES_MAX: usize = 8;
-/// How long a connection has to say what it wants …
+/// How long a connection has to send its request …
 const REQUEST: Duration = Duration::from_secs(2);
-/// … and, all in all, to take its answer.
+/// … and, in total, to receive the response.
 const CONNECTION: Duration = Duration::from_secs(20);
-/// What a request's head may take.
+/// The most bytes of a request's head.
 const HEAD_MAX_BYTES: usize = 8 * 1024;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Answers whoever asks, for ever. What is not begun yet opens its store.
+/// Serves requests for as long as the daemon runs, also while the store is still opening.
 pub async fn serve(listener: Arc<TcpListener>, watched: Arc<Watched>) {
     let (places, pages) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Arc::new(Semaphore::new(PAGES_MAX)));
     loop {
-        // It is never closed.
+        // The semaphore is never closed.
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (watched, pages) = (watched.clone(), pages.clone());
                 dantok_supervise::brief("a request for metrics", async move {
                     if timeout(CONNECTION, connect(stream, watched, pages)).await.is_err() {
-                        tracing::debug!("who asked for metrics did not take them");
+                        tracing::debug!("a request for metrics timed out");
                     }
                     drop(place);
                 });
@@ -63,7 +63,7 @@ async fn connect(stream: TcpStream, watched: Arc<Watched>, pages: Arc<Semaphore>
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service_fn(|request| answer(request, watched.clone(), pages.clone())));
     if let Err(error) = served.await {
-        tracing::debug!(%error, "a request for metrics broke");
+        tracing::debug!(%error, "a request for metrics failed");
     }
 }
 
@@ -78,7 +78,7 @@ async fn answer(
             (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD".to_owned(), PLAIN)
         }
         "/metrics" => {
-            // It is never closed.
+            // The semaphore is never closed.
             let _turn = pages.acquire().await;
             match page::page(watched).await {
                 Ok(page) => (StatusCode::OK, page, CONTENT),

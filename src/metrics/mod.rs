@@ -1,8 +1,8 @@
-//! What watches over a daemon asks it over HTTP: figures at `/metrics`, in Prometheus's text format, and at `/healthz` and `/readyz`
-//! whether it does what it is for.
+//! Monitoring over HTTP: `/metrics` has figures in Prometheus's text format, and `/healthz` and `/readyz` say whether the daemon is alive
+//! and ready.
 //!
-//! Nothing below knows of this: the figures are [counted](crate::figures) where things happen, and a [survey](crate::survey) looks at
-//! the rest, when it is asked for. No answer names a client or a room, or has anything of a message in it.
+//! No lower layer knows about this: figures are [counted](crate::figures) where things happen, and a [survey](crate::survey) collects the
+//! rest on request. No response names a client or a room, or contains any part of a message.
 
 mod http;
 mod page;

@@ -14,21 +14,21 @@ use crate::survey::{BEHIND, Survey};
 use dantok_store::count::Counted;
 use dantok_store::limits::FREE_SPACE_MIN_BYTES;
 
-/// What the page is.
+/// The content type of the page.
 pub(super) const CONTENT: &str = TEXT_FORMAT;
 
-/// Nanoseconds in a second, and messages in a message.
+/// How many counted units make one exported unit: nanoseconds in a second, and messages in a message.
 const NS: f64 = 1e9;
 const ONE: f64 = 1.0;
 
-/// The page, as it is made.
+/// A page under construction.
 #[derive(Default)]
 pub(super) struct Page(Vec<MetricFamily>);
 
-/// The page as it is sent.
+/// The text of the page.
 ///
 /// # Errors
-/// What kept it from being made.
+/// Why it could not be made.
 pub(super) async fn page(watched: Arc<Watched>) -> Result<String, String> {
     let runtime = tokio::runtime::Handle::current().metrics();
     let made = tokio::task::spawn_blocking(move || {
@@ -67,7 +67,7 @@ pub(super) async fn page(watched: Arc<Watched>) -> Result<String, String> {
         }
         TextEncoder::new().encode_to_string(&page.0).map_err(|error| format!("can't write the page: {error}"))
     });
-    made.await.map_err(|error| format!("the page died: {error}"))?
+    made.await.map_err(|error| format!("making the page failed: {error}"))?
 }
 
 fn number(is: bool) -> f64 {
@@ -88,17 +88,17 @@ impl Page {
         self.0.push(family);
     }
 
-    /// What only grows.
+    /// Adds a value that only grows.
     pub(super) fn counter(&mut self, name: &str, help: &str, value: f64) {
         self.family(MetricType::COUNTER, name, help, vec![metric(MetricType::COUNTER, value)]);
     }
 
-    /// What goes up and down.
+    /// Adds a value that goes up and down.
     pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) {
         self.family(MetricType::GAUGE, name, help, vec![metric(MetricType::GAUGE, value)]);
     }
 
-    /// The same for each value of a label.
+    /// Adds a value for each value of a label.
     fn labelled<'a>(
         &mut self,
         of: MetricType,
@@ -118,7 +118,7 @@ impl Page {
         self.family(of, name, help, labelled.collect());
     }
 
-    /// How often something was how large, in so many of the counted to a unit.
+    /// Adds a histogram, of which `to_one` counted units make one exported unit.
     fn histogram(&mut self, name: &str, help: &str, counted: &Counted, to_one: f64) {
         let bucket = |(bound, count): &(u64, u64)| {
             let mut bucket = Bucket::default();
@@ -154,7 +154,7 @@ fn of_commits(page: &mut Page, hub: &Hub, store: &dantok_store::Figures) {
     let (figures, (queued, in_flight)) = (&hub.figures, hub.committer.waiting());
     page.counter(
         "dantok_commits_total",
-        "Commits since the start: what had queued, made durable by one fdatasync.",
+        "Commits since the start: queued requests, made durable by one fdatasync.",
         figures.commits.get() as f64,
     );
     page.histogram(
@@ -165,23 +165,23 @@ fn of_commits(page: &mut Page, hub: &Hub, store: &dantok_store::Figures) {
     );
     page.histogram(
         "dantok_commit_messages",
-        "Messages in a commit; 0 where it only changed cursors, memberships or rooms.",
+        "Messages in a commit; 0 if it only changed cursors, memberships or rooms.",
         &figures.commit_messages.counted(),
         ONE,
     );
     page.gauge(
         "dantok_commit_running_seconds",
-        "How long the commit that is under way takes so far; 0 while there is none. It grows while the disk hangs.",
+        "How long the commit under way has taken so far; 0 while there is none. It grows while the disk hangs.",
         seconds(figures.committing()),
     );
     page.gauge(
         "dantok_commit_queue_requests",
-        "Requests that wait for their commit, without those that are in one.",
+        "Requests that wait for a commit, not counting those in one.",
         queued as f64,
     );
     page.gauge(
         "dantok_commit_queue_bytes",
-        "Memory of all requests that are not answered yet, waiting or in a commit.",
+        "Memory of all unanswered requests, waiting or in a commit.",
         in_flight as f64,
     );
     page.gauge(
@@ -226,7 +226,7 @@ fn of_messages(page: &mut Page, hub: &Hub, survey: &Survey, store: &dantok_store
     );
     page.counter(
         "dantok_message_bytes_expired_total",
-        "Bytes that those took in the store, before compression of any kind, with what belongs to each beside its body.",
+        "Bytes that those took in the store, before any compression, including metadata.",
         store.expired_bytes as f64,
     );
     page.gauge(
@@ -236,20 +236,20 @@ fn of_messages(page: &mut Page, hub: &Hub, survey: &Survey, store: &dantok_store
     );
     page.gauge(
         "dantok_message_bytes",
-        "Bytes that those take in the store, with what belongs to each beside its body.",
+        "Bytes that those take in the store, including metadata.",
         survey.stored_bytes as f64,
     );
     page.gauge(
         "dantok_oldest_message_age_seconds",
-        "Age of the oldest stored message; 0 where there is none. Far above the longest retention, nothing expires.",
+        "Age of the oldest stored message; 0 if there is none. Far above the longest retention, expiry does not work.",
         survey.oldest.as_secs_f64(),
     );
     page.gauge(
         "dantok_retention_seconds",
-        "How long a message is kept at least. Rooms may keep theirs longer.",
+        "How long every message is kept at least. Rooms may keep theirs longer.",
         hub.settings.retention().as_secs_f64(),
     );
-    page.gauge("dantok_rooms", "Rooms that there are.", survey.rooms as f64);
+    page.gauge("dantok_rooms", "Existing rooms.", survey.rooms as f64);
     page.gauge(
         "dantok_memberships",
         "Members of rooms: a client, or a device of one, counts once for each of its rooms.",
@@ -259,39 +259,39 @@ fn of_messages(page: &mut Page, hub: &Hub, survey: &Survey, store: &dantok_store
 
 fn of_connections(page: &mut Page, hub: &Hub, survey: &Survey) {
     let figures = &hub.figures;
-    page.gauge("dantok_connections", "Connections that are open.", figures.connections() as f64);
+    page.gauge("dantok_connections", "Open connections.", figures.connections() as f64);
     page.gauge(
         "dantok_connections_max",
-        "Connections that may be open, as --max-connections says.",
+        "The limit of open connections, --max-connections.",
         hub.settings.get().limits.connections_max as f64,
     );
-    page.gauge("dantok_clients", "Clients, and devices of clients, that are connected.", survey.clients as f64);
+    page.gauge("dantok_clients", "Connected clients and devices of clients.", survey.clients as f64);
     page.counter(
         "dantok_connections_accepted_total",
-        "Connections that were let in since the start.",
+        "Connections accepted since the start.",
         figures.accepted.get() as f64,
     );
     page.labelled(
         MetricType::COUNTER,
         "dantok_connections_refused_total",
-        "Connections that were turned away since the start: there were as many as may be (connections), or as many from one address as it may have (address).",
+        "Connections turned away since the start, because the limit of all connections (connections) or of those from one address (address) was reached.",
         "reason",
         figures.turned_away().map(|(why, count)| (why, count as f64)),
     );
     page.counter(
         "dantok_network_received_bytes_total",
-        "Bytes that came from clients since the start; with TLS, those inside it.",
+        "Bytes received from clients since the start; with TLS, those inside it.",
         figures.received_bytes.get() as f64,
     );
     page.counter(
         "dantok_network_sent_bytes_total",
-        "Bytes that went to clients since the start; with TLS, those inside it.",
+        "Bytes sent to clients since the start; with TLS, those inside it.",
         figures.sent_bytes.get() as f64,
     );
     page.labelled(
         MetricType::COUNTER,
         "dantok_errors_total",
-        "Errors that clients were answered with since the start, by their code: see protocol.md.",
+        "Error replies to clients since the start, by code: see protocol.md.",
         "code",
         figures.errors().map(|(code, count)| (code.as_str(), count as f64)),
     );
@@ -300,26 +300,26 @@ fn of_connections(page: &mut Page, hub: &Hub, survey: &Survey) {
 fn of_readers(page: &mut Page, survey: &Survey) {
     page.gauge(
         "dantok_followers",
-        "FOLLOWs that are on: a connection counts once for each room that it follows.",
+        "Active FOLLOWs: a connection counts once for each room that it follows.",
         survey.followers as f64,
     );
     page.gauge(
         "dantok_follower_lag_max_messages",
-        "Messages of a room that were not pushed yet to the follower that lacks most of them. It grows while one does not read.",
+        "Messages of a room not yet pushed to the follower that is furthest behind. It grows while a follower does not read.",
         survey.lag as f64,
     );
     let behind = BEHIND.map(|messages| messages.to_string());
     page.labelled(
         MetricType::GAUGE,
         "dantok_followers_behind",
-        "Followers to which more messages of a room than the label says were not pushed yet.",
+        "Followers that are more messages of a room behind than the label says.",
         "more_than",
         behind.iter().map(String::as_str).zip(survey.followers_behind.map(|count| count as f64)),
     );
     page.labelled(
         MetricType::GAUGE,
         "dantok_oldest_unread_age_seconds",
-        "Age of the oldest stored message that some member of its room has not acknowledged (member), or some group has not done (group); 0 where there is none.",
+        "Age of the oldest stored message that some member of its room has not acknowledged (member), or some group has not done (group); 0 if there is none.",
         "kind",
         [("member", seconds(survey.oldest_unread)), ("group", seconds(survey.oldest_undone))],
     );
@@ -328,13 +328,13 @@ fn of_readers(page: &mut Page, survey: &Survey) {
 fn of_disk(page: &mut Page, survey: &Survey, store: &dantok_store::Figures) {
     page.gauge(
         "dantok_disk_used_bytes",
-        "What the data directory takes on the disk: journal, segments, index and what is kept free for a restart.",
+        "Disk space that the data directory takes: journal, segments, index and the ballast for a restart.",
         survey.disk_bytes as f64,
     );
     if let Some(free) = store.free_bytes {
-        page.gauge("dantok_disk_free_bytes", "What is free on the data directory's file system.", free as f64);
+        page.gauge("dantok_disk_free_bytes", "Free space on the data directory's file system.", free as f64);
     }
-    page.gauge("dantok_disk_free_min_bytes", "Free space under which writes are refused.", FREE_SPACE_MIN_BYTES as f64);
+    page.gauge("dantok_disk_free_min_bytes", "Free space below which writes are refused.", FREE_SPACE_MIN_BYTES as f64);
     page.gauge(
         "dantok_store_refuses_writes",
         "1 while writes are refused because the disk is nearly full; otherwise 0.",
@@ -342,27 +342,27 @@ fn of_disk(page: &mut Page, survey: &Survey, store: &dantok_store::Figures) {
     );
     page.gauge(
         "dantok_store_failed",
-        "1 once a write or a sync has failed: nothing is acknowledged any more, and the daemon is about to end.",
+        "1 once a write or a sync has failed: nothing is acknowledged any more, and the daemon is about to exit.",
         number(store.has_failed),
     );
 }
 
 fn of_runtime(page: &mut Page, runtime: &RuntimeMetrics) {
     let busy = (0..runtime.num_workers()).map(|worker| runtime.worker_total_busy_duration(worker));
-    page.gauge("dantok_tokio_workers", "Threads that tasks run on.", runtime.num_workers() as f64);
+    page.gauge("dantok_tokio_workers", "Worker threads that run tasks.", runtime.num_workers() as f64);
     page.gauge(
         "dantok_tokio_tasks",
-        "Tasks that are alive: one for each connection, and some of the daemon's own.",
+        "Tasks alive: one for each connection, and some of the daemon's own.",
         runtime.num_alive_tasks() as f64,
     );
     page.gauge(
         "dantok_tokio_queued_tasks",
-        "Tasks in the queue that all workers share: it grows where they are all busy.",
+        "Tasks in the queue that all workers share. It grows while they are all busy.",
         runtime.global_queue_depth() as f64,
     );
     page.counter(
         "dantok_tokio_busy_seconds_total",
-        "Time that workers were busy, of all of them together.",
+        "Time that workers were busy, summed over all of them.",
         busy.sum::<Duration>().as_secs_f64(),
     );
 }

@@ -8,13 +8,13 @@ use tokio::time::timeout;
 use crate::hub::Hub;
 use crate::liveness::Liveness;
 
-/// How long a proof of life may take.
+/// How long a commit that proves the daemon alive may take.
 const PROVEN_WITHIN: Duration = Duration::from_secs(5);
 
-/// A daemon that is watched. Until its hub is [given](Watched::set_hub), it is opening its store. Watching does not keep it running.
+/// A daemon that is monitored. Until its hub is [set](Watched::set_hub), it is opening its store. Monitoring does not keep it running.
 #[derive(Debug)]
 pub struct Watched {
-    /// Kept, and not worked out anew: it must differ only from one start to the next.
+    /// Kept rather than computed each time, because it must change only at a restart.
     pub(super) started: SystemTime,
     opened: OnceLock<(Weak<Hub>, Liveness)>,
     #[cfg(feature = "tls")]
@@ -33,13 +33,13 @@ impl Default for Watched {
 }
 
 impl Watched {
-    /// The store is open.
+    /// Call when the store is open.
     pub fn set_hub(&self, hub: &Arc<Hub>) {
-        // Once is enough.
+        // Only the first call counts.
         let _ = self.opened.set((Arc::downgrade(hub), Liveness::new(hub)));
     }
 
-    /// Shows when these expire.
+    /// Shows from now on when these certificates expire.
     #[cfg(feature = "tls")]
     pub fn show_certificates(&self, tls: Option<&Arc<crate::tls::Server>>) {
         if let Some(tls) = tls {
@@ -47,7 +47,7 @@ impl Watched {
         }
     }
 
-    /// For each purpose, the seconds until the first of its certificates expires.
+    /// For each purpose, how many seconds remain until the first of its certificates expires.
     #[cfg(feature = "tls")]
     pub(super) fn certificates(&self) -> Vec<(&'static str, f64)> {
         use crate::tls::Purpose;
@@ -59,26 +59,26 @@ impl Watched {
         [Purpose::Server, Purpose::ClientCa].into_iter().filter_map(first).collect()
     }
 
-    /// What is served, while it is.
+    /// The hub while it is served.
     pub(super) fn hub(&self) -> Option<Arc<Hub>> {
         self.opened.get()?.0.upgrade()
     }
 
-    /// Whether what is sent gets to the disk.
+    /// Whether commits reach the disk.
     ///
     /// # Errors
     /// Why not, in a sentence.
     pub(super) async fn alive(&self) -> Result<(), String> {
-        // Who opens its store, or closes it, is about that.
+        // A daemon that is opening or closing its store is alive.
         let Some((hub, liveness)) = self.opened.get().filter(|(hub, _)| hub.strong_count() > 0) else { return Ok(()) };
         match timeout(PROVEN_WITHIN, liveness.proven()).await {
             Ok(Err(why)) if hub.strong_count() > 0 => Err(format!("nothing is written any more: {why}")),
             Ok(_) => Ok(()),
-            Err(_) => Err(format!("no commit has come to an end for {} s", PROVEN_WITHIN.as_secs())),
+            Err(_) => Err(format!("no commit has completed for {} s", PROVEN_WITHIN.as_secs())),
         }
     }
 
-    /// Whether clients are served, and what they send is taken.
+    /// Whether clients are served and their writes accepted.
     ///
     /// # Errors
     /// Why not, in a sentence.

@@ -414,7 +414,7 @@ fn a_disk_that_hangs_is_told_and_no_more_once_it_does_not() {
     let Some(mut strace) = inject(&watched.daemon, "fdatasync:delay_enter=600000000") else { return };
     // strace may not have seen the committer's thread yet.
     wait_until("it is told", || get(watched.address, "/healthz").status == 503);
-    assert_eq!(get(watched.address, "/healthz").body, "no commit has come to an end for 5 s\n");
+    assert_eq!(get(watched.address, "/healthz").body, "no commit has completed for 5 s\n");
     alice.send("SEND lobby one");
     watched.wait_for("dantok_commit_queue_requests", |waiting| waiting == 1.0);
     assert!(watched.figure("dantok_commit_queue_bytes") > 0.0);
