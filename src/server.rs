@@ -1,4 +1,4 @@
-//! Accepts connections and stops them: is handed its listeners and its shutdown.
+//! Opens the store, serves connections on the listeners that it is given, and ends when the shutdown that it is given completes.
 
 use std::future::Future;
 use std::io;
@@ -30,20 +30,20 @@ use crate::tokens::Tokens;
 use dantok_protocol::Refusal;
 use dantok_store::Store;
 
-/// Connections over the limit that are told so at once; further ones are just closed.
+/// Connections over the limit that are told so at the same time; further ones are just closed.
 const REFUSED_AT_ONCE: usize = 64;
 
-/// How often the store is asked whether it wants something done.
+/// How often the store is asked whether it needs upkeep.
 const TEND_EVERY: Duration = Duration::from_secs(1);
 
-/// An address that connections come in on, and what they speak there.
+/// A listening socket, and what is spoken on it.
 #[derive(Debug)]
 pub struct Listener {
-    /// The address.
+    /// The socket.
     pub socket: TcpListener,
-    /// What is spoken.
+    /// What is spoken on it.
     pub speaks: Speaks,
-    /// Whether it was handed in, and will be to the next daemon as well: that one serves who comes while this one stops.
+    /// Whether the socket was passed in. It will be passed to the next daemon as well, which serves whoever connects while this one stops.
     pub is_passed: bool,
 }
 
@@ -58,13 +58,13 @@ impl From<TcpListener> for Listener {
 pub struct Options {
     /// Where everything is stored.
     pub data_dir: PathBuf,
-    /// Who may be whom.
+    /// Who may connect as which client.
     pub tokens: Arc<Tokens>,
-    /// What may be set anew while it runs.
+    /// What may be changed while the daemon runs.
     pub settings: Settings,
 }
 
-/// Serves until `shutdown` is done; see [`Server::open`] and [`Server::serve`].
+/// Serves until `shutdown` completes; see [`Server::open`] and [`Server::serve`].
 ///
 /// # Errors
 /// As both.
@@ -76,7 +76,7 @@ pub async fn run(
     Server::open(options).await?.serve(listeners, shutdown).await
 }
 
-/// A store that is open, and what works on it.
+/// An open store and everything that works on it.
 #[derive(Debug)]
 pub struct Server {
     hub: Arc<Hub>,
@@ -116,13 +116,13 @@ impl Server {
         Ok(Server { hub, data_dir, committing })
     }
 
-    /// What all sessions share. It is closed when all of it is dropped: whoever is not served by [`serve`](Server::serve) holds a
-    /// [`Weak`](std::sync::Weak) one.
+    /// What all sessions share. The store closes when the last reference to it is dropped, so whatever [`serve`](Server::serve) does
+    /// not stop holds a [`Weak`](std::sync::Weak) one.
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }
 
-    /// Serves until `shutdown` is done: then stops accepting, carries out what was received, answers it, and closes the store.
+    /// Serves until `shutdown` completes. Then stops accepting, carries out and answers what was received, and closes the store.
     ///
     /// # Errors
     /// The store failed while it served: nothing has been acknowledged since.
@@ -155,13 +155,13 @@ impl Server {
         let _ = rechecking.await;
         tending.abort();
         let _ = tending.await;
-        // It was told to stop with everything else; what hangs in a store that failed does not hold up the end.
+        // It was told to stop with everything else. If it hangs in a failed store, the end does not wait for it.
         let drain_timeout = hub.settings.get().limits.drain_timeout;
         let _ = tokio::time::timeout(drain_timeout, controlling).await;
         drop(hub);
-        // The committer ends when the last connection has dropped its way to it; the mover when the store is dropped.
+        // The committer ends when the last connection has dropped its handle, the mover when the store is dropped.
         let closing = tokio::task::spawn_blocking(move || {
-            // After a failure either may hang in sled; nothing is to be expected of them.
+            // After a failure either may hang in sled, so nothing waits for them.
             if store.failure().get().is_none() {
                 let _ = committing.join();
                 store.settle();
@@ -175,7 +175,7 @@ impl Server {
     }
 }
 
-/// Does what the store wants done between commits, also where none comes.
+/// Does the store's upkeep between commits, even if there are none.
 async fn tend(hub: Arc<Hub>) {
     loop {
         tokio::time::sleep(TEND_EVERY).await;
@@ -186,7 +186,7 @@ async fn tend(hub: Arc<Hub>) {
     }
 }
 
-/// Has every connection look whether it may still be there, whenever the tokens have changed.
+/// Whenever the tokens have changed, has every connection check whether its own is still good.
 async fn recheck(tokens: Arc<Tokens>, rooms: Arc<Rooms>) {
     let mut seen = None;
     loop {
@@ -198,7 +198,7 @@ async fn recheck(tokens: Arc<Tokens>, rooms: Arc<Rooms>) {
     }
 }
 
-/// Accepts until `shutdown` is done or the store fails (which it returns), then lets the connections end.
+/// Accepts until `shutdown` completes or the store fails, then lets the connections end. Returns why the store failed, if it did.
 async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<Output = ()>) -> Option<Arc<str>> {
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -221,7 +221,7 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
                     }
                 },
                 Err(error) => {
-                    // Out of descriptors or memory: the connections that are there go on, and may end.
+                    // Out of descriptors or memory. Open connections go on, and free some when they end.
                     tracing::warn!(%error, "can't accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -233,7 +233,7 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
             }
         }
     };
-    // Connections that the kernel has made and nobody has accepted yet: their peers may have sent something.
+    // Connections that wait in the kernel to be accepted: their peers may have sent something.
     let limits = &hub.settings.get().limits;
     for Listener { socket, speaks, is_passed: _ } in listeners.into_iter().filter(|listener| !listener.is_passed) {
         let Ok(socket) = socket.into_std() else { continue };
@@ -248,13 +248,13 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
         }
     }
     tracing::info!(connections = connections.len(), "stopping");
-    // Whoever waits for it is a connection; there may be none.
+    // Only connections receive this, and there may be none.
     let _ = stop.send(true);
     hub.stopping.cancel();
     let drained =
         tokio::time::timeout(limits.drain_timeout, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
-        tracing::warn!(connections = connections.len(), "closing connections that did not take their answers in time");
+        tracing::warn!(connections = connections.len(), "closing connections that did not read their answers in time");
         connections.shutdown().await;
     }
     failed
@@ -270,7 +270,7 @@ fn admit(
     if connections >= limits.connections_max {
         return Err((TurnedAway::Connections, Refusal::limit("connections", limits.connections_max)));
     }
-    // They are counted where they are not limited too: they may be, later.
+    // They are counted even without a limit, because a reload may set one.
     let max = match limits.connections_per_address_max {
         0 => usize::MAX,
         max => max,
@@ -291,7 +291,7 @@ async fn accept(listeners: &[Listener]) -> io::Result<(TcpStream, SocketAddr, Sp
     .await
 }
 
-/// No `async fn`, which would keep its arguments, and the peer's name, beside what is made of them.
+/// Not an `async fn`, whose future would keep the arguments and the peer's name beside what is made of them.
 fn connect(
     stream: TcpStream,
     speaks: Speaks,
@@ -315,7 +315,7 @@ fn connect(
     .instrument(span)
 }
 
-/// A connection, as it is counted: however it ends.
+/// Counts a connection as open until it is dropped, however the connection ends.
 struct Open(Arc<Figures>);
 
 impl Open {
@@ -334,15 +334,14 @@ impl Drop for Open {
 fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures: Arc<Figures>, refusals: &Arc<Semaphore>) {
     if let Ok(permit) = refusals.clone().try_acquire_owned() {
         dantok_supervise::brief("a refusal", async move {
-            // A peer that does not take its refusal is no loss.
+            // It does not matter if the peer never reads its refusal.
             let _ = connection::refuse(stream, speaks, refusal, figures).await;
             drop(permit);
         });
     }
 }
 
-/// No waiting for full packets; what a telnet client sends as urgent stays in its place; and a peer that is gone without a word is
-/// found out.
+/// Disables Nagle's algorithm, leaves urgent data of telnet clients in the stream, and enables keepalive to notice a peer that is gone.
 fn prepare(stream: &TcpStream) {
     let set = stream.set_nodelay(true);
     let set = set.and_then(|()| socket2::SockRef::from(stream).set_out_of_band_inline(true));

@@ -1,4 +1,4 @@
-//! What a start would find wrong, found without one.
+//! `dantok config --check`: finds what would make a start fail, without starting.
 
 use std::net::SocketAddr;
 
@@ -7,8 +7,8 @@ use super::sockets::Passed;
 use crate::config::{Config, Resolved};
 use crate::error::Error;
 
-/// Opens and reads all that a start would, and changes nothing. Returns everything that is wrong, a sentence each. What is in
-/// the store is not looked at; that is for `dantok check`.
+/// Opens and reads what a start would, and changes nothing. Returns a sentence for each problem. Does not look inside the store, which
+/// `dantok check` does.
 pub fn check(resolved: &Resolved) -> Vec<String> {
     let config = &resolved.config;
     let mut problems = Vec::new();
@@ -49,7 +49,7 @@ fn wanted(config: &Config) -> Result<Vec<Wanted>, Error> {
     runtime.block_on(listen::wanted(config, true, &Passed::default()))
 }
 
-/// Whether strangers are no concern there: it tells of nobody, or asks for a certificate.
+/// Whether the address is safe from strangers: it reveals nothing about anybody, or requires a client certificate.
 fn is_kept(one: &Wanted, #[cfg_attr(not(feature = "tls"), expect(unused_variables))] config: &Config) -> bool {
     #[cfg(feature = "tls")]
     if one.option == "--listen-tls" && config.tls.client_ca.is_some() {
@@ -58,7 +58,7 @@ fn is_kept(one: &Wanted, #[cfg_attr(not(feature = "tls"), expect(unused_variable
     one.option == "--metrics"
 }
 
-/// Whether what is listened on there may be.
+/// Refuses to listen on an address that others can reach, unless that is allowed.
 pub(super) fn expect_open(address: SocketAddr, by_anybody: bool) -> Result<(), Error> {
     if address.ip().is_loopback() || by_anybody { Ok(()) } else { Err(Error::NotOpen { address }) }
 }

@@ -1,4 +1,4 @@
-//! Which addresses to listen on: names looked up, what is named twice found, and sockets made.
+//! Resolves the addresses to listen on, finds conflicts between them, and opens their sockets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,21 +10,21 @@ use super::sockets::Passed;
 use crate::config::Config;
 use crate::error::Error;
 
-/// Connections that wait in the kernel until they are accepted.
+/// How many connections may wait in the kernel to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// An address that an option has named.
+/// An address from an option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) option: &'static str,
     pub(super) address: SocketAddr,
-    /// As it was said; it may be a name of several addresses.
+    /// As written in the option; may be a name with several addresses.
     said: String,
-    /// IPv4 is somebody else's.
+    /// Does not take IPv4 connections as well, which another socket may have.
     only_v6: bool,
 }
 
-/// Where the configuration wants to listen. `listens`: on the addresses of `--listen`.
+/// Where to listen by the configuration. `listens` says whether to listen on the addresses of `--listen`.
 pub(super) async fn wanted(config: &Config, listens: bool, passed: &Passed) -> Result<Vec<Wanted>, Error> {
     let mut named: Vec<(&'static str, &[String])> = Vec::new();
     #[cfg(feature = "tls")]
@@ -34,17 +34,17 @@ pub(super) async fn wanted(config: &Config, listens: bool, passed: &Passed) -> R
     named.push(("--metrics", &config.metrics));
     let mut wanted: Vec<Wanted> = Vec::new();
     for (option, said) in named.iter().flat_map(|(option, said)| said.iter().map(|said| (*option, said))) {
-        // A resolver may be there later.
+        // Not a setup error: the resolver may be available later.
         let found = tokio::net::lookup_host(said).await;
         let found = found.map_err(|error| Error::Command(format!("can't look up {said}: {error}; see {option}")))?;
         let before = wanted.len();
         for address in found {
-            // [::ffff:127.0.0.1] is one of IPv4's.
+            // [::ffff:127.0.0.1] is an IPv4 address.
             let address = match address.ip().to_canonical() {
                 ip if ip.is_ipv4() => SocketAddr::new(ip, address.port()),
                 _ => address,
             };
-            // A resolver may say one twice.
+            // A resolver may return an address twice.
             if !wanted.iter().skip(before).any(|one| one.address == address) {
                 wanted.push(Wanted { option, address, said: said.clone(), only_v6: false });
             }
@@ -55,25 +55,29 @@ pub(super) async fn wanted(config: &Config, listens: bool, passed: &Passed) -> R
     let passed: Vec<_> = of_passed.filter_map(|socket| socket.local_addr().ok()).collect();
     let all: Vec<_> = wanted.iter().map(|one| one.address).chain(passed).collect();
     for one in &mut wanted {
-        // [::] has IPv4 as well, unless that is named by itself.
+        // [::] takes IPv4 as well, unless an IPv4 address is configured separately.
         let is_named = |other: &SocketAddr| other.is_ipv4() && other.port() == one.address.port() && other.port() != 0;
         one.only_v6 = !one.address.ip().is_unspecified() || all.iter().any(is_named);
     }
     Ok(wanted)
 }
 
-/// Whether each has an address of its own.
+/// Checks that no two are the same or overlap.
 fn check(wanted: &[Wanted]) -> Result<(), Error> {
     for (at, one) in wanted.iter().enumerate().filter(|(_, one)| one.address.port() != 0) {
         let others = wanted.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| other);
         for other in others.filter(|other| other.address.port() == one.address.port()) {
             let said = |one: &Wanted| format!("{} {}", one.option, one.said);
             if one.address == other.address {
-                let text = format!("{} and {} are one address; name it once", said(one), said(other));
+                let text = format!("{} and {} are the same address; name it once", said(one), said(other));
                 return Err(Error::Setup(text));
             }
             if one.address.ip().is_unspecified() && one.address.is_ipv4() == other.address.is_ipv4() {
-                let text = format!("{} has all addresses, and so that of {}; name one of them", said(one), said(other));
+                let text = format!(
+                    "{} covers all addresses, including that of {}; name only one of them",
+                    said(one),
+                    said(other)
+                );
                 return Err(Error::Setup(text));
             }
         }
@@ -85,7 +89,7 @@ impl Wanted {
     fn socket(&self) -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(self.address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         if self.address.is_ipv6() {
-            // Whatever the system does by itself.
+            // Whatever the system's default is.
             socket.set_only_v6(self.only_v6)?;
         }
         socket.set_reuse_address(true)?;
@@ -101,14 +105,14 @@ impl Wanted {
 
     fn failed(&self, error: &io::Error) -> Error {
         let text = format!("can't listen on {}: {error}; see {}", self.address, self.option);
-        // What is in use may be free later, and an address may come; what is forbidden stays so.
+        // An address in use may become free, and a missing one may appear; what is forbidden stays forbidden.
         if error.kind() == io::ErrorKind::PermissionDenied { Error::Setup(text) } else { Error::Command(text) }
     }
 
-    /// Whether that would do.
+    /// Whether listening there would work.
     pub(super) fn check(&self, is_running: bool) -> Result<(), Error> {
         match self.socket() {
-            // It is the running daemon that has it.
+            // The running daemon has it.
             Err(error) if is_running && error.kind() == io::ErrorKind::AddrInUse => Ok(()),
             Err(error) => Err(self.failed(&error)),
             Ok(_) => Ok(()),
@@ -116,7 +120,7 @@ impl Wanted {
     }
 }
 
-/// Listens on those of one option. Of a name with several addresses those are enough that this machine has.
+/// Listens on the addresses of one option. If a name has several addresses, those that this machine has are enough.
 pub(super) fn bind(wanted: &[Wanted], option: &str) -> Result<Vec<TcpListener>, Error> {
     let mut bound: Vec<(&str, TcpListener)> = Vec::new();
     let mut missing: Option<(&str, Error)> = None;

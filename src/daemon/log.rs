@@ -1,4 +1,4 @@
-//! The log: one line an event, on standard error.
+//! The log: one line per event, on standard error.
 
 use tracing_subscriber::EnvFilter;
 
@@ -6,23 +6,23 @@ use crate::config::{LogFormat, filter};
 
 type Set = dyn Fn(EnvFilter) -> Result<(), tracing_subscriber::reload::Error> + Send + Sync;
 
-/// What is logged; can be set anew.
+/// What is logged; can be changed while the daemon runs.
 pub struct Filter(Box<Set>);
 
 impl Filter {
-    /// From now on.
+    /// Replaces the filter.
     ///
     /// # Errors
-    /// No filter.
+    /// The filter is invalid.
     pub fn set(&self, filter: &str) -> Result<(), Box<dyn std::error::Error>> {
         Ok((self.0)(filter::parse(filter)?)?)
     }
 }
 
-/// Begins to log.
+/// Starts logging.
 ///
 /// # Errors
-/// No filter; or something logs already.
+/// The filter is invalid, or a logger is already set.
 pub fn init(filter: &str, format: LogFormat) -> Result<Filter, Box<dyn std::error::Error>> {
     let filter = filter::parse(filter)?;
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());

@@ -1,4 +1,4 @@
-//! The daemon as a process: its log, its listeners, its signals, and what the service manager is told.
+//! The daemon as a process: its log, its listeners, its signals, and its notifications to the service manager.
 
 mod check;
 mod listen;
@@ -43,7 +43,7 @@ pub fn run(resolved: Resolved, passed: Passed, resolve: Resolve) -> Result<(), E
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
     }
-    // Who hands in sockets has said where to listen.
+    // Sockets that are passed in replace the default of --listen.
     let is_passed = !passed.plain.is_empty() || !passed.tls.is_empty();
     let listens = !is_passed || resolved.is_said("listen");
     let ran =
@@ -54,13 +54,13 @@ pub fn run(resolved: Resolved, passed: Passed, resolve: Resolve) -> Result<(), E
     ran
 }
 
-/// Who may be whom.
+/// Loads the tokens: who may connect as which client.
 fn tokens(resolved: &Resolved) -> Result<Arc<Tokens>, Error> {
     let (path, is_named) = (resolved.config.tokens_path(), resolved.is_said("tokens"));
     Ok(Arc::new(Tokens::of_store(&path, is_named, &resolved.config.data_dir, resolved.config.open)?))
 }
 
-/// `listens`: on the addresses of `--listen`.
+/// `listens` says whether to listen on the addresses of `--listen`.
 fn run_logged(
     config: Config,
     listens: bool,
@@ -86,7 +86,7 @@ fn run_logged(
         })
     });
     if !matches!(served, Ok(true)) {
-        // What hangs in a store that failed, or that opens yet, does not hold up the end.
+        // Don't wait for threads that hang in a failed store, or in one that is still opening.
         runtime.shutdown_background();
     }
     served.map(drop)
@@ -118,9 +118,9 @@ async fn serve(
     let options = server::Options { data_dir: config.data_dir.clone(), tokens, settings };
     let server = tokio::select! {
         server = Server::open(options) => server?,
-        () = notify::opening() => return Err(Error::Command("the service manager was told for ever that the store opens".to_owned())),
+        () = notify::opening() => return Err(Error::Command("notifying the service manager ended before the store was open".to_owned())),
         () = &mut shutdown => {
-            tracing::info!("stopped while the store opened, which the next start does anew");
+            tracing::info!("stopped while the store opened; the next start opens it again");
             return Ok(false);
         }
     };
@@ -163,8 +163,8 @@ async fn serve(
     Ok(true)
 }
 
-/// Answers what watches over the daemon, from now on: the store may take a while to open. What it is shown tells of nobody, so that it may
-/// be at any address.
+/// Serves metrics and health checks from now on, because the store may take a while to open. They reveal nothing about anybody, so any
+/// address is allowed.
 #[cfg(feature = "metrics")]
 fn listen_for_metrics(wanted: &[Wanted], passed: Vec<std::net::TcpListener>) -> Result<Arc<metrics::Watched>, Error> {
     let passed = passed.into_iter().map(TcpListener::from_std);
@@ -179,24 +179,24 @@ fn listen_for_metrics(wanted: &[Wanted], passed: Vec<std::net::TcpListener>) -> 
     Ok(watched)
 }
 
-/// When the daemon stops, for whatever reason, the service manager is told how long that may take.
+/// When the daemon stops, for whatever reason, tells the service manager how long that may take.
 async fn announce_stop(stopping: CancellationToken, settings: Arc<Live>) {
     stopping.cancelled().await;
     notify::stopping(settings.get().limits.drain_timeout);
 }
 
-/// Tells the watchdog for as long as the daemon lives.
+/// Keeps the watchdog fed for as long as the daemon is alive.
 async fn watch(hub: Weak<Hub>) {
     let Some(liveness) = hub.upgrade().map(|hub| Liveness::new(&hub)) else { return };
     notify::watch(hub, liveness).await;
 }
 
-/// What the system does not give to the process itself.
+/// An error for a resource that the system refuses to the process.
 fn process(error: std::io::Error) -> Error {
-    Error::Command(format!("the system refuses what the daemon needs to begin: {error}"))
+    Error::Command(format!("the system refuses a resource that the daemon needs to start: {error}"))
 }
 
-/// What is listened on.
+/// What the daemon listens on, and who is let in there.
 #[derive(Default)]
 struct Opened {
     /// Whether strangers are kept out, or let in on purpose.
@@ -204,7 +204,7 @@ struct Opened {
     listeners: Vec<Listener>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<crate::tls::Server>>,
-    /// Whether nothing but the certificate that clients must show keeps strangers out.
+    /// Whether only the required client certificate keeps strangers out.
     #[cfg(feature = "tls")]
     wants_client_ca: bool,
 }
@@ -220,7 +220,7 @@ impl Opened {
         if self.listeners.is_empty() { Err(check::no_address()) } else { Ok(()) }
     }
 
-    /// Listens for TLS where it is asked for.
+    /// Listens for TLS, if it is configured.
     #[cfg(feature = "tls")]
     fn listen_tls(
         &mut self,
@@ -231,7 +231,7 @@ impl Opened {
         let Some(files) = config.tls_files().map_err(|error| Error::Setup(error.to_string()))? else { return Ok(()) };
         let loaded = crate::tls::Server::load(&files).map_err(|error| Error::Setup(error.to_string()))?;
         let tls = Arc::new(loaded);
-        // A certificate that is asked for keeps strangers out as well.
+        // A required client certificate keeps strangers out as well.
         let by_anybody = self.by_anybody || files.client_ca.is_some();
         for socket in passed {
             let socket = TcpListener::from_std(socket).map_err(process)?;
@@ -250,7 +250,7 @@ impl Opened {
     fn add(&mut self, socket: TcpListener, speaks: Speaks, is_passed: bool, by_anybody: bool) -> Result<(), Error> {
         let address = socket.local_addr().map_err(process)?;
         check::expect_open(address, by_anybody)?;
-        let how = if is_passed { ", on a socket that was handed in" } else { "" };
+        let how = if is_passed { ", on a socket that was passed in" } else { "" };
         match speaks {
             Speaks::Plain => tracing::info!(%address, "listening{how}"),
             #[cfg(feature = "tls")]
@@ -261,7 +261,7 @@ impl Opened {
     }
 }
 
-/// Says now, and once a day, that a certificate is about to expire, or has.
+/// Warns now and once a day of certificates that are about to expire, or have.
 #[cfg(feature = "tls")]
 async fn warn_daily(tls: Weak<crate::tls::Server>) {
     while let Some(tls) = tls.upgrade() {
@@ -271,7 +271,7 @@ async fn warn_daily(tls: Weak<crate::tls::Server>) {
     }
 }
 
-/// Done at the first SIGTERM or SIGINT.
+/// Completes at the first SIGTERM or SIGINT.
 fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -283,7 +283,7 @@ fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     })
 }
 
-/// Each connection takes a descriptor, and so do the store's files.
+/// Raises the limit of file descriptors as far as needed and allowed: each connection takes one, and so do the store's files.
 fn expect_connections(limits: &Limits) {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let wanted = limits.connections_max as u64 + 256;

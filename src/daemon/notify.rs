@@ -1,4 +1,4 @@
-//! What the daemon tells the service manager, by the protocol of sd_notify(3). Where nobody listens, nothing is told.
+//! Notifies the service manager by the protocol of sd_notify(3). Does nothing if there is none.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use sd_notify::NotifyState;
 use crate::hub::Hub;
 use crate::liveness::Liveness;
 
-/// How often more time is asked for, while the store opens …
+/// How often to ask for more time while the store opens …
 const EXTEND_EVERY: Duration = Duration::from_secs(10);
 /// … and how much.
 const EXTEND_BY: Duration = Duration::from_secs(60);
 
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "can't tell the service manager ($NOTIFY_SOCKET)");
+        tracing::warn!(%error, "can't notify the service manager ($NOTIFY_SOCKET)");
     }
 }
 
@@ -23,7 +23,7 @@ fn extend(by: Duration) -> NotifyState<'static> {
     NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))
 }
 
-/// Asks for time for as long as this is polled: what the last daemon left is to be read, however much it is.
+/// Asks for more time for as long as this is polled, because everything that the last daemon left has to be read.
 pub(super) async fn opening() {
     loop {
         notify(&[NotifyState::Status("opening the store"), extend(EXTEND_BY)]);
@@ -31,7 +31,7 @@ pub(super) async fn opening() {
     }
 }
 
-/// From now on it answers.
+/// The daemon serves from now on.
 pub(super) fn ready() {
     notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
 }
@@ -44,14 +44,14 @@ pub(super) fn reloading() {
     }
 }
 
-/// Nobody is accepted any more; connections have so long to take their last answers.
+/// No connection is accepted any more; open ones have this long to read their last answers.
 pub(super) fn stopping(drain_timeout: Duration) {
     let states = [NotifyState::Stopping, NotifyState::Status("stopping"), extend(drain_timeout + EXTEND_BY)];
     notify(&states);
 }
 
-/// Tells the watchdog of each proof of life, where there is one (`WatchdogSec=`). Where the disk hangs there is none: the daemon is then
-/// killed and started anew, since nothing else ends a thread that waits for a disk.
+/// Notifies the watchdog, if there is one (`WatchdogSec=`), each time commits have been shown to complete. None do while the disk hangs;
+/// then the daemon is killed and restarted, because nothing else ends a thread that waits for a disk.
 pub(super) async fn watch(hub: Weak<Hub>, liveness: Liveness) {
     let Some(timeout) = sd_notify::watchdog_enabled().filter(|timeout| !timeout.is_zero()) else { return };
     loop {
@@ -61,13 +61,13 @@ pub(super) async fn watch(hub: Weak<Hub>, liveness: Liveness) {
             Ok(proven) => proven,
             Err(_) => {
                 tracing::error!(
-                    "no commit has come to an end for {}; the watchdog ends the daemon if none does soon",
+                    "no commit has completed for {}; the watchdog ends the daemon if none does soon",
                     dantok_protocol::units::in_words(timeout / 2)
                 );
                 proof.await
             }
         };
-        // Whoever stops says why, and has an end.
+        // A daemon that is stopping logs why, and ends by itself.
         let (Ok(()), Some(hub)) = (proven, hub.upgrade()) else { return };
         let status = format!(
             "serving: {} connections, {} rooms, {} messages since the start",

@@ -11,38 +11,36 @@ use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::settings::Settings;
 
-/// Brings the configuration together once more.
+/// Resolves the configuration again.
 pub type Resolve = Box<dyn Fn() -> Result<Resolved, ConfigError> + Send + Sync>;
 
-/// What is read again, and what goes by it.
+/// What a reload reads, and what it changes.
 pub(super) struct Reload {
     pub(super) resolve: Resolve,
-    /// What is in force.
+    /// The configuration in effect.
     pub(super) config: Config,
     pub(super) hub: Weak<Hub>,
     pub(super) filter: Filter,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<std::sync::Arc<crate::tls::Server>>,
-    /// Whether nothing but `--tls-client-ca` kept strangers out at the start.
+    /// Whether only `--tls-client-ca` kept strangers out at the start.
     #[cfg(feature = "tls")]
     pub(super) wants_client_ca: bool,
 }
 
 impl Reload {
-    /// At each signal, for ever.
+    /// Reloads at each signal, for as long as the daemon runs.
     pub(super) async fn run(mut self, mut hangup: Signal) {
         while hangup.recv().await.is_some() {
             notify::reloading();
-            // It reads files, which may take its time.
+            // Reading files may take a while.
             let reload = || {
                 dantok_supervise::fail_point(crate::duties::RELOAD.name);
                 tokio::task::block_in_place(|| self.reload());
             };
             if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(reload)) {
                 let (name, said) = (crate::duties::RELOAD.name, dantok_supervise::said(&*panic));
-                tracing::error!(
-                    "SIGHUP: {name} died: {said}; this is a bug; what it had not come to, all goes on as it was"
-                );
+                tracing::error!("SIGHUP: {name} died: {said}; this is a bug; what it had not reached stays as it was");
             }
             notify::ready();
         }
@@ -54,11 +52,11 @@ impl Reload {
             #[cfg(feature = "tls")]
             Ok(Resolved { config, .. }) if self.lets_strangers_in(&config, &hub) => {
                 return tracing::error!(
-                    "SIGHUP: without tls-client-ca, and without tokens, whoever connects could be any client; all goes on as it was"
+                    "SIGHUP: without tls-client-ca and without tokens, anybody could connect as any client; everything stays as it was"
                 );
             }
             Ok(Resolved { config, .. }) => self.keep_what_needs_a_start(config),
-            Err(error) => return tracing::error!("SIGHUP: {error}; all goes on as it was"),
+            Err(error) => return tracing::error!("SIGHUP: {error}; everything stays as it was"),
         };
         let changed = differences(&self.config, &config).collect::<Vec<_>>();
         for (name, from, to) in &changed {
@@ -76,8 +74,8 @@ impl Reload {
         let of_people = |limits: &Limits| (limits.requests_per_second, limits.bytes_per_second, limits.body_max_bytes);
         let before = of_people(&hub.settings.get().limits);
         hub.settings.set(Settings { retention: config.retention, limits: config.limits.clone() });
-        // Afterwards, so that whoever connects meanwhile goes by them too. To be limited anew is to have all that may be
-        // asked for once more.
+        // Afterwards, so that the new limits apply to whoever connects meanwhile. Only if they changed, because new rate limits
+        // start with their full burst.
         if before != of_people(&config.limits) {
             hub.people.pace(&config.limits);
         }
@@ -88,7 +86,7 @@ impl Reload {
         tracing::info!("SIGHUP: done");
     }
 
-    /// Says what is not changed while the daemon runs, and leaves it as it was.
+    /// Warns of changes that need a restart, and leaves those settings as they were.
     fn keep_what_needs_a_start(
         &self,
         #[cfg_attr(
@@ -98,7 +96,7 @@ impl Reload {
         mut config: Config,
     ) -> Config {
         for (name, from, to) in differences(&self.config, &config).filter(|(name, ..)| AT_START.contains(name)) {
-            tracing::warn!("SIGHUP: {name} stays {from} until the daemon is started again; it is to be {to}");
+            tracing::warn!("SIGHUP: {name} stays {from} until the daemon is restarted; then it will be {to}");
         }
         #[cfg(feature = "tls")]
         {
@@ -112,10 +110,10 @@ impl Reload {
         Config { listen, open, data_dir, tokens, log_format, ..config }
     }
 
-    /// A start would refuse it.
+    /// Whether the new configuration would let strangers in, which a start refuses.
     #[cfg(feature = "tls")]
     fn lets_strangers_in(&self, config: &Config, hub: &Hub) -> bool {
-        // There may be some by now.
+        // There may be tokens by now.
         hub.tokens.refresh();
         self.wants_client_ca && config.tls.client_ca.is_none() && !hub.tokens.are_wanted()
     }
@@ -127,15 +125,15 @@ impl Reload {
             Ok(()) => {
                 let crate::tls::Files { cert, key, client_ca } = files;
                 let client_ca = client_ca.as_ref().map(|path| path.display().to_string());
-                tracing::info!(cert = %cert.display(), key = %key.display(), client_ca, "TLS was read again");
+                tracing::info!(cert = %cert.display(), key = %key.display(), client_ca, "TLS files reloaded");
                 tls.warn();
             }
-            Err(error) => tracing::error!("{error}; TLS goes on with what it had before SIGHUP"),
+            Err(error) => tracing::error!("{error}; TLS keeps what it had before SIGHUP"),
         }
     }
 }
 
-/// What is not the same: its name, and both values.
+/// The settings that differ: their names and both values.
 fn differences(from: &Config, to: &Config) -> impl Iterator<Item = (&'static str, String, String)> {
     let shown = SETTINGS.iter().map(|setting| (setting.name, (setting.show)(from), (setting.show)(to)));
     shown.filter(|(_, from, to)| from != to)

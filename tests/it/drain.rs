@@ -29,7 +29,7 @@ fn whoever_takes_their_answers_late_gets_them_all() {
     }
     assert_eq!(lines.rest(), "");
     assert_eq!(daemon.wait().code(), Some(0));
-    assert!(!daemon.log().contains("did not take their answers"));
+    assert!(!daemon.log().contains("did not read their answers"));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn whoever_takes_none_holds_it_up_no_longer_than_that() {
     assert_eq!(idle.rest(), "");
     drop(idle);
     assert_eq!(daemon.wait().code(), Some(0));
-    assert!(daemon.log().contains("closing connections that did not take their answers in time"));
+    assert!(daemon.log().contains("closing connections that did not read their answers in time"));
     let mut rest = Vec::new();
     // The end of it may be a reset.
     let _ = lines.stream().read_to_end(&mut rest);

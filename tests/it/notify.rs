@@ -79,7 +79,7 @@ fn the_watchdog_is_told_as_long_as_the_disk_answers() {
     }
     // All but the disk is well.
     alice.expect("PING", "OK pong");
-    assert!(daemon.log().contains("no commit has come to an end for 500ms"), "{}", daemon.log());
+    assert!(daemon.log().contains("no commit has completed for 500ms"), "{}", daemon.log());
     // Who is traced is not at its end before the tracer has let go of it.
     let _ = strace.kill();
     let _ = strace.wait();

@@ -26,7 +26,7 @@ impl Configured {
         let before = self.daemon.log().len();
         self.daemon.signal("HUP");
         wait_until("it is read", || {
-            ["SIGHUP: done", "all goes on as it was"].iter().any(|end| self.daemon.log()[before..].contains(end))
+            ["SIGHUP: done", "everything stays as it was"].iter().any(|end| self.daemon.log()[before..].contains(end))
         });
         self.daemon.log()[before..].to_owned()
     }
@@ -75,7 +75,7 @@ fn a_configuration_that_is_none_changes_nothing() {
         ["max-rooms = 2\nmax-body = 0", "max-rooms = 2\nmax-room = 3", "max-rooms = 2\nretention = \"1h\"", "="]
     {
         let said = configured.reload(wrong);
-        assert!(said.contains("ERROR") && said.contains("all goes on as it was"), "{said}");
+        assert!(said.contains("ERROR") && said.contains("everything stays as it was"), "{said}");
     }
     let mut alice = configured.daemon.lines("alice");
     alice.expect("JOIN one", "OK cursor=0 last=0");
@@ -86,7 +86,7 @@ fn a_configuration_that_is_none_changes_nothing() {
 fn what_needs_a_start_is_named() {
     let mut configured = Configured::start("");
     let said = configured.reload("log-format = \"json\"\ntokens = \"elsewhere.toml\"\nmax-rooms = 5");
-    assert!(said.contains("log-format stays \"text\" until the daemon is started again"), "{said}");
+    assert!(said.contains("log-format stays \"text\" until the daemon is restarted"), "{said}");
     assert!(said.contains("tokens stays") && said.contains("max-rooms is now 5"), "{said}");
     // And again, until it is.
     assert!(configured.reload("log-format = \"json\"").contains("log-format stays"));
@@ -181,7 +181,10 @@ fn a_filter_that_is_none_leaves_the_old_one() {
     let mut configured = Configured::start("log = \"info\"");
     for wrong in ["warning", "verbose", "", "dantok=loud", "info,"] {
         let said = configured.reload(&format!("log = \"{wrong}\""));
-        assert!(said.contains("line 1: log takes error, warn") && said.contains("all goes on as it was"), "{said}");
+        assert!(
+            said.contains("line 1: log takes error, warn") && said.contains("everything stays as it was"),
+            "{said}"
+        );
     }
     assert!(configured.reload("log = \"info\"").contains("has not changed"));
 }

@@ -141,7 +141,7 @@ fn a_daemon_whose_disk_hangs_does_not_say_that_it_lives() {
     let mut stall = Stall::of(supervisor.child.id());
     wait_until("the daemon says what hangs", || {
         stall.check();
-        supervisor.log().contains("no commit has come to an end")
+        supervisor.log().contains("no commit has completed")
     });
     let mut held = Lines::connect(supervisor.address());
     held.ask("HELLO alice");

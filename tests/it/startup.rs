@@ -450,13 +450,13 @@ fn each_address_is_listened_on_once() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (all, loopback) = (format!("0.0.0.0:{port}"), format!("127.0.0.1:{port}"));
     for (args, named) in [
-        (&["--listen", &loopback, "--listen", &loopback][..], "are one address"),
-        (&["--listen", &format!("{loopback},{loopback}")], "are one address"),
-        (&["--listen", &loopback, "--metrics", &loopback], "are one address"),
-        (&["--listen", &format!("localhost:{port}"), "--listen", &loopback], "are one address"),
-        (&["--listen", &format!("[::ffff:127.0.0.1]:{port}"), "--listen", &loopback], "are one address"),
-        (&["--listen", &all, "--listen", &loopback], "has all addresses"),
-        (&["--listen", &loopback, "--metrics", &all], "has all addresses"),
+        (&["--listen", &loopback, "--listen", &loopback][..], "are the same address"),
+        (&["--listen", &format!("{loopback},{loopback}")], "are the same address"),
+        (&["--listen", &loopback, "--metrics", &loopback], "are the same address"),
+        (&["--listen", &format!("localhost:{port}"), "--listen", &loopback], "are the same address"),
+        (&["--listen", &format!("[::ffff:127.0.0.1]:{port}"), "--listen", &loopback], "are the same address"),
+        (&["--listen", &all, "--listen", &loopback], "covers all addresses"),
+        (&["--listen", &loopback, "--metrics", &all], "covers all addresses"),
     ] {
         let output = dantok(&[args, &["--open", "--data-dir", data.to_str().unwrap()]].concat(), &[]);
         let said = text(&output.stderr);

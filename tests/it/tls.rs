@@ -319,7 +319,7 @@ fn sighup_reads_the_certificate_again() {
     files.ca.sign(&files.path("cert.pem"), &files.path("key.pem"));
     assert_eq!(shown(&mut files.connect(&daemon)), first, "it was read without SIGHUP");
     daemon.signal("HUP");
-    wait_until("it was read", || daemon.log().contains("TLS was read again"));
+    wait_until("it was read", || daemon.log().contains("TLS files reloaded"));
     let second = shown(&mut files.connect(&daemon));
     assert_eq!(second, CertificateDer::from_pem_file(files.path("cert.pem")).unwrap());
     assert_ne!(first, second);
@@ -331,8 +331,8 @@ fn sighup_reads_the_certificate_again() {
         spoil();
         let seen = daemon.log().len();
         daemon.signal("HUP");
-        wait_until("it says so", || daemon.log()[seen..].contains("TLS goes on with what it had"));
-        let said = daemon.log()[seen..].lines().find(|line| line.contains("TLS goes on")).unwrap().to_owned();
+        wait_until("it says so", || daemon.log()[seen..].contains("TLS keeps what it had"));
+        let said = daemon.log()[seen..].lines().find(|line| line.contains("TLS keeps")).unwrap().to_owned();
         assert!(said.contains("ERROR") && said.contains(&files.text(named)), "{said}");
         assert_eq!(shown(&mut files.connect(&daemon)), second);
         old.expect("PING", "OK pong");
@@ -379,7 +379,7 @@ fn a_client_certificate_is_asked_for() {
     // Others from now on.
     std::fs::copy(files.path("ca.pem"), files.path("clients.pem")).unwrap();
     daemon.signal("HUP");
-    wait_until("it was read", || daemon.log().contains("TLS was read again"));
+    wait_until("it was read", || daemon.log().contains("TLS files reloaded"));
     assert!(!ping(&files, &daemon, Some("alice"), &TLS13));
     assert!(ping(&files, &daemon, Some("mallory"), &TLS13));
 }
@@ -394,11 +394,11 @@ fn a_client_certificate_stays_asked_for_where_nothing_else_keeps_strangers_out()
     std::fs::write(&config, "").unwrap();
     daemon.signal("HUP");
     wait_until("it was refused", || daemon.log().contains("SIGHUP: without tls-client-ca"));
-    assert!(!daemon.log().contains("TLS was read again"));
+    assert!(!daemon.log().contains("TLS files reloaded"));
     // Tokens keep them out as well.
     daemon.token(&["issue", "alice"]);
     daemon.signal("HUP");
-    wait_until("it was read", || daemon.log().contains("TLS was read again"));
+    wait_until("it was read", || daemon.log().contains("TLS files reloaded"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -490,7 +490,7 @@ fn sigterm_answers_everything_that_was_received() {
     assert_eq!((known.rest(), unknown.rest(), silent.rest()), Default::default());
     drop((lines, known, unknown, silent));
     assert_eq!(daemon.wait().code(), Some(0));
-    assert!(!daemon.log().contains("did not take their answers in time"));
+    assert!(!daemon.log().contains("did not read their answers in time"));
 }
 
 #[test]

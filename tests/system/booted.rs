@@ -203,7 +203,7 @@ fn the_watchdog_ends_a_daemon_that_hangs() {
     drop(stall);
     wait_until("another daemon is ready", || service.pid() != pid && show("ActiveState") == "active");
     let log = log();
-    assert!(log.contains("no commit has come to an end"), "{log}");
+    assert!(log.contains("no commit has completed"), "{log}");
     let mut lines = service.lines("alice");
     assert!(lines.ask("FETCH lobby after=0")[0].ends_with(" alice before"));
 }
