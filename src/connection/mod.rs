@@ -1,5 +1,5 @@
-//! A TCP connection: its socket, its buffers and deadlines; an edge of the [pipeline]. One task per connection. A peer that does not
-//! read its answers is not read from either.
+//! A TCP connection: its socket, its buffers and deadlines; an edge of the [pipeline]. Each connection has one task. A peer that does
+//! not read its answers is not read from.
 
 mod output;
 mod peer;
@@ -28,22 +28,22 @@ use dantok_protocol::{Encoding, ErrorCode, Framing, Incoming, Refusal, Reply, Ta
 use dantok_supervise::Caught;
 use output::{Items, Output};
 
-/// What a read takes at the most.
+/// The most bytes that one read takes.
 const READ_BYTES: usize = 64 * 1024;
-/// Bytes that had arrived when the daemon was told to stop and that are still carried out.
+/// The most bytes that are still read of what had arrived when the daemon was told to stop.
 const LAST_READ_BYTES: usize = 1024 * 1024;
-/// How long a peer that is turned away has for its first byte, and before that for its TLS handshake.
+/// How long a peer that is turned away has to send its first byte, and before that for its TLS handshake.
 const REFUSE: Duration = Duration::from_secs(1);
-/// How long, and for how many bytes, a closed peer is listened to, so that it gets to read why it was closed.
+/// How long, and up to how many bytes, to go on reading from a peer after closing, so that it gets to read why.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
 thread_local! {
-    /// Where a read goes first: so a connection holds what came and no more, and one that waits holds nothing.
+    /// Reads go here first, so that a connection holds only what has arrived, and an idle one holds nothing.
     static PIECE: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
-/// Appends what comes next; 0 at the end. Cancel-safe.
+/// Appends what arrives next and returns its length; 0 at the end. Cancel-safe.
 async fn read(socket: &mut ReadHalf, input: &mut BytesMut) -> io::Result<usize> {
     std::future::poll_fn(|context| {
         PIECE.with_borrow_mut(|piece| {
@@ -56,17 +56,17 @@ async fn read(socket: &mut ReadHalf, input: &mut BytesMut) -> io::Result<usize> 
     .await
 }
 
-/// What a connection speaks below its framing, as the address says that it came in on.
+/// What a connection speaks below its framing, which depends on the address that it came in on.
 #[derive(Clone, Debug)]
 pub enum Speaks {
-    /// Nothing: the first byte is the framing's.
+    /// Nothing: the first byte belongs to the framing.
     Plain,
     /// TLS.
     #[cfg(feature = "tls")]
     Tls(Arc<crate::tls::Server>),
 }
 
-/// What has arrived and what waits to be written, in the connection's framing.
+/// Bytes that have arrived and that wait to be written, in the connection's framing.
 struct Wire {
     input: BytesMut,
     framing: Box<dyn Framing>,
@@ -127,7 +127,7 @@ struct Connection {
 /// Serves a connection until its peer is done, it breaks, or `stop` says so.
 ///
 /// # Errors
-/// What the socket says; of no concern to anybody but a debugging log.
+/// The socket failed, which matters only for the debug log.
 pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch::Receiver<bool>) -> io::Result<()> {
     let settings = hub.settings.get();
     let deadline = Instant::from_std(units::after(std::time::Instant::now(), settings.limits.hello_timeout));
@@ -162,7 +162,7 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
     let Connection { mut socket, wire: Wire { mut output, .. }, mut pipeline } = connection;
     let in_order = pipeline.has_ended() && !pipeline.has_stopped() && !has_died;
     let handed = pipeline.take_handed();
-    // Whoever asks who is there is told at once.
+    // Before the connection lingers, so that WHO shows at once that the client is gone.
     drop(pipeline);
     let closed = match served {
         Ok(()) if in_order => output.socket.shutdown().await,
@@ -175,7 +175,7 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
 
 type Begun = (Result<Encoding, Refusal>, BytesMut, ReadHalf, WriteHalf);
 
-/// Waits for the first byte; none where it does not come.
+/// Waits for the first byte; `None` if it does not arrive.
 async fn begin(
     stream: TcpStream,
     speaks: Speaks,
@@ -206,15 +206,15 @@ async fn begin(
     Ok((found > 0).then(|| (Encoding::of_first(first), input, socket, write)))
 }
 
-/// Turns away a connection for which there is no place, in its own framing.
+/// Turns away a connection over the limit, in its own framing.
 ///
 /// # Errors
-/// What the socket says.
+/// The socket failed.
 pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures: Arc<Figures>) -> io::Result<()> {
     let (first, socket, write) = match speaks {
         Speaks::Plain => {
             let mut first = [b'\n'];
-            // The first byte tells the framing; a peer that waits for us to begin is a person.
+            // The first byte tells the framing. A peer that waits for us to speak first is a person.
             let _ = timeout(REFUSE, stream.peek(&mut first)).await;
             let [first] = first;
             let (socket, write) = dantok_net::plain(stream);
@@ -229,7 +229,7 @@ pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures
     turn_away(socket, write, Encoding::of_first(first).unwrap_or(Encoding::Lines), refusal, figures).await
 }
 
-/// Tells a peer why there is nothing for it here.
+/// Tells a peer why it is turned away.
 async fn turn_away(
     mut socket: ReadHalf,
     write: WriteHalf,
@@ -238,13 +238,13 @@ async fn turn_away(
     figures: Arc<Figures>,
 ) -> io::Result<()> {
     let mut output = Output::new(write, figures);
-    // It reads nothing, so that no limit matters.
+    // Nothing is decoded, so the limit does not matter.
     output.closing(&*encoding.framing(0), refusal);
     output.flush().await?;
     linger(&mut socket, &mut output.socket).await
 }
 
-/// Closes such that the peer can still read what was written: a close with unread bytes would throw it away.
+/// Closes so that the peer can still read what was written, which a close with unread input would discard.
 async fn linger(socket: &mut ReadHalf, write: &mut WriteHalf) -> io::Result<()> {
     write.shutdown().await?;
     let mut sink = vec![0; 4096];
@@ -264,13 +264,13 @@ async fn linger(socket: &mut ReadHalf, write: &mut WriteHalf) -> io::Result<()> 
 impl Connection {
     async fn run(&mut self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
         let waker = self.pipeline.waker();
-        // Made once: what waits for them need not be told again and again.
+        // Created once, so that they need not register anew in each turn.
         let (changed, stopping) = (waker.changed(), stop.wait_for(|stop| *stop));
         tokio::pin!(changed, stopping);
         loop {
             match self.pipeline.advance(&mut self.wire, &self.socket).await? {
-                Step::Again => continue,
-                Step::Over => return Ok(()),
+                Step::Continue => continue,
+                Step::Done => return Ok(()),
                 Step::Wait => {}
             }
             self.wire.output.shrink();
@@ -294,12 +294,12 @@ impl Connection {
         if read == 0 {
             self.pipeline.end();
         } else if self.pipeline.is_handing() && self.socket.has_arrived() {
-            // It has what it was given, and goes on.
+            // The peer has what it was handed, and goes on.
             self.pipeline.take_handed().into_iter().for_each(Handed::arrived);
         }
     }
 
-    /// The daemon stops: what has arrived is still carried out, and no more.
+    /// The daemon stops: reads what has arrived, which is still carried out, and no more.
     fn last_read(&mut self) {
         let mut piece = vec![0; READ_BYTES];
         for _ in 0..if self.pipeline.has_ended() { 0 } else { LAST_READ_BYTES / READ_BYTES } {

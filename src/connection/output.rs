@@ -1,4 +1,4 @@
-//! What a connection writes: answers and pushes, encoded in its framing.
+//! The output of a connection: answers and pushes, encoded in its framing.
 
 use std::io;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::session::Out;
 use dantok_net::WriteHalf;
 use dantok_protocol::{Framing, Item, MessageRef, Refusal, Reply, Tag};
 
-/// What an idle connection keeps for its answers: as much as a few short ones take.
+/// The buffer that an idle connection keeps: enough for a few short answers.
 const KEPT_BYTES: usize = 64;
 
-/// What waits to be written, and where to.
+/// Bytes that wait to be written, and the socket to write them to.
 pub(super) struct Output {
     pub(super) socket: WriteHalf,
     bytes: Vec<u8>,
     figures: Arc<Figures>,
 }
 
-/// Every part of an answer is bounded by the limits, far under what a framing takes.
+/// Logs an answer that does not fit its framing, which can't happen: the limits keep every part of one far smaller.
 fn fits(put: Result<(), Refusal>) {
     if let Err(refusal) = put {
         tracing::error!(%refusal, "an answer does not fit a frame; this is a bug");
@@ -41,7 +41,7 @@ impl Output {
         fits(framing.put_reply(tag, reply, &mut self.bytes));
     }
 
-    /// What telnet is answered with, between two lines.
+    /// Puts an answer to a telnet negotiation, between two lines.
     pub(super) fn telnet(&mut self, answer: [u8; 3]) {
         self.bytes.extend_from_slice(&answer);
     }
@@ -55,7 +55,7 @@ impl Output {
         self.bytes.len() >= OUTPUT_HIGH_WATER_BYTES
     }
 
-    /// Gives back what a large answer took: an idle connection does not keep it.
+    /// Frees the memory that a large answer took, so that an idle connection does not keep it.
     pub(super) fn shrink(&mut self) {
         self.bytes.shrink_to(KEPT_BYTES);
     }

@@ -1,4 +1,4 @@
-//! Whether the peer is still there, while nobody reads from it; and whether it got what it was handed.
+//! Detects whether the peer is still there while it is not read from, and whether it received what it was handed.
 
 use std::io;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use crate::pipeline::{self, Peer as _};
 use crate::rooms::Handed;
 use dantok_net::ReadHalf;
 
-/// How often a peer is looked for that is not read from.
+/// How often to check on a peer that is not read from.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How long the last answers may take to arrive. The kernel knows before that, unless the peer's machine is gone.
+/// How long the last answers may take to arrive. The kernel knows sooner, unless the peer's machine is gone.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
-/// A peer that is reset so soon after it was handed something, without another word, is taken not to have read it: its kernel had it,
-/// but a program that ends with something unread is reset.
+/// A peer that resets the connection so soon after it was handed something, without sending anything else, is assumed not to have read
+/// it: its kernel had it, but resets the connection of a program that ends with unread input.
 const RESET_WITHIN: Duration = Duration::from_secs(10);
 
 impl pipeline::Peer for ReadHalf {
-    /// Ends when the connection is reset or has timed out. Not when the peer has ended its sending direction: it may read.
+    /// Completes when the connection was reset or has timed out, but not when the peer only stopped sending, because it may still read.
     async fn gone(&self) -> io::Error {
         while !self.peer().is_gone {
             sleep(LOOK_EVERY).await;
@@ -38,13 +38,13 @@ impl pipeline::Peer for ReadHalf {
     }
 }
 
-/// Appends what comes next, as [`read`]; where nothing is to be read now, only sees whether the peer is there.
+/// Appends what arrives next, as [`read`] does; if nothing is to be read now, only watches whether the peer is there.
 pub(super) async fn read_or_watch(socket: &mut ReadHalf, input: &mut BytesMut, can_read: bool) -> io::Result<usize> {
     if can_read { read(socket, input).await } else { Err(socket.gone().await) }
 }
 
-/// Sees whether what was handed over has arrived, when the connection is at its end; what has not is free again. `is_broken`: it was
-/// not the peer, or we, who ended it in order.
+/// At the end of a connection, finds out whether what was handed over has arrived; what has not is free again. `is_broken` says that
+/// neither side closed the connection in order.
 pub(super) async fn see_arrive(socket: &ReadHalf, handed: Vec<Handed>, is_broken: bool) {
     if handed.is_empty() {
         return;

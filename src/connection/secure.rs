@@ -1,4 +1,4 @@
-//! A connection's beginning where it is inside TLS: the handshake, and then the first byte.
+//! The beginning of a TLS connection: the handshake, and then the first byte.
 
 use std::io;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use dantok_net::{ReadHalf, WriteHalf};
 use dantok_protocol::line;
 use dantok_protocol::{Encoding, ErrorCode, Refusal, Reply, Tag};
 
-/// What every TLS connection begins with.
+/// The first byte of every TLS connection.
 const HANDSHAKE: u8 = 0x16;
 
-/// Waits for the first byte inside TLS; none where it does not come.
+/// Waits for the first byte inside TLS; `None` if it does not arrive.
 pub(super) async fn begin(
     stream: TcpStream,
     tls: Arc<tls::Server>,
@@ -33,7 +33,7 @@ pub(super) async fn begin(
         () = sleep_until(deadline) => {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake within the time for HELLO"));
         }
-        // Who has not done its handshake has not been able to ask for anything.
+        // Before its handshake, a peer can't have requested anything.
         _ = stop.wait_for(|stop| *stop) => None,
     };
     let Some((mut socket, mut write)) = met else { return Ok(None) };
@@ -50,12 +50,12 @@ pub(super) async fn begin(
     }
     match input.first() {
         Some(first) => Ok(Some((Encoding::of_first(*first), input, socket, write))),
-        // Without a word of it the peer would have to think that the connection was cut.
+        // Without a close_notify the peer would have to assume that the connection was truncated.
         None => write.shutdown().await.map(|()| None),
     }
 }
 
-/// The same for a peer that is turned away, and has less time; a line feed where it waits for us.
+/// The same for a peer that is turned away, which has less time; a line feed if it waits for us to speak first.
 pub(super) async fn first(
     stream: TcpStream,
     tls: &tls::Server,
@@ -67,7 +67,7 @@ pub(super) async fn first(
     Ok(Some((input.first().copied().unwrap_or(b'\n'), socket, write)))
 }
 
-/// None where the peer closes before it has begun.
+/// Does the handshake; `None` if the peer closes before it sends anything.
 async fn handshake(
     stream: TcpStream,
     tls: &tls::Server,
@@ -90,7 +90,7 @@ async fn handshake(
     match tls.accept(stream).await {
         Ok(stream) => Ok(Some(dantok_net::tls(stream))),
         Err((error, stream)) => {
-            // The alert that says why is on its way.
+            // The alert with the reason has been sent; let the peer read it.
             let (mut socket, mut write) = dantok_net::plain(stream);
             let _ = linger(&mut socket, &mut write).await;
             Err(io::Error::new(error.kind(), format!("TLS handshake: {error}")))

@@ -1,10 +1,10 @@
-//! Between a session and an edge: requests in, answers and pushes out, in order and bounded. It knows no socket.
+//! Stands between a session and an edge: requests in, answers and pushes out, in order and bounded. Independent of sockets.
 //!
-//! Writes are handed to the committer as they come, those that came together at once; any other command waits until those before it
-//! are answered. So answers come in the order of the requests, as if each had been carried out before the next was read.
+//! Writes go to the committer as they arrive, in one batch if they arrived together. Any other command waits until those before it are
+//! answered. So answers come in the order of the requests, as if each had been carried out before the next was read.
 //!
-//! An edge reads bytes as long as the pipeline [wants](Pipeline::wants) them, has it [advance](Pipeline::advance), and
-//! [waits](Pipeline::wait) when there is nothing to do but wait.
+//! An edge reads bytes as long as the pipeline [wants](Pipeline::wants) them, calls [`advance`](Pipeline::advance), and
+//! [waits](Pipeline::wait) when there is nothing else to do.
 
 mod patience;
 mod taking;
@@ -28,9 +28,9 @@ use dantok_protocol::commands::{Local, Write};
 use dantok_protocol::{ErrorCode, Incoming, Refusal, Reply, Tag, commands};
 use patience::Patience;
 
-/// What a pipeline stands on: where requests come from, and where answers go.
+/// Where a pipeline's requests come from, and where its answers go.
 pub trait Edge: Send {
-    /// Where parts of answers and pushes go.
+    /// Where the items of answers and pushes go.
     type Items<'a>: Out
     where
         Self: 'a;
@@ -41,50 +41,50 @@ pub trait Edge: Send {
     /// The edge is broken.
     fn next(&mut self) -> io::Result<Option<Incoming>>;
 
-    /// Whether what has arrived contains a key that ends a command which waits.
+    /// Whether a key has arrived that interrupts a waiting command.
     fn is_interrupted(&self) -> bool;
 
-    /// Takes longer bodies, or only shorter ones, from the next request on.
+    /// Sets the limit of bodies, from the next request on.
     fn set_body_max(&mut self, bytes: usize);
 
-    /// Goes on in JSON, or in text.
+    /// Continues in JSON or in text.
     ///
     /// # Errors
-    /// It has one format only.
+    /// The framing has only one format.
     fn set_format(&mut self, json: bool) -> Result<(), Refusal>;
 
     /// Puts an answer.
     fn reply(&mut self, tag: &Tag, reply: Reply);
 
-    /// Puts what a telnet client's negotiation is answered with.
+    /// Puts an answer to a telnet client's negotiation.
     fn telnet(&mut self, answer: [u8; 3]);
 
     /// Puts why the connection is closed.
     fn closing(&mut self, refusal: Refusal);
 
-    /// Where the parts of the answer to a request go or, without a tag, pushes.
+    /// Where the items of the answer to a request go or, without a tag, of pushes.
     fn items<'a>(&'a mut self, tag: Option<&'a Tag>) -> Self::Items<'a>;
 
-    /// Whether enough waits to be written that it should be, before there is more.
+    /// Whether so much waits to be written that it should be flushed before more is added.
     fn is_full(&self) -> bool;
 
     /// Writes what waits.
     fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// Whether somebody is still there, while what was asked takes its time.
+/// Tells whether the peer is still there while a request takes its time.
 pub trait Peer: Sync {
-    /// Ends when nothing that is answered can arrive any more.
+    /// Completes when no answer can reach the peer any more.
     fn gone(&self) -> impl Future<Output = io::Error> + Send;
 
-    /// Whether it sends nothing any more, even if what it sent is not read yet.
+    /// Whether it has stopped sending, even if what it sent is not read yet.
     fn has_ended(&self) -> bool;
 
-    /// What it is handed is kept from others from now on: if it goes, that is to be noticed soon.
+    /// From now on notices soon if the peer is gone, because messages handed to it are withheld from others.
     fn watch_closely(&self);
 }
 
-/// Does something that may take its time, unless the peer goes meanwhile.
+/// Does something that may take a while, unless the peer goes away meanwhile.
 async fn unless_gone<T>(peer: &impl Peer, what: impl Future<Output = T>) -> io::Result<T> {
     tokio::select! {
         biased;
@@ -93,41 +93,41 @@ async fn unless_gone<T>(peer: &impl Peer, what: impl Future<Output = T>) -> io::
     }
 }
 
-/// What follows after a pipeline has advanced.
+/// What to do after a pipeline has advanced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It can go on at once.
-    Again,
+    /// It can advance again at once.
+    Continue,
     /// It has to wait for something.
     Wait,
     /// It is done.
-    Over,
+    Done,
 }
 
 /// Why a pipeline that waited can go on; for [`Pipeline::resume`].
 #[derive(Debug)]
 pub enum Woken {
-    /// The oldest batch is answered; none: the committer has ended.
+    /// The oldest batch was answered; `None`: the committer has ended.
     Answered(Option<Vec<Reply>>),
     /// There was no HELLO in time.
     TooLate,
-    /// Requests are taken again after a pause.
-    Rested,
-    /// It is time to look again.
-    Look,
+    /// A pause is over, and requests are read again.
+    PauseOver,
+    /// It is time to retry a TAKE or a failed read.
+    Retry,
 }
 
 /// See the module.
 pub struct Pipeline {
     hub: Arc<Hub>,
     session: Session,
-    /// The changes of the settings that are in effect here.
+    /// The version of the settings that is in effect here.
     changes: u64,
-    /// Until HELLO says whose pace it is.
+    /// The rate limits until HELLO, after which the person's apply.
     pace: Option<Arc<Pace>>,
     patience: Patience,
-    /// Until HELLO.
-    too_late: Option<Pin<Box<Sleep>>>,
+    /// The deadline for HELLO.
+    hello_deadline: Option<Pin<Box<Sleep>>>,
     /// Writes of one client that go to the committer together, and their tags.
     batch: (Vec<Tag>, Vec<Write>),
     batch_bytes: usize,
@@ -135,43 +135,43 @@ pub struct Pipeline {
     pending: VecDeque<(Vec<Tag>, oneshot::Receiver<Vec<Reply>>)>,
     /// Requests in them.
     waiting: usize,
-    /// What waits until they are answered.
+    /// A request that waits until they are answered.
     held: Option<Box<Next>>,
-    /// A TAKE that waits for messages. What comes behind it waits as well; pushes go on.
+    /// A TAKE that waits for messages. Requests after it wait as well; pushes go on.
     taking: Option<Box<(Tag, Take)>>,
-    /// There were as many requests as may be, so more may have arrived.
+    /// The limit of waiting requests was reached, so more may have arrived.
     full: bool,
     end: End,
 }
 
-/// What is carried out when everything before it is answered.
+/// A request that is carried out when everything before it has been answered.
 #[derive(Debug)]
 enum Next {
     /// By the session.
     Run(Tag, Run),
-    /// Here.
+    /// By the pipeline.
     Local(Tag, Local),
     /// Not at all.
     Refuse(Tag, Refusal),
-    /// What telnet is answered with.
+    /// An answer to a telnet negotiation.
     Telnet([u8; 3]),
-    /// The stream can't be understood any more.
+    /// The input can't be decoded any more.
     Close(Refusal),
 }
 
-/// How far a pipeline is with its end.
+/// Which steps towards its end a pipeline has taken.
 #[derive(Clone, Copy, Debug, Default)]
 struct End {
     /// No more requests arrive.
     ended: bool,
-    /// The daemon stops; the peer may not be done.
+    /// The daemon stops, although the peer may not be done.
     stopped: bool,
     /// Nothing more is carried out.
     closing: bool,
 }
 
 impl Pipeline {
-    /// Of a new session, which has to say HELLO before the deadline.
+    /// A pipeline with a new session, which has to send HELLO before the deadline.
     pub fn new(hub: Arc<Hub>, deadline: Instant) -> Pipeline {
         let changes = hub.settings.changes();
         let pace = Pace::new(&hub.settings.get().limits).map(Arc::new);
@@ -181,7 +181,7 @@ impl Pipeline {
             changes,
             pace,
             patience: Patience::default(),
-            too_late: Some(Box::pin(sleep_until(deadline))),
+            hello_deadline: Some(Box::pin(sleep_until(deadline))),
             batch: Default::default(),
             batch_bytes: 0,
             pending: VecDeque::new(),
@@ -193,26 +193,26 @@ impl Pipeline {
         }
     }
 
-    /// What wakes it when rooms have something for it: then it is to [advance](Pipeline::advance).
+    /// Wakes when rooms have something for the session: then call [`advance`](Pipeline::advance).
     pub fn waker(&self) -> Arc<Waker> {
         self.session.waker()
     }
 
-    /// Whether more is to be read, with so many bytes not decoded yet.
+    /// Whether to read more, with so many bytes not decoded yet.
     pub fn wants(&self, undecoded: usize) -> bool {
-        !(self.end.ended || self.end.closing || self.held.is_some() || self.patience.is_over())
+        !(self.end.ended || self.end.closing || self.held.is_some() || self.patience.is_exhausted())
             && self.waiting < PIPELINE_MAX_REQUESTS
             && (self.taking.is_none() || undecoded < TAKING_INPUT_MAX_BYTES)
     }
 
-    /// Nothing more arrives.
+    /// Notes that nothing more arrives.
     pub fn end(&mut self) {
         self.end.ended = true;
     }
 
     /// The daemon stops: what has arrived is still carried out, and no more.
     pub fn stop(&mut self) {
-        self.patience.restore();
+        self.patience.end_pause();
         self.end.ended = true;
         self.end.stopped = true;
     }
@@ -227,17 +227,17 @@ impl Pipeline {
         self.end.stopped
     }
 
-    /// Whether it is not known yet if what a TAKE handed over has arrived.
+    /// Whether it is unknown if messages that TAKE handed over have arrived.
     pub fn is_handing(&self) -> bool {
         self.session.is_handing()
     }
 
-    /// What TAKE has handed over and may not have arrived.
+    /// Takes out the messages that TAKE handed over and that may not have arrived.
     pub fn take_handed(&mut self) -> Vec<Handed> {
         self.session.take_handed()
     }
 
-    /// Goes on as far as it can without waiting for an answer or another request.
+    /// Advances as far as possible without waiting for an answer or another request.
     ///
     /// # Errors
     /// The edge is broken.
@@ -246,55 +246,55 @@ impl Pipeline {
             dantok_supervise::fail_point("connection");
         }
         self.take_requests(edge, peer).await?;
-        if self.go_on_taking(edge, peer).await? {
-            return Ok(Step::Again);
+        if self.retry_take(edge, peer).await? {
+            return Ok(Step::Continue);
         }
         if self.take_answers(edge) && !self.end.closing {
-            return Ok(Step::Again); // What was held, or has arrived, may go on now.
+            return Ok(Step::Continue); // The held request, or more that has arrived, can be carried out now.
         }
         if !self.end.closing && self.session.has_news() {
-            if self.session.over().is_some() {
+            if self.session.end_reason().is_some() {
                 self.end.closing = true;
                 self.held = None;
-                return Ok(Step::Again);
+                return Ok(Step::Continue);
             }
             unless_gone(peer, self.session.pump(&mut edge.items(None))).await?;
         }
         if self.pending.is_empty()
             && self.taking.is_none()
-            && let Some(refusal) = self.session.over()
+            && let Some(refusal) = self.session.end_reason()
         {
-            // Behind the answers to what was asked before.
+            // After the answers to all earlier requests.
             edge.closing(refusal);
             edge.flush().await?;
-            return Ok(Step::Over);
+            return Ok(Step::Done);
         }
         let more = edge.is_full();
         edge.flush().await?;
         if more {
-            return Ok(Step::Again);
+            return Ok(Step::Continue);
         }
-        let all_told = self.end.closing || self.end.ended && self.session.rests_until().is_none();
+        let all_told = self.end.closing || self.end.ended && self.session.retry_at().is_none();
         let is_idle = self.pending.is_empty() && self.held.is_none() && self.taking.is_none();
-        Ok(if is_idle && all_told { Step::Over } else { Step::Wait })
+        Ok(if is_idle && all_told { Step::Done } else { Step::Wait })
     }
 
-    /// Waits until it can go on for a reason of its own. Cancel-safe.
+    /// Waits until it can go on without new input and without being woken by rooms. Cancel-safe.
     pub async fn wait(&mut self) -> Woken {
-        self.too_late.take_if(|_| self.session.is_known());
+        self.hello_deadline.take_if(|_| self.session.is_known());
         let taking = self.taking.as_ref().map(|taking| taking.1.look_at);
-        let look_at = [self.session.rests_until(), taking].into_iter().flatten().min();
+        let look_at = [self.session.retry_at(), taking].into_iter().flatten().min();
         let mut look_at = look_at.map(|at| Box::pin(sleep_until(at)));
         tokio::select! {
             biased;
             replies = next_answer(&mut self.pending) => Woken::Answered(replies),
-            () = passed(&mut self.too_late) => Woken::TooLate,
-            () = passed(self.patience.pause()) => Woken::Rested,
-            () = passed(&mut look_at) => Woken::Look,
+            () = passed(&mut self.hello_deadline) => Woken::TooLate,
+            () = passed(self.patience.pause()) => Woken::PauseOver,
+            () = passed(&mut look_at) => Woken::Retry,
         }
     }
 
-    /// Takes in what it has [waited](Pipeline::wait) for.
+    /// Handles what [`wait`](Pipeline::wait) returned.
     pub fn resume(&mut self, woken: Woken, edge: &mut impl Edge) {
         match woken {
             Woken::Answered(replies) => self.answer(replies, edge),
@@ -303,12 +303,12 @@ impl Pipeline {
                 let seconds = self.hub.settings.get().limits.hello_timeout.as_secs_f64();
                 edge.closing(Refusal::new(ErrorCode::HelloFirst, format!("no HELLO within {seconds} s")));
             }
-            Woken::Rested => self.patience.restore(),
-            Woken::Look => {}
+            Woken::PauseOver => self.patience.end_pause(),
+            Woken::Retry => {}
         }
     }
 
-    /// Puts into effect what a SIGHUP has changed meanwhile.
+    /// Applies settings that a SIGHUP has changed.
     fn follow_settings(&mut self, edge: &mut impl Edge) {
         let changes = self.hub.settings.changes();
         if self.changes == changes {
@@ -322,7 +322,7 @@ impl Pipeline {
         }
     }
 
-    /// Carries out what has arrived, as far as it can go on now.
+    /// Carries out what has arrived, as far as possible now.
     async fn take_requests<E: Edge>(&mut self, edge: &mut E, peer: &impl Peer) -> io::Result<()> {
         while !self.end.closing && self.taking.is_none() && self.waiting < PIPELINE_MAX_REQUESTS {
             self.follow_settings(edge);
@@ -337,7 +337,7 @@ impl Pipeline {
                     break;
                 }
                 Some(next) => {
-                    // Boxed, as most connections wait most of the time, and would hold room for it.
+                    // Boxed, because most connections are idle most of the time and would reserve memory for it.
                     Box::pin(self.finish(*next, edge, peer)).await?;
                     if edge.is_full() {
                         edge.flush().await?;
@@ -349,14 +349,14 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Takes writes into the batch, as many as may be, up to what is none.
+    /// Takes writes into the batch, up to its limits or to a request that is not a write, which it returns.
     fn next_request(&mut self, edge: &mut impl Edge) -> io::Result<Option<Box<Next>>> {
         if let Some(held) = self.held.take() {
             return Ok(Some(held));
         }
         while self.waiting + self.batch.0.len() < PIPELINE_MAX_REQUESTS
             && self.batch_bytes < BATCH_MAX_BYTES
-            && !self.patience.is_over()
+            && !self.patience.is_exhausted()
         {
             let Some(incoming) = edge.next()? else { break };
             if let Some(next) = self.start(incoming) {
@@ -366,8 +366,8 @@ impl Pipeline {
         Ok(None)
     }
 
-    /// Refuses what exceeds the rate limit; whatever gets an answer counts.
-    fn paced(&mut self, incoming: Incoming) -> Incoming {
+    /// Refuses a request that exceeds the rate limit. Every request that gets an answer counts.
+    fn rate_limit(&mut self, incoming: Incoming) -> Incoming {
         let pace = match self.session.person() {
             Some(person) => person.pace(),
             None => self.pace.clone(),
@@ -380,7 +380,7 @@ impl Pipeline {
         };
         match (pace.charge(body_bytes), incoming) {
             (Err(refusal), Incoming::Request { tag, .. } | Incoming::Refused { tag, .. }) => {
-                // At the end nobody is to be slowed down any more.
+                // During shutdown nobody is slowed down any more.
                 if !self.end.stopped {
                     self.patience.refused(&refusal, body_bytes);
                 }
@@ -393,9 +393,9 @@ impl Pipeline {
         }
     }
 
-    /// Takes a write into the batch; gives back anything else.
+    /// Takes a write into the batch; returns anything else.
     fn start(&mut self, incoming: Incoming) -> Option<Next> {
-        let (tag, command) = match self.paced(incoming) {
+        let (tag, command) = match self.rate_limit(incoming) {
             Incoming::Request { tag, command } => (tag, command),
             Incoming::Refused { tag, refusal } => return Some(Next::Refuse(tag, refusal)),
             Incoming::Telnet(bytes) => return Some(Next::Telnet(bytes)),
@@ -417,13 +417,13 @@ impl Pipeline {
     /// Hands the batch to the committer.
     async fn submit(&mut self, peer: &impl Peer) -> io::Result<()> {
         let (tags, writes) = std::mem::take(&mut self.batch);
-        // Nobody but a known client has writes.
+        // Only clients that have sent HELLO have writes.
         if !writes.is_empty()
             && let (Some(author), Some(person)) = (self.session.author(), self.session.person())
         {
             self.batch_bytes = 0;
             self.waiting += tags.len();
-            // Boxed, as it is over soon and an idle connection would hold room for it.
+            // Boxed, because it is over soon and an idle connection would reserve memory for it.
             let submitting = Box::pin(self.hub.committer.submit(author, person.clone(), writes));
             let answered = unless_gone(peer, submitting).await?;
             self.pending.push_back((tags, answered));
@@ -431,7 +431,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Answers what is no write, with nothing before it unanswered.
+    /// Answers a request that is not a write, when everything before it has been answered.
     async fn finish<E: Edge>(&mut self, next: Next, edge: &mut E, peer: &impl Peer) -> io::Result<()> {
         match next {
             Next::Run(tag, run) => {
@@ -462,12 +462,12 @@ impl Pipeline {
             }
             Local::Take(commands::Take { room, group, max, wait_ms }) => {
                 let asked = self.hub.rooms.get(&room);
-                self.begin_taking(tag, Take::begin(room, group, max, wait_ms, asked), edge, peer);
+                self.start_take(tag, Take::new(room, group, max, wait_ms, asked), edge, peer);
             }
         }
     }
 
-    /// Answers the oldest batch; without `replies`, which says that the committer has ended, too.
+    /// Answers the oldest batch; without `replies` the committer has ended, which is the answer.
     fn answer(&mut self, replies: Option<Vec<Reply>>, edge: &mut impl Edge) {
         let Some((tags, _)) = self.pending.pop_front() else { return };
         self.waiting -= tags.len();
@@ -477,7 +477,7 @@ impl Pipeline {
         }
     }
 
-    /// Writes the answers that are there; true where something waits for just that.
+    /// Writes the answers that are ready; true if something was waiting for them.
     fn take_answers(&mut self, edge: &mut impl Edge) -> bool {
         while let Some((_, answered)) = self.pending.front_mut() {
             match answered.try_recv() {

@@ -1,4 +1,4 @@
-//! How long a peer is listened to that goes on asking for more than it may.
+//! Pauses reading from a peer that keeps exceeding its rate limit.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use dantok_protocol::Refusal;
 
-/// So many refusals more than requests granted, and the peer is not read from for a while.
+/// After this many more refused than granted requests, the peer is not read from for a while.
 const REFUSALS_MAX: u32 = 64;
-/// A refused request counts once more for each so many bytes of its body.
+/// A refused request counts once more for every so many bytes of its body.
 const REFUSAL_BYTES: usize = 4096;
-/// Long enough that what is refused meanwhile costs next to nothing, short enough that a peer that gave up is soon found out.
+/// Long enough that refusing requests costs next to nothing, and short enough to notice soon that a peer has stopped.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Each pause is twice as long as the one before it, unless that is longer ago than this: what wakes the daemon ten times a second
-/// is felt by others.
+/// Each pause is twice as long as the one before, unless that began longer ago than this: others would notice a peer that wakes the
+/// daemon ten times per second.
 const PAUSE_FORGOTTEN: Duration = Duration::from_secs(10);
 
 /// See the module.
@@ -33,7 +33,7 @@ impl Patience {
         self.refusals = self.refusals.saturating_sub(1);
     }
 
-    /// A request with a body of so many bytes was refused: it had come too soon.
+    /// A request with a body of so many bytes exceeded the rate limit and was refused.
     pub(super) fn refused(&mut self, refusal: &Refusal, body_bytes: usize) {
         self.refusals += 1 + u32::try_from(body_bytes / REFUSAL_BYTES).unwrap_or(REFUSALS_MAX);
         if self.refusals >= REFUSALS_MAX {
@@ -48,17 +48,17 @@ impl Patience {
         }
     }
 
-    /// Whether nothing is to be taken from the peer now.
-    pub(super) fn is_over(&self) -> bool {
+    /// Whether the peer is not read from now.
+    pub(super) fn is_exhausted(&self) -> bool {
         self.pause.is_some()
     }
 
-    /// It is listened to again.
-    pub(super) fn restore(&mut self) {
+    /// Ends the pause.
+    pub(super) fn end_pause(&mut self) {
         self.pause = None;
     }
 
-    /// What a pause ends by.
+    /// The timer of the current pause.
     pub(super) fn pause(&mut self) -> &mut Option<Pin<Box<Sleep>>> {
         &mut self.pause
     }

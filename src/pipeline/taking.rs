@@ -1,4 +1,4 @@
-//! A TAKE that waits, while the pipeline goes on with everything else.
+//! A TAKE that waits while pushes go on.
 
 use std::io;
 
@@ -7,14 +7,8 @@ use crate::session::Take;
 use dantok_protocol::{Refusal, Reply, Tag};
 
 impl Pipeline {
-    /// Has a TAKE tried from now on, with nothing before it unanswered.
-    pub(super) fn begin_taking(
-        &mut self,
-        tag: Tag,
-        take: Result<Take, Refusal>,
-        edge: &mut impl Edge,
-        peer: &impl Peer,
-    ) {
+    /// Starts to try a TAKE, when everything before it has been answered.
+    pub(super) fn start_take(&mut self, tag: Tag, take: Result<Take, Refusal>, edge: &mut impl Edge, peer: &impl Peer) {
         match take {
             Ok(take) => {
                 peer.watch_closely();
@@ -24,9 +18,9 @@ impl Pipeline {
         }
     }
 
-    /// Tries a TAKE that waits again; true where it is answered, so that what is behind it may go on. Where the peer sends nothing
-    /// any more there is no telling whether anybody is there: what is new is not for it.
-    pub(super) async fn go_on_taking<E: Edge>(&mut self, edge: &mut E, peer: &impl Peer) -> io::Result<bool> {
+    /// Tries a waiting TAKE again; true if it was answered, so that requests after it can go on. If the peer has stopped sending, it may be
+    /// gone, so it gets no messages that arrived while the TAKE waited.
+    pub(super) async fn retry_take<E: Edge>(&mut self, edge: &mut E, peer: &impl Peer) -> io::Result<bool> {
         let Some(mut taking) = self.taking.take() else { return Ok(false) };
         let (tag, take) = &mut *taking;
         let is_over = self.end.ended || self.end.closing || peer.has_ended() || edge.is_interrupted();

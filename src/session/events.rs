@@ -1,4 +1,4 @@
-//! What goes on in followed rooms beside messages.
+//! Events: what happens in followed rooms apart from messages.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl Session {
         Ok(Reply::Done)
     }
 
-    /// Tells what went on in a room, but for what the client did itself.
+    /// Pushes the events of a room, except for those that the client caused.
     pub(super) fn pump_events(&mut self, id: u64, out: &mut impl Out) {
         let own = self.known().cloned().unwrap_or_default();
         let Some(position) = self.positions.get_mut(&id) else { return };
@@ -38,7 +38,7 @@ impl Session {
         let room: &Arc<Room> = room;
         let (happened, next) = room.events_since(*heard);
         *heard = next;
-        // Behind what is told: who is no member any more is told that, and nothing else.
+        // Checked after the events were read: a client that is no longer a member is told only that.
         if room.membership(&own).is_none() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Shared cursors: workers that take a room's messages, each message for one of them.
+//! Groups: workers that share a cursor and take a room's messages, each message by one of them.
 
 use std::io;
 use std::sync::Arc;
@@ -20,20 +20,20 @@ pub struct Take {
     group: String,
     max: usize,
     deadline: Instant,
-    /// The room that it was first.
+    /// The room that had the name when the TAKE was sent.
     asked: Option<Arc<Room>>,
-    /// When to try it again, if nothing happens before.
+    /// When to try it again, if nothing happens first.
     pub look_at: Instant,
-    /// There was nothing to take at first.
+    /// There was nothing to take at the first attempt.
     pub has_waited: bool,
 }
 
 impl Take {
-    /// From now on. `asked` is the room that has this name now.
+    /// A TAKE that starts now. `asked` is the room that has this name now.
     ///
     /// # Errors
-    /// Too many messages, or too long.
-    pub fn begin(
+    /// Too many messages, or too long a wait.
+    pub fn new(
         room: String,
         group: String,
         max: Option<u64>,
@@ -52,7 +52,7 @@ impl Take {
     }
 }
 
-/// How often a TAKE that waits looks whether its client may still wait.
+/// How often a waiting TAKE checks whether its client may still wait.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Session {
@@ -62,29 +62,29 @@ impl Session {
         Ok((room, found, last))
     }
 
-    /// Takes messages, if there are any, or it has waited as long as it may. None: it is to be tried again, at the latest
-    /// [then](Take::look_at).
+    /// Takes messages if there are any, or gives up if its time to wait is over. `None`: try it again, at the latest at
+    /// [`look_at`](Take::look_at).
     ///
     /// # Errors
-    /// What `out` says.
+    /// As writing to `out`.
     pub async fn take(&mut self, take: &mut Take, out: &mut impl Out) -> io::Result<Option<Reply>> {
         let (name, group, max, deadline) = (&*take.room, &*take.group, take.max, take.deadline);
-        // Before anything is looked at, so that no change is missed.
+        // Before anything is checked, so that no change is missed.
         if let Some(group) = self.hub.rooms.get(name).and_then(|room| room.group(group)) {
             group.wait(&self.waker);
         }
-        // Another one of the name is not what was asked about.
+        // A new room of the same name is not the one that was asked for.
         if take.asked.as_ref().is_some_and(|room| room.is_deleted()) {
             return Ok(Some(Reply::Error(Refusal::no_room(name))));
         }
-        // Again each time: it may have ended meanwhile, and so may the membership or the token.
+        // Checked at each attempt: the group, the membership or the token may have ended meanwhile.
         let (room, found, last) = match self.group(name, group) {
             Ok(found) => found,
             Err(refusal) => return Ok(Some(Reply::Error(refusal))),
         };
         take.asked = Some(room.clone());
         let client = match self.known() {
-            Ok(client) if self.over().is_none() && self.still_holds() => client.clone(),
+            Ok(client) if self.end_reason().is_none() && self.has_valid_token() => client.clone(),
             _ => return Ok(Some(Reply::Count(0))),
         };
         let floor = match self.hub.reader.floor(&room).await {
@@ -108,7 +108,7 @@ impl Session {
         Ok(None)
     }
 
-    /// Hands over messages that were taken; what can't be handed over now may be taken again.
+    /// Hands over messages that were taken. Those that can't be handed over now may be taken again.
     async fn hand_taken(
         &mut self,
         room: &Arc<Room>,
@@ -116,7 +116,7 @@ impl Session {
         handed: Handed,
         out: &mut impl Out,
     ) -> io::Result<Reply> {
-        // Here, so that it is taken back where this ends halfway.
+        // Before anything is written, so that the messages are free again if this ends halfway.
         self.handed.push(handed);
         let mut count = 0;
         for run in seqs.chunk_by(|one, other| one + 1 == *other) {
@@ -145,17 +145,17 @@ impl Session {
         Ok(Reply::Count(count))
     }
 
-    /// Whether it is open that what was handed over by TAKE has arrived.
+    /// Whether it is unknown if messages that TAKE handed over have arrived.
     pub fn is_handing(&self) -> bool {
         !self.handed.is_empty()
     }
 
-    /// What was handed over by TAKE, and may not have arrived.
+    /// Takes out the messages that TAKE handed over and that may not have arrived.
     pub fn take_handed(&mut self) -> Vec<Handed> {
         std::mem::take(&mut self.handed)
     }
 
-    /// What of a group is taken and not done.
+    /// Lists a group's messages that are taken and not done.
     pub(super) async fn pending(&self, name: &str, group: &str, out: &mut impl Out) -> io::Result<Reply> {
         let (room, found, _) = match self.group(name, group) {
             Ok(found) => found,
@@ -173,7 +173,7 @@ impl Session {
         list(found.pending().into_iter().map(item), out).await
     }
 
-    /// A room's groups.
+    /// Lists a room's groups.
     pub(super) async fn groups(&self, name: &str, out: &mut impl Out) -> io::Result<Reply> {
         let (room, last) = match self.readable(name) {
             Ok(readable) => readable,

@@ -1,4 +1,4 @@
-//! Lists: the rooms, who is in them, and who may be.
+//! Lists: rooms, their members, and who is invited or banned.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::rooms::Room;
 use dantok_protocol::{Item, Refusal, Reply, RoomInfo};
 
 impl Session {
-    /// The latest first.
+    /// Lists the rooms, the most recently active first.
     pub(super) async fn rooms(&mut self, out: &mut impl Out) -> io::Result<Reply> {
         let mut rooms = self.hub.rooms.all();
         rooms.retain(|room| self.sees(room));
@@ -18,7 +18,7 @@ impl Session {
         let mut count = 0;
         for room in &rooms {
             let info = self.info(room).await;
-            // It may be none of this client's by now.
+            // It may have become invisible to this client meanwhile.
             if !self.sees(room) {
                 continue;
             }
@@ -31,7 +31,7 @@ impl Session {
         Ok(Reply::Count(count))
     }
 
-    /// What a room is about, for whoever sees it.
+    /// The topic of a room, for clients that see the room.
     pub(super) fn topic(&self, name: &str) -> Result<Reply, Refusal> {
         Ok(Reply::Topic(self.permitted(name, Permission::See)?.record().topic.clone()))
     }
@@ -41,7 +41,7 @@ impl Session {
         let before = self.counted.get(&room.id).copied();
         let unread = match self.hub.reader.unread(room, &client, before).await {
             Ok(Some(counted)) => {
-                // It is asked for again and again only by who watches.
+                // Only a WATCH asks for it repeatedly.
                 if self.watching {
                     self.counted.insert(room.id, counted);
                 }
@@ -79,7 +79,7 @@ impl Session {
         Reply::Done
     }
 
-    /// Tells a WATCH what has become of a room.
+    /// Pushes the new state of a room to a WATCH.
     pub(super) async fn pump_list(&mut self, room: &Arc<Room>, out: &mut impl Out) {
         if self.sees(room) {
             let info = self.info(room).await;
@@ -92,7 +92,7 @@ impl Session {
         }
     }
 
-    /// Tells a WATCH, and who follows it, once, that a room is deleted: before it is told of another one of the name.
+    /// Tells a client that watches or follows a room, once, that it was deleted, and does so before telling of a new room of that name.
     pub(super) fn pump_deleted(&mut self, id: u64, out: &mut impl Out) {
         let was_followed = self.positions.get(&id).and_then(|position| position.followed.clone());
         if let Some((room, _)) = &was_followed {
@@ -131,7 +131,7 @@ impl Session {
     }
 }
 
-/// Items, and how many they are.
+/// Puts items and returns their count.
 pub(super) async fn list(items: impl Iterator<Item = Item>, out: &mut impl Out) -> io::Result<Reply> {
     let mut count = 0;
     for item in items {

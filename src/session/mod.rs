@@ -1,4 +1,4 @@
-//! One client: commands in, answers out, one function a command. Knows no bytes and no framing.
+//! A session of one client: commands in, answers out, with one function per command. Independent of bytes and framing.
 
 mod events;
 mod groups;
@@ -33,22 +33,22 @@ pub use out::Out;
 /// How a command is to be carried out.
 #[derive(Debug)]
 pub enum Action {
-    /// Through the committer; more of these may be under way at once.
+    /// Through the committer; several may be under way at once.
     Write(Write),
     /// By [`Session::run`], when everything before it is answered.
     Run(Run),
-    /// By the connection itself, then as well.
+    /// By the connection itself, also when everything before it is answered.
     Local(Local),
     /// Not at all.
     Refuse(Refusal),
 }
 
-/// What a session carries out.
+/// A command that the session carries out.
 #[derive(Debug)]
 pub enum Run {
-    /// What it answers by itself.
+    /// One that it answers by itself.
     Ask(Ask),
-    /// What the committer does, with something left to do for the session behind its answer.
+    /// One that the committer carries out, and after which the session has something left to do.
     Write(Write),
 }
 
@@ -60,35 +60,35 @@ struct Who {
     _presence: Presence,
 }
 
-/// Where this connection stands in a room.
+/// Where this connection is in a room.
 #[derive(Debug, Default)]
 struct Position {
-    /// Everything from the cursor up to here was handed over.
+    /// Everything after the cursor up to this seq was handed over.
     handed: u64,
-    /// What the last READ handed over.
+    /// The seq up to which the last READ handed over.
     read: Option<u64>,
-    /// What a FOLLOW has reached.
+    /// The seq that a FOLLOW has reached.
     followed: Option<(Arc<Room>, Arc<AtomicU64>)>,
-    /// The next event, where events are listened to.
+    /// The next event, if events are wanted.
     heard: Option<u64>,
-    /// How often the next page could not be read.
+    /// How many attempts to read the next page have failed.
     failed: usize,
 }
 
-/// What GROUP may say of how long one has for a message.
+/// The range of timeouts that GROUP may set.
 const GROUP_TIMEOUTS_MS: RangeInclusive<u64> = 1000..=GROUP_TIMEOUT_MAX.as_secs() * 1000;
 
-/// What a client is told that has not said who it is.
+/// The text for a client that has not sent HELLO.
 const HELLO_FIRST: &str = "say HELLO <client> first";
 
-/// What a client is told that remembers seqs of another epoch.
+/// The text for a client that remembers seqs of another epoch.
 const RESTORED: &str = "the rooms were restored from a backup, and seqs from before may be other messages now; forget them, HELLO \
     without epoch=, and go on from your cursor or from 0";
 
-/// What a client is told whose token is a word, where there are no tokens.
+/// The text for a client whose token is a word, while the daemon has no tokens.
 const NO_TOKENS: &str = "this daemon has no tokens, and that is none; if it is part of your name: a name has no spaces, so write alice-smith, say";
 
-/// What a client is told whose list of rooms can't be mended any more.
+/// The text for a client whose list of rooms can't be brought up to date any more.
 const LOST: &str =
     "more rooms were deleted than this WATCH could be told of while it was not read; connect again and WATCH anew";
 
@@ -100,36 +100,36 @@ pub struct Session {
     waker: Arc<Waker>,
     positions: HashMap<u64, Position>,
     watching: bool,
-    /// Private rooms that a WATCH has told of: they may vanish.
+    /// Private rooms that the WATCH has shown, which may become invisible.
     shown: BTreeSet<u64>,
-    /// Followed rooms with something to hand over.
+    /// Followed rooms with messages to push.
     behind: BTreeSet<u64>,
-    /// Those of which it could not be read, and when that is tried again.
-    resting: BTreeMap<u64, Instant>,
-    /// Watched rooms with something to tell.
+    /// Followed rooms that could not be read, and when to try again.
+    retries: BTreeMap<u64, Instant>,
+    /// Watched rooms that have changed.
     changed: BTreeSet<u64>,
-    /// Deleted rooms that the client was told of as gone because it followed them, and that its WATCH still notes.
+    /// Deleted rooms that were reported as gone to a follower, and that its WATCH must not report again.
     gone: BTreeSet<u64>,
-    /// What was unread in watched rooms when that was told last.
+    /// The last unread counts that were pushed for watched rooms.
     counted: HashMap<u64, Unread>,
     /// Whether events of followed rooms are wanted.
     events: bool,
-    /// Followed rooms with new ones.
+    /// Followed rooms with new events.
     eventful: BTreeSet<u64>,
-    /// What was taken and may not have arrived.
+    /// Messages that were taken and may not have arrived.
     handed: Vec<Handed>,
-    /// The client's token is no longer good.
-    is_over: bool,
-    /// More has become of watched rooms than could be told.
+    /// The client's token is no longer valid.
+    is_token_invalid: bool,
+    /// The WATCH has missed changes that can't be told any more.
     is_lost: bool,
-    /// The number of positions at which those in deleted rooms are removed.
+    /// The number of positions at which to remove those of deleted rooms.
     swept_at: usize,
-    /// A DELETE is under way: what is asked behind it may be of another room of the name.
+    /// A DELETE is under way, so commands after it may be about a new room of that name.
     is_deleting: bool,
 }
 
 impl Session {
-    /// A session of nobody yet.
+    /// A session before HELLO.
     pub fn new(hub: Arc<Hub>) -> Session {
         Session {
             hub,
@@ -139,26 +139,26 @@ impl Session {
             watching: false,
             shown: BTreeSet::new(),
             behind: BTreeSet::new(),
-            resting: BTreeMap::new(),
+            retries: BTreeMap::new(),
             changed: BTreeSet::new(),
             gone: BTreeSet::new(),
             counted: HashMap::new(),
             events: false,
             eventful: BTreeSet::new(),
             handed: Vec::new(),
-            is_over: false,
+            is_token_invalid: false,
             is_lost: false,
             swept_at: 0,
             is_deleting: false,
         }
     }
 
-    /// Whether HELLO was said.
+    /// Whether HELLO has succeeded.
     pub fn is_known(&self) -> bool {
         self.who.is_some()
     }
 
-    /// What notes that there is something to [`pump`](Session::pump).
+    /// Wakes when there is something to [`pump`](Session::pump).
     pub fn waker(&self) -> Arc<Waker> {
         self.waker.clone()
     }
@@ -176,7 +176,7 @@ impl Session {
         }
         match command.work() {
             Work::Write(write) => self.write_action(write),
-            // What was handed over is of the room that there is now.
+            // No DELETE is under way, so the position is that of the current room of this name.
             Work::Ask(Ask::Ack { room }) if !self.is_deleting => {
                 let seq = self.handed(&room);
                 Action::Write(Write::Ack { room, seq })
@@ -192,7 +192,7 @@ impl Session {
         {
             return Action::Refuse(refusal);
         }
-        // With something left to do behind the answer.
+        // The session has something left to do after the answer.
         if matches!(write, Write::Leave(_) | Write::Seek(_)) {
             return Action::Run(Run::Write(write));
         }
@@ -200,12 +200,12 @@ impl Session {
         Action::Write(write)
     }
 
-    /// Carries out what [`action`](Session::action) said to run. Items go to `out`, before the reply.
+    /// Carries out a command that [`action`](Session::action) returned as [`Action::Run`]. Its items go to `out`, before the reply.
     ///
     /// # Errors
-    /// What `out` says.
+    /// As writing to `out`.
     pub async fn run(&mut self, run: Run, out: &mut impl Out) -> io::Result<Reply> {
-        // All that was asked before is answered.
+        // Everything before it has been answered.
         self.is_deleting = false;
         match run {
             Run::Ask(ask) => self.ask(ask, out).await,
@@ -270,13 +270,13 @@ impl Session {
             return Err(Refusal::new(ErrorCode::Denied, "no such client, or another token"));
         };
         let settings = self.hub.settings.get();
-        // No token that was ever issued is only letters.
+        // No issued token consists only of letters.
         let is_word = |token: &str| !token.is_empty() && token.chars().all(char::is_alphabetic);
         if grant.is_open() && token.as_deref().is_some_and(is_word) {
             return Err(Refusal::new(ErrorCode::BadArgument, NO_TOKENS));
         }
-        // Here, and not at each command that names a seq: the epoch does not change while a daemon runs, and nothing that comes
-        // behind a refused HELLO is carried out.
+        // Checked here and not at each command with a seq: the epoch does not change while a daemon runs, and nothing after a refused
+        // HELLO is carried out.
         if epoch.is_some_and(|epoch| *epoch != **self.hub.store.epoch()) {
             return Err(Refusal::new(ErrorCode::Epoch, RESTORED));
         }
@@ -284,7 +284,7 @@ impl Session {
             let presence = self.hub.rooms.connect(client.clone(), &self.waker);
             let person = self.hub.people.get(person(&client), &settings.limits);
             self.who = Some(Who { client: client.clone(), grant: grant.clone(), person, _presence: presence });
-            self.recheck(); // What changed before it could be told of it.
+            self.recheck(); // The tokens may have changed before it was connected to hear of that.
         }
         Ok(Reply::Welcome(Welcome {
             version: version.min(VERSION),
@@ -299,12 +299,12 @@ impl Session {
         }))
     }
 
-    /// Who it is, once HELLO was said.
+    /// Who the client is, once HELLO has succeeded.
     pub fn author(&self) -> Option<Author> {
         self.who.as_ref().map(|who| Author { client: who.client.clone(), admin: who.grant.role == Role::Admin })
     }
 
-    /// What it shares with the person's other connections, once HELLO was said.
+    /// What it shares with the person's other connections, once HELLO has succeeded.
     pub fn person(&self) -> Option<&Arc<Person>> {
         self.who.as_ref().map(|who| &who.person)
     }
@@ -330,26 +330,26 @@ impl Session {
         self.check(&room, wanted).map(|()| room)
     }
 
-    /// A room that the client reads, its cursor, and how far the room was then: what comes later may be for others.
+    /// A room that the client reads, its cursor, and the room's last seq at that time: later messages may not be for this client.
     fn reader(&self, name: &str) -> Result<(Arc<Room>, u64, u64), Refusal> {
         let (room, membership, last) = self.member(name)?;
         let cursor = membership.cursor().ok_or_else(|| Refusal::no_cursor(name))?;
         Ok((room, cursor, last))
     }
 
-    /// A room that the client is a member of, how, and how far the room was then.
+    /// A room that the client is a member of, its membership, and the room's last seq at that time.
     fn member(&self, name: &str) -> Result<(Arc<Room>, Membership, u64), Refusal> {
         let room = self.hub.rooms.get(name).ok_or_else(|| Refusal::no_room(name))?;
-        // Before the check: what comes behind the end of a membership is for others.
+        // Before the check: messages after the end of a membership are not for this client.
         let last = room.last_seq();
         self.check(&room, Permission::Participate)?;
         let membership = room.membership(self.known()?).ok_or_else(|| Refusal::not_joined(name))?;
-        // The cursor may have moved past that since, on another connection.
+        // Another connection may have moved the cursor past that since.
         let last = last.max(membership.cursor().unwrap_or(0));
         Ok((room, membership, last))
     }
 
-    /// Where this connection stands in a room.
+    /// Where this connection is in a room.
     fn position(&mut self, room: u64) -> &mut Position {
         if self.positions.len() >= self.swept_at {
             let rooms = &self.hub.rooms;
@@ -359,7 +359,7 @@ impl Session {
         self.positions.entry(room).or_default()
     }
 
-    /// Up to where the room of this name was handed over.
+    /// The seq up to which the room of this name was handed over.
     fn handed(&self, name: &str) -> u64 {
         self.hub.rooms.get(name).and_then(|room| self.positions.get(&room.id)).map_or(0, |position| position.handed)
     }
@@ -390,12 +390,12 @@ impl Session {
     pub fn has_news(&mut self) -> bool {
         let changed = self.waker.take();
         self.behind.extend(changed.followed);
-        if !self.resting.is_empty() {
-            self.behind.extend(self.resting.keys());
+        if !self.retries.is_empty() {
+            self.behind.extend(self.retries.keys());
             let now = Instant::now();
-            self.resting.retain(|_, until| *until > now);
-            // What is new there is no reason to read sooner.
-            self.behind.retain(|id| !self.resting.contains_key(id));
+            self.retries.retain(|_, until| *until > now);
+            // New messages are no reason to retry sooner.
+            self.behind.retain(|id| !self.retries.contains_key(id));
         }
         self.eventful.extend(changed.events);
         if changed.recheck {
@@ -405,32 +405,36 @@ impl Session {
             self.changed.extend(changed.watched);
             self.is_lost |= changed.lost;
         }
-        !self.behind.is_empty() || !self.changed.is_empty() || !self.eventful.is_empty() || self.is_over || self.is_lost
+        !self.behind.is_empty()
+            || !self.changed.is_empty()
+            || !self.eventful.is_empty()
+            || self.is_token_invalid
+            || self.is_lost
     }
 
-    /// When there is something to [`pump`](Session::pump) that nobody notes: what could not be read is tried again.
-    pub fn rests_until(&self) -> Option<Instant> {
-        self.resting.values().min().copied()
+    /// When to [`pump`](Session::pump) without being woken, because a failed read is to be retried.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retries.values().min().copied()
     }
 
     fn recheck(&mut self) {
-        self.is_over |= !self.still_holds();
+        self.is_token_invalid |= !self.has_valid_token();
     }
 
-    /// Whether the client's token, if it had to show one, is still good.
-    fn still_holds(&self) -> bool {
+    /// Whether the client's token, if it needed one, is still valid.
+    fn has_valid_token(&self) -> bool {
         self.who.as_ref().is_none_or(|who| self.hub.tokens.hold(&who.grant))
     }
 
-    /// Why the connection has to end, if it has to.
-    pub fn over(&self) -> Option<Refusal> {
+    /// Why the connection has to be closed, if it does.
+    pub fn end_reason(&self) -> Option<Refusal> {
         if self.is_lost {
             return Some(Refusal::new(ErrorCode::Limit, LOST));
         }
-        self.is_over.then(|| Refusal::new(ErrorCode::Denied, "this token has ended, or was revoked"))
+        self.is_token_invalid.then(|| Refusal::new(ErrorCode::Denied, "this token has ended, or was revoked"))
     }
 
-    /// Hands over what followed rooms and the watched list have for this client, until it is all or `out` is full.
+    /// Pushes what followed rooms and the watched list have for this client, until nothing is left or `out` is full.
     pub async fn pump(&mut self, out: &mut impl Out) {
         while !out.is_full() {
             let Some(id) = self.changed.pop_first() else { break };
@@ -443,7 +447,7 @@ impl Session {
             let Some(id) = self.eventful.pop_first() else { break };
             self.pump_events(id, out);
         }
-        // A page of each room in turn, so that a long backlog does not hold up the others.
+        // One page of each room in turn, so that a long backlog does not delay the others.
         let mut next = 0;
         while !out.is_full() {
             let Some(id) = self.behind.range(next..).next().copied() else {
@@ -477,7 +481,7 @@ impl Drop for Session {
     }
 }
 
-/// Checks what GROUP says of a group.
+/// Checks the arguments of GROUP.
 fn check_group(group: &commands::Group) -> Result<(), Refusal> {
     if group.from == Begin::Nowhere {
         return Err(Refusal::new(ErrorCode::BadArgument, "a group begins from=start or from=now"));

@@ -1,11 +1,11 @@
-//! Whose names the names in a command are: what is there has the name that it was made with, and everything else the composed one.
+//! Which form a name in a command takes: that of an existing room, group or person as it was made, or otherwise the composed form.
 
 use super::Session;
 use dantok_protocol::commands::Names;
 use dantok_protocol::name::{check_new, composed, person};
 use dantok_protocol::{Command, Refusal, commands};
 
-/// The composed form of a name, where it is another and nothing has the name as it is written.
+/// Replaces a name by its composed form, if that differs and nothing has the name as written.
 fn settle(name: &mut String, is_there: impl FnOnce(&str) -> bool) {
     let kept = composed(name);
     if kept != **name && !is_there(name) {
@@ -14,7 +14,7 @@ fn settle(name: &mut String, is_there: impl FnOnce(&str) -> bool) {
 }
 
 impl Session {
-    /// Puts the names in a command as they are kept.
+    /// Puts the names in a command in the form in which they are stored.
     pub(super) fn settle_names(&self, command: &mut Command) {
         if let Command::Hello(commands::Hello { client, .. }) = command {
             return self.settle_client(client);
@@ -41,7 +41,7 @@ impl Session {
         }
     }
 
-    /// Checks the names of persons that a command would be the first to use. The committer does so for rooms and groups, when it makes them.
+    /// Checks names of people that a command would be the first to use. The committer checks names of rooms and groups when it makes them.
     pub(super) fn check_new_names(&self, command: &Command) -> Result<(), Refusal> {
         let Some(client) = command.introduces() else { return Ok(()) };
         let fault = check_new(client);
@@ -55,12 +55,12 @@ impl Session {
         }
     }
 
-    /// Whether the store, or who gave out the tokens, knows a client.
+    /// Whether the store or the tokens file knows a client.
     fn is_client(&self, client: &str) -> bool {
         self.hub.rooms.joined(client) > 0 || self.hub.tokens.name(|of| of == client)
     }
 
-    /// The same of a person.
+    /// The same for a person.
     fn is_person(&self, who: &str) -> bool {
         self.hub.rooms.knows(who) || self.hub.tokens.name(|of| person(of) == who)
     }

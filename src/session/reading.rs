@@ -1,4 +1,4 @@
-//! Reading: what a room hands to its members, asked for and live.
+//! Reading: hands the messages of a room to its members, on request and live.
 
 use std::io;
 use std::sync::Arc;
@@ -20,17 +20,17 @@ use dantok_store::limits::READ_AGAIN_AFTER;
 use dantok_store::messages::Messages;
 use dantok_store::record::StoredRef;
 
-/// What of a room is to be handed over.
+/// The part of a room to hand over.
 struct Part {
-    /// What comes after this seq.
+    /// Messages after this seq …
     after: u64,
-    /// And not after this one.
+    /// … and up to this one, …
     through: u64,
-    /// At most so many messages.
+    /// … at most so many.
     max: Option<u64>,
     /// The room's last seq when the answer began.
     last: u64,
-    /// Whether it may be acknowledged without its seq.
+    /// Whether an ACK without a seq acknowledges it.
     counts: bool,
 }
 
@@ -75,16 +75,16 @@ impl Session {
         Ok(reply)
     }
 
-    /// Hands it over page by page.
+    /// Hands over a part of a room, page by page.
     async fn hand_over(&mut self, room: &Arc<Room>, part: Part, out: &mut impl Out) -> io::Result<Reply> {
         let Part { after, through, max, last, counts } = part;
         let (mut reached, mut left) = (after, max.unwrap_or(u64::MAX));
-        // Before the read: what is redacted behind it is seen to be.
+        // Before the read, so that a redaction during the read is noticed.
         let mut redactions = room.redactions();
         let mut reading = (reached < through && left > 0).then(|| self.hub.reader.page(room, reached, through, left));
         while let Some(page) = reading.take() {
             let read = page.read().await;
-            // What was read ahead, while the peer took its time, may show what is redacted since, or be for others by now.
+            // A page that was read ahead of a slow peer may contain messages that were redacted since, or be closed to this client by now.
             let current = room.redactions();
             let read = match read {
                 Ok(_) if current != redactions => self.hub.reader.page(room, reached, through, left).read().await,
@@ -101,7 +101,7 @@ impl Session {
             redactions = room.redactions();
             reached = messages.last().map_or(through, |newest| newest.seq);
             left = left.saturating_sub(messages.len() as u64);
-            // While this page is encoded and written, the next is read.
+            // The next page is read while this one is encoded and written.
             reading = (reached < through && left > 0).then(|| self.hub.reader.page(room, reached, through, left));
             self.count(tell(room, before, through, &messages, out));
             if counts {
@@ -120,8 +120,8 @@ impl Session {
         self.hub.figures.handed_bytes.add(bytes);
     }
 
-    /// Notes that everything after `from` and up to `to` was handed over. What jumped ahead does not count: an ACK without
-    /// a seq must not acknowledge what was skipped.
+    /// Notes that everything after `from` and up to `to` was handed over. A part further ahead does not count, because an ACK without a seq
+    /// must not acknowledge what was skipped.
     fn note_handed(&mut self, room: &Room, from: u64, to: u64) {
         let cursor = self.known().ok().and_then(|client| room.cursor(client)).unwrap_or(0);
         let position = self.position(room.id);
@@ -132,7 +132,7 @@ impl Session {
 
     pub(super) fn follow(&mut self, name: &str) -> Result<Reply, Refusal> {
         let (room, cursor, _) = self.reader(name)?;
-        // One of the same name that was deleted: who follows this one knows, and is not to be told of it as gone.
+        // A deleted room of the same name: a client that follows the new one knows, and must not be told that it is gone.
         let is_old = |(of, _): &(Arc<Room>, Arc<AtomicU64>)| of.is_deleted() && of.name == room.name;
         let mut followed = self.positions.values().filter_map(|position| position.followed.as_ref());
         if self.hub.rooms.has_deleted()
@@ -159,8 +159,8 @@ impl Session {
         Ok(Reply::Done)
     }
 
-    /// Pushes a page of a room; returns how far it goes. Those who follow a room are told the same, mostly: what one was told, others
-    /// are told again.
+    /// Pushes a page of a room and returns its last seq. Followers of a room mostly get the same pages, so one that was encoded for another
+    /// session is used again.
     async fn push(&self, room: &Room, after: u64, through: u64, out: &mut impl Out) -> Result<u64, Error> {
         let is_current = |page: &PageInfo| {
             page.through <= through
@@ -174,7 +174,7 @@ impl Session {
         let redactions = room.redactions();
         let messages = self.hub.reader.page(room, after, through, u64::MAX).read_once().await?;
         if !self.hub.store.has(room.id) {
-            return Ok(after); // It was deleted meanwhile, which is told next.
+            return Ok(after); // It was deleted meanwhile; the next pump says so.
         }
         let (Some(oldest), Some(newest)) = (messages.first(), messages.last()) else {
             tell(room, after, through, &messages, out);
@@ -193,15 +193,15 @@ impl Session {
         Ok(newest.seq)
     }
 
-    /// Hands over a page of a followed room; false when there is no more.
+    /// Pushes a page of a followed room; false if there is no more.
     pub(super) async fn pump_room(&mut self, id: u64, out: &mut impl Out) -> bool {
         let followed = self.positions.get(&id).and_then(|position| position.followed.clone());
         let Some((room, shown)) = followed else { return false };
         let from = shown.load(Ordering::Relaxed);
-        // Before the look at the membership: what comes behind its end is for others.
+        // Before the membership is checked: messages after its end are not for this client.
         let through = room.last_seq();
         if self.known().ok().is_none_or(|client| room.cursor(client).is_none()) {
-            // LEAVE, on another connection; KICK; or DELETE, which a WATCH notes as well.
+            // After LEAVE on another connection, KICK, or DELETE, which a WATCH would report as well.
             self.forget(&room);
             if self.watching && room.is_deleted() {
                 self.gone.insert(id);
@@ -214,7 +214,7 @@ impl Session {
             match self.push(&room, from, through, out).await {
                 Ok(seq) => reached = seq,
                 Err(error) => {
-                    self.rest_or_end(&room, &error, out);
+                    self.retry_or_end(&room, &error, out);
                     return false;
                 }
             }
@@ -227,15 +227,15 @@ impl Session {
         reached < through
     }
 
-    /// A followed room can't be read. What may pass is tried again, with the session going on meanwhile; otherwise following ends, and
-    /// the client is told: what it was handed stays so, and FOLLOW begins anew.
-    fn rest_or_end(&mut self, room: &Arc<Room>, error: &Error, out: &mut impl Out) {
+    /// A followed room can't be read. A passing error is retried later, while the session goes on. Otherwise following ends and the client
+    /// is told; what was handed over stays so, and the client can FOLLOW again.
+    fn retry_or_end(&mut self, room: &Arc<Room>, error: &Error, out: &mut impl Out) {
         let position = self.positions.entry(room.id).or_default();
         let pause = READ_AGAIN_AFTER.get(position.failed).filter(|_| error.is_passing());
         if let Some(pause) = pause {
             tracing::warn!(%error, again_in = ?pause, "can't read messages");
             position.failed += 1;
-            self.resting.insert(room.id, Instant::now() + *pause);
+            self.retries.insert(room.id, Instant::now() + *pause);
             return;
         }
         let Refusal { code, text, .. } = unreadable(&room.name, error);
@@ -252,10 +252,10 @@ impl Session {
         }
         self.hub.rooms.unlisten(room, &self.waker);
         self.behind.remove(&room.id);
-        self.resting.remove(&room.id);
+        self.retries.remove(&room.id);
     }
 
-    /// A part of the room, beside what was handed over and what is acknowledged.
+    /// Hands over a part of the room without any effect on what counts as handed over or acknowledged.
     pub(super) async fn history(
         &mut self,
         name: &str,
@@ -289,7 +289,7 @@ impl Session {
         }
     }
 
-    /// Whether the client may read this room still, and no other one has its name.
+    /// Checks that the client may still read this room, and that the name is still that of this room.
     pub(super) fn still_readable(&self, room: &Room) -> Result<(), Refusal> {
         match self.readable(&room.name) {
             Ok((found, _)) if found.id == room.id && self.hub.store.has(room.id) => Ok(()),
@@ -298,7 +298,7 @@ impl Session {
         }
     }
 
-    /// A room that the client may read, and how far it was then.
+    /// A room that the client may read, and its last seq at that time.
     pub(super) fn readable(&self, name: &str) -> Result<(Arc<Room>, u64), Refusal> {
         match self.member(name) {
             Err(_) => self.permitted(name, Permission::Inspect).map(|room| (room.clone(), room.last_seq())),
@@ -312,7 +312,7 @@ impl Session {
         if let (Reply::Acked { cursor }, Some(room)) = (&reply, room)
             && let Some(position) = self.positions.get_mut(&room.id)
         {
-            // What was handed over before it counts for nothing any more, and a FOLLOW goes on from here.
+            // What was handed over before no longer counts, and a FOLLOW continues from here.
             position.handed = *cursor;
             position.read = None;
             if let Some((_, reached)) = &position.followed {
@@ -324,8 +324,8 @@ impl Session {
     }
 }
 
-/// Puts a page: the gap before it, if there is one, and its messages. Where there are none, all up to `through` have expired.
-/// Returns how many messages there are, and the bytes of their bodies.
+/// Puts a page: the gap before it, if any, and its messages. If there are no messages, all up to `through` have expired.
+/// Returns the number of messages and the bytes of their bodies.
 pub(super) fn tell(room: &Room, after: u64, through: u64, messages: &Messages, out: &mut impl Out) -> (u64, u64) {
     let mut bytes = 0;
     let first = messages.first().map_or(through + 1, |message| message.seq);
