@@ -219,7 +219,10 @@ fn token() -> Command {
                         .value_parser(units::duration),
                 )
                 .arg(switch("admin", "Make the bearer an admin of every room"))
-                .arg(switch("as-is", "Use the name byte for byte; for a client whose name predates the rules for look-alike names")),
+                .arg(switch(
+                    "as-is",
+                    "Use the name byte for byte; for a client whose name predates the rules for look-alike names",
+                )),
         )
         .subcommand(named("list", "List tokens by id, with their clients and expiry"))
         .subcommand(named("revoke", "Revoke tokens; connections that use them are closed").arg(explained(

@@ -9,7 +9,7 @@ use dantok_protocol::name::{composed, person};
 use dantok_protocol::{ErrorCode, Item};
 use jiff::tz::TimeZone;
 
-use crate::ask::{Ask, Deed, Told};
+use crate::ask::Ask;
 use crate::input::Input;
 use crate::room::{Pending, Room};
 use crate::timeline::Timeline;
@@ -41,7 +41,7 @@ pub enum Link {
 }
 
 /// Whether a refusal says that the client is no member of the room.
-fn ends_membership(code: ErrorCode) -> bool {
+pub fn ends_membership(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::NotJoined | ErrorCode::NoRoom | ErrorCode::Denied)
 }
 
@@ -285,7 +285,7 @@ impl App {
     }
 
     /// A room is not what it was: what is shown of it is taken anew, and what waits for it waits on.
-    fn set_back(&mut self, name: &str) {
+    pub fn set_back(&mut self, name: &str) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         if room.followed {
             self.asks.push(Ask::Unfollow(name.to_owned()));
@@ -297,154 +297,7 @@ impl App {
         self.list_anew();
     }
 
-    /// Takes what came of an [`Ask`] from before the rooms were restored: its seqs say nothing.
-    pub fn told_late(&mut self, told: Told) {
-        match told {
-            Told::Page(..) | Told::Older(..) | Told::Acked(..) | Told::Who(..) | Told::Joined(..) => {}
-            Told::Rooms(_) => {
-                (self.asked_rooms, self.ask_rooms_again) = (false, false);
-                self.list_anew();
-            }
-            Told::Sent(waiting, Ok(_)) => {
-                if let Some(room) = self.rooms.get_mut(&waiting.room) {
-                    room.pending.retain(|pending| pending.waiting.id != waiting.id);
-                    room.touch();
-                }
-                self.asks.push(Ask::Done(waiting.id));
-            }
-            told => self.told(told),
-        }
-    }
-
-    /// Takes what came of an [`Ask`].
-    pub fn told(&mut self, told: Told) {
-        match told {
-            Told::Page(name, Err(Error::SetBack(_)))
-            | Told::Older(name, Err(Error::SetBack(_)))
-            | Told::Acked(name, Err(Error::SetBack(_))) => self.set_back(&name),
-            Told::Page(name, result) => {
-                let Some(room) = self.rooms.get_mut(&name) else { return };
-                room.asked.page = false;
-                match result {
-                    Ok(page) => {
-                        room.last = room.last.max(page.last);
-                        // A page that brings nothing is not asked for again at once.
-                        room.paused |= page.items.is_empty();
-                        page.items.into_iter().for_each(|item| room.push(item, &self.own));
-                        room.touch();
-                    }
-                    Err(error) => {
-                        room.paused = true;
-                        self.complain(&error);
-                    }
-                }
-            }
-            Told::Older(name, result) => {
-                let Some(room) = self.rooms.get_mut(&name) else { return };
-                room.asked.page = false;
-                match result {
-                    Ok(items) => {
-                        room.paused |= items.is_empty();
-                        if let Some(timeline) = &mut room.timeline {
-                            timeline.push_older(items);
-                        }
-                        room.touch();
-                    }
-                    Err(error) => {
-                        room.paused = true;
-                        self.complain(&error);
-                    }
-                }
-            }
-            Told::Acked(name, result) => {
-                let Some(room) = self.rooms.get_mut(&name) else { return };
-                room.asked.ack = false;
-                match result {
-                    Ok(cursor) => room.acked(cursor),
-                    Err(error) => {
-                        room.paused = true;
-                        self.complain(&error);
-                    }
-                }
-            }
-            Told::Who(name, result) => {
-                let Some(room) = self.rooms.get_mut(&name) else { return };
-                room.asked.who = false;
-                if let Ok(members) = result {
-                    room.presence.members = members;
-                }
-            }
-            Told::Rooms(result) => {
-                self.asked_rooms = false;
-                match result {
-                    // GONE came after it was asked for.
-                    Ok(_) if std::mem::take(&mut self.ask_rooms_again) => self.list_anew(),
-                    Ok(list) => self.take_list(list),
-                    Err(error) => self.complain(&error),
-                }
-            }
-            Told::Joined(name, Ok(joined)) => {
-                let room = self.rooms.entry(name.clone()).or_default();
-                room.joined = true;
-                (room.cursor, room.last) = (room.cursor.max(joined.cursor), room.last.max(joined.last));
-                if self.wanted.take_if(|wanted| *wanted == name).is_some() {
-                    self.show(&name);
-                }
-            }
-            Told::Joined(name, Err(error)) => {
-                self.notice = Some(format!("{name}: {error}"));
-                if let Some(room) = self.rooms.get_mut(&name).filter(|room| room.info.is_none()) {
-                    room.joined = false;
-                }
-            }
-            Told::Left(name, Ok(())) => {
-                if let Some(room) = self.rooms.get_mut(&name) {
-                    room.forget();
-                    room.leaving = false;
-                }
-                let was_open = self.open.as_ref() == Some(&name);
-                self.asks.push(Ask::Unfollow(name));
-                if was_open {
-                    self.step(1, false);
-                }
-            }
-            Told::Nicked(Ok(())) => {
-                self.notice = Some("the nick is set".to_owned());
-                self.who();
-            }
-            Told::Left(name, Err(error)) => {
-                if let Some(room) = self.rooms.get_mut(&name) {
-                    room.leaving = false;
-                }
-                self.complain(&error);
-            }
-            Told::Deed(deed, Ok(())) => {
-                self.notice = Some(deed.done());
-                // Who makes a room wants to be in it.
-                if let Deed::Create { room, .. } = deed {
-                    self.wanted = Some(room.clone());
-                    self.asks.push(Ask::Join(room));
-                }
-            }
-            Told::Nicked(Err(error)) | Told::Deed(_, Err(error)) => self.complain(&error),
-            Told::Sent(waiting, result) => {
-                let room = self.rooms.entry(waiting.room.clone()).or_default();
-                match result {
-                    Ok(seq) => room.sent(&waiting.id, seq),
-                    Err(refusal) => {
-                        if ends_membership(refusal.code) && room.info.is_none() {
-                            room.joined = false;
-                        }
-                        room.refused(&waiting.id, &refusal.to_string());
-                        self.notice = Some(format!("a message to {} was not sent: {refusal}", waiting.room));
-                    }
-                }
-                self.asks.push(Ask::Done(waiting.id));
-            }
-        }
-    }
-
-    fn complain(&mut self, error: &Error) {
+    pub fn complain(&mut self, error: &Error) {
         self.notice = Some(error.to_string());
     }
 

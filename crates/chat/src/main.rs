@@ -7,12 +7,14 @@
 //! dantok-chat lobby --as bot --follow       print what comes
 //! ```
 //!
-//! The full screen, in reading order: `screen` is the loop; `app` what is known, and what follows from what the daemon
-//! tells, `list` what of it is about memberships; `commands` the keys; `room`, `selection`, `presence`, `timeline` and `rows`
-//! a room, which of its messages is acted on, who is there, its messages in memory, and on the screen; `draw` the picture,
-//! and `overlay` what may stand over it; `ask` what is asked of the daemon, and `net` how; `outbox` what is not sent yet, on
-//! disk; `input` the line that is being written; `text` what is shown, and how wide it is. `plain` is all that needs no
-//! screen.
+//! The full screen:
+//!
+//! - `screen` is the loop. `app` is the state, `told` how the daemon's answers change it, `list` how memberships do, `commands`
+//!   how keys do; `ask` and `net` are what is asked of the daemon, and how.
+//! - `room` is one room, with its `timeline` in memory, its `rows` on the screen, its `presence` and its `selection`.
+//! - `draw` paints, with an `overlay` on top; `text` measures and sanitises what is shown; `input` is the line being typed.
+//!
+//! `plain` is everything that needs no screen. What is typed and not acknowledged is in [`dantok_client::outbox`].
 
 mod app;
 mod ask;
@@ -21,7 +23,6 @@ mod draw;
 mod input;
 mod list;
 mod net;
-
 mod overlay;
 mod plain;
 mod presence;
@@ -31,6 +32,7 @@ mod screen;
 mod selection;
 mod text;
 mod timeline;
+mod told;
 mod typed;
 
 use std::io::{self, IsTerminal};
