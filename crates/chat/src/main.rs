@@ -21,6 +21,7 @@ mod ask;
 mod commands;
 mod draw;
 mod input;
+mod keys;
 mod list;
 mod net;
 mod overlay;

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use crate::Outcome;
 use crate::app::App;
 use crate::ask::Ask;
-use crate::commands;
 use crate::draw::{draw, message_area};
+use crate::keys;
 use crate::net::{self, Heard};
 use dantok_client::outbox::{Outbox, Waiting};
 
@@ -174,7 +174,7 @@ pub async fn run(options: Options, rooms: Vec<String>, outbox: Outbox) -> Outcom
     let mut term = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let (mut terminal, _restore) = take_terminal()?;
-    let mut keys = read_terminal();
+    let mut terminal_events = read_terminal();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut quit_at: Option<Instant> = None;
     loop {
@@ -186,14 +186,14 @@ pub async fn run(options: Options, rooms: Vec<String>, outbox: Outbox) -> Outcom
             }
         }
         tokio::select! {
-            first = keys.recv() => {
+            first = terminal_events.recv() => {
                 let Some(first) = first else { return Ok(works.outbox.waiting().len()) };
                 let mut next = Some(first);
                 while let Some(key) = next {
-                    commands::event(&mut app, key?);
+                    keys::event(&mut app, key?);
                     // What a key does may depend on what the one before it asked for.
                     works.serve(&mut app);
-                    next = keys.try_recv().ok();
+                    next = terminal_events.try_recv().ok();
                 }
             }
             told = news(&mut works.feed) => {

@@ -37,106 +37,35 @@ mod follow;
 mod groups;
 mod link;
 mod manage;
+mod options;
 pub mod outbox;
 mod reading;
+mod sending;
 #[cfg(feature = "tls")]
 mod tls;
 
 use std::collections::HashMap;
-use std::future::Future;
-#[cfg(feature = "tls")]
-use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 pub use feed::{Feed, News};
 pub use follow::Follow;
 pub use groups::{Group, Pending};
+pub use options::Options;
+#[cfg(feature = "tls")]
+pub use options::Tls;
+pub use sending::{Receipt, Sent};
 
-use dantok_protocol::{Command, ErrorCode, Item, Keep, MemberInfo, Refusal, Reply, RoomInfo, Welcome, commands};
+use dantok_protocol::{Command, Item, Keep, MemberInfo, Refusal, Reply, RoomInfo, Welcome, commands};
 
 /// Requests that wait for the connection's task; past it callers wait.
 const QUEUED: usize = 64;
 
 /// The parts of an answer, and its end.
 type Answer = (Vec<Item>, Reply);
-
-/// Whom to talk to, and as whom.
-#[derive(Clone)]
-pub struct Options {
-    /// The daemon's host and port.
-    pub address: String,
-    /// The client's name, with `/device` behind it if it has one.
-    pub client: String,
-    /// The client's secret, where the daemon has tokens.
-    pub token: Option<String>,
-    /// The epoch of what the caller remembers of an earlier client: [`Welcome::epoch`] from then. Where the rooms were restored
-    /// from a backup since, [`connect`](Client::connect) is refused with [`ErrorCode::Epoch`]. None for who remembers no seqs.
-    pub epoch: Option<String>,
-    /// How long to keep trying while the daemon does not answer, the first connection included; none: for ever.
-    pub reconnect: Option<Duration>,
-    /// For an address where the daemon speaks TLS.
-    #[cfg(feature = "tls")]
-    pub tls: Option<Tls>,
-}
-
-/// What TLS with a daemon takes. The files are read for each connection.
-#[cfg(feature = "tls")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// Who may sign the daemon's certificate: PEM.
-    pub ca: PathBuf,
-    /// The name that the certificate must be for; none: the address's host.
-    pub server_name: Option<String>,
-    /// The client's own certificate and its key, where the daemon asks for one: PEM.
-    pub cert_and_key: Option<(PathBuf, PathBuf)>,
-}
-
-#[cfg(feature = "tls")]
-impl Tls {
-    /// Without a certificate of the client's own; the daemon's is for the address's host.
-    pub fn new(ca: impl Into<PathBuf>) -> Self {
-        Tls { ca: ca.into(), server_name: None, cert_and_key: None }
-    }
-}
-
-impl Options {
-    /// Without a token and without TLS; tries for ever.
-    pub fn new(address: impl Into<String>, client: impl Into<String>) -> Self {
-        Options {
-            address: address.into(),
-            client: client.into(),
-            token: None,
-            epoch: None,
-            reconnect: None,
-            #[cfg(feature = "tls")]
-            tls: None,
-        }
-    }
-}
-
-impl std::fmt::Debug for Options {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A token is not for logs.
-        let mut shown = f.debug_struct("Options");
-        shown
-            .field("address", &self.address)
-            .field("client", &self.client)
-            .field("token", &self.token.as_ref().map(|_| "…"))
-            .field("epoch", &self.epoch)
-            .field("reconnect", &self.reconnect);
-        #[cfg(feature = "tls")]
-        shown.field("tls", &self.tls);
-        shown.finish()
-    }
-}
 
 /// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -169,7 +98,7 @@ pub enum Error {
         /// The epoch that the rooms have now.
         epoch: Arc<str>,
     },
-    /// The daemon refused the request, [`ErrorCode::SetBack`]: it names a seq past the room's last, and did not happen. The room was
+    /// The daemon refused the request, [`ErrorCode::SetBack`](dantok_protocol::ErrorCode::SetBack): it names a seq past the room's last, and did not happen. The room was
     /// set back to an older state, as by an old copy of the daemon's files, under the same epoch. The client has forgotten what it
     /// knew of this room's seqs; forget yours, and begin again from the cursor.
     #[error("{0}")]
@@ -180,15 +109,6 @@ pub enum Error {
     /// An answer that does not fit the request: the peer is no dantok, or speaks another version.
     #[error("an answer that does not fit the request")]
     Unexpected,
-}
-
-/// A stored message's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// Its seq in the room.
-    pub seq: u64,
-    /// It had been stored before, under the same id; nothing was added.
-    pub dup: bool,
 }
 
 /// Where a client stands in a room that it joined.
@@ -225,21 +145,6 @@ pub struct Fetched {
     pub oldest: u64,
     /// The room's last seq: where `handed` is less, there is more to fetch.
     pub last: u64,
-}
-
-/// The answer to a queued message, to be awaited; see [`Client::queue`]. Dropping it does not take the message back.
-#[derive(Debug)]
-pub struct Receipt(oneshot::Receiver<Result<Answer, Error>>);
-
-impl Future for Receipt {
-    type Output = Result<Sent, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|answer| match answer.unwrap_or(Err(Error::Closed))?.1 {
-            Reply::Sent { seq, dup } => Ok(Sent { seq, dup }),
-            _ => Err(Error::Unexpected),
-        })
-    }
 }
 
 /// What seqs the client remembers, and its user.
@@ -375,78 +280,6 @@ impl Client {
     /// As every call; see [`Error`].
     pub async fn nick(&self, nick: &str) -> Result<(), Error> {
         self.ask_done(Command::Nick(commands::Nick { nick: nick.to_owned() })).await
-    }
-
-    /// Sends a message under an id of its own, and waits until it is on disk. Stored once, however often connections break.
-    ///
-    /// # Errors
-    /// As every call; see [`Error`].
-    pub async fn send(&self, room: &str, body: impl Into<Bytes>) -> Result<Sent, Error> {
-        self.queue(room, body).await?.await
-    }
-
-    /// The same under an id that the caller remembers: after the caller's own restart a repetition adds nothing.
-    ///
-    /// # Errors
-    /// `id-reused` for the same id with another body; otherwise as every call; see [`Error`].
-    pub async fn send_with_id(&self, room: &str, id: &str, body: impl Into<Bytes>) -> Result<Sent, Error> {
-        self.queue_as(room, id.to_owned(), body.into(), None).await?.await
-    }
-
-    /// A message that answers the one with this seq, in the same room; sent as by [`send`](Client::send).
-    ///
-    /// # Errors
-    /// [`Error::SetBack`] where there never was a message with this seq; otherwise as every call; see [`Error`].
-    pub async fn reply(&self, room: &str, to: u64, body: impl Into<Bytes>) -> Result<Sent, Error> {
-        self.queue_as(room, self.next_id(), body.into(), Some(to)).await?.await
-    }
-
-    /// The same under an id that the caller remembers, as [`send_with_id`](Client::send_with_id).
-    ///
-    /// # Errors
-    /// [`Error::SetBack`] where there never was a message with this seq; `id-reused` for the same id with another body or
-    /// another seq; otherwise as every call; see [`Error`].
-    pub async fn reply_with_id(&self, room: &str, id: &str, to: u64, body: impl Into<Bytes>) -> Result<Sent, Error> {
-        self.queue_as(room, id.to_owned(), body.into(), Some(to)).await?.await
-    }
-
-    /// Takes a message for sending; await the [`Receipt`] to know that it is on disk. Messages are stored in the order in
-    /// which their calls of this returned, so awaiting it in a loop pipelines them. Waits while too much is unsent.
-    ///
-    /// # Errors
-    /// `too-long` at once; [`Error::Closed`]. All else comes with the receipt.
-    pub async fn queue(&self, room: &str, body: impl Into<Bytes>) -> Result<Receipt, Error> {
-        self.queue_as(room, self.next_id(), body.into(), None).await
-    }
-
-    fn next_id(&self) -> String {
-        let count = self.sent.fetch_add(1, Ordering::Relaxed);
-        format!("{:016x}-{count}", self.prefix)
-    }
-
-    async fn queue_as(&self, room: &str, id: String, body: Bytes, reply: Option<u64>) -> Result<Receipt, Error> {
-        // The daemon would close the connection over a frame that is too long.
-        if body.len() as u64 > self.welcome.max_body {
-            let text = format!("a body of {} bytes; at most {} are taken", body.len(), self.welcome.max_body);
-            return Err(Error::Refused(Refusal::new(ErrorCode::TooLong, text)));
-        }
-        Ok(Receipt(
-            self.begin(Command::Send(commands::Send { room: room.to_owned(), id: Some(id), body, reply })).await?,
-        ))
-    }
-
-    /// Takes a message's text back; who has read it learns of it by the message whose place this returns. `dup`: it was
-    /// redacted before, be it by this call on a connection that broke.
-    ///
-    /// # Errors
-    /// [`Error::SetBack`] where there never was such a message; `bad-argument` where there is none any longer, or one that has no
-    /// text; `denied` where it is somebody
-    /// else's; otherwise as every call; see [`Error`].
-    pub async fn redact(&self, room: &str, seq: u64) -> Result<Sent, Error> {
-        match self.ask(Command::Redact(commands::Redact { room: room.to_owned(), seq })).await?.1 {
-            Reply::Sent { seq, dup } => Ok(Sent { seq, dup }),
-            _ => Err(Error::Unexpected),
-        }
     }
 
     /// Lets the others in a room know that something is being typed; to be said again every few seconds while it goes on.
