@@ -1,4 +1,4 @@
-//! Rooms and their list, live: one connection that follows and watches, and a stream that survives it.
+//! Live updates of rooms and of the room list: a stream that survives its connections.
 
 mod task;
 
@@ -13,54 +13,53 @@ use super::{Error, Options};
 use dantok_protocol::{Item, Refusal, Welcome};
 use task::Task;
 
-/// News between the task and its reader; past it the daemon waits.
+/// News buffered between the task and its reader. When the buffer is full, the task stops reading and the daemon waits.
 const AHEAD: usize = 64;
 
-/// What a [`Feed`] has to tell.
+/// What a [`Feed`] reports.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// There is a connection, the first or another one. What the list of rooms is now follows.
+    /// A connection was made, the first or a later one. The current list of rooms follows.
     Connected(Arc<Welcome>),
-    /// The connection broke, for this reason; the feed is making another one.
+    /// The connection broke, for this reason. The feed is reconnecting.
     Disconnected(String),
-    /// The rooms were restored from a backup, and have this epoch now: seqs from before may be other messages. Comes right before
-    /// the connection that told it; behind it all followed rooms go on from their cursors.
+    /// The rooms were restored from a backup and now have this epoch: seqs from before may belong to other messages. Comes right before
+    /// the [`Connected`](News::Connected) of the connection that revealed it. After it, all followed rooms continue from their cursors.
     Restored(Arc<str>),
-    /// A followed room was set back to an older state, without a word from its operator: seqs from before may be other messages.
-    /// Behind it the room goes on from the cursor, and seqs come again.
+    /// A followed room was set back to an older state without a new epoch: seqs from before may belong to other messages.
+    /// After it, the room continues from the cursor, and seqs repeat.
     SetBack {
-        /// Which.
+        /// The room.
         room: Arc<str>,
     },
-    /// Of a followed room: a message, a gap or an event; [`Item::Ended`]: the daemon can't read it now, and the feed tries again, for as
-    /// long as the options allow. Or [`Item::Room`]: a room of the list, as it is now; [`Item::Gone`]: one that the client does not
-    /// see, or is no member of, any more.
+    /// From a followed room: a message, a gap or an event, or [`Item::Ended`] when the daemon can't read the room now; the feed then
+    /// retries for as long as the options allow. From the list: [`Item::Room`], the current state of a room, or [`Item::Gone`], a room
+    /// that the client no longer sees or is no longer a member of.
     Item(Item),
-    /// A room can't be followed, or not any more.
+    /// A room can't be followed, or can no longer be followed.
     Refused {
-        /// Which.
+        /// The room, as the caller wrote its name.
         room: String,
-        /// Why.
+        /// Why not.
         refusal: Refusal,
     },
 }
 
-/// The list of rooms, and what any number of followed rooms have, on one connection; see
-/// [`Client::feed`](super::Client::feed).
+/// The list of rooms and any number of followed rooms, on one connection; see [`Client::feed`](super::Client::feed).
 ///
-/// Each room's messages and gaps come in the room's order, each seq once, over broken connections too; but anew where the rooms
-/// [were restored](News::Restored), or a room [was set back](News::SetBack). The list comes anew
-/// with each connection. Ends after its first error. Dropping it ends the connection.
+/// Yields each room's messages and gaps in the room's order and each seq once, even if connections break. Only after the rooms
+/// [were restored](News::Restored) or a room [was set back](News::SetBack) do seqs repeat. Each new connection yields the whole list
+/// again. The feed ends after its first error. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Feed {
     news: mpsc::Receiver<Result<News, Error>>,
     orders: mpsc::UnboundedSender<Order>,
-    /// What its reader knows of.
+    /// The epoch that the reader has been told.
     epoch: Arc<str>,
 }
 
 impl Feed {
-    /// A feed of the list, that follows nothing yet.
+    /// A feed of the list that follows no room yet.
     pub(super) fn watch(options: Options, epoch: Arc<str>) -> Feed {
         Feed::start(options, epoch, true, None)
     }
@@ -79,29 +78,29 @@ impl Feed {
         Feed { news, orders, epoch }
     }
 
-    /// Follows a room that the client has joined: what came after this seq (without one, after the cursor), and then each
-    /// message as it commits. Changes nothing where the room is followed already. A room that never came to that seq
+    /// Follows a room that the client has joined: yields what came after this seq (without one, after the cursor), and then each
+    /// message as it commits. Does nothing if the room is already followed. A room whose last seq is lower than `after`
     /// [was set back](News::SetBack).
     pub fn follow(&self, room: &str, after: Option<u64>) {
-        // A feed at its end has told why.
+        // If the feed has ended, its reader has been told why.
         let after = after.map(|after| (self.epoch.clone(), after));
         let _ = self.orders.send(Order::Follow { room: room.to_owned(), after });
     }
 
-    /// Ends a [`follow`](Feed::follow). What was on its way may still come.
+    /// Stops [following](Feed::follow) a room. Items already on their way may still arrive.
     pub fn unfollow(&self, room: &str) {
         let _ = self.orders.send(Order::Unfollow { room: room.to_owned() });
     }
 
-    /// What comes next; none after an error. Cancel safe.
+    /// The next piece of news; `None` after an error. Cancel safe.
     ///
     /// # Errors
-    /// A refused HELLO or WATCH, or a daemon that was not there for as long as the options allow.
+    /// HELLO or WATCH was refused, or the daemon was unreachable for as long as the options allow.
     pub async fn next(&mut self) -> Option<Result<News, Error>> {
         std::future::poll_fn(|context| self.poll(context)).await
     }
 
-    /// The same, for those who poll.
+    /// [`next`](Feed::next) for callers that poll.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<News, Error>>> {
         let news = self.news.poll_recv(context);
         if let Poll::Ready(Some(Ok(News::Restored(epoch)))) = &news {
@@ -121,9 +120,9 @@ impl futures_core::Stream for Feed {
 
 #[derive(Debug)]
 enum Order {
-    /// With what the seq is of.
     Follow {
         room: String,
+        /// A seq and its epoch.
         after: Option<(Arc<str>, u64)>,
     },
     Unfollow {

@@ -1,50 +1,51 @@
-//! What a client is told about its daemon and about itself.
+//! How a client connects and identifies itself.
 
 #[cfg(feature = "tls")]
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Whom to talk to, and as whom.
+/// How to reach the daemon, and as which client.
 #[derive(Clone)]
 pub struct Options {
     /// The daemon's host and port.
     pub address: String,
-    /// The client's name, with `/device` behind it if it has one.
+    /// The client's name: `NAME` or `NAME/DEVICE`.
     pub client: String,
-    /// The client's secret, where the daemon has tokens.
+    /// The client's secret, if the daemon uses tokens.
     pub token: Option<String>,
-    /// The epoch of what the caller remembers of an earlier client: [`Welcome::epoch`](dantok_protocol::Welcome::epoch) from then. Where the rooms were restored
-    /// from a backup since, [`connect`](crate::Client::connect) is refused with [`ErrorCode::Epoch`](dantok_protocol::ErrorCode::Epoch). None for who remembers no seqs.
+    /// The [epoch](dantok_protocol::Welcome::epoch) of seqs that the caller remembers from an earlier client. If the rooms were restored
+    /// from a backup since, [`connect`](crate::Client::connect) is refused with [`ErrorCode::Epoch`](dantok_protocol::ErrorCode::Epoch).
+    /// `None` if the caller remembers no seqs.
     pub epoch: Option<String>,
-    /// How long to keep trying while the daemon does not answer, the first connection included; none: for ever.
+    /// How long to keep trying while the daemon does not answer, including for the first connection; `None`: forever.
     pub reconnect: Option<Duration>,
-    /// For an address where the daemon speaks TLS.
+    /// Set this if the daemon speaks TLS on the address.
     #[cfg(feature = "tls")]
     pub tls: Option<Tls>,
 }
 
-/// What TLS with a daemon takes. The files are read for each connection.
+/// TLS settings. The files are read again for each connection.
 #[cfg(feature = "tls")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// Who may sign the daemon's certificate: PEM.
+    /// PEM file with the CA certificates that may sign the daemon's certificate.
     pub ca: PathBuf,
-    /// The name that the certificate must be for; none: the address's host.
+    /// The name that the certificate must be for; `None`: the host of the address.
     pub server_name: Option<String>,
-    /// The client's own certificate and its key, where the daemon asks for one: PEM.
+    /// PEM files with the client's own certificate and its key, if the daemon asks for one.
     pub cert_and_key: Option<(PathBuf, PathBuf)>,
 }
 
 #[cfg(feature = "tls")]
 impl Tls {
-    /// Without a certificate of the client's own; the daemon's is for the address's host.
+    /// TLS without a client certificate, to a daemon whose certificate is for the host of the address.
     pub fn new(ca: impl Into<PathBuf>) -> Self {
         Tls { ca: ca.into(), server_name: None, cert_and_key: None }
     }
 }
 
 impl Options {
-    /// Without a token and without TLS; tries for ever.
+    /// Options without a token or TLS, which keep trying forever.
     pub fn new(address: impl Into<String>, client: impl Into<String>) -> Self {
         Options {
             address: address.into(),
@@ -60,7 +61,7 @@ impl Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A token is not for logs.
+        // Tokens must not end up in logs.
         let mut shown = f.debug_struct("Options");
         shown
             .field("address", &self.address)

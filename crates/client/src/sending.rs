@@ -11,16 +11,16 @@ use tokio::sync::oneshot;
 use super::{Answer, Client, Error};
 use dantok_protocol::{Command, ErrorCode, Refusal, Reply, commands};
 
-/// A stored message's place.
+/// Where a message is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// Its seq in the room.
     pub seq: u64,
-    /// It had been stored before, under the same id; nothing was added.
+    /// It was already stored under the same id, and nothing was added.
     pub dup: bool,
 }
 
-/// The answer to a queued message, to be awaited; see [`Client::queue`]. Dropping it does not take the message back.
+/// A future for the answer to a queued message; see [`Client::queue`]. Dropping it does not cancel the message.
 #[derive(Debug)]
 pub struct Receipt(oneshot::Receiver<Result<Answer, Error>>);
 
@@ -36,7 +36,7 @@ impl Future for Receipt {
 }
 
 impl Client {
-    /// Sends a message under an id of its own, and waits until it is on disk. Stored once, however often connections break.
+    /// Sends a message under a new id and waits until it is on disk. It is stored once, however often connections break.
     ///
     /// # Errors
     /// As every call; see [`Error`].
@@ -44,36 +44,37 @@ impl Client {
         self.queue(room, body).await?.await
     }
 
-    /// The same under an id that the caller remembers: after the caller's own restart a repetition adds nothing.
+    /// Like [`send`](Client::send), but under an id that the caller remembers, so that sending it again after the caller's own restart
+    /// adds nothing.
     ///
     /// # Errors
-    /// `id-reused` for the same id with another body; otherwise as every call; see [`Error`].
+    /// `id-reused` if the id was used for another body; otherwise as every call; see [`Error`].
     pub async fn send_with_id(&self, room: &str, id: &str, body: impl Into<Bytes>) -> Result<Sent, Error> {
         self.queue_as(room, id.to_owned(), body.into(), None).await?.await
     }
 
-    /// A message that answers the one with this seq, in the same room; sent as by [`send`](Client::send).
+    /// Replies to the message with this seq in the same room; sent like [`send`](Client::send).
     ///
     /// # Errors
-    /// [`Error::SetBack`] where there never was a message with this seq; otherwise as every call; see [`Error`].
+    /// [`Error::SetBack`] if there never was a message with this seq; otherwise as every call; see [`Error`].
     pub async fn reply(&self, room: &str, to: u64, body: impl Into<Bytes>) -> Result<Sent, Error> {
         self.queue_as(room, self.next_id(), body.into(), Some(to)).await?.await
     }
 
-    /// The same under an id that the caller remembers, as [`send_with_id`](Client::send_with_id).
+    /// Like [`reply`](Client::reply), but under an id that the caller remembers, as in [`send_with_id`](Client::send_with_id).
     ///
     /// # Errors
-    /// [`Error::SetBack`] where there never was a message with this seq; `id-reused` for the same id with another body or
+    /// [`Error::SetBack`] if there never was a message with this seq; `id-reused` if the id was used with another body or
     /// another seq; otherwise as every call; see [`Error`].
     pub async fn reply_with_id(&self, room: &str, id: &str, to: u64, body: impl Into<Bytes>) -> Result<Sent, Error> {
         self.queue_as(room, id.to_owned(), body.into(), Some(to)).await?.await
     }
 
-    /// Takes a message for sending; await the [`Receipt`] to know that it is on disk. Messages are stored in the order in
-    /// which their calls of this returned, so awaiting it in a loop pipelines them. Waits while too much is unsent.
+    /// Queues a message; await the [`Receipt`] to know that it is on disk. Messages are stored in the order in which the calls to
+    /// `queue` returned, so awaiting `queue` in a loop pipelines them. Waits while too many requests are unsent.
     ///
     /// # Errors
-    /// `too-long` at once; [`Error::Closed`]. All else comes with the receipt.
+    /// `too-long` or [`Error::Closed`]. The receipt returns all other errors.
     pub async fn queue(&self, room: &str, body: impl Into<Bytes>) -> Result<Receipt, Error> {
         self.queue_as(room, self.next_id(), body.into(), None).await
     }
@@ -84,9 +85,9 @@ impl Client {
     }
 
     async fn queue_as(&self, room: &str, id: String, body: Bytes, reply: Option<u64>) -> Result<Receipt, Error> {
-        // The daemon would close the connection over a frame that is too long.
+        // The daemon would close the connection on a frame that is too long.
         if body.len() as u64 > self.welcome.max_body {
-            let text = format!("a body of {} bytes; at most {} are taken", body.len(), self.welcome.max_body);
+            let text = format!("a body of {} bytes; at most {} are allowed", body.len(), self.welcome.max_body);
             return Err(Error::Refused(Refusal::new(ErrorCode::TooLong, text)));
         }
         Ok(Receipt(
@@ -94,13 +95,12 @@ impl Client {
         ))
     }
 
-    /// Takes a message's text back; who has read it learns of it by the message whose place this returns. `dup`: it was
-    /// redacted before, be it by this call on a connection that broke.
+    /// Removes a message's text. Readers learn of it from the redaction message whose seq this returns. `dup`: it was already
+    /// redacted, perhaps by this same call on a connection that broke.
     ///
     /// # Errors
-    /// [`Error::SetBack`] where there never was such a message; `bad-argument` where there is none any longer, or one that has no
-    /// text; `denied` where it is somebody
-    /// else's; otherwise as every call; see [`Error`].
+    /// [`Error::SetBack`] if there never was such a message; `bad-argument` if it no longer exists or has no text; `denied` if it is
+    /// somebody else's; otherwise as every call; see [`Error`].
     pub async fn redact(&self, room: &str, seq: u64) -> Result<Sent, Error> {
         match self.ask(Command::Redact(commands::Redact { room: room.to_owned(), seq })).await?.1 {
             Reply::Sent { seq, dup } => Ok(Sent { seq, dup }),

@@ -1,4 +1,4 @@
-//! The task behind a [`Feed`](super::Feed): it keeps the connection, and closes the holes that a broken one leaves.
+//! The task behind a [`Feed`](super::Feed). It owns the connection, reconnects, and fetches what was missed in between.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,45 +18,45 @@ use dantok_protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
 use dantok_protocol::name::composed;
 use dantok_protocol::{Command, ErrorCode, Item, Refusal, Reply, commands};
 
-/// Messages asked for at a time when resuming.
+/// Messages requested at a time when resuming.
 const PAGE: u64 = 512;
-/// How long after a room could not be read it is tried again; each time twice as long, up to the second.
+/// Pause before a room that could not be read is tried again: doubles each time, up to `AGAIN_MAX`.
 const AGAIN_MIN: Duration = Duration::from_millis(250);
 const AGAIN_MAX: Duration = Duration::from_secs(10);
 
-/// A message's seq, time and client. A redaction leaves them as they are.
+/// A message's seq, time and client. A redaction does not change them.
 type Stamp = (u64, u64, Arc<str>);
 
-/// How far a followed room is told.
+/// How far a followed room has been yielded.
 #[derive(Default)]
 struct Place {
-    /// The first connection joins first. A later one does not: what was deleted meanwhile would be made anew.
+    /// Join on the first connection. Later ones must not join: that would recreate a room deleted in the meantime.
     join: bool,
-    /// The room's number, once it was followed: another one of the same name is not what `reached` is of.
+    /// The room's number, once it has been followed. `reached` does not apply to another room of the same name.
     number: Option<u64>,
-    /// The last seq that was yielded, or the one where the first FOLLOW began.
+    /// The last seq yielded, or the one after which the first FOLLOW began.
     reached: Option<u64>,
-    /// That message, to be known by its time and its client; none where it had expired.
+    /// Identifies the message at `reached`; `None` if it had expired.
     newest: Option<Stamp>,
-    /// Pushes of this connection go on behind `reached` without a hole.
+    /// This connection's pushes continue from `reached` without a hole.
     live: bool,
-    /// The daemon can't read it.
+    /// Set while the daemon can't read the room.
     unread: Option<Unread>,
 }
 
-/// A room that can't be read, as long as nothing of it has come since.
+/// A room that can't be read; dropped as soon as anything from it arrives.
 struct Unread {
     since: Instant,
-    /// When that was found out last.
+    /// The last failed attempt.
     last: Instant,
-    /// When it is to be tried again; none while it is.
+    /// When to try again; `None` during an attempt.
     again: Option<Instant>,
     pause: Duration,
 }
 
 pub(super) struct Task {
     dialler: Dialler,
-    /// What all seqs here are of.
+    /// The epoch of all seqs in `places`.
     epoch: Arc<str>,
     watch: bool,
     places: BTreeMap<String, Place>,
@@ -68,7 +68,7 @@ pub(super) struct Task {
 enum End {
     Broken(io::Error),
     Failed(Error),
-    /// The reader is gone.
+    /// The feed was dropped.
     Dropped,
 }
 
@@ -79,7 +79,7 @@ impl From<io::Error> for End {
 }
 
 impl Task {
-    /// A task that follows nothing yet, but for the room to `join`, if there is one.
+    /// A task that follows nothing yet except the room to `join`, if any.
     pub fn new(
         dialler: Dialler,
         epoch: Arc<str>,
@@ -127,7 +127,7 @@ impl Task {
         self.news.send(Ok(news)).await.map_err(|_| End::Dropped)
     }
 
-    /// Reads until the connection ends.
+    /// Serves one connection until it ends.
     async fn serve(&mut self, conn: &mut Conn) -> End {
         let Err(end) = self.try_serve(conn).await;
         end
@@ -169,7 +169,7 @@ impl Task {
         match order {
             Order::Follow { room, .. } if self.places.contains_key(&room) => Ok(()),
             Order::Follow { room, after } => {
-                // A seq of another epoch says nothing; its reader has been told, or will be.
+                // A seq of another epoch means nothing. The reader has been told of the restore, or will be.
                 let after = after.filter(|(epoch, _)| *epoch == self.epoch).map(|(_, after)| after);
                 self.places.insert(room.clone(), Place { reached: after, ..Place::default() });
                 self.resume(conn, &room).await
@@ -181,7 +181,7 @@ impl Task {
         }
     }
 
-    /// Follows a room from where it was told to. What the daemon refuses is told, and the others go on.
+    /// Follows a room from where it stands. A refusal is reported for this room, and the others continue.
     async fn resume(&mut self, conn: &mut Conn, room: &str) -> Result<(), End> {
         match self.try_resume(conn, room).await {
             Err(End::Failed(Error::Refused(refusal))) => {
@@ -218,17 +218,17 @@ impl Task {
             }
             if after <= *place.reached.get_or_insert(after) {
                 place.live = true;
-                // Where it begins here, what it is to be known by is found.
+                // If following begins here, look up the message by which to recognise the room later.
                 return if place.newest.is_none() { self.is_set_back(conn, room).await.map(drop) } else { Ok(()) };
             }
             self.ask(conn, Command::Unfollow(commands::Unfollow { room: name() })).await?;
-            // The cursor may have passed what was yielded here, moved by another connection of the same client; FOLLOW
-            // alone would skip what is between.
+            // Another connection of the same client may have moved the cursor past what was yielded here; FOLLOW alone would
+            // skip what lies between.
             while let Some(reached) = self.places.get(room).and_then(|place| place.reached) {
                 let fetch = Command::Fetch(commands::Fetch { room: name(), after: Some(reached), max: Some(PAGE) });
                 match self.ask_any(conn, fetch).await? {
                     Reply::End { handed, last, .. } if handed < last => {}
-                    // It is this room's trouble, and the others go on.
+                    // Only this room is affected; the others continue.
                     Reply::Error(Refusal { code: ErrorCode::Storage, text, .. }) => {
                         return self.unreadable(name().into(), ErrorCode::Storage, text).await;
                     }
@@ -242,8 +242,8 @@ impl Task {
         }
     }
 
-    /// Whether the room is not the one whose messages were yielded here: it has not come as far, or has another message where these
-    /// end. All pushes up to there would be dropped as seen.
+    /// Whether the room was set back: its last seq is lower than what was yielded, or it has another message at that seq. If this went
+    /// unnoticed, all pushes up to there would be dropped as already seen.
     async fn is_set_back(&mut self, conn: &mut Conn, room: &str) -> Result<bool, End> {
         let Some(place) = self.places.get(room) else { return Ok(false) };
         let Some(reached) = place.reached.filter(|reached| *reached > 0) else { return Ok(false) };
@@ -253,24 +253,24 @@ impl Task {
         let last = match self.exchange(conn, fetch, Some(&mut found)).await? {
             Reply::End { last, .. } => last,
             Reply::Error(refusal) if refusal.code == ErrorCode::SetBack => return Ok(true),
-            // It can't be read: what comes behind it may be.
+            // This message can't be read, but later ones may be.
             Reply::Error(refusal) if refusal.code == ErrorCode::Storage => return Ok(false),
             reply => return taken(reply).and(Err(End::Failed(Error::Unexpected))),
         };
-        // Where it has expired nobody knows, and nobody is kept from what is stored.
+        // If the message has expired, there is no way to tell; then the reader must not be kept from what is stored.
         let found = found.iter().find_map(stamp).filter(|(seq, ..)| *seq == reached);
         if let Some(place) = self.places.get_mut(room)
             && place.newest.is_none()
             && place.reached == Some(reached)
         {
-            // It was not yielded here; from here on it is known.
+            // It was not yielded here; remember it from now on.
             place.newest = found.clone();
         }
         let is_another = |found: Stamp| newest.is_some_and(|newest| newest != found);
         Ok(last < reached || found.is_some_and(is_another))
     }
 
-    /// What a room is followed as, that the daemon calls by this name: the caller may have written it another way.
+    /// The name under which a room is followed, given the daemon's name for it: the caller may have written it in another Unicode form.
     fn key(&self, room: &str) -> String {
         let is_it = |written: &&String| composed(written) == room;
         let written = match self.places.contains_key(room) {
@@ -280,14 +280,14 @@ impl Task {
         written.map_or_else(|| room.to_owned(), Clone::clone)
     }
 
-    /// A followed room can't be read, whether the daemon says so unasked or in an answer: tried again later, from where it is.
+    /// Handles a followed room that can't be read, whether the daemon pushed that or answered it: retries later from the same place.
     async fn unreadable(&mut self, room: Arc<str>, code: ErrorCode, text: String) -> Result<(), End> {
         let limit = self.dialler.options.reconnect;
         let key = self.key(&room);
         let Some(place) = self.places.get_mut(&key) else { return Ok(()) };
         place.live = false;
         let now = Instant::now();
-        // Where nothing came because there was nothing, this is another trouble.
+        // After a long time without a failed attempt, this is a new problem: the room was merely quiet.
         place.unread.take_if(|unread| unread.last.elapsed() > 2 * AGAIN_MAX);
         let is_new = place.unread.is_none();
         let unread = place.unread.get_or_insert(Unread { since: now, last: now, again: None, pause: AGAIN_MIN });
@@ -302,17 +302,17 @@ impl Task {
         if is_new { self.tell(News::Item(Item::Ended { room, code, text })).await } else { Ok(()) }
     }
 
-    /// Sends a request and takes its answer, which is no refusal; its items are handed on.
+    /// Sends a request and returns its answer; a refusal is an error. Yields the answer's items.
     async fn ask(&mut self, conn: &mut Conn, command: Command) -> Result<Reply, End> {
         taken(self.ask_any(conn, command).await?)
     }
 
-    /// The same, refused or not.
+    /// Like [`ask`](Task::ask), but returns a refusal as an answer.
     async fn ask_any(&mut self, conn: &mut Conn, command: Command) -> Result<Reply, End> {
         self.exchange(conn, command, None).await
     }
 
-    /// The same; its items are put `aside`, where there is that.
+    /// Like [`ask_any`](Task::ask_any), but collects the items in `aside`, if given, instead of yielding them.
     async fn exchange(
         &mut self,
         conn: &mut Conn,
@@ -331,7 +331,7 @@ impl Task {
                     Some(items) => items.push(item),
                     None => self.hand_on(item, true).await?,
                 },
-                // Of another room, or the list.
+                // From another room, or from the list.
                 ServerFrame::Push { item } => self.hand_on(item, false).await?,
                 ServerFrame::Closing { refusal } => return Err(End::Broken(broken(refusal))),
                 other => return Err(End::Broken(unexpected(&other))),
@@ -339,7 +339,7 @@ impl Task {
         }
     }
 
-    /// Yields what is new of an item; `fetched`: it was asked for, to close the hole up to the pushes.
+    /// Yields what is new in an item. `fetched`: it was requested, to close the hole before the pushes.
     async fn hand_on(&mut self, item: Item, fetched: bool) -> Result<(), End> {
         match item {
             Item::Gone { ref room } => drop(self.places.remove(&self.key(room))),
@@ -363,7 +363,7 @@ impl Task {
     }
 }
 
-/// The answer, where it is no refusal.
+/// Turns a refusal into an error.
 fn taken(reply: Reply) -> Result<Reply, End> {
     match reply {
         Reply::Error(refusal) if is_passing(&refusal) => Err(End::Broken(broken(refusal))),
@@ -372,7 +372,7 @@ fn taken(reply: Reply) -> Result<Reply, End> {
     }
 }
 
-/// The next room that is to be read again, when its time has come.
+/// Waits until an unreadable room is due for another attempt, and returns it.
 async fn next_unread(places: &BTreeMap<String, Place>) -> String {
     let unread = places.iter().filter_map(|(room, place)| Some((place.unread.as_ref()?.again?, room)));
     match unread.min() {
@@ -384,7 +384,7 @@ async fn next_unread(places: &BTreeMap<String, Place>) -> String {
     }
 }
 
-/// The room of an item that has its place in the room's order.
+/// The room of an item that has a place in the room's order.
 fn in_order(item: &Item) -> Option<&str> {
     match item {
         Item::Message(message) => Some(&message.room),
@@ -400,7 +400,7 @@ fn stamp(item: &Item) -> Option<Stamp> {
     }
 }
 
-/// What of an item lies past `reached`, and its last seq.
+/// The part of an item that lies past `reached`, and its last seq.
 fn unseen(item: Item, reached: u64) -> Option<(Item, u64)> {
     match item {
         Item::Message(message) if message.seq > reached => {
