@@ -1,42 +1,42 @@
-//! What keys and typed commands do.
+//! The lines that people enter: messages, and commands that begin with a slash.
 
 use crate::app::{App, Overlay};
 use crate::ask::{Ask, Deed};
 use crate::typed;
 
-/// What the help shows.
+/// The lines of the help overlay: keys and commands, and what they do.
 pub const HELP: &[(&str, &str)] = &[
-    ("Tab, Shift-Tab", "the next room, the one before"),
-    ("Ctrl-N, Ctrl-P", "the same, rooms that you have not joined among them"),
-    ("Alt-1 … Alt-9", "a room by its number"),
-    ("Enter", "send; on an empty line in a room that you have not joined: join it"),
-    ("PageUp, PageDown", "scroll; Shift-Up and Shift-Down by a line"),
-    ("Alt-Up, Alt-Down", "select a message; /reply and /redact are about it"),
-    ("Esc", "ends the selection; to the end; closes this"),
-    ("Up, Down", "what you typed before"),
-    ("Left, Right, Home, End", "move; with Ctrl or Alt by words; also Ctrl-A, Ctrl-E"),
-    ("Ctrl-W, Ctrl-U, Ctrl-K", "remove a word, all before, all behind"),
-    ("Ctrl-C, Ctrl-D", "on an empty line: quit"),
+    ("Tab, Shift-Tab", "next room, previous room"),
+    ("Ctrl-N, Ctrl-P", "the same, including rooms that you have not joined"),
+    ("Alt-1 … Alt-9", "go to a room by its number"),
+    ("Enter", "send; with an empty line, join the open room if you have not joined it"),
+    ("PageUp, PageDown", "scroll by a page; Shift-Up, Shift-Down: by a line"),
+    ("Alt-Up, Alt-Down", "select a message for /reply or /redact"),
+    ("Esc", "clear the selection; jump to the end; close this help"),
+    ("Up, Down", "earlier lines that you typed"),
+    ("Left, Right, Home, End", "move the cursor; with Ctrl or Alt: by words; also Ctrl-A, Ctrl-E"),
+    ("Ctrl-W, Ctrl-U, Ctrl-K", "delete a word, to the start of the line, to its end"),
+    ("Ctrl-C, Ctrl-D", "quit, if the line is empty"),
     ("", ""),
-    ("/reply [SEQ] TEXT", "answer a message: the selected one, or the last that is not yours"),
-    ("/redact [SEQ]", "take a message's text back: the selected one's, or your last one's"),
-    ("/join ROOM", "become a member; the room is made if it is missing"),
+    ("/reply [SEQ] TEXT", "reply to the selected message, or to the last one that is not yours"),
+    ("/redact [SEQ]", "take back the text of the selected message, or of your own last one"),
+    ("/join ROOM", "become a member; creates the room if it does not exist"),
     (
         "/create [--private] ROOM [TOPIC]",
-        "make a room; a private one, with a * in the list, is seen by whom you invite",
+        "create a room; only people you invite see a private one, marked * in the list",
     ),
-    ("/topic [TEXT|--clear]", "what this room is about; with TEXT, say it; or that it has no topic"),
-    ("/invite NAME", "let somebody into this private room"),
-    ("/kick NAME", "end somebody's membership in this room"),
-    ("/ban NAME, /unban NAME", "and keep them out; or not any more"),
-    ("/leave", "end your membership in this room"),
-    ("/delete ROOM", "delete this room, which is yours, with all that is in it, for everybody; its name confirms it"),
-    ("/nick NAME", "what you are shown as"),
-    ("/who", "the members of this room, since when they are here, and how far they have read"),
-    ("/rooms", "all rooms"),
-    ("/help", "this"),
-    ("/quit", "end; what waits to be sent is kept"),
-    ("//text", "sends /text"),
+    ("/topic [TEXT|--clear]", "show this room's topic; set it; clear it"),
+    ("/invite NAME", "let a person see and join this private room"),
+    ("/kick NAME", "remove a person from this room"),
+    ("/ban NAME, /unban NAME", "remove a person and keep them out; let them join again"),
+    ("/leave", "stop being a member of this room"),
+    ("/delete ROOM", "delete this room, if it is yours, and everything in it, for everybody; type its name to confirm"),
+    ("/nick NAME", "set the name that others see"),
+    ("/who", "this room's members, since when they have been here, and how far they have read"),
+    ("/rooms", "list all rooms"),
+    ("/help", "show this help"),
+    ("/quit", "quit; unsent messages are kept"),
+    ("//text", "send /text as a message"),
 ];
 
 /// Sends the line, or carries it out as a command.
@@ -62,9 +62,9 @@ pub fn enter(app: &mut App) {
             app.asks.push(Ask::Send(name.clone(), said.to_owned(), None));
             app.input.done();
         }
-        // What was typed stays.
-        (Some(_), _) => app.notice = Some("you are not a member of this room; /join makes you one".to_owned()),
-        (None, _) => app.notice = Some("there is no room to send this to; /join ROOM".to_owned()),
+        // The line stays as typed.
+        (Some(_), _) => app.notice = Some("you are not a member of this room; /join to become one".to_owned()),
+        (None, _) => app.notice = Some("no room is open to send this to; /join ROOM".to_owned()),
     }
 }
 
@@ -73,21 +73,21 @@ fn join(app: &mut App, name: String) {
     app.wanted = Some(name.clone());
     app.asks.push(Ask::Join(name));
     if !app.is_up() {
-        app.notice = Some("there is no connection now; you join when there is".to_owned());
+        app.notice = Some("no connection now; you will join once it is back".to_owned());
     }
 }
 
-/// A number at the beginning, and what stands behind it.
+/// Splits a leading number from the rest.
 fn seq_first(text: &str) -> (Option<u64>, &str) {
     let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     first.parse().map_or((None, text), |seq| (Some(seq), rest.trim_start()))
 }
 
-/// The name of the open room, where the client is a member of it.
+/// The name of the open room, if the client is a member of it; otherwise says what is missing.
 fn member(app: &mut App) -> Option<String> {
     let name = app.open.clone().filter(|_| app.room().is_some_and(|room| room.joined));
     if name.is_none() {
-        app.notice = Some("this needs a room that you are a member of; /join makes you one".to_owned());
+        app.notice = Some("you can do this only in a room that you are a member of; /join to become one".to_owned());
     }
     name
 }
@@ -96,7 +96,7 @@ fn reply(app: &mut App, text: &str) {
     let Some(name) = member(app) else { return };
     let (seq, text) = seq_first(text);
     if text.is_empty() {
-        app.notice = Some("what do you answer? /reply [SEQ] TEXT".to_owned());
+        app.notice = Some("what is your reply? /reply [SEQ] TEXT".to_owned());
         return;
     }
     let own = app.own.clone();
@@ -107,8 +107,8 @@ fn reply(app: &mut App, text: &str) {
             room.unselect();
             app.asks.push(Ask::Send(name, text.to_owned(), Some(seq)));
         }
-        Some(seq) => app.notice = Some(format!("there is no message {seq} here to answer")),
-        None => app.notice = Some("there is no message of somebody else here to answer".to_owned()),
+        Some(seq) => app.notice = Some(format!("this room has no message {seq} to reply to")),
+        None => app.notice = Some("nobody else has written here yet, so there is nothing to reply to".to_owned()),
     }
 }
 
@@ -124,9 +124,9 @@ fn redact(app: &mut App, text: &str) {
         }
         Err(_) => room.selected,
     };
-    // The last is what was typed last: not the one before it, because that is stored and this is not.
+    // "Your last message" is the one typed last; it must not mean an earlier one just because the last is not stored yet.
     if seq.is_none() && !room.pending.is_empty() {
-        app.notice = Some("your last message is not stored yet; /redact SEQ takes back another".to_owned());
+        app.notice = Some("your last message is not stored yet; /redact SEQ redacts another".to_owned());
         return;
     }
     match seq.or_else(|| room.last_said(&own, true).map(|message| message.seq)) {
@@ -134,7 +134,7 @@ fn redact(app: &mut App, text: &str) {
             room.unselect();
             deed(app, Deed::Redact(name, seq));
         }
-        None => app.notice = Some("there is no message of yours here; /redact SEQ".to_owned()),
+        None => app.notice = Some("you have no message here to redact; /redact SEQ".to_owned()),
     }
 }
 
@@ -157,7 +157,7 @@ fn topic(app: &mut App, text: &str) {
         }
         Ok(Some(topic)) => match app.open.clone() {
             Some(name) => deed(app, Deed::Topic(name, topic)),
-            None => app.notice = Some("there is no room for this; /join ROOM".to_owned()),
+            None => app.notice = Some("no room is open for this; /join ROOM".to_owned()),
         },
         Err(notice) => app.notice = Some(notice),
     }
@@ -165,21 +165,21 @@ fn topic(app: &mut App, text: &str) {
 
 fn deed(app: &mut App, deed: Deed) {
     if !app.is_up() {
-        app.notice = Some("there is no connection now; this is done when there is".to_owned());
+        app.notice = Some("no connection now; this will be done once it is back".to_owned());
     }
     app.asks.push(Ask::Deed(deed));
 }
 
-/// A deed in the open room, that is about somebody.
+/// A deed in the open room that concerns a person.
 fn deed_here(app: &mut App, verb: &str, of: &str, make: impl FnOnce(String, String) -> Deed) {
     match (app.open.clone(), typed::name(of, &format!("/{verb} NAME"))) {
         (Some(name), Ok(who)) => deed(app, make(name, who)),
         (Some(_), Err(notice)) => app.notice = Some(notice),
-        (None, _) => app.notice = Some("there is no room for this; /join ROOM".to_owned()),
+        (None, _) => app.notice = Some("no room is open for this; /join ROOM".to_owned()),
     }
 }
 
-/// What is about a room by its name.
+/// A command that takes the name of a room.
 fn with_room(app: &mut App, verb: &str, of: &str, act: impl FnOnce(&mut App, String)) {
     match typed::name(of, &format!("/{verb} ROOM")) {
         Ok(room) => {
@@ -197,16 +197,16 @@ fn leave(app: &mut App, name: String) {
     app.asks.push(Ask::Leave(name));
 }
 
-/// Only where the open room is named: a slip of the hand deletes nothing.
+/// Deletes the open room, but only if its name was typed, so that a slip deletes nothing.
 fn delete(app: &mut App, name: &str) {
     match app.open.clone() {
         Some(open) if open == name => deed(app, Deed::Delete(open)),
         Some(open) => {
             app.notice = Some(format!(
-                "this would delete {open}, with all that is in it, for everybody; /delete {open} does it"
+                "this would delete {open} and everything in it, for everybody; to confirm, type /delete {open}"
             ));
         }
-        None => app.notice = Some("there is no room to delete".to_owned()),
+        None => app.notice = Some("no room is open to delete".to_owned()),
     }
 }
 
@@ -230,7 +230,7 @@ fn command(app: &mut App, text: &str) {
         ("join", room) => with_room(app, verb, room, join),
         ("leave", "") => match app.open.clone() {
             Some(name) => leave(app, name),
-            None => app.notice = Some("there is no room to leave".to_owned()),
+            None => app.notice = Some("no room is open to leave".to_owned()),
         },
         ("leave", room) => with_room(app, verb, room, leave),
         ("delete", name) => delete(app, name),
@@ -247,7 +247,11 @@ fn command(app: &mut App, text: &str) {
         ("kick", who) => deed_here(app, verb, who, Deed::Kick),
         ("ban", who) => deed_here(app, verb, who, Deed::Ban),
         ("unban", who) => deed_here(app, verb, who, Deed::Unban),
-        _ => app.notice = Some(format!("there is no /{verb}; /help lists what there is, and //{text} sends it")),
+        _ => {
+            app.notice = Some(format!(
+                "there is no command /{verb}; /help lists all commands, and //{text} sends this as a message"
+            ))
+        }
     }
 }
 
@@ -272,7 +276,7 @@ mod tests {
         assert_eq!(type_line(&mut app, "/leave"), [Ask::Leave("lobby".into())]);
         for slip in ["/delete", "/delete lobb", "/delete 단톡"] {
             assert_eq!(type_line(&mut app, slip), []);
-            assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("/delete lobby does it")));
+            assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("to confirm, type /delete lobby")));
         }
         assert_eq!(type_line(&mut app, "/delete lobby"), [Ask::Deed(Deed::Delete("lobby".into()))]);
         assert_eq!(type_line(&mut app, "/nick 앨리스 in Wonderland"), [Ask::Nick("앨리스 in Wonderland".into())]);
@@ -289,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_and_a_redaction_are_about_the_selected_message_or_the_last() {
+    fn replies_and_redactions_apply_to_the_selected_message_or_the_last() {
         let mut app = app();
         app.room_mut().unwrap().timeline = Some(Timeline::default());
         assert_eq!(type_line(&mut app, "/reply x"), []);

@@ -1,4 +1,4 @@
-//! What each key does.
+//! Key bindings.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::commands::enter;
 use crate::room::Room;
 
-/// Takes what the terminal tells.
+/// Handles an event from the terminal.
 pub fn event(app: &mut App, event: Event) {
     let before = app.input.text().to_owned();
     match event {
@@ -29,7 +29,7 @@ pub fn event(app: &mut App, event: Event) {
     }
 }
 
-/// Whether the key was for the overlay.
+/// Closes the overlay, except for keys that scroll it or quit. Returns whether that was all the key did.
 fn overlay_key(app: &mut App, key: KeyEvent) -> bool {
     match key.code {
         KeyCode::PageUp | KeyCode::PageDown => false,
@@ -101,7 +101,7 @@ fn select(app: &mut App, up: bool) {
     }
 }
 
-/// Out of the selection, or else to the end.
+/// Clears the selection, or else jumps to the end.
 fn escape(app: &mut App) {
     if !app.room_mut().is_some_and(Room::unselect) {
         go_to_end(app);
@@ -159,7 +159,7 @@ pub mod tests {
     }
 
     #[test]
-    fn rooms_are_reached_by_key_and_an_empty_line_quits() {
+    fn keys_switch_rooms_and_quit_on_an_empty_line() {
         let mut app = app();
         press(&mut app, KeyCode::Tab, KeyModifiers::NONE);
         assert_eq!(app.open.as_deref(), Some("단톡"));
@@ -178,7 +178,7 @@ pub mod tests {
     }
 
     #[test]
-    fn the_others_know_that_one_types_and_not_too_often() {
+    fn typing_is_announced_but_not_too_often() {
         let info = RoomInfo {
             room: "lobby".into(),
             members: 2,

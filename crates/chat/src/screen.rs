@@ -1,4 +1,4 @@
-//! The full screen: the loop that joins the terminal, the daemon and the outbox.
+//! The full screen: the loop that connects the terminal, the daemon and the outbox.
 
 use std::io;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use crate::keys;
 use crate::net::{self, Heard};
 use dantok_client::outbox::{Outbox, Waiting};
 
-/// What is taken between two pictures.
+/// News handled between two redraws.
 const BATCH: usize = 512;
-/// How long the end waits for messages that are on their way.
+/// How long quitting waits for messages in flight.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// Gives the terminal back as it was, however this ends.
+/// Restores the terminal however the program ends.
 struct Restore;
 
 impl Drop for Restore {
@@ -42,11 +42,11 @@ fn restore() {
     ratatui::restore();
 }
 
-/// Takes the terminal.
+/// Switches the terminal to the full screen.
 fn take_terminal() -> io::Result<(DefaultTerminal, Restore)> {
     let terminal = ratatui::try_init()?;
     let restore_it = Restore;
-    // A panic of a task would leave a screen that nobody serves: the outbox is on disk, so this is the end of all.
+    // After a panic in a task, nothing would update the screen any more. The outbox is on disk, so it is safe to exit.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         restore();
@@ -57,7 +57,7 @@ fn take_terminal() -> io::Result<(DefaultTerminal, Restore)> {
     Ok((terminal, restore_it))
 }
 
-/// Reads the terminal on a thread: a read can't be stopped.
+/// Reads the terminal in a thread, because a read can't be cancelled.
 fn read_terminal() -> mpsc::Receiver<io::Result<Event>> {
     let (sender, receiver) = mpsc::channel(64);
     std::thread::spawn(move || {
@@ -79,14 +79,14 @@ async fn news(feed: &mut Option<Feed>) -> Option<Result<News, Error>> {
     }
 }
 
-/// What is not the picture.
+/// Everything that does I/O.
 struct Works {
     outbox: Outbox,
     client: Option<Arc<Client>>,
     feed: Option<Feed>,
-    /// Asked for while there was no client.
+    /// Requests made while there was no client.
     held: Vec<Ask>,
-    /// To the task that sends.
+    /// Messages for the task that sends them.
     typed: mpsc::UnboundedSender<Waiting>,
     unsent: Option<mpsc::UnboundedReceiver<Waiting>>,
     ears: net::Ears,
@@ -104,22 +104,22 @@ impl Works {
         self.client = Some(client);
     }
 
-    /// Takes what the feed tells.
+    /// Handles news from the feed.
     fn news(&mut self, app: &mut App, news: News) {
         if let (News::Restored(epoch), Some(client)) = (&news, &self.client) {
-            // From here on all that is asked is about the restored rooms.
+            // From now on, all requests are about the restored rooms.
             client.adopt(epoch);
         }
         app.news(news);
         self.serve(app);
     }
 
-    /// Whether seqs of this epoch are of before the rooms were restored.
+    /// Whether this epoch is from before the rooms were restored.
     fn is_past(&self, epoch: &str) -> bool {
         self.client.as_ref().is_some_and(|client| *client.epoch() != *epoch)
     }
 
-    /// Does what the picture asks for.
+    /// Carries out the state's requests.
     fn serve(&mut self, app: &mut App) {
         let mut done = Vec::new();
         for ask in std::mem::take(&mut app.asks) {
@@ -135,7 +135,7 @@ impl Works {
         if !done.is_empty()
             && let Err(error) = self.outbox.done(&done)
         {
-            app.notice = Some(format!("the outbox: {error}"));
+            app.notice = Some(format!("can't update the outbox: {error}"));
         }
     }
 
@@ -152,15 +152,15 @@ impl Works {
                 let _ = self.typed.send(waiting);
             }
             Err(error) => {
-                // Back to the keyboard: it would be lost with this process.
+                // Put the text back into the input line, or it would be lost.
                 app.input.older();
-                app.notice = Some(format!("this is not sent, the outbox can't keep it: {error}"));
+                app.notice = Some(format!("not sent, because the outbox can't be written: {error}"));
             }
         }
     }
 }
 
-/// Shows the rooms until one has enough. Returns how many messages wait for the next time.
+/// Runs the full screen until the person quits. Returns how many messages are still unsent.
 pub async fn run(options: Options, rooms: Vec<String>, outbox: Outbox) -> Outcome<usize> {
     let (ears, mut heard) = mpsc::unbounded_channel();
     let (typed, unsent) = mpsc::unbounded_channel();
@@ -191,7 +191,7 @@ pub async fn run(options: Options, rooms: Vec<String>, outbox: Outbox) -> Outcom
                 let mut next = Some(first);
                 while let Some(key) = next {
                     keys::event(&mut app, key?);
-                    // What a key does may depend on what the one before it asked for.
+                    // What a key does may depend on the requests of the one before.
                     works.serve(&mut app);
                     next = terminal_events.try_recv().ok();
                 }
@@ -232,7 +232,7 @@ fn picture(app: &mut App, works: &mut Works, terminal: &mut DefaultTerminal) -> 
     }
     app.tend();
     works.serve(app);
-    // Half of a picture is not shown, where the terminal knows how to wait for the other half.
+    // Terminals that support synchronized updates never show half a redraw.
     execute!(io::stdout(), BeginSynchronizedUpdate)?;
     terminal.draw(|frame| draw(app, frame))?;
     execute!(io::stdout(), EndSynchronizedUpdate)

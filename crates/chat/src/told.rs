@@ -1,4 +1,4 @@
-//! What the daemon answered to an [`Ask`], and what follows from it.
+//! How the results of an [`Ask`] change the state.
 
 use dantok_client::outbox::Waiting;
 use dantok_client::{Error, Fetched, Joined};
@@ -10,7 +10,7 @@ use crate::ask::{Ask, Deed, Told};
 type Answer<T> = Result<T, Error>;
 
 impl App {
-    /// Takes an answer to an [`Ask`] from before the rooms were restored: its seqs mean nothing now.
+    /// Handles the result of an [`Ask`] from before the rooms were restored: its seqs mean nothing now.
     pub fn told_late(&mut self, told: Told) {
         match told {
             Told::Page(..) | Told::Older(..) | Told::Acked(..) | Told::Who(..) | Told::Joined(..) => {}
@@ -29,7 +29,7 @@ impl App {
         }
     }
 
-    /// Takes the answer to an [`Ask`].
+    /// Handles the result of an [`Ask`].
     pub fn told(&mut self, told: Told) {
         match told {
             Told::Page(name, Err(Error::SetBack(_)))
@@ -44,7 +44,7 @@ impl App {
             Told::Left(name, answer) => self.told_left(name, answer),
             Told::Sent(waiting, answer) => self.told_sent(waiting, answer),
             Told::Nicked(Ok(())) => {
-                self.notice = Some("the nick is set".to_owned());
+                self.notice = Some("your nick was set".to_owned());
                 self.who();
             }
             Told::Deed(deed, Ok(())) => {
@@ -65,7 +65,7 @@ impl App {
         match answer {
             Ok(page) => {
                 room.last = room.last.max(page.last);
-                // After a page without anything new, the next one is not asked for at once.
+                // After an empty page, wait a second before requesting the next.
                 room.paused |= page.items.is_empty();
                 page.items.into_iter().for_each(|item| room.push(item, &self.own));
                 room.touch();
@@ -118,7 +118,7 @@ impl App {
     fn told_rooms(&mut self, answer: Answer<Vec<RoomInfo>>) {
         self.asked_rooms = false;
         match answer {
-            // A GONE arrived after the list was asked for.
+            // A GONE arrived after the list was requested.
             Ok(_) if std::mem::take(&mut self.ask_rooms_again) => self.list_anew(),
             Ok(list) => self.take_list(list),
             Err(error) => self.complain(&error),

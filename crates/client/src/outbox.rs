@@ -125,7 +125,7 @@ impl Outbox {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(io::Error::other(
-                    "another chat as this client has it; give this one a name with a device (NAME/device), or an --outbox of its own",
+                    "another chat is already running as this client; use a name with a device (NAME/DEVICE), or another --outbox",
                 ));
             }
             Err(TryLockError::Error(error)) => return Err(error),
