@@ -27,7 +27,7 @@ pub enum Ask {
     /// Tell the others that this person is typing.
     Typing(String),
     /// Something whose only result is that it was done.
-    Deed(Deed),
+    Change(Change),
     /// Push a room's messages after this seq.
     Follow(String, u64),
     /// Stop pushing a room's messages.
@@ -40,7 +40,7 @@ pub enum Ask {
 
 /// A change to a room or a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum Change {
     /// Create a room.
     Create {
         /// Its name.
@@ -66,18 +66,18 @@ pub enum Deed {
     Redact(String, u64),
 }
 
-impl Deed {
+impl Change {
     /// The notice shown when it is done.
     pub fn done(&self) -> String {
         match self {
-            Deed::Create { room, .. } => format!("{room} was created"),
-            Deed::Topic(..) => "the topic was set".to_owned(),
-            Deed::Invite(room, who) => format!("{who} was invited to {room}"),
-            Deed::Kick(room, who) => format!("{who} is no longer a member of {room}"),
-            Deed::Ban(room, who) => format!("{who} was banned from {room}"),
-            Deed::Unban(room, who) => format!("{who} is no longer banned from {room}"),
-            Deed::Delete(room) => format!("{room} was deleted"),
-            Deed::Redact(_, seq) => format!("message {seq} was redacted"),
+            Change::Create { room, .. } => format!("{room} was created"),
+            Change::Topic(..) => "the topic was set".to_owned(),
+            Change::Invite(room, who) => format!("{who} was invited to {room}"),
+            Change::Kick(room, who) => format!("{who} is no longer a member of {room}"),
+            Change::Ban(room, who) => format!("{who} was banned from {room}"),
+            Change::Unban(room, who) => format!("{who} is no longer banned from {room}"),
+            Change::Delete(room) => format!("{room} was deleted"),
+            Change::Redact(_, seq) => format!("message {seq} was redacted"),
         }
     }
 }
@@ -101,8 +101,8 @@ pub enum Told {
     Left(String, Result<(), Error>),
     /// Of [`Ask::Nick`].
     Nicked(Result<(), Error>),
-    /// Of [`Ask::Deed`].
-    Deed(Deed, Result<(), Error>),
+    /// Of [`Ask::Change`].
+    Change(Change, Result<(), Error>),
     /// Of [`Ask::Send`]: the message's seq, or why it was refused for good.
     Sent(Waiting, Result<u64, Refusal>),
 }

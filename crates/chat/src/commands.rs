@@ -1,7 +1,7 @@
 //! The lines that people enter: messages, and commands that begin with a slash.
 
 use crate::app::{App, Overlay};
-use crate::ask::{Ask, Deed};
+use crate::ask::{Ask, Change};
 use crate::typed;
 
 /// The lines of the help overlay: keys and commands, and what they do.
@@ -132,7 +132,7 @@ fn redact(app: &mut App, text: &str) {
     match seq.or_else(|| room.last_said(&own, true).map(|message| message.seq)) {
         Some(seq) => {
             room.unselect();
-            deed(app, Deed::Redact(name, seq));
+            change(app, Change::Redact(name, seq));
         }
         None => app.notice = Some("you have no message here to redact; /redact SEQ".to_owned()),
     }
@@ -142,7 +142,7 @@ fn create(app: &mut App, text: &str) {
     match typed::create(text) {
         Ok((room, topic, private)) => {
             let room = app.kept(room);
-            deed(app, Deed::Create { room, topic, private });
+            change(app, Change::Create { room, topic, private });
         }
         Err(notice) => app.notice = Some(notice),
     }
@@ -156,24 +156,24 @@ fn topic(app: &mut App, text: &str) {
             app.notice = Some(topic.filter(|topic| !topic.is_empty()).unwrap_or(none));
         }
         Ok(Some(topic)) => match app.open.clone() {
-            Some(name) => deed(app, Deed::Topic(name, topic)),
+            Some(name) => change(app, Change::Topic(name, topic)),
             None => app.notice = Some("no room is open for this; /join ROOM".to_owned()),
         },
         Err(notice) => app.notice = Some(notice),
     }
 }
 
-fn deed(app: &mut App, deed: Deed) {
+fn change(app: &mut App, change: Change) {
     if !app.is_up() {
         app.notice = Some("no connection now; this will be done once it is back".to_owned());
     }
-    app.asks.push(Ask::Deed(deed));
+    app.asks.push(Ask::Change(change));
 }
 
-/// A deed in the open room that concerns a person.
-fn deed_here(app: &mut App, verb: &str, of: &str, make: impl FnOnce(String, String) -> Deed) {
+/// A change in the open room that concerns a person.
+fn change_here(app: &mut App, verb: &str, of: &str, make: impl FnOnce(String, String) -> Change) {
     match (app.open.clone(), typed::name(of, &format!("/{verb} NAME"))) {
-        (Some(name), Ok(who)) => deed(app, make(name, who)),
+        (Some(name), Ok(who)) => change(app, make(name, who)),
         (Some(_), Err(notice)) => app.notice = Some(notice),
         (None, _) => app.notice = Some("no room is open for this; /join ROOM".to_owned()),
     }
@@ -200,7 +200,7 @@ fn leave(app: &mut App, name: String) {
 /// Deletes the open room, but only if its name was typed, so that a slip deletes nothing.
 fn delete(app: &mut App, name: &str) {
     match app.open.clone() {
-        Some(open) if open == name => deed(app, Deed::Delete(open)),
+        Some(open) if open == name => change(app, Change::Delete(open)),
         Some(open) => {
             app.notice = Some(format!(
                 "this would delete {open} and everything in it, for everybody; to confirm, type /delete {open}"
@@ -243,10 +243,10 @@ fn command(app: &mut App, text: &str) {
         ("redact", seq) => redact(app, seq),
         ("create", text) => create(app, text),
         ("topic", text) => topic(app, text),
-        ("invite", who) => deed_here(app, verb, who, Deed::Invite),
-        ("kick", who) => deed_here(app, verb, who, Deed::Kick),
-        ("ban", who) => deed_here(app, verb, who, Deed::Ban),
-        ("unban", who) => deed_here(app, verb, who, Deed::Unban),
+        ("invite", who) => change_here(app, verb, who, Change::Invite),
+        ("kick", who) => change_here(app, verb, who, Change::Kick),
+        ("ban", who) => change_here(app, verb, who, Change::Ban),
+        ("unban", who) => change_here(app, verb, who, Change::Unban),
         _ => {
             app.notice = Some(format!(
                 "there is no command /{verb}; /help lists all commands, and //{text} sends this as a message"
@@ -278,7 +278,7 @@ mod tests {
             assert_eq!(type_line(&mut app, slip), []);
             assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("to confirm, type /delete lobby")));
         }
-        assert_eq!(type_line(&mut app, "/delete lobby"), [Ask::Deed(Deed::Delete("lobby".into()))]);
+        assert_eq!(type_line(&mut app, "/delete lobby"), [Ask::Change(Change::Delete("lobby".into()))]);
         assert_eq!(type_line(&mut app, "/nick 앨리스 in Wonderland"), [Ask::Nick("앨리스 in Wonderland".into())]);
         assert_eq!(type_line(&mut app, "/dance"), []);
         assert!(app.notice.as_ref().unwrap().contains("/dance") && !app.quit);
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(type_line(&mut app, "/reply 2 no"), answer(2, "no"));
         assert_eq!(type_line(&mut app, "/reply 5 no"), []);
         assert_eq!(type_line(&mut app, "/reply"), []);
-        let redact = |seq| vec![Ask::Deed(Deed::Redact("lobby".into(), seq))];
+        let redact = |seq| vec![Ask::Change(Change::Redact("lobby".into(), seq))];
         assert_eq!(type_line(&mut app, "/redact"), redact(4));
         assert_eq!(type_line(&mut app, "/redact 2"), redact(2));
         assert_eq!(type_line(&mut app, "/redact all"), []);
@@ -335,7 +335,7 @@ mod tests {
     fn rooms_are_managed_by_command() {
         let mut app = app();
         let create = |room: &str, topic: &str, private| {
-            vec![Ask::Deed(Deed::Create { room: room.into(), topic: topic.into(), private })]
+            vec![Ask::Change(Change::Create { room: room.into(), topic: topic.into(), private })]
         };
         assert_eq!(type_line(&mut app, "/create plans"), create("plans", "", false));
         assert_eq!(
@@ -361,16 +361,20 @@ mod tests {
         }
         assert_eq!(type_line(&mut app, "/topic"), []);
         assert!(app.notice.as_ref().unwrap().contains("no topic"));
-        assert_eq!(type_line(&mut app, "/topic --clear"), vec![Ask::Deed(Deed::Topic("lobby".into(), String::new()))]);
-        let here = |deed: fn(String, String) -> Deed, of: &str| vec![Ask::Deed(deed("lobby".into(), of.into()))];
-        assert_eq!(type_line(&mut app, "/topic 무엇이든"), here(Deed::Topic, "무엇이든"));
-        assert_eq!(type_line(&mut app, "/invite bob"), here(Deed::Invite, "bob"));
-        assert_eq!(type_line(&mut app, "/kick bob"), here(Deed::Kick, "bob"));
-        assert_eq!(type_line(&mut app, "/ban bob"), here(Deed::Ban, "bob"));
-        assert_eq!(type_line(&mut app, "/unban bob"), here(Deed::Unban, "bob"));
+        assert_eq!(
+            type_line(&mut app, "/topic --clear"),
+            vec![Ask::Change(Change::Topic("lobby".into(), String::new()))]
+        );
+        let here =
+            |change: fn(String, String) -> Change, of: &str| vec![Ask::Change(change("lobby".into(), of.into()))];
+        assert_eq!(type_line(&mut app, "/topic 무엇이든"), here(Change::Topic, "무엇이든"));
+        assert_eq!(type_line(&mut app, "/invite bob"), here(Change::Invite, "bob"));
+        assert_eq!(type_line(&mut app, "/kick bob"), here(Change::Kick, "bob"));
+        assert_eq!(type_line(&mut app, "/ban bob"), here(Change::Ban, "bob"));
+        assert_eq!(type_line(&mut app, "/unban bob"), here(Change::Unban, "bob"));
         assert_eq!(type_line(&mut app, "/kick"), []);
-        let plans = Deed::Create { room: "plans".into(), topic: String::new(), private: true };
-        app.told(Told::Deed(plans, Ok(())));
+        let plans = Change::Create { room: "plans".into(), topic: String::new(), private: true };
+        app.told(Told::Change(plans, Ok(())));
         assert_eq!(app.asks, [Ask::Join("plans".into())]);
     }
 }

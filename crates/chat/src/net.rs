@@ -7,7 +7,7 @@ use dantok_client::{Client, Error, Options, Sent};
 use dantok_protocol::{ErrorCode, GapReason, Item};
 use tokio::sync::mpsc;
 
-use crate::ask::{Ask, Deed, Told};
+use crate::ask::{Ask, Change, Told};
 use crate::room::PAGE;
 use dantok_client::outbox::Waiting;
 
@@ -18,7 +18,7 @@ const RESTORED_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the tasks report.
 #[derive(Debug)]
-pub enum Heard {
+pub enum Report {
     /// The client is connected.
     Ready(Arc<Client>),
     /// The result of a request, and the epoch of the seqs in it.
@@ -28,20 +28,20 @@ pub enum Heard {
 }
 
 /// Where the tasks report to.
-pub type Ears = mpsc::UnboundedSender<Heard>;
+pub type Reports = mpsc::UnboundedSender<Report>;
 
 /// Connects, however long it takes, and joins the named rooms.
-pub fn connect(options: Options, rooms: Vec<String>, ears: Ears) {
+pub fn connect(options: Options, rooms: Vec<String>, reports: Reports) {
     tokio::spawn(async move {
         let client = match Client::connect(options).await {
             Ok(client) => client,
-            Err(error) => return drop(ears.send(Heard::Failed(error))),
+            Err(error) => return drop(reports.send(Report::Failed(error))),
         };
         for room in rooms {
             let joined = client.join(&room).await;
-            let _ = ears.send(Heard::Told(Told::Joined(room, joined), client.epoch()));
+            let _ = reports.send(Report::Told(Told::Joined(room, joined), client.epoch()));
         }
-        let _ = ears.send(Heard::Ready(Arc::new(client)));
+        let _ = reports.send(Report::Ready(Arc::new(client)));
     });
 }
 
@@ -75,7 +75,7 @@ async fn send(client: &Client, message: &Waiting) -> Result<Sent, Error> {
 }
 
 /// Sends waiting messages one at a time, which keeps them in the order in which they were typed.
-pub async fn deliver(client: Arc<Client>, mut waiting: mpsc::UnboundedReceiver<Waiting>, ears: Ears) {
+pub async fn deliver(client: Arc<Client>, mut waiting: mpsc::UnboundedReceiver<Waiting>, reports: Reports) {
     while let Some(message) = waiting.recv().await {
         let mut joined = false;
         let (result, epoch) = loop {
@@ -101,12 +101,12 @@ pub async fn deliver(client: Arc<Client>, mut waiting: mpsc::UnboundedReceiver<W
                 // The message itself was not refused, and is kept.
                 Err(Error::Refused(refusal)) => match client.ping().await {
                     Ok(()) | Err(Error::Refused(_)) => break (Err(refusal), epoch),
-                    Err(_) => return drop(ears.send(Heard::Failed(Error::Refused(refusal)))),
+                    Err(_) => return drop(reports.send(Report::Failed(Error::Refused(refusal)))),
                 },
-                Err(error) => return drop(ears.send(Heard::Failed(error))),
+                Err(error) => return drop(reports.send(Report::Failed(error))),
             }
         };
-        let _ = ears.send(Heard::Told(Told::Sent(message, result), epoch));
+        let _ = reports.send(Report::Told(Told::Sent(message, result), epoch));
     }
 }
 
@@ -130,23 +130,23 @@ fn with_gone(room: &str, before: u64, mut items: Vec<Item>, oldest: u64) -> Vec<
     items
 }
 
-async fn carry_out(client: &Client, deed: &Deed) -> Result<(), Error> {
-    match deed {
-        Deed::Create { room, topic, private: false } => client.create(room, topic).await,
-        Deed::Create { room, topic, private: true } => client.create_private(room, topic).await,
-        Deed::Topic(room, topic) => client.topic(room, topic).await,
-        Deed::Invite(room, who) => client.invite(room, who).await,
-        Deed::Kick(room, who) => client.kick(room, who).await,
-        Deed::Ban(room, who) => client.ban(room, who).await,
-        Deed::Unban(room, who) => client.unban(room, who).await,
-        Deed::Delete(room) => client.delete(room, None).await,
-        Deed::Redact(room, seq) => client.redact(room, *seq).await.map(drop),
+async fn carry_out(client: &Client, change: &Change) -> Result<(), Error> {
+    match change {
+        Change::Create { room, topic, private: false } => client.create(room, topic).await,
+        Change::Create { room, topic, private: true } => client.create_private(room, topic).await,
+        Change::Topic(room, topic) => client.topic(room, topic).await,
+        Change::Invite(room, who) => client.invite(room, who).await,
+        Change::Kick(room, who) => client.kick(room, who).await,
+        Change::Ban(room, who) => client.ban(room, who).await,
+        Change::Unban(room, who) => client.unban(room, who).await,
+        Change::Delete(room) => client.delete(room, None).await,
+        Change::Redact(room, seq) => client.redact(room, *seq).await.map(drop),
     }
 }
 
 /// Carries out a request to the daemon.
-pub fn ask(client: &Arc<Client>, ask: Ask, ears: &Ears) {
-    let (client, ears, epoch) = (client.clone(), ears.clone(), client.epoch());
+pub fn ask(client: &Arc<Client>, ask: Ask, reports: &Reports) {
+    let (client, reports, epoch) = (client.clone(), reports.clone(), client.epoch());
     tokio::spawn(async move {
         let told = match ask {
             Ask::Page(room, after) => {
@@ -175,16 +175,16 @@ pub fn ask(client: &Arc<Client>, ask: Ask, ears: &Ears) {
                 Told::Left(room, left)
             }
             Ask::Nick(nick) => Told::Nicked(client.nick(&nick).await),
-            Ask::Deed(deed) => {
-                let done = carry_out(&client, &deed).await;
-                Told::Deed(deed, done)
+            Ask::Change(change) => {
+                let done = carry_out(&client, &change).await;
+                Told::Change(change, done)
             }
             // Nobody needs to know whether it worked.
             Ask::Typing(room) => return drop(client.typing(&room).await),
             // These are for the outbox or the feed.
             Ask::Follow(..) | Ask::Unfollow(_) | Ask::Send(..) | Ask::Done(_) => return,
         };
-        let _ = ears.send(Heard::Told(told, epoch));
+        let _ = reports.send(Report::Told(told, epoch));
     });
 }
 

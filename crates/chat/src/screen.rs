@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::ask::Ask;
 use crate::draw::{draw, message_area};
 use crate::keys;
-use crate::net::{self, Heard};
+use crate::net::{self, Report};
 use dantok_client::outbox::{Outbox, Waiting};
 
 /// News handled between two redraws.
@@ -80,7 +80,7 @@ async fn news(feed: &mut Option<Feed>) -> Option<Result<News, Error>> {
 }
 
 /// Everything that does I/O.
-struct Works {
+struct Backend {
     outbox: Outbox,
     client: Option<Arc<Client>>,
     feed: Option<Feed>,
@@ -89,17 +89,17 @@ struct Works {
     /// Messages for the task that sends them.
     typed: mpsc::UnboundedSender<Waiting>,
     unsent: Option<mpsc::UnboundedReceiver<Waiting>>,
-    ears: net::Ears,
+    reports: net::Reports,
 }
 
-impl Works {
+impl Backend {
     fn ready(&mut self, client: Arc<Client>) {
         self.feed = Some(client.feed());
         if let Some(unsent) = self.unsent.take() {
-            tokio::spawn(net::deliver(client.clone(), unsent, self.ears.clone()));
+            tokio::spawn(net::deliver(client.clone(), unsent, self.reports.clone()));
         }
         for ask in std::mem::take(&mut self.held) {
-            net::ask(&client, ask, &self.ears);
+            net::ask(&client, ask, &self.reports);
         }
         self.client = Some(client);
     }
@@ -128,7 +128,7 @@ impl Works {
                 (Ask::Send(room, text, reply), ..) => self.send(app, &room, &text, reply),
                 (Ask::Follow(room, after), Some(feed), _) => feed.follow(&room, Some(after)),
                 (Ask::Unfollow(room), Some(feed), _) => feed.unfollow(&room),
-                (ask, _, Some(client)) => net::ask(client, ask, &self.ears),
+                (ask, _, Some(client)) => net::ask(client, ask, &self.reports),
                 (ask, ..) => self.held.push(ask),
             }
         }
@@ -162,14 +162,15 @@ impl Works {
 
 /// Runs the full screen until the person quits. Returns how many messages are still unsent.
 pub async fn run(options: Options, rooms: Vec<String>, outbox: Outbox) -> Outcome<usize> {
-    let (ears, mut heard) = mpsc::unbounded_channel();
+    let (reports, mut incoming) = mpsc::unbounded_channel();
     let (typed, unsent) = mpsc::unbounded_channel();
     for waiting in outbox.waiting() {
         typed.send(waiting.clone())?;
     }
     let mut app = App::new(&options.client, &options.address, TimeZone::system(), &rooms, outbox.waiting());
-    net::connect(options, rooms, ears.clone());
-    let mut works = Works { outbox, client: None, feed: None, held: Vec::new(), typed, unsent: Some(unsent), ears };
+    net::connect(options, rooms, reports.clone());
+    let mut backend =
+        Backend { outbox, client: None, feed: None, held: Vec::new(), typed, unsent: Some(unsent), reports };
 
     let mut term = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -178,60 +179,60 @@ pub async fn run(options: Options, rooms: Vec<String>, outbox: Outbox) -> Outcom
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut quit_at: Option<Instant> = None;
     loop {
-        picture(&mut app, &mut works, &mut terminal)?;
+        picture(&mut app, &mut backend, &mut terminal)?;
         if app.quit {
             let at = *quit_at.get_or_insert_with(|| Instant::now() + LAST_ANSWERS);
             if app.waiting() == 0 || !app.is_up() || Instant::now() >= at {
-                return Ok(works.outbox.waiting().len());
+                return Ok(backend.outbox.waiting().len());
             }
         }
         tokio::select! {
             first = terminal_events.recv() => {
-                let Some(first) = first else { return Ok(works.outbox.waiting().len()) };
+                let Some(first) = first else { return Ok(backend.outbox.waiting().len()) };
                 let mut next = Some(first);
                 while let Some(key) = next {
                     keys::event(&mut app, key?);
                     // What a key does may depend on the requests of the one before.
-                    works.serve(&mut app);
+                    backend.serve(&mut app);
                     next = terminal_events.try_recv().ok();
                 }
             }
-            told = news(&mut works.feed) => {
-                works.news(&mut app, told.ok_or(Error::Closed)??);
+            told = news(&mut backend.feed) => {
+                backend.news(&mut app, told.ok_or(Error::Closed)??);
                 for _ in 1..BATCH {
-                    let Some(Some(told)) = news(&mut works.feed).now_or_never() else { break };
-                    works.news(&mut app, told?);
+                    let Some(Some(told)) = news(&mut backend.feed).now_or_never() else { break };
+                    backend.news(&mut app, told?);
                 }
             }
-            Some(first) = heard.recv() => {
+            Some(first) = incoming.recv() => {
                 let mut next = Some(first);
                 while let Some(one) = next {
                     match one {
-                        Heard::Ready(client) => works.ready(client),
-                        Heard::Told(told, epoch) => match works.is_past(&epoch) {
+                        Report::Ready(client) => backend.ready(client),
+                        Report::Told(told, epoch) => match backend.is_past(&epoch) {
                             true => app.told_late(told),
                             false => app.told(told),
                         },
-                        Heard::Failed(error) => return Err(error.into()),
+                        Report::Failed(error) => return Err(error.into()),
                     }
-                    next = heard.try_recv().ok();
+                    next = incoming.try_recv().ok();
                 }
             }
             _ = second.tick() => app.tick(),
-            _ = term.recv() => return Ok(works.outbox.waiting().len()),
-            _ = hangup.recv() => return Ok(works.outbox.waiting().len()),
+            _ = term.recv() => return Ok(backend.outbox.waiting().len()),
+            _ = hangup.recv() => return Ok(backend.outbox.waiting().len()),
         }
     }
 }
 
-fn picture(app: &mut App, works: &mut Works, terminal: &mut DefaultTerminal) -> io::Result<()> {
+fn picture(app: &mut App, backend: &mut Backend, terminal: &mut DefaultTerminal) -> io::Result<()> {
     let area = message_area(terminal.size()?.into());
     let (zone, own) = (app.zone.clone(), app.own.clone());
     if let Some(room) = app.room_mut() {
         room.look(usize::from(area.width), usize::from(area.height), &zone, &own);
     }
     app.tend();
-    works.serve(app);
+    backend.serve(app);
     // Terminals that support synchronized updates never show half a redraw.
     execute!(io::stdout(), BeginSynchronizedUpdate)?;
     terminal.draw(|frame| draw(app, frame))?;

@@ -5,7 +5,7 @@ use dantok_client::{Error, Fetched, Joined};
 use dantok_protocol::{Item, MemberInfo, Refusal, RoomInfo};
 
 use crate::app::{App, ends_membership};
-use crate::ask::{Ask, Deed, Told};
+use crate::ask::{Ask, Change, Told};
 
 type Answer<T> = Result<T, Error>;
 
@@ -47,15 +47,15 @@ impl App {
                 self.notice = Some("your nick was set".to_owned());
                 self.who();
             }
-            Told::Deed(deed, Ok(())) => {
-                self.notice = Some(deed.done());
+            Told::Change(change, Ok(())) => {
+                self.notice = Some(change.done());
                 // Whoever creates a room wants to be in it.
-                if let Deed::Create { room, .. } = deed {
+                if let Change::Create { room, .. } = change {
                     self.wanted = Some(room.clone());
                     self.asks.push(Ask::Join(room));
                 }
             }
-            Told::Nicked(Err(error)) | Told::Deed(_, Err(error)) => self.complain(&error),
+            Told::Nicked(Err(error)) | Told::Change(_, Err(error)) => self.complain(&error),
         }
     }
 
