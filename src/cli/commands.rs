@@ -1,4 +1,4 @@
-//! What the program can be told to do, and which settings each of these goes by.
+//! The commands of the program, and the settings that each of them uses.
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use super::{AFTER, brief};
 use dantok_protocol::units;
 
-/// Which settings a command goes by.
+/// Which settings a command uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reads {
     /// All.
@@ -52,12 +52,12 @@ pub(super) fn all() -> Vec<(Command, Reads)> {
     all
 }
 
-/// A command; the first part of what it is about is told where all are listed.
+/// A command. Where all of them are listed, only the first part of `about` is shown.
 fn named(name: &'static str, about: &'static str) -> Command {
     Command::new(name).about(brief(about)).long_about(about)
 }
 
-/// An option that is said, or not.
+/// An option without a value.
 fn switch(name: &'static str, help: &'static str) -> Arg {
     explained(Arg::new(name).long(name).action(ArgAction::SetTrue), help)
 }
@@ -70,7 +70,7 @@ fn explained(arg: Arg, help: &'static str) -> Arg {
     arg.help(brief(help)).long_help(help)
 }
 
-/// What stands behind a command, and names a file.
+/// A positional argument that names a file.
 fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     explained(
         Arg::new(name).value_name(value).value_parser(value_parser!(PathBuf)).value_hint(ValueHint::AnyPath),
@@ -82,11 +82,11 @@ fn room(help: &'static str) -> Arg {
     explained(Arg::new("room").value_name("ROOM").required(true), help)
 }
 
-/// Have the configuration tested.
+/// Tests the configuration.
 pub(super) fn test() -> Arg {
     explained(
         Arg::new("test").short('t').action(ArgAction::SetTrue),
-        "Say whether the configuration is sound; nothing is started: `dantok config --check` does the same",
+        "Check the configuration and exit; nothing is started: the same as `dantok config --check`",
     )
 }
 
@@ -95,77 +95,76 @@ fn serve() -> Command {
 }
 
 fn configuration() -> Command {
-    named("config", "Print the values in force and where each came from; exits with 2 where one can't be")
+    named("config", "Print the values in effect and where each comes from; exits with 2 if one is invalid")
         .after_long_help(
             "  $ dantok config --example > dantok.toml
   $ dantok config --check --config dantok.toml
-What is in the store is not looked at: see `dantok check`.",
+The store is not checked: see `dantok check`.",
         )
         .arg(explained(
             test().long("check"),
-            "Say everything that is wrong; what a start would open and read is opened and read, and nothing changed: \
-             exits with 2 where anything is wrong",
+            "Report everything that is wrong; opens and reads what a start would, and changes nothing: exits with 2 if \
+             anything is wrong",
         ))
         .arg(
-            switch("example", "Print a file with every setting; each has its default, and all are comments")
+            switch("example", "Print a file with every setting; each is commented out and shows its default")
                 .conflicts_with("test"),
         )
 }
 
 fn check() -> Command {
-    named("check", "Look for damage in a data directory that no daemon has; exits with 1 where there is any").arg(
+    named("check", "Look for damage in a data directory that is not in use; exits with 1 if there is any").arg(
         option(
             "scratch",
             "DIR",
-            "Where to copy the store; a copy is what is looked at, and without this it is made in the data directory",
+            "Where to copy the store; the check runs on a copy, by default inside the data directory",
         )
         .value_parser(value_parser!(PathBuf)),
     )
 }
 
 fn epoch() -> Command {
-    named("epoch", "Print which history the data directory's rooms have").arg(switch(
+    named("epoch", "Print the epoch, which identifies the history of the rooms").arg(switch(
         "renew",
-        "Say that it is another one from here on; to be done once where the files were copied back from a backup, \
-         while no daemon has them",
+        "Start a new epoch; do this once after you copy files back from a backup by hand, while no daemon runs",
     ))
 }
 
 fn backup() -> Command {
-    named("backup", "Copy everything into a file; the daemon may run, or not")
+    named("backup", "Copy everything into a file; works with and without a running daemon")
         .after_long_help(
             "\
-Everything that was acknowledged before is in the backup: messages, rooms, cursors, groups, nicks,
-and the tokens' hashes if tokens.toml lies in the data directory. The daemon is that of --data-dir;
-it goes on meanwhile. The file is read again before it gets its name.
+The backup has everything that was acknowledged before it began: messages, rooms, cursors, groups,
+nicks, and the hashes of tokens if tokens.toml is in the data directory. A daemon that uses --data-dir
+keeps serving meanwhile. The file is verified before it gets its name.
   $ dantok backup /srv/backup
   $ dantok backup --incremental /srv/backup
   $ dantok backup - | ssh elsewhere 'cat > dantok.backup'",
         )
         .arg(
-            path("to", "DIR|-", "The directory that gets the file; made if it is missing; or - for standard output")
+            path("to", "DIR|-", "The directory for the file; created if missing; or - for standard output")
                 .required(true),
         )
         .arg(switch(
             "incremental",
-            "Only what came after the newest backup; that is the newest sound one of this store in DIR: all of it where there is none",
+            "Only what is new since the newest backup; the newest valid one of this store in DIR counts: without one, the backup is full",
         ))
 }
 
 fn restore() -> Command {
-    named("restore", "Make a data directory of a backup")
+    named("restore", "Make a data directory from a backup")
         .after_long_help(
             "\
---data-dir must be empty or missing. What an incremental backup goes on from is looked for beside it.
+--data-dir must be empty or missing. The backups that an incremental one builds on must be beside it.
   $ dantok restore --dry-run /srv/backup
   $ dantok restore /srv/backup --data-dir /var/lib/dantok
   $ dantok check --data-dir /var/lib/dantok",
         )
         .arg(
-            path("from", "FILE|DIR|-", "The backup; of a directory, the newest in it; or - for standard input")
+            path("from", "FILE|DIR|-", "The backup; in a directory, the newest one; or - for standard input")
                 .required(true),
         )
-        .arg(switch("dry-run", "Only say whether it is sound; all of it is read: exits with 1 where it is not"))
+        .arg(switch("dry-run", "Only verify the backup; reads all of it: exits with 1 if it is not valid"))
 }
 
 fn export() -> Command {
@@ -175,18 +174,18 @@ fn export() -> Command {
             option(
                 "format",
                 "FORMAT",
-                "jsonl, or text for people; jsonl: an object a line, with everything; text: time, client and text",
+                "jsonl, or text for people; jsonl has one object per line, with everything; text has time, client and text",
             )
             .value_parser(["jsonl", "text"])
             .default_value("jsonl")
             .hide_possible_values(true),
         )
-        .arg(option("after", "SEQ", "Only what comes after this seq").value_parser(value_parser!(u64)))
+        .arg(option("after", "SEQ", "Only messages after this seq").value_parser(value_parser!(u64)))
         .arg(
             option(
                 "since",
                 "TIME",
-                "Only what was sent since then; a time like 2026-11-21T00:30:00Z, or how long ago, like 1h",
+                "Only messages sent since then; a time like 2026-11-21T00:30:00Z, or a duration before now, like 1h",
             )
             .conflicts_with("after")
             .value_parser(since),
@@ -194,54 +193,57 @@ fn export() -> Command {
 }
 
 fn import() -> Command {
-    named("import", "Put messages into a room; they keep the clients and times that they have")
+    named("import", "Add messages to a room; they keep their clients and times")
         .after_long_help(
             "\
-A line wants a client, and text or base64; time, seq, room, id, reply, redacts and redacted may be there:
+Each line needs client, and text or base64. time, seq, room, id, reply, redacts and redacted are optional:
   {\"time\":\"2026-11-21T00:30:00Z\",\"client\":\"alice\",\"text\":\"Hello, all!\"}
-A room's times never go back: one that is earlier than the room's last becomes that. Retention counts
-from the import. What was imported before is known, and not stored again.",
+Times in a room never go backwards: one that is earlier than the last in the room becomes that one.
+Retention counts from the import. Messages that were imported before are recognised and skipped.",
         )
-        .arg(room("The room's name; made if it is missing"))
+        .arg(room("The room's name; created if missing"))
         .arg(path("file", "FILE|-", "Lines as `dantok export` prints them; or - for standard input").default_value("-"))
 }
 
 fn token() -> Command {
-    named("token", "Say who may connect, and as whom; a running daemon is told at once")
+    named("token", "Manage who may connect, and as whom; takes effect in a running daemon at once")
         .subcommand_required(true)
         .subcommand(
-            named("issue", "Make a token and print it; it is shown this once")
+            named("issue", "Create a token and print it; it is shown only once")
                 .arg(explained(
                     Arg::new("client").value_name("CLIENT").required(true),
-                    "Whose it is; a name, and all devices behind it; or with /device, that one only",
+                    "Who it is for; a name stands for all its devices; with /device, for that one only",
                 ))
                 .arg(
-                    option("expires", "TIME", "How long it is good for, like 90d; for ever without it")
+                    option("expires", "TIME", "How long it is valid, like 90d; by default it never expires")
                         .value_parser(units::duration),
                 )
-                .arg(switch("admin", "Its bearer may do what members may not; in every room"))
-                .arg(switch("as-is", "Take the name byte for byte; for a client from before names that look alike were refused")),
+                .arg(switch("admin", "Make the bearer an admin of every room"))
+                .arg(switch(
+                    "as-is",
+                    "Use the name byte for byte; for a client whose name predates the rules for look-alike names",
+                )),
         )
-        .subcommand(named("list", "Print the tokens' ids, whose they are, and when they end"))
-        .subcommand(named("revoke", "Take a token back; connections that came with it are closed").arg(explained(
+        .subcommand(named("list", "List tokens by id, with their clients and expiry"))
+        .subcommand(named("revoke", "Revoke tokens; connections that use them are closed").arg(explained(
             Arg::new("which").value_name("ID|CLIENT").required(true),
-            "The token's id, or a client; the id as `dantok token list` shows it: of a client all tokens are taken back",
+            "A token's id, or a client; ids are those of `dantok token list`: for a client, all its tokens are revoked",
         )))
 }
 
 fn doctor() -> Command {
-    named("doctor", "Say whether this machine can keep the promises; exits with 1 where it can't")
+    named("doctor", "Check whether this machine can keep the promises; exits with 1 if it can't")
         .arg(switch("json", "Print one JSON object, for programs"))
 }
 
 #[cfg(feature = "manual")]
 fn completions() -> Command {
-    named("completions", "Print what a shell completes after dantok; it is for the shell to read")
+    named("completions", "Print completions for a shell; the shell reads them")
         .after_long_help(
             "  $ dantok completions bash > ~/.local/share/bash-completion/completions/dantok
   $ dantok completions zsh > /usr/local/share/zsh/site-functions/_dantok
   $ dantok completions fish > ~/.config/fish/completions/dantok.fish
-A package of dantok has brought them already.",
+Packages install them already.",
         )
         .arg(explained(
             Arg::new("shell")
@@ -255,20 +257,20 @@ A package of dantok has brought them already.",
 
 #[cfg(feature = "manual")]
 fn man() -> Command {
-    named("man", "Print a manual page; it is for man to read")
+    named("man", "Print a manual page; in the format of man")
         .after_long_help(
             "  $ dantok man | man -l -
   $ dantok man token issue | man -l -
   $ dantok man dantok.toml > dantok.toml.5
-A package of dantok has brought them already.",
+Packages install them already.",
         )
         .arg(explained(
             Arg::new("page").value_name("COMMAND").num_args(0..),
-            "Of which command; or dantok.toml, for the file of settings: without it, of dantok itself",
+            "The command; or dantok.toml, for the settings file: by default dantok itself",
         ))
 }
 
-/// A point in time, in milliseconds since 1970 UTC.
+/// A point in time, in milliseconds since 1970 UTC; nothing is older than that.
 fn since(text: &str) -> Result<u64, String> {
     let time = match units::duration(text) {
         // Before 1970 there is nothing.

@@ -35,8 +35,8 @@ Try it, with netcat in another terminal:
   HELP
 
 Every option is also an environment variable, DANTOK_ and its name (DANTOK_MAX_BODY),
-and a key of the --config file (max-body = \"64KiB\"). A flag beats the environment,
-which beats the file. `dantok config` prints what is in force, and why.";
+and a key of the --config file (max-body = \"64KiB\"). A flag overrides the environment,
+which overrides the file. `dantok config` prints what is in effect, and why.";
 
 /// So that `dantok -h` fits on a screen.
 const TEMPLATE: &str = "{about}\n{usage-heading} {usage}\n\n{all-args}{after-help}";
@@ -44,12 +44,12 @@ const TEMPLATE: &str = "{about}\n{usage-heading} {usage}\n\n{all-args}{after-hel
 /// Settings that `-h` shows of the daemon; it leaves the others to `--help`.
 const FIRST: &[&str] = &["config", "listen", "data-dir"];
 
-/// Which of the settings are shown where they do not do anything.
+/// What becomes of settings that a command does not use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Others {
-    /// They are taken, and hidden.
+    /// They are accepted, and hidden.
     Hidden,
-    /// They are not there.
+    /// They are left out.
     Gone,
 }
 
@@ -60,12 +60,12 @@ pub fn command() -> Command {
     without_help(command)
 }
 
-/// Hides the command `help`, which is taken all the same: it has a line of the screen, and tells what --help does.
+/// Hides the command `help`, which still works: it would take a line of the screen, and does what --help does.
 fn without_help(command: Command) -> Command {
     command.mut_subcommands(|inner| if inner.get_name() == "help" { inner.hide(true) } else { without_help(inner) })
 }
 
-/// The command line as manual pages and shells know it: without what a command takes and does not go by.
+/// The command line for manual pages and completions: without the settings that a command does not use.
 pub fn shown() -> Command {
     tree(Others::Gone)
 }
@@ -125,7 +125,7 @@ fn of_setting(setting: &Setting) -> Arg {
     }
 }
 
-/// What is in force where nobody says anything, as the help shows it.
+/// The default value, as the help shows it.
 fn default(setting: &Setting) -> Option<String> {
     let default = (setting.show)(&Config::default());
     match (setting.name, default.trim_matches(['[', ']', '"'])) {
@@ -134,7 +134,7 @@ fn default(setting: &Setting) -> Option<String> {
     }
 }
 
-/// What fits on a line: a text begins with what it is about.
+/// The first part of a text, which fits on a line.
 fn brief(text: &str) -> &str {
     let ends = ["; ", ": ", ", like ", ", and ", ", without ", ", over "].iter().filter_map(|end| text.find(end));
     ends.min().and_then(|end| text.get(..end)).unwrap_or(text)

@@ -44,7 +44,7 @@ fn who_comes_and_goes_and_types_is_seen() {
         terminal.wait("Carol", |screen| screen.contains("carol joined") && screen.contains("3 of 3 here"));
     }
     carol.ask("NICK 캐롤");
-    a.wait("her nick", |screen| screen.contains("carol is shown as 캐롤 now") && screen.contains("캐롤 (carol)"));
+    a.wait("her nick", |screen| screen.contains("carol is now shown as 캐롤") && screen.contains("캐롤 (carol)"));
     carol.ask("LEAVE 단톡");
     for terminal in [&a, &b] {
         terminal.wait("that she left", |screen| {
@@ -56,7 +56,7 @@ fn who_comes_and_goes_and_types_is_seen() {
     a.keys(&["-l", "/nick 민지"]);
     a.wait_for("> /nick 민지");
     a.keys(&["Enter"]);
-    b.wait_for("minji is shown as 민지 now");
+    b.wait_for("minji is now shown as 민지");
     assert!(!b.screen().contains("is typing"), "{}", b.screen());
     a.keys(&["-l", "점심 뭐"]);
     b.wait_for("민지 is typing…");
@@ -159,7 +159,7 @@ fn an_answer_that_was_typed_while_the_daemon_was_away_is_one_when_it_is_back() {
     daemon.kill();
     b.wait_for("no connection");
     b.line("/reply 네, 잘 들려요");
-    b.wait("that it waits", |screen| screen.contains("1 message waits") && screen.contains("↪ minji: 들려요?"));
+    b.wait("that it waits", |screen| screen.contains("1 message waiting") && screen.contains("↪ minji: 들려요?"));
     b.kill();
     daemon.start_again();
     let b = seojun.chat(&daemon.address().to_string(), "단톡");
@@ -202,7 +202,7 @@ fn a_private_room_is_there_for_who_is_invited() {
     b.wait_for("only the room's owner or an admin may do this");
     a.line("/kick seojun");
     b.wait("that he is out", |screen| {
-        screen.contains("you are not a member of 깜짝파티 any more") && !screen.contains("*깜짝파티")
+        screen.contains("you are no longer a member of 깜짝파티") && !screen.contains("*깜짝파티")
     });
     a.wait("that he left", |screen| screen.contains("seojun left") && screen.contains("1 of 1 here"));
     b.wait("the room that is left to him", |screen| screen.contains("│ 단톡"));

@@ -68,9 +68,11 @@ fn stored(daemon: &Daemon, room: &str) -> Vec<Said> {
     items.into_iter().map(said).collect()
 }
 
-/// Whether the screen says that messages wait.
+/// Whether the screen says that messages are waiting.
 fn waits(screen: &str) -> bool {
-    screen.contains("1 message waits") || screen.contains(" messages wait ·") || screen.contains(" messages wait\n")
+    screen.contains("1 message waiting")
+        || screen.contains(" messages waiting ·")
+        || screen.contains(" messages waiting\n")
 }
 
 fn of(name: &str, lines: &[String]) -> Vec<Said> {
@@ -122,7 +124,7 @@ fn three_people_talk_in_two_rooms_over_a_bad_network_and_a_kill() {
     for (terminal, lines) in [(&c, tunnel), (&b, dark)] {
         terminal.wait_for("no connection");
         lines.iter().for_each(|line| terminal.line(line));
-        terminal.wait_for(&format!("{} messages wait", lines.len()));
+        terminal.wait_for(&format!("{} messages waiting", lines.len()));
     }
     for line in meanwhile {
         a.line(line);
@@ -139,7 +141,7 @@ fn three_people_talk_in_two_rooms_over_a_bad_network_and_a_kill() {
     train.mend();
     c.wait("nothing of Carol's waits", |screen| !waits(screen));
     let b = seojun.chat(&cable.address(), "단톡 lobby");
-    b.wait_for("3 messages wait");
+    b.wait_for("3 messages waiting");
     cable.mend();
     b.wait("nothing of Seojun's waits", |screen| !waits(screen) && screen.contains("3 of 3 here"));
 
@@ -195,13 +197,13 @@ fn what_was_typed_is_stored_exactly_once_whoever_is_killed() {
     terminal.wait_for("no connection");
     say(&terminal, "서버가 죽었나요?");
     say(&terminal, "is anybody there?");
-    terminal.wait_for("2 messages wait");
+    terminal.wait_for("2 messages waiting");
     terminal.kill();
     // It can be typed into before there ever was a daemon, too.
     let terminal = start();
-    terminal.wait_for("2 messages wait");
+    terminal.wait_for("2 messages waiting");
     say(&terminal, "아직도 없네");
-    terminal.wait_for("3 messages wait");
+    terminal.wait_for("3 messages waiting");
     terminal.kill();
     daemon.start_again();
     let terminal = start();
@@ -211,7 +213,7 @@ fn what_was_typed_is_stored_exactly_once_whoever_is_killed() {
     network.deafen();
     say(&terminal, "들려요? can you hear me");
     wait_until("it is stored", || stored(&daemon, "lobby").len() == 4);
-    terminal.wait_for("1 message waits");
+    terminal.wait_for("1 message waiting");
     terminal.kill();
     network.mend();
     let mut terminal = start();
@@ -219,7 +221,7 @@ fn what_was_typed_is_stored_exactly_once_whoever_is_killed() {
 
     // A second one with the same outbox would send the same.
     let second = Terminal::start(&format!("sh -c '{}; cat'", alice.command(&network.address(), "lobby")));
-    second.wait_for("another chat as this client has it");
+    second.wait_for("another chat is already");
 
     // At any moment.
     for n in 0..5 {
@@ -302,7 +304,7 @@ fn no_escape_reaches_the_terminal() {
             terminal.line("/who");
             terminal.wait("who is here", |screen| screen.contains("who is in") && screen.contains(SHOWN));
             terminal.line("/rooms");
-            terminal.wait("the rooms", |screen| screen.contains("1 messages"));
+            terminal.wait("the rooms", |screen| screen.contains("1 message, "));
         });
         // And what anybody can send.
         let daemon = Daemon::start();
@@ -353,7 +355,7 @@ fn everything_is_done_by_keyboard_and_lines_up() {
     terminal.line("/who");
     terminal.wait_for("alice – 앨리스 👩‍💻; here");
     terminal.line("/rooms");
-    terminal.wait_for("random: 2 members, 1 messages, 0 unread");
+    terminal.wait_for("random: 2 members, 1 message, 0 unread");
     terminal.line("/help");
     terminal.wait_for("Shift-Tab");
     terminal.keys(&["Enter"]);

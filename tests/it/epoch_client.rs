@@ -68,9 +68,7 @@ fn ahead_of_a_backup(minji: &Person, rooms: &str) -> (Daemon, PathBuf, Terminal)
 
 fn nothing_waits(chat: &Terminal) {
     chat.keys(&["Escape"]);
-    common::wait_until("nothing waits any more", || {
-        !chat.screen().contains("waits") && !chat.screen().contains("wait ")
-    });
+    common::wait_until("nothing waits any more", || !chat.screen().contains("waiting"));
 }
 
 /// A backup with five messages, and five more behind it.
@@ -404,9 +402,9 @@ fn the_full_screen_shows_the_room_as_it_was_set_back_and_sends_what_waited() {
     let (mut daemon, backup, chat) = ahead_of_a_backup(&minji, "lobby");
     // An answer to what will be gone, and what was typed behind it.
     chat.line("/reply waited 1");
-    chat.wait_for("1 message waits");
+    chat.wait_for("1 message waiting");
     chat.line("waited 2");
-    chat.wait_for("2 messages wait");
+    chat.wait_for("2 messages waiting");
     daemon.go_back_to(&backup, false);
     chat.wait_for("was set back to an older state");
     let mut alice = daemon.lines("alice");
@@ -448,11 +446,11 @@ fn the_full_screen_shows_the_restored_room_and_sends_what_waited() {
     let (mut daemon, backup, chat) = ahead_of_a_backup(&minji, "lobby later");
     // An answer to what will be gone, and a line for a room that will be, too.
     chat.line("/reply waited 1");
-    chat.wait_for("1 message waits");
+    chat.wait_for("1 message waiting");
     chat.keys(&["Tab"]);
     chat.wait("the other room", |screen| screen.contains("│ later"));
     chat.line("waited 2");
-    chat.wait_for("2 messages wait");
+    chat.wait_for("2 messages waiting");
     chat.keys(&["Tab"]);
     chat.wait("the room", |screen| screen.contains("│ lobby"));
     daemon.go_back_to(&backup, true);

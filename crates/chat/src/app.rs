@@ -1,5 +1,4 @@
-//! What the screen shows, and what follows from what the daemon tells. It talks to nobody: what is to be asked is in
-//! [`App::asks`].
+//! The state behind the screen, and how news from the daemon changes it. It does no I/O: whatever it wants done is in [`App::asks`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -9,21 +8,21 @@ use dantok_protocol::name::{composed, person};
 use dantok_protocol::{ErrorCode, Item};
 use jiff::tz::TimeZone;
 
-use crate::ask::{Ask, Deed, Told};
+use crate::ask::Ask;
 use crate::input::Input;
 use crate::room::{Pending, Room};
 use crate::timeline::Timeline;
 use dantok_client::outbox::Waiting;
 
-/// Seconds between two looks at who is in the open room.
+/// Seconds between two WHO requests for the open room.
 const WHO_EVERY: u64 = 10;
-/// The others are told that one types at most this often.
+/// TYPING is sent at most this often.
 const TYPING_EVERY: Duration = Duration::from_secs(3);
 
-/// What is shown over the messages.
+/// A window over the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlay {
-    /// The keys and commands.
+    /// Keys and commands.
     Help,
     /// The members of the open room.
     Who,
@@ -34,59 +33,59 @@ pub enum Overlay {
 /// The state of the connection.
 #[derive(Clone, Debug)]
 pub enum Link {
-    /// There is one.
+    /// Connected.
     Up,
-    /// There is none since then; and why.
+    /// Not connected since then, and why.
     Down(Instant, String),
 }
 
-/// Whether a refusal says that the client is no member of the room.
-fn ends_membership(code: ErrorCode) -> bool {
+/// Whether a refusal means that the client is not a member of the room.
+pub fn ends_membership(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::NotJoined | ErrorCode::NoRoom | ErrorCode::Denied)
 }
 
-/// Everything.
+/// The whole state of the full screen.
 #[derive(Debug)]
 pub struct App {
     /// This client, with its device.
     pub me: String,
-    /// Without it: who signs the messages.
+    /// The same without the device: the name on this person's messages.
     pub own: String,
-    /// Where the daemon is.
+    /// The daemon's address.
     pub server: String,
-    /// Where the clock on the wall is.
+    /// The time zone in which times are shown.
     pub zone: TimeZone,
-    /// By name.
+    /// All known rooms, by name.
     pub rooms: BTreeMap<String, Room>,
-    /// The one that is shown.
+    /// The name of the room that is shown.
     pub open: Option<String>,
-    /// The line that is being written.
+    /// The input line.
     pub input: Input,
-    /// What is shown over the messages, and the first of its lines that is.
+    /// The window over the messages, and its first visible line.
     pub overlay: Option<(Overlay, usize)>,
-    /// Something to read; gone with the next key.
+    /// A notice in the status line; the next key clears it.
     pub notice: Option<String>,
-    /// Whether there is a daemon.
+    /// The state of the connection.
     pub link: Link,
-    /// It is time to end.
+    /// Set when the person quits.
     pub quit: bool,
-    /// The room that is to be opened as soon as it is joined.
+    /// The room to open as soon as it is joined.
     pub wanted: Option<String>,
-    /// What is to be done now.
+    /// What the screen's loop must do next.
     pub asks: Vec<Ask>,
-    /// The list was asked for, to know which rooms are not seen any more.
+    /// A request for the list of rooms is under way, to find which rooms are no longer visible.
     pub asked_rooms: bool,
-    /// And is to be asked for again.
+    /// The list must be requested again after that.
     pub ask_rooms_again: bool,
-    /// Rooms that the feed has told of since then: it knows better than the answer.
+    /// Rooms that the feed has reported since that request: its news is newer than the answer.
     pub told_since: BTreeSet<String>,
-    /// When the others were told last that one types.
+    /// When TYPING was last sent.
     typed: Option<Instant>,
     seconds: u64,
 }
 
 impl App {
-    /// Without a connection, and with what waits from the last time.
+    /// The initial state: no connection yet, and the messages that wait from the last run.
     pub fn new(me: &str, server: &str, zone: TimeZone, named: &[String], waiting: &[Waiting]) -> App {
         let mut app = App {
             me: me.to_owned(),
@@ -111,7 +110,7 @@ impl App {
         for waiting in waiting {
             app.wait(waiting.clone());
         }
-        // Until the daemon says otherwise: so that one can write into them while it is away.
+        // Assumed to be joined until the daemon says otherwise, so that one can write to them while it is away.
         for room in named.iter().chain(waiting.iter().map(|waiting| &waiting.room)) {
             app.rooms.entry(room.clone()).or_default().joined = true;
         }
@@ -121,12 +120,12 @@ impl App {
         app
     }
 
-    /// A room's name as it is kept: as in the list, or else composed.
+    /// A room's name as the daemon keeps it: as it is in the list, or else in its composed form.
     pub fn kept(&self, name: String) -> String {
         if self.rooms.contains_key(&name) { name } else { composed(&name).into_owned() }
     }
 
-    /// The rooms in the order of the list: joined ones first, then what was active last. And how many are joined.
+    /// The names of all rooms in list order (joined ones first, then the most recently active), and how many are joined.
     pub fn list(&self) -> (Vec<&str>, usize) {
         let mut list: Vec<(&String, &Room)> = self.rooms.iter().collect();
         list.sort_by(|(a, first), (b, second)| {
@@ -141,12 +140,12 @@ impl App {
         self.rooms.get(self.open.as_ref()?)
     }
 
-    /// The open room, to be changed.
+    /// The open room, mutable.
     pub fn room_mut(&mut self) -> Option<&mut Room> {
         self.rooms.get_mut(self.open.as_ref()?)
     }
 
-    /// How many messages wait to be stored.
+    /// How many messages are not stored yet.
     pub fn waiting(&self) -> usize {
         self.rooms.values().map(|room| room.pending.iter().filter(|pending| pending.seq.is_none()).count()).sum()
     }
@@ -161,7 +160,7 @@ impl App {
         self.who();
     }
 
-    /// Opens the room that is so many further down the list; `all`: among those that are not joined, too.
+    /// Opens the room `by` places further down the list; `all` includes rooms that are not joined.
     pub fn step(&mut self, by: isize, all: bool) {
         let (list, joined) = self.list();
         let list = list.get(..if all { list.len() } else { joined }).unwrap_or_default();
@@ -174,7 +173,7 @@ impl App {
         }
     }
 
-    /// A text was kept: it waits.
+    /// Shows a message from the outbox as waiting.
     pub fn wait(&mut self, waiting: Waiting) {
         let room = self.rooms.entry(waiting.room.clone()).or_default();
         room.pending.push(Pending { waiting, seq: None, seen: false });
@@ -186,7 +185,7 @@ impl App {
         matches!(self.link, Link::Up)
     }
 
-    /// Asks who is in the open room.
+    /// Requests the members of the open room.
     pub fn who(&mut self) {
         let up = self.is_up();
         let Some(name) = self.open.clone() else { return };
@@ -196,7 +195,7 @@ impl App {
         }
     }
 
-    /// A second has passed.
+    /// Called every second.
     pub fn tick(&mut self) {
         self.seconds += 1;
         if let Some(room) = self.room_mut() {
@@ -208,7 +207,7 @@ impl App {
         self.rooms.values_mut().for_each(|room| room.tick(self.seconds));
     }
 
-    /// The input line has changed: the others are to know.
+    /// Called when the input line has changed: announces to the others that this person is typing.
     pub fn types(&mut self, now: Instant) {
         let text = self.input.text();
         let is_said = !text.is_empty() && !text.starts_with('/');
@@ -220,12 +219,12 @@ impl App {
         }
     }
 
-    /// Takes what the feed tells.
+    /// Handles news from the feed.
     pub fn news(&mut self, news: News) {
         match news {
             News::Connected(welcome) => {
                 self.link = Link::Up;
-                // As the daemon writes it.
+                // In the Unicode form that the daemon uses.
                 self.me = welcome.client.to_string();
                 self.own = person(&self.me).to_owned();
                 self.list_anew();
@@ -239,7 +238,7 @@ impl App {
                     room.restored();
                 }
                 self.notice = Some(
-                    "the rooms were restored from a backup: what was said after it is gone, but for what waits here"
+                    "the rooms were restored from a backup: later messages are gone, except those still waiting here"
                         .to_owned(),
                 );
             }
@@ -254,7 +253,7 @@ impl App {
             News::Item(Item::Gone { room }) => self.gone(&room),
             News::Item(Item::Ended { room: name, text, .. }) => {
                 if let Some(room) = self.rooms.get_mut(&*name) {
-                    room.note(format!("can't go on here now, and tries again: {text}"));
+                    room.note(format!("this room can't be read now, trying again: {text}"));
                 }
             }
             News::Item(Item::Event { room: name, time_ms, client, event }) => {
@@ -284,171 +283,25 @@ impl App {
         }
     }
 
-    /// A room is not what it was: what is shown of it is taken anew, and what waits for it waits on.
-    fn set_back(&mut self, name: &str) {
+    /// A room was set back to an older state: loads it again. Messages waiting for it keep waiting.
+    pub fn set_back(&mut self, name: &str) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         if room.followed {
             self.asks.push(Ask::Unfollow(name.to_owned()));
         }
         room.restored();
         self.notice = Some(format!(
-            "{name} was set back to an older state: what was said after it is gone, but for what waits here"
+            "{name} was set back to an older state: later messages are gone, except those still waiting here"
         ));
         self.list_anew();
     }
 
-    /// Takes what came of an [`Ask`] from before the rooms were restored: its seqs say nothing.
-    pub fn told_late(&mut self, told: Told) {
-        match told {
-            Told::Page(..) | Told::Older(..) | Told::Acked(..) | Told::Who(..) | Told::Joined(..) => {}
-            Told::Rooms(_) => {
-                (self.asked_rooms, self.ask_rooms_again) = (false, false);
-                self.list_anew();
-            }
-            Told::Sent(waiting, Ok(_)) => {
-                if let Some(room) = self.rooms.get_mut(&waiting.room) {
-                    room.pending.retain(|pending| pending.waiting.id != waiting.id);
-                    room.touch();
-                }
-                self.asks.push(Ask::Done(waiting.id));
-            }
-            told => self.told(told),
-        }
-    }
-
-    /// Takes what came of an [`Ask`].
-    pub fn told(&mut self, told: Told) {
-        match told {
-            Told::Page(name, Err(Error::SetBack(_)))
-            | Told::Older(name, Err(Error::SetBack(_)))
-            | Told::Acked(name, Err(Error::SetBack(_))) => self.set_back(&name),
-            Told::Page(name, result) => {
-                let Some(room) = self.rooms.get_mut(&name) else { return };
-                room.asked.page = false;
-                match result {
-                    Ok(page) => {
-                        room.last = room.last.max(page.last);
-                        // A page that brings nothing is not asked for again at once.
-                        room.paused |= page.items.is_empty();
-                        page.items.into_iter().for_each(|item| room.push(item, &self.own));
-                        room.touch();
-                    }
-                    Err(error) => {
-                        room.paused = true;
-                        self.complain(&error);
-                    }
-                }
-            }
-            Told::Older(name, result) => {
-                let Some(room) = self.rooms.get_mut(&name) else { return };
-                room.asked.page = false;
-                match result {
-                    Ok(items) => {
-                        room.paused |= items.is_empty();
-                        if let Some(timeline) = &mut room.timeline {
-                            timeline.push_older(items);
-                        }
-                        room.touch();
-                    }
-                    Err(error) => {
-                        room.paused = true;
-                        self.complain(&error);
-                    }
-                }
-            }
-            Told::Acked(name, result) => {
-                let Some(room) = self.rooms.get_mut(&name) else { return };
-                room.asked.ack = false;
-                match result {
-                    Ok(cursor) => room.acked(cursor),
-                    Err(error) => {
-                        room.paused = true;
-                        self.complain(&error);
-                    }
-                }
-            }
-            Told::Who(name, result) => {
-                let Some(room) = self.rooms.get_mut(&name) else { return };
-                room.asked.who = false;
-                if let Ok(members) = result {
-                    room.presence.members = members;
-                }
-            }
-            Told::Rooms(result) => {
-                self.asked_rooms = false;
-                match result {
-                    // GONE came after it was asked for.
-                    Ok(_) if std::mem::take(&mut self.ask_rooms_again) => self.list_anew(),
-                    Ok(list) => self.take_list(list),
-                    Err(error) => self.complain(&error),
-                }
-            }
-            Told::Joined(name, Ok(joined)) => {
-                let room = self.rooms.entry(name.clone()).or_default();
-                room.joined = true;
-                (room.cursor, room.last) = (room.cursor.max(joined.cursor), room.last.max(joined.last));
-                if self.wanted.take_if(|wanted| *wanted == name).is_some() {
-                    self.show(&name);
-                }
-            }
-            Told::Joined(name, Err(error)) => {
-                self.notice = Some(format!("{name}: {error}"));
-                if let Some(room) = self.rooms.get_mut(&name).filter(|room| room.info.is_none()) {
-                    room.joined = false;
-                }
-            }
-            Told::Left(name, Ok(())) => {
-                if let Some(room) = self.rooms.get_mut(&name) {
-                    room.forget();
-                    room.leaving = false;
-                }
-                let was_open = self.open.as_ref() == Some(&name);
-                self.asks.push(Ask::Unfollow(name));
-                if was_open {
-                    self.step(1, false);
-                }
-            }
-            Told::Nicked(Ok(())) => {
-                self.notice = Some("the nick is set".to_owned());
-                self.who();
-            }
-            Told::Left(name, Err(error)) => {
-                if let Some(room) = self.rooms.get_mut(&name) {
-                    room.leaving = false;
-                }
-                self.complain(&error);
-            }
-            Told::Deed(deed, Ok(())) => {
-                self.notice = Some(deed.done());
-                // Who makes a room wants to be in it.
-                if let Deed::Create { room, .. } = deed {
-                    self.wanted = Some(room.clone());
-                    self.asks.push(Ask::Join(room));
-                }
-            }
-            Told::Nicked(Err(error)) | Told::Deed(_, Err(error)) => self.complain(&error),
-            Told::Sent(waiting, result) => {
-                let room = self.rooms.entry(waiting.room.clone()).or_default();
-                match result {
-                    Ok(seq) => room.sent(&waiting.id, seq),
-                    Err(refusal) => {
-                        if ends_membership(refusal.code) && room.info.is_none() {
-                            room.joined = false;
-                        }
-                        room.refused(&waiting.id, &refusal.to_string());
-                        self.notice = Some(format!("a message to {} was not sent: {refusal}", waiting.room));
-                    }
-                }
-                self.asks.push(Ask::Done(waiting.id));
-            }
-        }
-    }
-
-    fn complain(&mut self, error: &Error) {
+    /// Shows an error in the status line.
+    pub fn complain(&mut self, error: &Error) {
         self.notice = Some(error.to_string());
     }
 
-    /// Asks for what the open room lacks, and acknowledges what one has seen. After [`Room::look`].
+    /// Requests what the open room lacks, and acknowledges what has been seen. Call it after [`Room::look`].
     pub fn tend(&mut self) {
         if !self.is_up() {
             return;
@@ -484,13 +337,13 @@ impl App {
             room.asked.ack = true;
             self.asks.push(Ask::Ack(name.clone(), through));
         }
-        // Only now: FOLLOW begins at the cursor, and what lies far behind the end is not wanted.
+        // Only now: FOLLOW begins at the cursor, and pushing a long backlog is not wanted.
         if !std::mem::replace(&mut room.followed, true) {
             self.asks.push(Ask::Follow(name, through));
         }
     }
 
-    /// Goes up or down by a part of the screen.
+    /// Scrolls by a page, or the overlay by ten lines.
     pub fn page(&mut self, up: bool) {
         if let Some((_, top)) = &mut self.overlay {
             *top = if up { top.saturating_sub(10) } else { *top + 10 };

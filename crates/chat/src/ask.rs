@@ -1,88 +1,88 @@
-//! What is asked of the daemon and of the disk, and what comes of it.
+//! Requests of the screen to the daemon and the outbox, and their results.
 
 use dantok_client::{Error, Fetched, Joined};
 use dantok_protocol::{Item, MemberInfo, Refusal, RoomInfo};
 
 use dantok_client::outbox::Waiting;
 
-/// Something for the daemon, or for the disk.
+/// A request to the daemon or the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// A page of messages after a seq.
     Page(String, u64),
     /// A page of messages before a seq.
     Older(String, u64),
-    /// The cursor is to be moved.
+    /// Move the cursor up to a seq.
     Ack(String, u64),
-    /// The members.
+    /// The members of a room.
     Who(String),
-    /// The list.
+    /// The list of rooms.
     Rooms,
-    /// Membership.
+    /// Join a room.
     Join(String),
-    /// The end of it.
+    /// Leave a room.
     Leave(String),
-    /// What the person is shown as.
+    /// Set the person's nick.
     Nick(String),
-    /// The others are to know that something is being typed.
+    /// Tell the others that this person is typing.
     Typing(String),
-    /// What needs no more than to be done.
-    Deed(Deed),
-    /// Messages are to be pushed, after this seq.
+    /// Something whose only result is that it was done.
+    Change(Change),
+    /// Push a room's messages after this seq.
     Follow(String, u64),
-    /// They are not, any more.
+    /// Stop pushing a room's messages.
     Unfollow(String),
-    /// A text is to be kept and sent; and which message it answers.
+    /// Keep a text in the outbox and send it: the room, the text, and the seq that it replies to.
     Send(String, String, Option<u64>),
-    /// Messages are stored, or refused for good.
+    /// Remove a message from the outbox: it is stored, or was refused for good.
     Done(String),
 }
 
-/// What is done to a room, or to a message.
+/// A change to a room or a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deed {
-    /// A room is made.
+pub enum Change {
+    /// Create a room.
     Create {
         /// Its name.
         room: String,
-        /// What it is about.
+        /// Its topic; may be empty.
         topic: String,
-        /// Only those see it who are invited.
+        /// Whether only invited people see it.
         private: bool,
     },
-    /// A room is about something else.
+    /// Set or clear a room's topic.
     Topic(String, String),
-    /// A person may join it.
+    /// Invite a person to a room.
     Invite(String, String),
-    /// A person is no member any more.
+    /// End a person's membership in a room.
     Kick(String, String),
-    /// A room is no more.
+    /// Delete a room.
     Delete(String),
-    /// A person may not be one.
+    /// Remove a person from a room and keep them out.
     Ban(String, String),
-    /// A person may be one again.
+    /// Let a banned person join again.
     Unban(String, String),
-    /// A message's text is taken back.
+    /// Redact the message with this seq.
     Redact(String, u64),
 }
 
-impl Deed {
-    /// What one reads when it is done.
+impl Change {
+    /// The notice shown when it is done.
     pub fn done(&self) -> String {
         match self {
-            Deed::Create { room, .. } => format!("{room} is made"),
-            Deed::Topic(..) => "the topic is set".to_owned(),
-            Deed::Invite(room, who) => format!("{who} is invited to {room}"),
-            Deed::Kick(room, who) => format!("{who} is no member of {room} any more"),
-            Deed::Ban(room, who) => format!("{who} is banned from {room}"),
-            Deed::Unban(room, who) => format!("{who} is not banned from {room} any more"),
-            Deed::Delete(room) => format!("{room} is deleted"),
-            Deed::Redact(_, seq) => format!("message {seq} is redacted"),
+            Change::Create { room, .. } => format!("{room} was created"),
+            Change::Topic(..) => "the topic was set".to_owned(),
+            Change::Invite(room, who) => format!("{who} was invited to {room}"),
+            Change::Kick(room, who) => format!("{who} is no longer a member of {room}"),
+            Change::Ban(room, who) => format!("{who} was banned from {room}"),
+            Change::Unban(room, who) => format!("{who} is no longer banned from {room}"),
+            Change::Delete(room) => format!("{room} was deleted"),
+            Change::Redact(_, seq) => format!("message {seq} was redacted"),
         }
     }
 }
 
-/// What came of it.
+/// The result of an [`Ask`].
 #[derive(Debug)]
 pub enum Told {
     /// Of [`Ask::Page`].
@@ -101,8 +101,8 @@ pub enum Told {
     Left(String, Result<(), Error>),
     /// Of [`Ask::Nick`].
     Nicked(Result<(), Error>),
-    /// Of [`Ask::Deed`].
-    Deed(Deed, Result<(), Error>),
-    /// Of a message that was sent: its seq, or why it will never have one.
+    /// Of [`Ask::Change`].
+    Change(Change, Result<(), Error>),
+    /// Of [`Ask::Send`]: the message's seq, or why it was refused for good.
     Sent(Waiting, Result<u64, Refusal>),
 }

@@ -1,176 +1,46 @@
-//! What keys and typed commands do.
-
-use std::time::Instant;
-
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+//! The lines that people enter: messages, and commands that begin with a slash.
 
 use crate::app::{App, Overlay};
-use crate::ask::{Ask, Deed};
-use crate::room::Room;
+use crate::ask::{Ask, Change};
 use crate::typed;
 
-/// What the help shows.
+/// The lines of the help overlay: keys and commands, and what they do.
 pub const HELP: &[(&str, &str)] = &[
-    ("Tab, Shift-Tab", "the next room, the one before"),
-    ("Ctrl-N, Ctrl-P", "the same, rooms that you have not joined among them"),
-    ("Alt-1 … Alt-9", "a room by its number"),
-    ("Enter", "send; on an empty line in a room that you have not joined: join it"),
-    ("PageUp, PageDown", "scroll; Shift-Up and Shift-Down by a line"),
-    ("Alt-Up, Alt-Down", "select a message; /reply and /redact are about it"),
-    ("Esc", "ends the selection; to the end; closes this"),
-    ("Up, Down", "what you typed before"),
-    ("Left, Right, Home, End", "move; with Ctrl or Alt by words; also Ctrl-A, Ctrl-E"),
-    ("Ctrl-W, Ctrl-U, Ctrl-K", "remove a word, all before, all behind"),
-    ("Ctrl-C, Ctrl-D", "on an empty line: quit"),
+    ("Tab, Shift-Tab", "next room, previous room"),
+    ("Ctrl-N, Ctrl-P", "the same, including rooms that you have not joined"),
+    ("Alt-1 … Alt-9", "go to a room by its number"),
+    ("Enter", "send; with an empty line, join the open room if you have not joined it"),
+    ("PageUp, PageDown", "scroll by a page; Shift-Up, Shift-Down: by a line"),
+    ("Alt-Up, Alt-Down", "select a message for /reply or /redact"),
+    ("Esc", "clear the selection; jump to the end; close this help"),
+    ("Up, Down", "earlier lines that you typed"),
+    ("Left, Right, Home, End", "move the cursor; with Ctrl or Alt: by words; also Ctrl-A, Ctrl-E"),
+    ("Ctrl-W, Ctrl-U, Ctrl-K", "delete a word, to the start of the line, to its end"),
+    ("Ctrl-C, Ctrl-D", "quit, if the line is empty"),
     ("", ""),
-    ("/reply [SEQ] TEXT", "answer a message: the selected one, or the last that is not yours"),
-    ("/redact [SEQ]", "take a message's text back: the selected one's, or your last one's"),
-    ("/join ROOM", "become a member; the room is made if it is missing"),
+    ("/reply [SEQ] TEXT", "reply to the selected message, or to the last one that is not yours"),
+    ("/redact [SEQ]", "take back the text of the selected message, or of your own last one"),
+    ("/join ROOM", "become a member; creates the room if it does not exist"),
     (
         "/create [--private] ROOM [TOPIC]",
-        "make a room; a private one, with a * in the list, is seen by whom you invite",
+        "create a room; only people you invite see a private one, marked * in the list",
     ),
-    ("/topic [TEXT|--clear]", "what this room is about; with TEXT, say it; or that it has no topic"),
-    ("/invite NAME", "let somebody into this private room"),
-    ("/kick NAME", "end somebody's membership in this room"),
-    ("/ban NAME, /unban NAME", "and keep them out; or not any more"),
-    ("/leave", "end your membership in this room"),
-    ("/delete ROOM", "delete this room, which is yours, with all that is in it, for everybody; its name confirms it"),
-    ("/nick NAME", "what you are shown as"),
-    ("/who", "the members of this room, since when they are here, and how far they have read"),
-    ("/rooms", "all rooms"),
-    ("/help", "this"),
-    ("/quit", "end; what waits to be sent is kept"),
-    ("//text", "sends /text"),
+    ("/topic [TEXT|--clear]", "show this room's topic; set it; clear it"),
+    ("/invite NAME", "let a person see and join this private room"),
+    ("/kick NAME", "remove a person from this room"),
+    ("/ban NAME, /unban NAME", "remove a person and keep them out; let them join again"),
+    ("/leave", "stop being a member of this room"),
+    ("/delete ROOM", "delete this room, if it is yours, and everything in it, for everybody; type its name to confirm"),
+    ("/nick NAME", "set the name that others see"),
+    ("/who", "this room's members, since when they have been here, and how far they have read"),
+    ("/rooms", "list all rooms"),
+    ("/help", "show this help"),
+    ("/quit", "quit; unsent messages are kept"),
+    ("//text", "send /text as a message"),
 ];
 
-/// Takes what the terminal tells.
-pub fn event(app: &mut App, event: Event) {
-    let before = app.input.text().to_owned();
-    match event {
-        Event::Key(key) if key.kind != KeyEventKind::Release => {
-            app.notice = None;
-            if app.overlay.is_none() || !overlay_key(app, key) {
-                self::key(app, key);
-            }
-        }
-        Event::Paste(text) => {
-            let text = text.replace("\r\n", "\n").replace('\r', "\n");
-            app.input.insert(text.trim_end_matches('\n'));
-        }
-        _ => {}
-    }
-    if app.input.text() != before {
-        app.types(Instant::now());
-    }
-}
-
-/// Whether the key was for the overlay.
-fn overlay_key(app: &mut App, key: KeyEvent) -> bool {
-    match key.code {
-        KeyCode::PageUp | KeyCode::PageDown => false,
-        KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => false,
-        KeyCode::Esc | KeyCode::Enter => {
-            app.overlay = None;
-            true
-        }
-        _ => {
-            app.overlay = None;
-            false
-        }
-    }
-}
-
-fn key(app: &mut App, key: KeyEvent) {
-    let control = key.modifiers.contains(KeyModifiers::CONTROL);
-    let alt = key.modifiers.contains(KeyModifiers::ALT);
-    let shift = key.modifiers.contains(KeyModifiers::SHIFT);
-    let input = &mut app.input;
-    match key.code {
-        KeyCode::Char(c) if control => control_key(app, c),
-        KeyCode::Char('b') if alt => input.word_left(),
-        KeyCode::Char('f') if alt => input.word_right(),
-        KeyCode::Char(c @ '1'..='9') if alt => {
-            let at = c.to_digit(10).and_then(|digit| usize::try_from(digit).ok()).unwrap_or(1);
-            let (list, joined) = app.list();
-            let name = list.get(at - 1).filter(|_| at <= joined).map(|name| (*name).to_owned());
-            if let Some(name) = name {
-                app.show(&name);
-            }
-        }
-        KeyCode::Char(c) if !alt => input.insert(c.encode_utf8(&mut [0; 4])),
-        KeyCode::Tab => app.step(1, false),
-        KeyCode::BackTab => app.step(-1, false),
-        KeyCode::Left if control || alt => input.word_left(),
-        KeyCode::Right if control || alt => input.word_right(),
-        KeyCode::Left => input.left(),
-        KeyCode::Right => input.right(),
-        KeyCode::Home => input.home(),
-        KeyCode::End if control => go_to_end(app),
-        KeyCode::End => input.end(),
-        KeyCode::Backspace if alt => input.delete_word(),
-        KeyCode::Backspace => input.backspace(),
-        KeyCode::Delete => input.delete(),
-        KeyCode::Up if shift => scroll(app, -1),
-        KeyCode::Down if shift => scroll(app, 1),
-        KeyCode::Up if alt => select(app, true),
-        KeyCode::Down if alt => select(app, false),
-        KeyCode::Up => input.older(),
-        KeyCode::Down => input.newer(),
-        KeyCode::PageUp => app.page(true),
-        KeyCode::PageDown => app.page(false),
-        KeyCode::Esc => escape(app),
-        KeyCode::Enter => enter(app),
-        _ => {}
-    }
-}
-
-fn scroll(app: &mut App, by: isize) {
-    if let Some(room) = app.room_mut() {
-        room.scroll(by);
-    }
-}
-
-fn select(app: &mut App, up: bool) {
-    if let Some(room) = app.room_mut() {
-        room.select(up);
-    }
-}
-
-/// Out of the selection, or else to the end.
-fn escape(app: &mut App) {
-    if !app.room_mut().is_some_and(Room::unselect) {
-        go_to_end(app);
-    }
-}
-
-fn go_to_end(app: &mut App) {
-    if let Some(room) = app.room_mut() {
-        room.go_to_end();
-    }
-}
-
-fn control_key(app: &mut App, c: char) {
-    let input = &mut app.input;
-    match c {
-        'c' | 'd' if input.text().is_empty() => app.quit = true,
-        'c' => input.clear(),
-        'd' => input.delete(),
-        'a' => input.home(),
-        'e' => input.end(),
-        'b' => input.left(),
-        'f' => input.right(),
-        'h' => input.backspace(),
-        'w' => input.delete_word(),
-        'u' => input.kill_before(),
-        'k' => input.kill_after(),
-        'n' => app.step(1, true),
-        'p' => app.step(-1, true),
-        _ => {}
-    }
-}
-
-fn enter(app: &mut App) {
+/// Sends the line, or carries it out as a command.
+pub fn enter(app: &mut App) {
     let text = app.input.text().to_owned();
     if text.is_empty() {
         if let Some(name) = app.open.clone().filter(|_| app.room().is_some_and(|room| !room.joined)) {
@@ -192,9 +62,9 @@ fn enter(app: &mut App) {
             app.asks.push(Ask::Send(name.clone(), said.to_owned(), None));
             app.input.done();
         }
-        // What was typed stays.
-        (Some(_), _) => app.notice = Some("you are not a member of this room; /join makes you one".to_owned()),
-        (None, _) => app.notice = Some("there is no room to send this to; /join ROOM".to_owned()),
+        // The line stays as typed.
+        (Some(_), _) => app.notice = Some("you are not a member of this room; /join to become one".to_owned()),
+        (None, _) => app.notice = Some("no room is open to send this to; /join ROOM".to_owned()),
     }
 }
 
@@ -203,21 +73,21 @@ fn join(app: &mut App, name: String) {
     app.wanted = Some(name.clone());
     app.asks.push(Ask::Join(name));
     if !app.is_up() {
-        app.notice = Some("there is no connection now; you join when there is".to_owned());
+        app.notice = Some("no connection now; you will join once it is back".to_owned());
     }
 }
 
-/// A number at the beginning, and what stands behind it.
+/// Splits a leading number from the rest.
 fn seq_first(text: &str) -> (Option<u64>, &str) {
     let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     first.parse().map_or((None, text), |seq| (Some(seq), rest.trim_start()))
 }
 
-/// The name of the open room, where the client is a member of it.
+/// The name of the open room, if the client is a member of it; otherwise says what is missing.
 fn member(app: &mut App) -> Option<String> {
     let name = app.open.clone().filter(|_| app.room().is_some_and(|room| room.joined));
     if name.is_none() {
-        app.notice = Some("this needs a room that you are a member of; /join makes you one".to_owned());
+        app.notice = Some("you can do this only in a room that you are a member of; /join to become one".to_owned());
     }
     name
 }
@@ -226,7 +96,7 @@ fn reply(app: &mut App, text: &str) {
     let Some(name) = member(app) else { return };
     let (seq, text) = seq_first(text);
     if text.is_empty() {
-        app.notice = Some("what do you answer? /reply [SEQ] TEXT".to_owned());
+        app.notice = Some("what is your reply? /reply [SEQ] TEXT".to_owned());
         return;
     }
     let own = app.own.clone();
@@ -237,8 +107,8 @@ fn reply(app: &mut App, text: &str) {
             room.unselect();
             app.asks.push(Ask::Send(name, text.to_owned(), Some(seq)));
         }
-        Some(seq) => app.notice = Some(format!("there is no message {seq} here to answer")),
-        None => app.notice = Some("there is no message of somebody else here to answer".to_owned()),
+        Some(seq) => app.notice = Some(format!("this room has no message {seq} to reply to")),
+        None => app.notice = Some("nobody else has written here yet, so there is nothing to reply to".to_owned()),
     }
 }
 
@@ -254,17 +124,17 @@ fn redact(app: &mut App, text: &str) {
         }
         Err(_) => room.selected,
     };
-    // The last is what was typed last: not the one before it, because that is stored and this is not.
+    // "Your last message" is the one typed last; it must not mean an earlier one just because the last is not stored yet.
     if seq.is_none() && !room.pending.is_empty() {
-        app.notice = Some("your last message is not stored yet; /redact SEQ takes back another".to_owned());
+        app.notice = Some("your last message is not stored yet; /redact SEQ redacts another".to_owned());
         return;
     }
     match seq.or_else(|| room.last_said(&own, true).map(|message| message.seq)) {
         Some(seq) => {
             room.unselect();
-            deed(app, Deed::Redact(name, seq));
+            change(app, Change::Redact(name, seq));
         }
-        None => app.notice = Some("there is no message of yours here; /redact SEQ".to_owned()),
+        None => app.notice = Some("you have no message here to redact; /redact SEQ".to_owned()),
     }
 }
 
@@ -272,7 +142,7 @@ fn create(app: &mut App, text: &str) {
     match typed::create(text) {
         Ok((room, topic, private)) => {
             let room = app.kept(room);
-            deed(app, Deed::Create { room, topic, private });
+            change(app, Change::Create { room, topic, private });
         }
         Err(notice) => app.notice = Some(notice),
     }
@@ -286,30 +156,30 @@ fn topic(app: &mut App, text: &str) {
             app.notice = Some(topic.filter(|topic| !topic.is_empty()).unwrap_or(none));
         }
         Ok(Some(topic)) => match app.open.clone() {
-            Some(name) => deed(app, Deed::Topic(name, topic)),
-            None => app.notice = Some("there is no room for this; /join ROOM".to_owned()),
+            Some(name) => change(app, Change::Topic(name, topic)),
+            None => app.notice = Some("no room is open for this; /join ROOM".to_owned()),
         },
         Err(notice) => app.notice = Some(notice),
     }
 }
 
-fn deed(app: &mut App, deed: Deed) {
+fn change(app: &mut App, change: Change) {
     if !app.is_up() {
-        app.notice = Some("there is no connection now; this is done when there is".to_owned());
+        app.notice = Some("no connection now; this will be done once it is back".to_owned());
     }
-    app.asks.push(Ask::Deed(deed));
+    app.asks.push(Ask::Change(change));
 }
 
-/// A deed in the open room, that is about somebody.
-fn deed_here(app: &mut App, verb: &str, of: &str, make: impl FnOnce(String, String) -> Deed) {
+/// A change in the open room that concerns a person.
+fn change_here(app: &mut App, verb: &str, of: &str, make: impl FnOnce(String, String) -> Change) {
     match (app.open.clone(), typed::name(of, &format!("/{verb} NAME"))) {
-        (Some(name), Ok(who)) => deed(app, make(name, who)),
+        (Some(name), Ok(who)) => change(app, make(name, who)),
         (Some(_), Err(notice)) => app.notice = Some(notice),
-        (None, _) => app.notice = Some("there is no room for this; /join ROOM".to_owned()),
+        (None, _) => app.notice = Some("no room is open for this; /join ROOM".to_owned()),
     }
 }
 
-/// What is about a room by its name.
+/// A command that takes the name of a room.
 fn with_room(app: &mut App, verb: &str, of: &str, act: impl FnOnce(&mut App, String)) {
     match typed::name(of, &format!("/{verb} ROOM")) {
         Ok(room) => {
@@ -327,16 +197,16 @@ fn leave(app: &mut App, name: String) {
     app.asks.push(Ask::Leave(name));
 }
 
-/// Only where the open room is named: a slip of the hand deletes nothing.
+/// Deletes the open room, but only if its name was typed, so that a slip deletes nothing.
 fn delete(app: &mut App, name: &str) {
     match app.open.clone() {
-        Some(open) if open == name => deed(app, Deed::Delete(open)),
+        Some(open) if open == name => change(app, Change::Delete(open)),
         Some(open) => {
             app.notice = Some(format!(
-                "this would delete {open}, with all that is in it, for everybody; /delete {open} does it"
+                "this would delete {open} and everything in it, for everybody; to confirm, type /delete {open}"
             ));
         }
-        None => app.notice = Some("there is no room to delete".to_owned()),
+        None => app.notice = Some("no room is open to delete".to_owned()),
     }
 }
 
@@ -360,7 +230,7 @@ fn command(app: &mut App, text: &str) {
         ("join", room) => with_room(app, verb, room, join),
         ("leave", "") => match app.open.clone() {
             Some(name) => leave(app, name),
-            None => app.notice = Some("there is no room to leave".to_owned()),
+            None => app.notice = Some("no room is open to leave".to_owned()),
         },
         ("leave", room) => with_room(app, verb, room, leave),
         ("delete", name) => delete(app, name),
@@ -373,11 +243,15 @@ fn command(app: &mut App, text: &str) {
         ("redact", seq) => redact(app, seq),
         ("create", text) => create(app, text),
         ("topic", text) => topic(app, text),
-        ("invite", who) => deed_here(app, verb, who, Deed::Invite),
-        ("kick", who) => deed_here(app, verb, who, Deed::Kick),
-        ("ban", who) => deed_here(app, verb, who, Deed::Ban),
-        ("unban", who) => deed_here(app, verb, who, Deed::Unban),
-        _ => app.notice = Some(format!("there is no /{verb}; /help lists what there is, and //{text} sends it")),
+        ("invite", who) => change_here(app, verb, who, Change::Invite),
+        ("kick", who) => change_here(app, verb, who, Change::Kick),
+        ("ban", who) => change_here(app, verb, who, Change::Ban),
+        ("unban", who) => change_here(app, verb, who, Change::Unban),
+        _ => {
+            app.notice = Some(format!(
+                "there is no command /{verb}; /help lists all commands, and //{text} sends this as a message"
+            ))
+        }
     }
 }
 
@@ -385,27 +259,12 @@ fn command(app: &mut App, text: &str) {
 mod tests {
     use super::*;
     use crate::ask::Told;
+    use crate::keys::tests::{app, press, type_line};
     use crate::timeline::Timeline;
+    use crossterm::event::{KeyCode, KeyModifiers};
     use dantok_client::News;
     use dantok_client::outbox::Waiting;
-    use dantok_protocol::{Item, Kind, Message, RoomInfo};
-    use jiff::tz::TimeZone;
-
-    fn app() -> App {
-        let mut app = App::new("me", "s", TimeZone::UTC, &["lobby".to_owned(), "단톡".to_owned()], &[]);
-        app.asks.clear();
-        app
-    }
-
-    fn type_line(app: &mut App, text: &str) -> Vec<Ask> {
-        event(app, Event::Paste(text.to_owned()));
-        press(app, KeyCode::Enter, KeyModifiers::NONE);
-        std::mem::take(&mut app.asks)
-    }
-
-    fn press(app: &mut App, code: KeyCode, modifiers: KeyModifiers) {
-        event(app, Event::Key(KeyEvent::new(code, modifiers)));
-    }
+    use dantok_protocol::{Item, Kind, Message};
 
     #[test]
     fn a_line_is_a_message_or_a_command() {
@@ -417,32 +276,13 @@ mod tests {
         assert_eq!(type_line(&mut app, "/leave"), [Ask::Leave("lobby".into())]);
         for slip in ["/delete", "/delete lobb", "/delete 단톡"] {
             assert_eq!(type_line(&mut app, slip), []);
-            assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("/delete lobby does it")));
+            assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("to confirm, type /delete lobby")));
         }
-        assert_eq!(type_line(&mut app, "/delete lobby"), [Ask::Deed(Deed::Delete("lobby".into()))]);
+        assert_eq!(type_line(&mut app, "/delete lobby"), [Ask::Change(Change::Delete("lobby".into()))]);
         assert_eq!(type_line(&mut app, "/nick 앨리스 in Wonderland"), [Ask::Nick("앨리스 in Wonderland".into())]);
         assert_eq!(type_line(&mut app, "/dance"), []);
         assert!(app.notice.as_ref().unwrap().contains("/dance") && !app.quit);
         type_line(&mut app, "/quit");
-        assert!(app.quit);
-    }
-
-    #[test]
-    fn rooms_are_reached_by_key_and_an_empty_line_quits() {
-        let mut app = app();
-        press(&mut app, KeyCode::Tab, KeyModifiers::NONE);
-        assert_eq!(app.open.as_deref(), Some("단톡"));
-        press(&mut app, KeyCode::Char('1'), KeyModifiers::ALT);
-        assert_eq!(app.open.as_deref(), Some("lobby"));
-        press(&mut app, KeyCode::Char('p'), KeyModifiers::CONTROL);
-        assert_eq!(app.open.as_deref(), Some("단톡"));
-        app.room_mut().unwrap().joined = false;
-        assert_eq!(type_line(&mut app, ""), [Ask::Join("단톡".into())]);
-        assert_eq!(type_line(&mut app, "x"), []);
-        assert_eq!(app.input.text(), "x");
-        press(&mut app, KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert!(!app.quit && app.input.text().is_empty());
-        press(&mut app, KeyCode::Char('c'), KeyModifiers::CONTROL);
         assert!(app.quit);
     }
 
@@ -453,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_and_a_redaction_are_about_the_selected_message_or_the_last() {
+    fn replies_and_redactions_apply_to_the_selected_message_or_the_last() {
         let mut app = app();
         app.room_mut().unwrap().timeline = Some(Timeline::default());
         assert_eq!(type_line(&mut app, "/reply x"), []);
@@ -465,7 +305,7 @@ mod tests {
         assert_eq!(type_line(&mut app, "/reply 2 no"), answer(2, "no"));
         assert_eq!(type_line(&mut app, "/reply 5 no"), []);
         assert_eq!(type_line(&mut app, "/reply"), []);
-        let redact = |seq| vec![Ask::Deed(Deed::Redact("lobby".into(), seq))];
+        let redact = |seq| vec![Ask::Change(Change::Redact("lobby".into(), seq))];
         assert_eq!(type_line(&mut app, "/redact"), redact(4));
         assert_eq!(type_line(&mut app, "/redact 2"), redact(2));
         assert_eq!(type_line(&mut app, "/redact all"), []);
@@ -495,7 +335,7 @@ mod tests {
     fn rooms_are_managed_by_command() {
         let mut app = app();
         let create = |room: &str, topic: &str, private| {
-            vec![Ask::Deed(Deed::Create { room: room.into(), topic: topic.into(), private })]
+            vec![Ask::Change(Change::Create { room: room.into(), topic: topic.into(), private })]
         };
         assert_eq!(type_line(&mut app, "/create plans"), create("plans", "", false));
         assert_eq!(
@@ -521,47 +361,20 @@ mod tests {
         }
         assert_eq!(type_line(&mut app, "/topic"), []);
         assert!(app.notice.as_ref().unwrap().contains("no topic"));
-        assert_eq!(type_line(&mut app, "/topic --clear"), vec![Ask::Deed(Deed::Topic("lobby".into(), String::new()))]);
-        let here = |deed: fn(String, String) -> Deed, of: &str| vec![Ask::Deed(deed("lobby".into(), of.into()))];
-        assert_eq!(type_line(&mut app, "/topic 무엇이든"), here(Deed::Topic, "무엇이든"));
-        assert_eq!(type_line(&mut app, "/invite bob"), here(Deed::Invite, "bob"));
-        assert_eq!(type_line(&mut app, "/kick bob"), here(Deed::Kick, "bob"));
-        assert_eq!(type_line(&mut app, "/ban bob"), here(Deed::Ban, "bob"));
-        assert_eq!(type_line(&mut app, "/unban bob"), here(Deed::Unban, "bob"));
+        assert_eq!(
+            type_line(&mut app, "/topic --clear"),
+            vec![Ask::Change(Change::Topic("lobby".into(), String::new()))]
+        );
+        let here =
+            |change: fn(String, String) -> Change, of: &str| vec![Ask::Change(change("lobby".into(), of.into()))];
+        assert_eq!(type_line(&mut app, "/topic 무엇이든"), here(Change::Topic, "무엇이든"));
+        assert_eq!(type_line(&mut app, "/invite bob"), here(Change::Invite, "bob"));
+        assert_eq!(type_line(&mut app, "/kick bob"), here(Change::Kick, "bob"));
+        assert_eq!(type_line(&mut app, "/ban bob"), here(Change::Ban, "bob"));
+        assert_eq!(type_line(&mut app, "/unban bob"), here(Change::Unban, "bob"));
         assert_eq!(type_line(&mut app, "/kick"), []);
-        let plans = Deed::Create { room: "plans".into(), topic: String::new(), private: true };
-        app.told(Told::Deed(plans, Ok(())));
+        let plans = Change::Create { room: "plans".into(), topic: String::new(), private: true };
+        app.told(Told::Change(plans, Ok(())));
         assert_eq!(app.asks, [Ask::Join("plans".into())]);
-    }
-
-    #[test]
-    fn the_others_know_that_one_types_and_not_too_often() {
-        let info = RoomInfo {
-            room: "lobby".into(),
-            members: 2,
-            last: 0,
-            unread: Some(0),
-            active_ms: 0,
-            topic: "".into(),
-            private: false,
-            cursor: Some(0),
-        };
-        let mut app = app();
-        app.news(News::Item(Item::Room(info)));
-        let typing = |app: &mut App, c| {
-            press(app, KeyCode::Char(c), KeyModifiers::NONE);
-            std::mem::take(&mut app.asks)
-        };
-        assert_eq!(typing(&mut app, 'a'), []);
-        app.link = crate::app::Link::Up;
-        assert_eq!(typing(&mut app, 'b'), [Ask::Typing("lobby".into())]);
-        assert_eq!(typing(&mut app, 'c'), []);
-        app.types(Instant::now() + std::time::Duration::from_secs(3));
-        assert_eq!(app.asks, [Ask::Typing("lobby".into())]);
-        app.asks.clear();
-        app.input.clear();
-        app.input.insert("/who");
-        app.types(Instant::now() + std::time::Duration::from_secs(30));
-        assert_eq!(app.asks, []);
     }
 }

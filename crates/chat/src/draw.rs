@@ -1,4 +1,4 @@
-//! The picture: the rooms at the left, the messages at the right, the status and the input line below.
+//! Draws the screen: rooms on the left, messages on the right, status and input line below.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
@@ -12,9 +12,9 @@ use crate::room::Room;
 use crate::rows::Row;
 use crate::text::{cut, shown, width};
 
-/// Cells of the list of rooms.
+/// Width of the list of rooms.
 const LIST_CELLS: u16 = 24;
-/// Below so many cells there is no list.
+/// On narrower screens there is no list.
 const LIST_FROM_CELLS: u16 = 64;
 
 struct Areas {
@@ -34,17 +34,17 @@ fn areas(screen: Rect) -> Areas {
     Areas { list, title, messages, status, input }
 }
 
-/// Where the messages stand.
+/// The part of the screen that shows messages.
 pub fn message_area(screen: Rect) -> Rect {
     areas(screen).messages
 }
 
-/// What others wrote, on one line.
+/// Other people's text on one line, made safe for the terminal.
 pub fn name(text: &str) -> String {
     shown(text.as_bytes())
 }
 
-/// Shows everything. [`Room::look`] comes before.
+/// Draws everything. Call [`Room::look`] first.
 pub fn draw(app: &App, frame: &mut Frame) {
     let areas = areas(frame.area());
     list(app, frame, areas.list);
@@ -53,9 +53,9 @@ pub fn draw(app: &App, frame: &mut Frame) {
         messages(room, frame, areas.messages);
     } else {
         let text = if app.is_up() {
-            "You are in no room. /join ROOM makes you a member of one, and makes it if it is missing. /help lists the rest."
+            "You are in no room. /join ROOM joins one, and creates it if it does not exist. /help lists keys and commands."
         } else {
-            "Nothing is known of your rooms until there is a connection. /help lists keys and commands."
+            "Your rooms appear once there is a connection. /help lists keys and commands."
         };
         let lines: Vec<Line> =
             crate::text::wrap(text, usize::from(areas.messages.width)).into_iter().map(Line::from).collect();
@@ -111,7 +111,7 @@ fn title(of: &str, room: &Room, frame: &mut Frame, area: Rect) {
         spans.push(Span::raw(format!(" – {topic}")));
     }
     let line = Line::from(spans);
-    // Cut by hand: half of a wide character is none.
+    // Cut here rather than by ratatui, which would leave half of a wide character.
     let fits = width(&line.to_string()) <= usize::from(area.width);
     let line = if fits { line } else { Line::from(cut(&line.to_string(), usize::from(area.width))) };
     frame.render_widget(Paragraph::new(line), area);
@@ -119,7 +119,7 @@ fn title(of: &str, room: &Room, frame: &mut Frame, area: Rect) {
 
 fn messages(room: &Room, frame: &mut Frame, area: Rect) {
     if !room.joined {
-        let text = "You are not a member of this room. Enter, on an empty line, makes you one.";
+        let text = "You are not a member of this room. Press Enter on an empty line to join.";
         let lines: Vec<Line> = crate::text::wrap(text, usize::from(area.width)).into_iter().map(Line::from).collect();
         frame.render_widget(Paragraph::new(lines), area);
         return;
@@ -128,13 +128,13 @@ fn messages(room: &Room, frame: &mut Frame, area: Rect) {
     let (top, _) = room.visible;
     let rows: &[Row] = room.shown_rows();
     let lines: Vec<Line> = rows.iter().skip(top).take(height).map(|row| row.line.clone()).collect();
-    // A short talk stands at the bottom, over the line on which one writes.
+    // A few messages stand at the bottom, right above the input line.
     let up = u16::try_from(height.saturating_sub(lines.len())).unwrap_or(0);
     let area = Rect { y: area.y + up, height: area.height.saturating_sub(up), ..area };
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-/// How many of the others have read one's own last message.
+/// How many of the others have read this person's last message.
 fn read_by(app: &App, room: &Room) -> Option<String> {
     let (have, others) = room.presence.read_by(&app.own, room.last_said(&app.own, true)?.seq);
     (others > 0).then(|| format!("✓ read by {have} of {others}"))
@@ -152,15 +152,15 @@ fn status(app: &App, frame: &mut Frame, area: Rect) {
     }
     match app.waiting() {
         0 => {}
-        1 => parts.push("1 message waits".to_owned()),
-        many => parts.push(format!("{many} messages wait")),
+        1 => parts.push("1 message waiting".to_owned()),
+        many => parts.push(format!("{many} messages waiting")),
     }
     if app.room().is_some_and(|room| room.joined && room.top.is_some()) {
-        parts.push("↓ more, Esc goes to the end".to_owned());
+        parts.push("↓ more; Esc jumps to the end".to_owned());
     }
     if let Some(room) = app.room().filter(|room| room.joined) {
         if let Some(seq) = room.selected {
-            parts.insert(0, format!("message {seq} is selected: /reply TEXT, /redact; Esc ends it"));
+            parts.insert(0, format!("message {seq} is selected: /reply TEXT or /redact; Esc clears the selection"));
         }
         if app.is_up() && !room.presence.members.is_empty() {
             parts.extend(room.presence.typing(&app.own).map(|typing| name(&typing)));
@@ -261,7 +261,7 @@ mod tests {
                     (app.overlay, app.link, app.notice) = (overlay, link.clone(), notice);
                     let text = text(&mut app, 110, 30);
                     assert!(!text.chars().any(is_unsafe));
-                    // Not dropped in silence, either.
+                    // It is not silently dropped either.
                     assert!(text.contains(r"\x1b[2J\xc2\x9b1m\xe2\x80\xae"), "{text}");
                 }
             }
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn any_size_of_a_terminal_will_do() {
+    fn a_terminal_may_have_any_size() {
         let named = ["저녁🍲모임".to_owned(), "lobby".to_owned()];
         let mut app = App::new("me", "s", TimeZone::UTC, &named, &[]);
         app.room_mut().unwrap().timeline = Some(Timeline::default());

@@ -1,27 +1,27 @@
-//! The input line: editing by grapheme, and the history.
+//! The input line: editing by grapheme, and its history.
 
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
 use crate::text::{shown, width};
 
-/// Lines that can be called back.
+/// Lines kept in the history.
 const HISTORY_MAX: usize = 200;
 
-/// A line that is being written.
+/// The line being edited.
 #[derive(Debug, Default)]
 pub struct Input {
     text: String,
     /// A byte offset, between two graphemes.
     at: usize,
     history: Vec<String>,
-    /// Which line of the history is shown; none: the new one.
+    /// Which line of the history is shown; `None`: the new line.
     recalled: Option<usize>,
-    /// The new line, while one of the history is shown.
+    /// The new line, while a line of the history is shown.
     draft: String,
 }
 
 impl Input {
-    /// What stands there.
+    /// The text of the line.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -39,11 +39,11 @@ impl Input {
         self.text = text;
     }
 
-    /// Puts text in.
+    /// Inserts text at the cursor.
     pub fn insert(&mut self, text: &str) {
         self.text.insert_str(self.at, text);
         self.at += text.len();
-        // What was put in may have become one with what stands behind it.
+        // The inserted text may have merged into one grapheme with what follows it.
         let mut cursor = GraphemeCursor::new(self.at, self.text.len(), true);
         if cursor.is_boundary(&self.text, 0) == Ok(false)
             && let Ok(Some(next)) = cursor.next_boundary(&self.text, 0)
@@ -81,57 +81,57 @@ impl Input {
         }
     }
 
-    /// One to the left.
+    /// Moves one grapheme to the left.
     pub fn left(&mut self) {
         self.at = self.back();
     }
 
-    /// One to the right.
+    /// Moves one grapheme to the right.
     pub fn right(&mut self) {
         self.at = self.forth();
     }
 
-    /// To the beginning of the word.
+    /// Moves to the beginning of the word.
     pub fn word_left(&mut self) {
         self.at = self.word_back();
     }
 
-    /// Behind the word.
+    /// Moves to the end of the word.
     pub fn word_right(&mut self) {
         self.at = self.word_forth();
     }
 
-    /// To the beginning.
+    /// Moves to the beginning of the line.
     pub fn home(&mut self) {
         self.at = 0;
     }
 
-    /// To the end.
+    /// Moves to the end of the line.
     pub fn end(&mut self) {
         self.at = self.text.len();
     }
 
-    /// Removes what is to the left.
+    /// Deletes the grapheme to the left.
     pub fn backspace(&mut self) {
         self.remove(self.back(), self.at);
     }
 
-    /// Removes what is to the right.
+    /// Deletes the grapheme to the right.
     pub fn delete(&mut self) {
         self.remove(self.at, self.forth());
     }
 
-    /// Removes the word to the left.
+    /// Deletes the word to the left.
     pub fn delete_word(&mut self) {
         self.remove(self.word_back(), self.at);
     }
 
-    /// Removes all to the left.
+    /// Deletes everything to the left.
     pub fn kill_before(&mut self) {
         self.remove(0, self.at);
     }
 
-    /// Removes all to the right.
+    /// Deletes everything to the right.
     pub fn kill_after(&mut self) {
         self.remove(self.at, self.text.len());
     }
@@ -142,7 +142,7 @@ impl Input {
         self.recalled = None;
     }
 
-    /// Empties the line and keeps it in the history.
+    /// Empties the line and adds it to the history.
     pub fn done(&mut self) {
         let line = std::mem::take(&mut self.text);
         self.clear();
@@ -154,7 +154,7 @@ impl Input {
         }
     }
 
-    /// The line before this one.
+    /// Shows the previous line of the history.
     pub fn older(&mut self) {
         let at = self.recalled.unwrap_or(self.history.len());
         let Some(line) = at.checked_sub(1).and_then(|at| self.history.get(at)).cloned() else { return };
@@ -165,7 +165,7 @@ impl Input {
         self.set(line);
     }
 
-    /// The line after this one.
+    /// Shows the next line of the history.
     pub fn newer(&mut self) {
         let Some(at) = self.recalled else { return };
         match self.history.get(at + 1).cloned() {
@@ -181,10 +181,10 @@ impl Input {
         }
     }
 
-    /// The part of the line around the cursor that has room in so many cells, and the cursor's cell in it.
+    /// The part of the line around the cursor that fits into so many cells, and the cursor's cell in it.
     pub fn view(&self, cells: usize) -> (String, usize) {
         let show = |grapheme: &str| if grapheme == "\n" { "↵".to_owned() } else { shown(grapheme.as_bytes()) };
-        // The cursor needs a cell of its own. From it to the left: a long line is not walked through for each key.
+        // The cursor needs a cell of its own. Measure from the cursor to the left, so that no key walks through a long line.
         let mut room = cells.saturating_sub(1);
         let fits = |grapheme: &String| {
             let left = room.checked_sub(width(grapheme));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_is_what_one_sees() {
+    fn a_character_is_a_grapheme() {
         let mut line = input("가👩‍💻é한");
         line.backspace();
         assert_eq!(line.text(), "가👩‍💻é");
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_moved_over_and_removed() {
+    fn words_are_skipped_and_deleted() {
         let mut line = input("오늘 점심 뭐 먹어요?");
         line.word_left();
         line.delete_word();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_history_gives_back_what_was_begun() {
+    fn the_history_gives_back_an_unfinished_line() {
         let mut line = input("하나");
         line.done();
         line.insert("two");

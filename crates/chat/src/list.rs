@@ -1,5 +1,5 @@
-//! What the list of rooms says of this client's memberships: the feed tells each change, and the whole list which rooms are
-//! not seen any more.
+//! Memberships, as the list of rooms shows them: the feed reports each change, and the whole list shows which rooms are no longer
+//! visible.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::ask::Ask;
 
 impl App {
-    /// Asks for the list: once at a time.
+    /// Requests the list, one request at a time.
     pub fn list_anew(&mut self) {
         if std::mem::replace(&mut self.asked_rooms, true) {
             self.ask_rooms_again = true;
@@ -19,7 +19,7 @@ impl App {
         }
     }
 
-    /// Takes what the list says of a room.
+    /// Handles the list's entry for a room.
     pub fn inform(&mut self, info: RoomInfo) {
         let name = info.room.to_string();
         let room = self.rooms.entry(name.clone()).or_default();
@@ -28,13 +28,13 @@ impl App {
         let was_member = room.joined && room.info.as_ref().is_some_and(|before| before.unread.is_some());
         let shown_out = was_member && info.unread.is_none() && !room.leaving;
         room.inform(info);
-        // Of a room that is followed, events tell who came and went.
+        // For a followed room, events report who came and went.
         let is_told = room.followed;
         if shown_out {
-            self.notice = Some(format!("you are not a member of {name} any more"));
+            self.notice = Some(format!("you are no longer a member of {name}"));
         }
         if self.open.as_ref() == Some(&name) {
-            // It was opened before it was known what is unread in it.
+            // It was opened before its unread count was known.
             if first && let Some(room) = self.room_mut().filter(|room| room.timeline.is_none()) {
                 room.open();
             }
@@ -44,19 +44,19 @@ impl App {
         }
     }
 
-    /// The client is no member of a room any more, or does not see it.
+    /// Handles that the client is no longer a member of a room, or no longer sees it.
     pub fn gone(&mut self, name: &str) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         if room.joined && !room.leaving {
-            self.notice = Some(format!("you are not a member of {name} any more"));
+            self.notice = Some(format!("you are no longer a member of {name}"));
         }
         room.forget();
-        // Which of the two it is, the list tells.
+        // The list shows which of the two it is.
         self.told_since.remove(name);
         self.list_anew();
     }
 
-    /// Takes the list: what is not in it, the client does not see.
+    /// Handles the whole list: the client can't see rooms that are not in it.
     pub fn take_list(&mut self, list: Vec<RoomInfo>) {
         let seen: BTreeSet<String> = list.iter().map(|info| info.room.to_string()).collect();
         for info in list {
@@ -70,7 +70,7 @@ impl App {
                 room.info = None;
             }
         }
-        // What waits for such a room is refused yet, and that is to be read there.
+        // Messages waiting for such a room will be refused, and the room is where people read that.
         self.rooms.retain(|_, room| room.info.is_some() || room.joined || !room.pending.is_empty());
         self.open.take_if(|open| !self.rooms.contains_key(open));
         let (list, joined) = self.list();
@@ -94,7 +94,7 @@ mod tests {
         RoomInfo { room: room.into(), members: 1, last: 5, unread, active_ms: 0, topic: "".into(), private, cursor }
     }
 
-    /// Connected, a member of an open room and of a private one, which is open.
+    /// Connected, a member of a public room and of a private one; the private one is shown.
     fn app() -> App {
         let mut app = App::new("me", "s", TimeZone::UTC, &[], &[]);
         app.link = Link::Up;
@@ -114,7 +114,7 @@ mod tests {
         gone(&mut app, "plans");
         assert!(app.notice.take().unwrap().contains("plans") && app.asks == [Ask::Rooms]);
         assert!(!app.rooms["plans"].joined);
-        // It came twice, and a room was made, before there was an answer: the answer is too old.
+        // GONE came twice, and a room was created, before the answer arrived, so the answer is out of date.
         gone(&mut app, "plans");
         app.news(News::Item(Item::Room(info("new", false, None))));
         assert_eq!(app.notice, None);
@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_is_not_told_so() {
+    fn leaving_a_room_shows_no_notice() {
         let mut app = app();
         app.rooms.get_mut("plans").unwrap().leaving = true;
         app.news(News::Item(Item::Room(info("plans", true, None))));
         gone(&mut app, "plans");
         app.told(Told::Left("plans".into(), Ok(())));
         assert_eq!(app.notice, None);
-        // An open one stays in the list.
+        // A public room stays in the list.
         gone(&mut app, "lobby");
         app.told(Told::Rooms(Ok(vec![info("lobby", false, None)])));
         app.told(Told::Rooms(Ok(vec![info("lobby", false, None)])));

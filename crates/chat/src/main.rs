@@ -1,27 +1,30 @@
-//! A chat client on `dantok_client`, for people and for scripts.
+//! A chat client built on `dantok_client`, for people and for scripts.
 //!
 //! ```text
-//! dantok-chat lobby --as alice              talk, on the full screen
+//! dantok-chat lobby --as alice              chat on the full screen
 //! make 2>&1 | dantok-chat lobby --as bot    post each line; exit status 0: all of them are on disk
 //! dantok-chat lobby --as bot --fetch        print what is new, once
-//! dantok-chat lobby --as bot --follow       print what comes
+//! dantok-chat lobby --as bot --follow       print what is new and what arrives
 //! ```
 //!
-//! The full screen, in reading order: `screen` is the loop; `app` what is known, and what follows from what the daemon
-//! tells, `list` what of it is about memberships; `commands` the keys; `room`, `selection`, `presence`, `timeline` and `rows`
-//! a room, which of its messages is acted on, who is there, its messages in memory, and on the screen; `draw` the picture,
-//! and `overlay` what may stand over it; `ask` what is asked of the daemon, and `net` how; `outbox` what is not sent yet, on
-//! disk; `input` the line that is being written; `text` what is shown, and how wide it is. `plain` is all that needs no
-//! screen.
+//! The full screen:
+//!
+//! - `screen` is the loop, and `app` the state. `told` applies results of requests to it, `list` changes of membership, `keys` key
+//!   presses and `commands` typed lines. `ask` defines the requests to the daemon, and `net` carries them out.
+//! - `room` is one room, with its `timeline` in memory, its `rows` on the screen, its `presence` and its `selection`.
+//! - `draw` draws the screen, with an `overlay` on top. `text` measures and sanitises what is shown. `input` is the line being typed,
+//!   and `typed` parses commands in it.
+//!
+//! `plain` is everything that needs no screen. [`dantok_client::outbox`] keeps unacknowledged messages.
 
 mod app;
 mod ask;
 mod commands;
 mod draw;
 mod input;
+mod keys;
 mod list;
 mod net;
-
 mod overlay;
 mod plain;
 mod presence;
@@ -31,6 +34,7 @@ mod screen;
 mod selection;
 mod text;
 mod timeline;
+mod told;
 mod typed;
 
 use std::io::{self, IsTerminal};
@@ -43,7 +47,7 @@ use dantok_client::{Client, Options, Tls};
 use dantok_protocol::name;
 use dantok_protocol::text::escape;
 
-/// What may fail for many reasons, all of which are printed.
+/// The result of something that can fail in many ways; the error is only printed.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 #[tokio::main]
@@ -52,14 +56,14 @@ async fn main() -> ExitCode {
     match run(&arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // What a daemon said is not trusted to be safe on a terminal.
+            // The error may contain text from the daemon, which is not trusted to be safe on a terminal.
             eprintln!("dantok-chat: {}", escape(error.to_string().as_bytes()));
             ExitCode::FAILURE
         }
     }
 }
 
-/// TLS, where it is asked for.
+/// The TLS settings, if `--tls` is given.
 fn tls(arguments: &ArgMatches) -> Option<Tls> {
     let file = |name: &str| arguments.get_one::<String>(name);
     let ca = file("ca").filter(|_| arguments.get_flag("tls"))?;
@@ -81,14 +85,14 @@ async fn run(arguments: &ArgMatches) -> Outcome<()> {
         return full_screen(options, rooms, arguments.get_one("outbox").cloned()).await;
     }
     let [room] = rooms.as_slice() else {
-        let text = "name one ROOM; only the full screen takes several, or none";
+        let text = "give exactly one ROOM; only the full screen takes several, or none";
         command().error(clap::error::ErrorKind::WrongNumberOfValues, text).exit();
     };
     let client = Client::connect(options).await?;
     if once || follow {
         client.join(room).await?;
     } else {
-        // What only posts is not to count as somebody who has not read anything yet.
+        // A client that only posts must not count as somebody who has yet to read.
         client.join_to_write(room).await?;
     }
     if once {
@@ -101,17 +105,18 @@ async fn run(arguments: &ArgMatches) -> Outcome<()> {
 }
 
 async fn full_screen(options: Options, rooms: Vec<String>, outbox: Option<PathBuf>) -> Outcome<()> {
-    // Before anything is typed for them.
+    // Check names before anybody types messages for these rooms.
     name::check_client(&name::composed(&options.client))?;
     let rooms: Vec<String> = rooms.iter().map(|room| name::composed(room).into_owned()).collect();
     rooms.iter().try_for_each(|room| name::check_room(room))?;
     let dir = outbox
         .or_else(dantok_client::outbox::default_dir)
-        .ok_or("neither $XDG_STATE_HOME nor $HOME is set; name an --outbox")?;
+        .ok_or("neither $XDG_STATE_HOME nor $HOME is set; use --outbox")?;
     let outbox = dantok_client::outbox::Outbox::open(&dir, &options.address, &options.client)?;
     let left = screen::run(Options { reconnect: None, ..options }, rooms, outbox).await?;
     if left > 0 {
-        println!("{left} not sent yet; they wait in {} for the next start", escape(dir.as_os_str().as_encoded_bytes()));
+        let dir = escape(dir.as_os_str().as_encoded_bytes());
+        println!("unsent messages: {left}; they are kept in {dir} and sent when you next start dantok-chat");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Carries out what the screen asks of the daemon, on tasks of their own; the answers come back as [`Told`].
+//! Carries out the screen's requests to the daemon, each in a task of its own. Results come back as [`Told`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,56 +7,56 @@ use dantok_client::{Client, Error, Options, Sent};
 use dantok_protocol::{ErrorCode, GapReason, Item};
 use tokio::sync::mpsc;
 
-use crate::ask::{Ask, Deed, Told};
+use crate::ask::{Ask, Change, Told};
 use crate::room::PAGE;
 use dantok_client::outbox::Waiting;
 
-/// Before a message is sent again that the daemon would not take for its number.
+/// Pause before resending a message that the daemon refused because of a limit.
 const LIMIT_PAUSE: Duration = Duration::from_secs(1);
-/// Before one is sent again that answers a message of before a restore.
+/// Pause before resending a reply to a message from before a restore.
 const RESTORED_PAUSE: Duration = Duration::from_millis(100);
 
-/// What the tasks tell.
+/// What the tasks report.
 #[derive(Debug)]
-pub enum Heard {
-    /// There is a client.
+pub enum Report {
+    /// The client is connected.
     Ready(Arc<Client>),
-    /// What came of something that was asked, and the epoch of the seqs in it.
+    /// The result of a request, and the epoch of the seqs in it.
     Told(Told, Arc<str>),
-    /// There is no client any more, or there never will be.
+    /// The client could not connect, or has ended.
     Failed(Error),
 }
 
-/// Where the tasks tell it.
-pub type Ears = mpsc::UnboundedSender<Heard>;
+/// Where the tasks report to.
+pub type Reports = mpsc::UnboundedSender<Report>;
 
-/// Connects, for as long as it takes, and joins the rooms that were named.
-pub fn connect(options: Options, rooms: Vec<String>, ears: Ears) {
+/// Connects, however long it takes, and joins the named rooms.
+pub fn connect(options: Options, rooms: Vec<String>, reports: Reports) {
     tokio::spawn(async move {
         let client = match Client::connect(options).await {
             Ok(client) => client,
-            Err(error) => return drop(ears.send(Heard::Failed(error))),
+            Err(error) => return drop(reports.send(Report::Failed(error))),
         };
         for room in rooms {
             let joined = client.join(&room).await;
-            let _ = ears.send(Heard::Told(Told::Joined(room, joined), client.epoch()));
+            let _ = reports.send(Report::Told(Told::Joined(room, joined), client.epoch()));
         }
-        let _ = ears.send(Heard::Ready(Arc::new(client)));
+        let _ = reports.send(Report::Ready(Arc::new(client)));
     });
 }
 
-/// Whether a message was typed in the rooms that there are, and not before they were restored from a backup.
+/// Whether a message was typed in the current epoch, rather than before the rooms were restored from a backup.
 fn holds(client: &Client, message: &Waiting) -> bool {
     message.epoch.as_ref().is_none_or(|epoch| **epoch == *client.epoch())
 }
 
-/// Sends a message. What it answers may be another message by now, where the rooms were restored since it was typed, or is none, where
-/// the room was set back: it answers none then.
+/// Sends a message. If the rooms were restored since it was typed, the seq it replies to may now belong to another message; if the
+/// room was set back, to none. In both cases it is sent as an ordinary message.
 async fn send(client: &Client, message: &Waiting) -> Result<Sent, Error> {
     let Waiting { id, room, text, .. } = message;
     match message.reply {
         Some(to) if holds(client, message) => match client.reply_with_id(room, id, to, text.clone()).await {
-            // `id-reused`: so it was sent before, and not seen to be answered.
+            // `id-reused` means that an earlier run sent it as an ordinary message and did not see the answer.
             Err(Error::SetBack(_)) => client.send_with_id(room, id, text.clone()).await,
             Err(Error::Refused(refusal)) if refusal.code == ErrorCode::IdReused => {
                 client.send_with_id(room, id, text.clone()).await
@@ -64,7 +64,7 @@ async fn send(client: &Client, message: &Waiting) -> Result<Sent, Error> {
             sent => sent,
         },
         Some(to) => match client.send_with_id(room, id, text.clone()).await {
-            // It is in the backup, as it was typed: no other message has its id.
+            // The backup has it as the reply that was typed: no other message has its id.
             Err(Error::Refused(refusal)) if refusal.code == ErrorCode::IdReused => {
                 client.reply_with_id(room, id, to, text.clone()).await
             }
@@ -74,17 +74,17 @@ async fn send(client: &Client, message: &Waiting) -> Result<Sent, Error> {
     }
 }
 
-/// Sends what waits, one after the other: so their order is that in which they were typed.
-pub async fn deliver(client: Arc<Client>, mut waiting: mpsc::UnboundedReceiver<Waiting>, ears: Ears) {
+/// Sends waiting messages one at a time, which keeps them in the order in which they were typed.
+pub async fn deliver(client: Arc<Client>, mut waiting: mpsc::UnboundedReceiver<Waiting>, reports: Reports) {
     while let Some(message) = waiting.recv().await {
         let mut joined = false;
         let (result, epoch) = loop {
             let epoch = client.epoch();
             match send(&client, &message).await {
                 Ok(sent) => break (Ok(sent.seq), epoch),
-                // The feed will say so, and then it is known what the message answers.
+                // Once the feed reports the restore, the message is sent without what it replies to.
                 Err(Error::Restored { .. }) => tokio::time::sleep(RESTORED_PAUSE).await,
-                // The room, or the membership, is of after the backup. What was typed is not to go with it.
+                // The room or the membership was created after the backup. The message must not be lost with it.
                 Err(Error::Refused(refusal))
                     if matches!(refusal.code, ErrorCode::NoRoom | ErrorCode::NotJoined)
                         && !std::mem::replace(&mut joined, true)
@@ -97,26 +97,26 @@ pub async fn deliver(client: Arc<Client>, mut waiting: mpsc::UnboundedReceiver<W
                 Err(Error::Refused(refusal)) if refusal.code == ErrorCode::Limit => {
                     tokio::time::sleep(LIMIT_PAUSE).await;
                 }
-                // A refused HELLO, after a broken connection, is given as the answer to all that was under way; the
-                // message was not refused, and is kept.
+                // If HELLO is refused after a broken connection, that refusal is the answer to every request under way.
+                // The message itself was not refused, and is kept.
                 Err(Error::Refused(refusal)) => match client.ping().await {
                     Ok(()) | Err(Error::Refused(_)) => break (Err(refusal), epoch),
-                    Err(_) => return drop(ears.send(Heard::Failed(Error::Refused(refusal)))),
+                    Err(_) => return drop(reports.send(Report::Failed(Error::Refused(refusal)))),
                 },
-                Err(error) => return drop(ears.send(Heard::Failed(error))),
+                Err(error) => return drop(reports.send(Report::Failed(error))),
             }
         };
-        let _ = ears.send(Heard::Told(Told::Sent(message, result), epoch));
+        let _ = reports.send(Report::Told(Told::Sent(message, result), epoch));
     }
 }
 
-/// A page of what came before a seq.
+/// A page of messages before a seq.
 async fn older(client: &Client, room: &str, before: u64) -> Result<Vec<Item>, Error> {
     let page = client.history(room, Some(before), None, Some(PAGE)).await?;
     Ok(with_gone(room, before, page.items, page.oldest))
 }
 
-/// Puts what is gone in front of a page: unlike FETCH, HISTORY says nothing of it.
+/// Puts a gap for expired messages before a page: HISTORY, unlike FETCH, does not report them.
 fn with_gone(room: &str, before: u64, mut items: Vec<Item>, oldest: u64) -> Vec<Item> {
     let first = items.iter().find_map(|item| match item {
         Item::Message(message) => Some(message.seq),
@@ -130,23 +130,23 @@ fn with_gone(room: &str, before: u64, mut items: Vec<Item>, oldest: u64) -> Vec<
     items
 }
 
-async fn carry_out(client: &Client, deed: &Deed) -> Result<(), Error> {
-    match deed {
-        Deed::Create { room, topic, private: false } => client.create(room, topic).await,
-        Deed::Create { room, topic, private: true } => client.create_private(room, topic).await,
-        Deed::Topic(room, topic) => client.topic(room, topic).await,
-        Deed::Invite(room, who) => client.invite(room, who).await,
-        Deed::Kick(room, who) => client.kick(room, who).await,
-        Deed::Ban(room, who) => client.ban(room, who).await,
-        Deed::Unban(room, who) => client.unban(room, who).await,
-        Deed::Delete(room) => client.delete(room, None).await,
-        Deed::Redact(room, seq) => client.redact(room, *seq).await.map(drop),
+async fn carry_out(client: &Client, change: &Change) -> Result<(), Error> {
+    match change {
+        Change::Create { room, topic, private: false } => client.create(room, topic).await,
+        Change::Create { room, topic, private: true } => client.create_private(room, topic).await,
+        Change::Topic(room, topic) => client.topic(room, topic).await,
+        Change::Invite(room, who) => client.invite(room, who).await,
+        Change::Kick(room, who) => client.kick(room, who).await,
+        Change::Ban(room, who) => client.ban(room, who).await,
+        Change::Unban(room, who) => client.unban(room, who).await,
+        Change::Delete(room) => client.delete(room, None).await,
+        Change::Redact(room, seq) => client.redact(room, *seq).await.map(drop),
     }
 }
 
-/// Asks the daemon.
-pub fn ask(client: &Arc<Client>, ask: Ask, ears: &Ears) {
-    let (client, ears, epoch) = (client.clone(), ears.clone(), client.epoch());
+/// Carries out a request to the daemon.
+pub fn ask(client: &Arc<Client>, ask: Ask, reports: &Reports) {
+    let (client, reports, epoch) = (client.clone(), reports.clone(), client.epoch());
     tokio::spawn(async move {
         let told = match ask {
             Ask::Page(room, after) => {
@@ -175,16 +175,16 @@ pub fn ask(client: &Arc<Client>, ask: Ask, ears: &Ears) {
                 Told::Left(room, left)
             }
             Ask::Nick(nick) => Told::Nicked(client.nick(&nick).await),
-            Ask::Deed(deed) => {
-                let done = carry_out(&client, &deed).await;
-                Told::Deed(deed, done)
+            Ask::Change(change) => {
+                let done = carry_out(&client, &change).await;
+                Told::Change(change, done)
             }
-            // Whether it was told makes no difference to anybody.
+            // Nobody needs to know whether it worked.
             Ask::Typing(room) => return drop(client.typing(&room).await),
-            // Not for the daemon, or for the feed.
+            // These are for the outbox or the feed.
             Ask::Follow(..) | Ask::Unfollow(_) | Ask::Send(..) | Ask::Done(_) => return,
         };
-        let _ = ears.send(Heard::Told(told, epoch));
+        let _ = reports.send(Report::Told(told, epoch));
     });
 }
 
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(with_gone("r", 9, page(5..9), 1), page(5..9));
         assert_eq!(with_gone("r", 9, page(5..9), 4), page(5..9));
         assert_eq!(with_gone("r", 9, page(5..9), 5), [vec![gap(4)], page(5..9)].concat());
-        // All of it went while one looked at what came after it.
+        // All of it expired while later messages were shown.
         assert_eq!(with_gone("r", 9, Vec::new(), 12), [gap(8)]);
         assert_eq!(with_gone("r", 3, page(1..3), 1), page(1..3));
     }

@@ -1,4 +1,4 @@
-//! What may stand over the messages: the help, the rooms, and who is in one.
+//! The windows over the messages: the help, the list of rooms, and the members of a room.
 
 use dantok_protocol::MemberInfo;
 use dantok_protocol::name::person;
@@ -11,9 +11,9 @@ use ratatui::widgets::{Block, Clear, Padding, Paragraph};
 use crate::app::{App, Overlay};
 use crate::commands::HELP;
 use crate::draw::name;
-use crate::text::{colour, cut, moment, width};
+use crate::text::{colour, counted, cut, moment, width};
 
-/// Its title and its lines.
+/// The title and lines of an overlay.
 fn overlay_lines(app: &App, of: Overlay) -> (String, Vec<Line<'static>>) {
     match of {
         Overlay::Help => {
@@ -35,10 +35,10 @@ fn overlay_lines(app: &App, of: Overlay) -> (String, Vec<Line<'static>>) {
                 let private = if info.private { ", private" } else { "" };
                 let topic = if info.topic.is_empty() { String::new() } else { format!(" – {}", name(&info.topic)) };
                 Some(Line::from(format!(
-                    "{}: {} members, {} messages, {state}{private}{topic}",
+                    "{}: {}, {}, {state}{private}{topic}",
                     name(of),
-                    info.members,
-                    info.last
+                    counted(info.members, "member"),
+                    counted(info.last, "message")
                 )))
             };
             ("rooms".to_owned(), names.iter().filter_map(line).collect())
@@ -55,7 +55,7 @@ fn overlay_lines(app: &App, of: Overlay) -> (String, Vec<Line<'static>>) {
                     many => format!("here{since}, {many} connections"),
                 };
                 let read = match member.cursor.map(|cursor| last.saturating_sub(cursor)) {
-                    None => "only writes".to_owned(),
+                    None => "does not read".to_owned(),
                     Some(0) => "all read".to_owned(),
                     Some(behind) => format!("{behind} behind"),
                 };
@@ -67,7 +67,7 @@ fn overlay_lines(app: &App, of: Overlay) -> (String, Vec<Line<'static>>) {
     }
 }
 
-/// Shows it over the rest, from its line `top` on.
+/// Draws an overlay from its line `top` on.
 pub fn overlay(app: &App, of: Overlay, top: usize, frame: &mut Frame) {
     let (title, lines) = overlay_lines(app, of);
     let screen = frame.area();

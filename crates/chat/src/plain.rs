@@ -1,4 +1,4 @@
-//! For pipes and scripts: posting lines, printing what is new.
+//! Everything for pipes and scripts: posting lines, and printing messages.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,12 +16,12 @@ use crate::Outcome;
 
 /// Messages sent and not yet acknowledged.
 const UNACKNOWLEDGED_MAX: usize = 256;
-/// Lines read ahead of sending.
+/// Lines read ahead of those being sent.
 const READ_AHEAD: usize = 64;
-/// Messages fetched, or printed before a flush.
+/// Messages fetched at a time, or printed between two flushes.
 const PAGE: usize = 512;
 
-/// Prints what is new, once, and acknowledges it.
+/// Prints what is new, and acknowledges it.
 pub async fn fetch(client: &Client, room: &str, json: bool) -> Outcome<()> {
     let mut after = None;
     loop {
@@ -37,7 +37,7 @@ pub async fn fetch(client: &Client, room: &str, json: bool) -> Outcome<()> {
     }
 }
 
-/// Prints what is new and what comes, and acknowledges it.
+/// Prints what is new and what arrives, and acknowledges it.
 pub async fn follow(client: &Client, room: &str, json: bool) -> Outcome<()> {
     let mut follow = client.follow(room);
     while let Some(first) = follow.next().await {
@@ -45,20 +45,18 @@ pub async fn follow(client: &Client, room: &str, json: bool) -> Outcome<()> {
         items.retain(|item| !is_trouble(item));
         print(items.iter().map(|item| show(item, json)))?;
         match acknowledge(client, room, &items).await {
-            // What is not acknowledged is of before that; `follow` comes to it.
+            // The seq is from before the restore; `follow` reports that next.
             Err(Error::Restored { .. } | Error::SetBack(_)) | Ok(()) => {}
             Err(error) => return Err(error.into()),
         }
         match error {
             Some(Error::Restored { epoch }) => {
                 client.adopt(&epoch);
-                eprintln!(
-                    "dantok-chat: {room} was restored from a backup; going on from where it was acknowledged then"
-                );
+                eprintln!("dantok-chat: {room} was restored from a backup; continuing from the cursor in the backup");
             }
             Some(Error::SetBack(_)) => {
                 eprintln!(
-                    "dantok-chat: {room} was set back to an older state; going on from where it was acknowledged then"
+                    "dantok-chat: {room} was set back to an older state; continuing from the cursor in that state"
                 );
             }
             Some(error) => return Err(error.into()),
@@ -68,14 +66,14 @@ pub async fn follow(client: &Client, room: &str, json: bool) -> Outcome<()> {
     Ok(())
 }
 
-/// Whether it says that the daemon can't read the room now, which is for people, and told to them.
+/// Whether an item only reports that the daemon can't read the room now. That is printed as an error, for people.
 fn is_trouble(item: &Item) -> bool {
     let Item::Ended { room, text, .. } = item else { return false };
     eprintln!("dantok-chat: {}: {}; trying again", escape(room.as_bytes()), escape(text.as_bytes()));
     true
 }
 
-/// An item, and those that have come already behind it, up to an error.
+/// An item and those that have already arrived after it, up to an error.
 fn batch(follow: &mut Follow, first: Result<Item, Error>) -> (Vec<Item>, Option<Error>) {
     let (mut items, mut next) = (Vec::new(), Some(first));
     loop {
@@ -100,7 +98,7 @@ async fn acknowledge(client: &Client, room: &str, items: &[Item]) -> Result<(), 
     Ok(())
 }
 
-/// Writes lines, down to the reader behind standard output.
+/// Writes lines to standard output, and flushes it.
 fn print(lines: impl Iterator<Item = String>) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     for line in lines {
@@ -113,7 +111,7 @@ fn time(message: &Message) -> String {
     units::time_ms(message.time_ms).to_string()
 }
 
-/// Which other message one is about, and how, as the daemon's own JSON has it.
+/// The other message that this one refers to, and how; named as in the daemon's own JSON.
 fn about(message: &Message) -> Option<(&'static str, u64)> {
     match message.kind {
         Kind::Plain => None,
@@ -153,12 +151,12 @@ fn show(item: &Item, json: bool) -> String {
     }
 }
 
-/// JSON without what JSON leaves raw and a terminal does not: the same value.
+/// JSON that also escapes what is unsafe on a terminal; the value is the same.
 fn plain_json(value: &serde_json::Value) -> String {
     let mut out = String::new();
     for c in value.to_string().chars() {
         if is_unsafe(c) {
-            // All of them are in the basic plane, and stand in strings.
+            // All unsafe characters are in the Basic Multilingual Plane, and can occur only in strings.
             out.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             out.push(c);
@@ -167,7 +165,7 @@ fn plain_json(value: &serde_json::Value) -> String {
     out
 }
 
-/// Messages on their way, in order.
+/// Messages in flight, in order.
 #[derive(Default)]
 struct Unacknowledged {
     receipts: VecDeque<Receipt>,
@@ -175,7 +173,7 @@ struct Unacknowledged {
 }
 
 impl Unacknowledged {
-    /// Waits for the first of them. Cancel safe.
+    /// Waits for the answer to the first one. Cancel safe.
     async fn next(&mut self) -> Result<(), Unsent> {
         let Some(first) = self.receipts.front_mut() else { return Ok(()) };
         let answer = first.await;
@@ -192,11 +190,11 @@ struct Unsent {
     error: Error,
 }
 
-/// Posts each line of the input; done when all are on disk.
+/// Posts each line of the input. Returns when all are on disk.
 pub async fn post(client: &Client, room: &str) -> Outcome<()> {
     let (sender, mut lines) = mpsc::channel(READ_AHEAD);
     let max = client.welcome().max_body;
-    // A thread that is not waited for: a read of standard input can't be stopped.
+    // The thread is never joined, because a read of standard input can't be cancelled.
     std::thread::spawn(move || read_lines(max, &sender));
     let mut unacknowledged = Unacknowledged::default();
     loop {
@@ -223,7 +221,7 @@ async fn finish(unacknowledged: &mut Unacknowledged) -> Outcome<()> {
     Ok(())
 }
 
-/// Reads standard input by lines of any bytes; the last may lack its line end.
+/// Reads lines of any bytes from standard input. The last one may lack its line end.
 fn read_lines(max: u64, lines: &mpsc::Sender<io::Result<Vec<u8>>>) {
     let mut input = io::stdin().lock();
     for number in 1_u64.. {
@@ -236,7 +234,7 @@ fn read_lines(max: u64, lines: &mpsc::Sender<io::Result<Vec<u8>>>) {
                 }
                 if line.len() as u64 > max {
                     Err(io::Error::other(format!(
-                        "line {number} is longer than {max} bytes; nothing from it on was sent"
+                        "line {number} is longer than {max} bytes; neither it nor anything after it was sent"
                     )))
                 } else {
                     Ok(line)

@@ -1,31 +1,31 @@
-//! Who is in a room, who is there now and who is typing: as WHO had it last, and as events have changed it since.
+//! Who is in a room, who is online and who is typing: the last answer to WHO, updated by events since.
 
 use std::collections::BTreeMap;
 
 use dantok_protocol::name::person;
 use dantok_protocol::{Event, MemberInfo};
 
-/// Seconds for which somebody is typing who does not say so again; the next TYPING comes before.
+/// Seconds after which somebody no longer counts as typing. Clients repeat TYPING more often than that.
 const TYPING_SECONDS: u64 = 6;
-/// Of more who are typing, only how many.
+/// If more people than this are typing, only their number is shown.
 const TYPING_NAMED_MAX: usize = 3;
 
-/// The people of a room.
+/// The people in a room.
 #[derive(Debug, Default)]
 pub struct Presence {
     /// The members, by name.
     pub members: Vec<MemberInfo>,
-    /// Who is typing, without the device, and the second at which that ends.
+    /// Who is typing, as names without devices, and the second at which that expires.
     typing: BTreeMap<String, u64>,
 }
 
 impl Presence {
-    /// Takes an event of the room at this second. Returns what the others are to read of it.
+    /// Handles an event in the room at this second. Returns the note to show for it, if any.
     pub fn event(&mut self, room: &str, client: &str, time_ms: u64, event: Event, second: u64) -> Option<String> {
         match event {
             Event::Joined => {
                 self.members.retain(|member| *member.client != *client);
-                // On another device it has told its nick, perhaps; otherwise the next WHO does.
+                // If the person is here on another device, the nick is known; otherwise the next WHO brings it.
                 let of_the_same = self.members.iter().find(|member| person(&member.client) == person(client));
                 let nick = of_the_same.map_or_else(|| person(client).into(), |member| member.nick.clone());
                 let at = self.members.partition_point(|other| *other.client < *client);
@@ -53,7 +53,7 @@ impl Presence {
             Event::Nick(nick) => {
                 let of_the_person = |member: &&mut MemberInfo| person(&member.client) == person(client);
                 self.members.iter_mut().filter(of_the_person).for_each(|member| member.nick = nick.clone());
-                Some(format!("{} is shown as {nick} now", person(client)))
+                Some(format!("{} is now shown as {nick}", person(client)))
             }
             Event::Typing => {
                 self.typing.insert(person(client).to_owned(), second + TYPING_SECONDS);
@@ -62,17 +62,17 @@ impl Presence {
         }
     }
 
-    /// A second has passed.
+    /// Called every second.
     pub fn tick(&mut self, second: u64) {
         self.typing.retain(|_, until| *until > second);
     }
 
-    /// A message of this person has come: it is typed.
+    /// Called when a message from this person arrives: they have finished typing.
     pub fn spoke(&mut self, client: &str) {
         self.typing.remove(person(client));
     }
 
-    /// How somebody is called here: the nick, and who that is.
+    /// How a member is named: by nick, with the client's name if that differs.
     fn shown_as(&self, client: &str) -> String {
         match self.members.iter().find(|member| *member.client == *client) {
             Some(member) if *member.nick != *person(client) => format!("{} ({client})", member.nick),
@@ -80,7 +80,7 @@ impl Presence {
         }
     }
 
-    /// The people who are there now, each once, and how many of the members are connected.
+    /// The people who are online, each once, and how many of the members are connected.
     pub fn people(&self) -> String {
         let here: Vec<_> = self.members.iter().filter(|member| member.connections > 0).collect();
         let mut names: Vec<String> = Vec::new();
@@ -94,7 +94,7 @@ impl Presence {
         format!("{} of {} here: {}", here.len(), self.members.len(), names.join(", "))
     }
 
-    /// Who is typing, but for the person at this keyboard.
+    /// Who is typing, except the person using this client.
     pub fn typing(&self, own: &str) -> Option<String> {
         let others: Vec<&str> = self.typing.keys().filter(|client| *client != own).map(|client| &**client).collect();
         let nick = |client: &&str| {
@@ -110,7 +110,7 @@ impl Presence {
         }
     }
 
-    /// How many other people have read up to a seq, on whatever device, and how many there are who read.
+    /// How many other people have read up to a seq on any device, and how many others read at all.
     pub fn read_by(&self, own: &str, seq: u64) -> (usize, usize) {
         let mut others: BTreeMap<&str, u64> = BTreeMap::new();
         for member in self.members.iter().filter(|member| person(&member.client) != own) {
@@ -139,12 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn events_keep_the_members() {
+    fn events_update_the_members() {
         let mut of = presence(&[("alice", 1, 0), ("bob", 0, 0)]);
         let mut event = |client: &str, event: Event| of.event("r", client, 7, event, 0);
         assert_eq!(event("bob", Event::Online), None);
         assert_eq!(event("minji", Event::Joined), Some("minji joined".to_owned()));
-        assert_eq!(event("minji", Event::Nick("민지".into())), Some("minji is shown as 민지 now".to_owned()));
+        assert_eq!(event("minji", Event::Nick("민지".into())), Some("minji is now shown as 민지".to_owned()));
         assert_eq!(event("minji/phone", Event::Joined), Some("민지 (minji/phone) joined".to_owned()));
         assert_eq!(event("alice", Event::Offline), None);
         assert_eq!(event("minji/phone", Event::Left), Some("민지 (minji/phone) left".to_owned()));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn who_types_stops_after_a_while_or_with_the_message() {
+    fn typing_ends_after_a_while_or_with_the_message() {
         let mut of = presence(&[("alice", 1, 0), ("bob", 1, 0)]);
         for client in ["alice/phone", "bob", "minji"] {
             of.event("r", client, 0, Event::Typing, 10);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_has_read_what_any_device_has() {
+    fn a_person_has_read_what_any_of_their_devices_has() {
         let of =
             presence(&[("alice", 1, 9), ("alice/phone", 0, 9), ("bob", 0, 3), ("bob/desk", 0, 9), ("minji", 1, 8)]);
         assert_eq!((of.read_by("alice", 9), of.read_by("alice", 8), of.read_by("bob", 9)), ((1, 2), (2, 2), (1, 2)));

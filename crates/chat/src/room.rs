@@ -1,4 +1,4 @@
-//! A room as this client sees it: what is in memory of it, where one looks at it, what is unread, what waits to be sent.
+//! The state of one room: its messages in memory, the scroll position, what is unread, and what waits to be sent.
 
 use std::collections::VecDeque;
 
@@ -10,47 +10,47 @@ use crate::rows::{Row, rows};
 use crate::timeline::{Timeline, redaction};
 use dantok_client::outbox::Waiting;
 
-/// Messages asked for at a time.
+/// Messages requested at a time.
 pub const PAGE: u64 = 200;
-/// Read messages that are shown above the first unread one.
+/// How many read messages are shown above the first unread one.
 const CONTEXT: u64 = 100;
-/// Notes that are kept; the oldest go.
+/// Notes kept; the oldest are dropped.
 const NOTES_MAX: usize = 50;
-/// Seconds for which an ACK of ours counts that the list does not know of.
+/// Seconds for which our own ACK overrides a list that does not show it yet.
 const ACK_HOLDS_SECONDS: u8 = 3;
 
 /// A message that is not in the timeline yet.
 #[derive(Debug)]
 pub struct Pending {
-    /// What is to be sent.
+    /// The message from the outbox.
     pub waiting: Waiting,
-    /// It is stored, as this.
+    /// Its seq, once it is stored.
     pub seq: Option<u64>,
-    /// A message that looks the same has come by FOLLOW, ahead of the answer.
+    /// FOLLOW has pushed a message with the same text before our answer arrived.
     pub seen: bool,
 }
 
-/// Something that is told between the messages, and is no message.
+/// Something shown between the messages that is not a message itself.
 #[derive(Debug)]
 pub struct Note {
-    /// Behind which seq it stands.
+    /// It is shown after the message with this seq.
     pub after: u64,
-    /// What.
+    /// Its text.
     pub text: String,
-    /// It is about others, and nothing is to be done about it.
+    /// It is information about others, rather than an error.
     pub quiet: bool,
 }
 
-/// The row that stands at the top of the screen.
+/// The row at the top of the screen.
 #[derive(Clone, Copy, Debug)]
 pub struct Anchor {
-    /// The entry that it belongs to.
+    /// The seq of the entry that it belongs to.
     pub seq: u64,
-    /// Which of the entry's rows it is.
+    /// Its place among the entry's rows.
     pub row: usize,
 }
 
-/// What has been asked of the daemon and is not answered.
+/// Requests to the daemon that are not answered yet.
 #[derive(Debug, Default)]
 pub struct Asked {
     /// A page.
@@ -61,54 +61,54 @@ pub struct Asked {
     pub who: bool,
 }
 
-/// A room.
+/// The state of one room.
 #[derive(Debug, Default)]
 pub struct Room {
-    /// This client is a member.
+    /// Whether this client is a member.
     pub joined: bool,
-    /// As the list has it; none until it was told.
+    /// The room's entry in the list; `None` until that is known.
     pub info: Option<RoomInfo>,
-    /// Up to here it is read, or gone.
+    /// Everything up to this seq is read, or has expired.
     pub cursor: u64,
-    /// The last seq that is known of.
+    /// The highest known seq.
     pub last: u64,
-    /// What is in memory; none until it was opened.
+    /// The messages in memory; `None` until the room is opened.
     pub timeline: Option<Timeline>,
-    /// Where one looks; none: at the end, and goes on with it.
+    /// The scroll position; `None`: at the end, following new messages.
     pub top: Option<Anchor>,
-    /// Behind this seq stands the line "new".
+    /// The "new" line is shown after this seq.
     pub new_after: Option<u64>,
-    /// The first unread message is to be brought into view.
+    /// Scroll to the first unread message.
     pub show_new: bool,
-    /// What waits to be sent, in order.
+    /// Messages waiting to be sent, in order.
     pub pending: Vec<Pending>,
-    /// What else was told.
+    /// Notes between the messages.
     pub notes: VecDeque<Note>,
-    /// Who is in it, and there.
+    /// Who is a member, online and typing.
     pub presence: Presence,
-    /// The message that is acted on.
+    /// The selected message.
     pub selected: Option<u64>,
-    /// It is to be brought into view.
+    /// Scroll to the selected message.
     pub show_selected: bool,
-    /// Its messages are pushed.
+    /// Whether the room is followed.
     pub followed: bool,
-    /// What is under way.
+    /// Requests under way.
     pub asked: Asked,
-    /// Something was refused: the next try is a second later.
+    /// Wait for the next second before the next request, because the last one failed or brought nothing.
     pub paused: bool,
-    /// This client is about to be no member any more, and wants that.
+    /// A LEAVE is under way.
     pub leaving: bool,
-    /// Up to here an ACK was answered, ahead of the list; and for how many seconds that has been so.
+    /// An acknowledged seq that the list does not show yet, and for how many seconds.
     acked: Option<(u64, u8)>,
     /// The first visible row, and how many are visible.
     pub visible: (usize, usize),
     rows: Option<(usize, Vec<Row>)>,
-    /// The rows are those of the last picture, not of the next.
+    /// The rows must be made again.
     stale: bool,
 }
 
 impl Room {
-    /// Takes the list's word. It is not behind an ACK that was answered on the other connection.
+    /// Handles the list's entry for the room. It may not move the cursor back behind an ACK answered on the other connection.
     pub fn inform(&mut self, info: RoomInfo) {
         if let Some(listed) = info.cursor {
             self.acked = self.acked.filter(|(acked, _)| *acked > listed);
@@ -118,47 +118,47 @@ impl Room {
         if !self.joined {
             self.forget();
         }
-        // What a followed room has is pushed; to fetch it as well would be for nothing.
+        // A followed room's messages are pushed; there is no need to fetch them as well.
         if !self.followed {
             self.last = self.last.max(info.last);
         }
         self.info = Some(info);
     }
 
-    /// What was of a member is nobody's now.
+    /// Drops everything that belongs to a membership.
     pub fn forget(&mut self) {
         (self.joined, self.cursor, self.timeline, self.top, self.new_after) = (false, 0, None, None, None);
         (self.followed, self.acked, self.selected, self.presence) = (false, None, None, Presence::default());
         self.touch();
     }
 
-    /// The room was restored from a backup: seqs from before say nothing. What waits to be sent waits on.
+    /// Resets the room after a restore from a backup: seqs from before mean nothing now. Messages waiting to be sent keep waiting.
     pub fn restored(&mut self) {
-        // Whether one is a member, the list tells.
+        // The list will show whether this client is a member.
         self.forget();
         (self.last, self.asked, self.show_new, self.show_selected) = (0, Asked::default(), false, false);
-        // What is stored and was not shown yet is in the backup, or gone.
+        // Messages that were stored but not shown yet are in the backup, or lost.
         self.pending.retain(|pending| pending.seq.is_none());
         self.pending.iter_mut().for_each(|pending| pending.seen = false);
-        // What was not sent is said there alone.
+        // Keep the other notes: only they say which messages were not sent.
         self.notes.retain(|note| !note.quiet);
         self.notes.iter_mut().for_each(|note| note.after = 0);
         self.info = None;
     }
 
-    /// An ACK was answered.
+    /// Handles the answer to an ACK.
     pub fn acked(&mut self, cursor: u64) {
         self.acked = Some((cursor, 0));
         self.cursor = self.cursor.max(cursor);
     }
 
-    /// A second has passed.
+    /// Called every second.
     pub fn tick(&mut self, second: u64) {
         self.presence.tick(second);
         let Some((_, age)) = &mut self.acked else { return };
         *age += 1;
         if *age > ACK_HOLDS_SECONDS {
-            // The list has had its time: if it says less, another connection went back.
+            // The list has had time to catch up. If its cursor is lower, another connection moved it back.
             self.acked = None;
             self.cursor = self.info.as_ref().and_then(|info| info.cursor).unwrap_or(self.cursor);
         }
@@ -167,26 +167,26 @@ impl Room {
     /// How many stored messages are unread.
     pub fn unread(&self) -> u64 {
         let Some(info) = self.info.as_ref().filter(|_| self.joined) else { return 0 };
-        // What the list counted may be behind an ACK that was answered since: no more than what comes behind that is unread.
+        // The list's count may be older than our last ACK: no more can be unread than what comes after the cursor.
         info.unread.unwrap_or(0).min(info.last.saturating_sub(self.cursor))
     }
 
-    /// When something was said last.
+    /// The time of the last activity.
     pub fn active_ms(&self) -> u64 {
         self.info.as_ref().map_or(0, |info| info.active_ms)
     }
 
-    /// Something that is shown has changed.
+    /// Marks the rows as out of date.
     pub fn touch(&mut self) {
         self.stale = true;
     }
 
-    /// Tells something between the messages that went wrong.
+    /// Adds a note about an error.
     pub fn note(&mut self, text: String) {
         self.add_note(text, false);
     }
 
-    /// Tells something between the messages that others did.
+    /// Adds a note about something that others did.
     pub fn quiet_note(&mut self, text: String) {
         self.add_note(text, true);
     }
@@ -200,24 +200,24 @@ impl Room {
         self.touch();
     }
 
-    /// One comes to look at it: from here on the "new" line stands still.
+    /// Called when the room is opened: fixes the place of the "new" line.
     pub fn open(&mut self) {
         let unread = self.unread() > 0;
         self.new_after = unread.then_some(self.cursor);
         (self.top, self.show_new, self.selected) = (None, unread, None);
-        // What is in memory may be far from what is new.
+        // The messages in memory may be far from the unread ones.
         if unread && self.timeline.as_ref().is_some_and(|timeline| timeline.through() < self.cursor) {
             self.timeline = None;
         }
         self.touch();
     }
 
-    /// Where the first page begins.
+    /// The seq after which the first page begins.
     pub fn begin(&self) -> u64 {
         self.cursor.min(self.last).saturating_sub(CONTEXT)
     }
 
-    /// Goes to the end, over what is not in memory.
+    /// Jumps to the end, skipping what is not in memory.
     pub fn go_to_end(&mut self) {
         (self.top, self.show_new) = (None, false);
         if self.timeline.as_ref().is_some_and(|timeline| timeline.through().saturating_add(PAGE) < self.last) {
@@ -226,7 +226,7 @@ impl Room {
         self.touch();
     }
 
-    /// Takes an item that came behind the others; `own`: the person at this keyboard.
+    /// Adds an item after the others. `own` is the person using this client.
     pub fn push(&mut self, item: Item, own: &str) {
         if let Item::Message(message) = &item {
             self.last = self.last.max(message.seq);
@@ -247,7 +247,7 @@ impl Room {
         {
             self.stale = true;
         }
-        // One who looks at the oldest keeps them; what is new is fetched when one comes there.
+        // If the person has scrolled up, keep the old messages. New ones are fetched once they scroll down to them.
         if self.top.is_some() && timeline.is_full() {
             return;
         }
@@ -258,7 +258,7 @@ impl Room {
         }
     }
 
-    /// The message with this id is stored.
+    /// Handles that the message with this id was stored.
     pub fn sent(&mut self, id: &str, seq: u64) {
         if !self.followed {
             self.last = self.last.max(seq);
@@ -271,14 +271,14 @@ impl Room {
         self.touch();
     }
 
-    /// The message with this id will not be stored.
+    /// Handles that the message with this id was refused for good.
     pub fn refused(&mut self, id: &str, why: &str) {
         let Some(at) = self.pending.iter().position(|pending| pending.waiting.id == id) else { return };
         let pending = self.pending.remove(at);
         self.note(format!("not sent ({why}): {}", pending.waiting.text));
     }
 
-    /// Its rows, for a screen of this width.
+    /// The room's rows for a screen of this width.
     pub fn rows(&mut self, width: usize, zone: &TimeZone, own: &str) -> &[Row] {
         if std::mem::take(&mut self.stale) || self.rows.as_ref().is_none_or(|(of, _)| *of != width) {
             self.rows = Some((width, rows(self, width, zone, own)));
@@ -307,43 +307,43 @@ impl Room {
         if show_new && let Some(new_after) = new_after {
             let new = rows.partition_point(|row| row.seq <= new_after);
             top = (new < end).then(|| new.saturating_sub(1));
-            // Less than a screen, but there is more to come: it is found when that is here.
+            // There is less than a screen so far, but more is to come: keep trying until it is here.
             show_new = top.is_some() || is_whole;
         }
         if let Some(selected) = selected {
             let first = rows.partition_point(|row| row.seq < selected);
             let behind = rows.partition_point(|row| row.seq <= selected);
             let now = top.unwrap_or(end);
-            // Its end, and if there is room for all of it, its beginning.
+            // Show the end of the message, and also its beginning if all of it fits.
             let to = now.max(behind.saturating_sub(height)).min(first);
             top = (to < end).then_some(to);
         }
         let anchor = top.and_then(|at| anchor(rows, at));
         self.visible = (top.unwrap_or(end), height);
-        // At the end of what is in memory, but not of the room: what is missing is fetched, and this is not the end.
+        // `None` also at the end of what is in memory, even if that is not the room's end: the rest is fetched.
         self.top = anchor;
         self.show_new &= !show_new;
         self.show_selected = false;
     }
 
-    /// Moves by so many rows; a negative number is up.
+    /// Scrolls by so many rows; negative numbers scroll up.
     pub fn scroll(&mut self, by: isize) {
         let (top, height) = self.visible;
         let Some((_, rows)) = &self.rows else { return };
         let end = rows.len().saturating_sub(height);
         let to = top.saturating_add_signed(by);
         self.top = (to < end).then(|| anchor(rows, to)).flatten();
-        // The next step may come before the next picture.
+        // The next scroll may come before the next redraw.
         self.visible.0 = to.min(end);
     }
 
-    /// Whether older messages are to be had, and one is near to where they would stand.
+    /// Whether there are older messages to fetch, and the scroll position is near them.
     pub fn wants_older(&self) -> bool {
         let first = self.timeline.as_ref().map_or(1, Timeline::first);
         self.top.is_some() && first > 1 && self.visible.0 < self.visible.1
     }
 
-    /// Whether newer messages are to be had, and one is near to where they would stand.
+    /// Whether there are newer messages to fetch, and the scroll position is near them.
     pub fn wants_newer(&self) -> bool {
         let rows = self.rows.as_ref().map_or(0, |(_, rows)| rows.len());
         let below = rows.saturating_sub(self.visible.0 + self.visible.1);
@@ -393,10 +393,10 @@ mod tests {
         assert_eq!(room.unread(), 0);
         room.inform(info(12, Some(2)));
         assert_eq!(room.unread(), 2);
-        // The list has caught up: if it goes back now, the cursor has.
+        // The list has caught up: if its cursor goes back now, the real one did.
         room.inform(info(12, Some(5)));
         assert_eq!(room.unread(), 5);
-        // It went back before the list ever told of the ACK.
+        // The cursor went back before the list ever showed the ACK.
         room.acked(12);
         room.inform(info(12, Some(6)));
         assert_eq!(room.unread(), 0);
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_goes_when_it_came_back_and_not_before() {
+    fn a_waiting_message_goes_once_the_room_has_it() {
         let mut room = Room { timeline: Some(Timeline::starting(0)), ..Room::default() };
         for id in ["a", "b"] {
             let waiting =
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn one_stays_where_one_looks() {
+    fn the_scroll_position_stays() {
         let mut room = Room { timeline: Some(Timeline::starting(100)), ..Room::default() };
         let zone = TimeZone::UTC;
         for seq in 101..=150 {
@@ -474,7 +474,7 @@ mod tests {
         }
         room.look(60, 10, &TimeZone::UTC, "me");
         assert_eq!(room.top.unwrap().seq, 100);
-        // It is not given up because the page with the rest of it is still to come.
+        // The scroll is not abandoned while the page with the rest is still to come.
         room.open();
         room.timeline = Some(Timeline::starting(0));
         (1..=102).for_each(|seq| room.push(message(seq, "text"), "you"));

@@ -1,4 +1,4 @@
-//! A room's messages as rows of the screen.
+//! Lays out a room's messages as rows of the screen.
 
 use dantok_protocol::{Kind, Message};
 use jiff::tz::TimeZone;
@@ -9,28 +9,28 @@ use crate::room::{Note, Room};
 use crate::text::{clock, colour, cut, day, shown, shown_lines, width, wrap};
 use crate::timeline::Entry;
 
-/// Behind every seq: what is not in the room's order yet.
+/// The seq of rows that have no place in the room's order yet; they come last.
 const AT_END: u64 = u64::MAX;
-/// What stands in the place of the time of a message that is not stored yet.
+/// Shown instead of the time of a message that is not stored yet.
 const NO_TIME: &str = "  …  ";
-/// What stands in the place of a text that was taken back.
+/// Shown instead of a redacted text.
 const REDACTED: &str = "(redacted)";
 
-/// A row.
+/// A row of the screen.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The entry that it belongs to.
+    /// The seq of the entry that it belongs to.
     pub seq: u64,
     /// What it shows.
     pub line: Line<'static>,
 }
 
-/// How the name's column and the text's share a width.
+/// The width of the column for names.
 fn name_cells(width: usize) -> usize {
     if width < 60 { 8 } else { 12 }
 }
 
-/// A text in the middle of a rule.
+/// A horizontal rule with a text in its middle.
 fn rule(text: &str, cells: usize, style: Style) -> Line<'static> {
     let text = cut(text, cells.saturating_sub(4));
     let left = cells.saturating_sub(width(&text) + 2) / 2;
@@ -38,7 +38,7 @@ fn rule(text: &str, cells: usize, style: Style) -> Line<'static> {
     Line::styled(format!("{} {text} {}", "─".repeat(left), "─".repeat(right)), style)
 }
 
-/// The lines of something said: the time and who at the left of the first.
+/// The lines of a message: the first one starts with the time and the name.
 fn said(time: &str, client: &str, body: &[u8], cells: usize, style: Style) -> Vec<Line<'static>> {
     let column = name_cells(cells);
     let name = cut(&shown(client.as_bytes()), column);
@@ -62,7 +62,7 @@ fn said(time: &str, client: &str, body: &[u8], cells: usize, style: Style) -> Ve
     lines
 }
 
-/// The line over an answer that tells what it answers.
+/// The line above a reply that quotes what it replies to.
 fn quote(room: &Room, of: u64, cells: usize) -> Line<'static> {
     let quoted = room.timeline.as_ref().and_then(|timeline| timeline.get(of));
     let text = match quoted {
@@ -78,7 +78,7 @@ fn quote(room: &Room, of: u64, cells: usize) -> Line<'static> {
     Line::styled(format!("{}{text}", " ".repeat(indent)), Style::new().fg(Color::DarkGray))
 }
 
-/// The lines of a message that is stored.
+/// The lines of a stored message.
 fn message_lines(room: &Room, message: &Message, cells: usize, zone: &TimeZone) -> Vec<Line<'static>> {
     let (time, client) = (clock(message.time_ms, zone), &message.client);
     let quiet = Style::new().fg(Color::DarkGray);
@@ -94,7 +94,7 @@ fn message_lines(room: &Room, message: &Message, cells: usize, zone: &TimeZone) 
     }
 }
 
-/// The lines of something that nobody said.
+/// The lines of a text that is not a message.
 fn told(text: &str, cells: usize, style: Style) -> Vec<Line<'static>> {
     let text = wrap(&shown(text.as_bytes()), cells.saturating_sub(6));
     text.into_iter().map(|line| Line::styled(format!("      {line}"), style)).collect()
@@ -164,7 +164,7 @@ mod tests {
     use dantok_protocol::{GapReason, Item};
 
     #[test]
-    fn days_gaps_and_what_is_new_have_their_lines() {
+    fn days_gaps_and_new_messages_have_their_lines() {
         let mut timeline = Timeline::default();
         timeline.push(Item::Gap { room: "r".into(), from: 1, to: 41, reason: GapReason::Expired });
         for (seq, time_ms, text) in
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_quotes_and_what_was_taken_back_is_not_shown() {
+    fn a_reply_quotes_and_redacted_text_is_not_shown() {
         let mut room = Room::default();
         room.timeline = Some(Timeline::starting(4));
         let texts = [

@@ -1,4 +1,4 @@
-//! The full screen: the loop that joins the terminal, the daemon and the outbox.
+//! The full screen: the loop that connects the terminal, the daemon and the outbox.
 
 use std::io;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use tokio::time::Instant;
 use crate::Outcome;
 use crate::app::App;
 use crate::ask::Ask;
-use crate::commands;
 use crate::draw::{draw, message_area};
-use crate::net::{self, Heard};
+use crate::keys;
+use crate::net::{self, Report};
 use dantok_client::outbox::{Outbox, Waiting};
 
-/// What is taken between two pictures.
+/// News handled between two redraws.
 const BATCH: usize = 512;
-/// How long the end waits for messages that are on their way.
+/// How long quitting waits for messages in flight.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// Gives the terminal back as it was, however this ends.
+/// Restores the terminal however the program ends.
 struct Restore;
 
 impl Drop for Restore {
@@ -42,11 +42,11 @@ fn restore() {
     ratatui::restore();
 }
 
-/// Takes the terminal.
+/// Switches the terminal to the full screen.
 fn take_terminal() -> io::Result<(DefaultTerminal, Restore)> {
     let terminal = ratatui::try_init()?;
     let restore_it = Restore;
-    // A panic of a task would leave a screen that nobody serves: the outbox is on disk, so this is the end of all.
+    // After a panic in a task, nothing would update the screen any more. The outbox is on disk, so it is safe to exit.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         restore();
@@ -57,7 +57,7 @@ fn take_terminal() -> io::Result<(DefaultTerminal, Restore)> {
     Ok((terminal, restore_it))
 }
 
-/// Reads the terminal on a thread: a read can't be stopped.
+/// Reads the terminal in a thread, because a read can't be cancelled.
 fn read_terminal() -> mpsc::Receiver<io::Result<Event>> {
     let (sender, receiver) = mpsc::channel(64);
     std::thread::spawn(move || {
@@ -79,47 +79,47 @@ async fn news(feed: &mut Option<Feed>) -> Option<Result<News, Error>> {
     }
 }
 
-/// What is not the picture.
-struct Works {
+/// Everything that does I/O.
+struct Backend {
     outbox: Outbox,
     client: Option<Arc<Client>>,
     feed: Option<Feed>,
-    /// Asked for while there was no client.
+    /// Requests made while there was no client.
     held: Vec<Ask>,
-    /// To the task that sends.
+    /// Messages for the task that sends them.
     typed: mpsc::UnboundedSender<Waiting>,
     unsent: Option<mpsc::UnboundedReceiver<Waiting>>,
-    ears: net::Ears,
+    reports: net::Reports,
 }
 
-impl Works {
+impl Backend {
     fn ready(&mut self, client: Arc<Client>) {
         self.feed = Some(client.feed());
         if let Some(unsent) = self.unsent.take() {
-            tokio::spawn(net::deliver(client.clone(), unsent, self.ears.clone()));
+            tokio::spawn(net::deliver(client.clone(), unsent, self.reports.clone()));
         }
         for ask in std::mem::take(&mut self.held) {
-            net::ask(&client, ask, &self.ears);
+            net::ask(&client, ask, &self.reports);
         }
         self.client = Some(client);
     }
 
-    /// Takes what the feed tells.
+    /// Handles news from the feed.
     fn news(&mut self, app: &mut App, news: News) {
         if let (News::Restored(epoch), Some(client)) = (&news, &self.client) {
-            // From here on all that is asked is about the restored rooms.
+            // From now on, all requests are about the restored rooms.
             client.adopt(epoch);
         }
         app.news(news);
         self.serve(app);
     }
 
-    /// Whether seqs of this epoch are of before the rooms were restored.
+    /// Whether this epoch is from before the rooms were restored.
     fn is_past(&self, epoch: &str) -> bool {
         self.client.as_ref().is_some_and(|client| *client.epoch() != *epoch)
     }
 
-    /// Does what the picture asks for.
+    /// Carries out the state's requests.
     fn serve(&mut self, app: &mut App) {
         let mut done = Vec::new();
         for ask in std::mem::take(&mut app.asks) {
@@ -128,14 +128,14 @@ impl Works {
                 (Ask::Send(room, text, reply), ..) => self.send(app, &room, &text, reply),
                 (Ask::Follow(room, after), Some(feed), _) => feed.follow(&room, Some(after)),
                 (Ask::Unfollow(room), Some(feed), _) => feed.unfollow(&room),
-                (ask, _, Some(client)) => net::ask(client, ask, &self.ears),
+                (ask, _, Some(client)) => net::ask(client, ask, &self.reports),
                 (ask, ..) => self.held.push(ask),
             }
         }
         if !done.is_empty()
             && let Err(error) = self.outbox.done(&done)
         {
-            app.notice = Some(format!("the outbox: {error}"));
+            app.notice = Some(format!("can't update the outbox: {error}"));
         }
     }
 
@@ -152,87 +152,88 @@ impl Works {
                 let _ = self.typed.send(waiting);
             }
             Err(error) => {
-                // Back to the keyboard: it would be lost with this process.
+                // Put the text back into the input line, or it would be lost.
                 app.input.older();
-                app.notice = Some(format!("this is not sent, the outbox can't keep it: {error}"));
+                app.notice = Some(format!("not sent, because the outbox can't be written: {error}"));
             }
         }
     }
 }
 
-/// Shows the rooms until one has enough. Returns how many messages wait for the next time.
+/// Runs the full screen until the person quits. Returns how many messages are still unsent.
 pub async fn run(options: Options, rooms: Vec<String>, outbox: Outbox) -> Outcome<usize> {
-    let (ears, mut heard) = mpsc::unbounded_channel();
+    let (reports, mut incoming) = mpsc::unbounded_channel();
     let (typed, unsent) = mpsc::unbounded_channel();
     for waiting in outbox.waiting() {
         typed.send(waiting.clone())?;
     }
     let mut app = App::new(&options.client, &options.address, TimeZone::system(), &rooms, outbox.waiting());
-    net::connect(options, rooms, ears.clone());
-    let mut works = Works { outbox, client: None, feed: None, held: Vec::new(), typed, unsent: Some(unsent), ears };
+    net::connect(options, rooms, reports.clone());
+    let mut backend =
+        Backend { outbox, client: None, feed: None, held: Vec::new(), typed, unsent: Some(unsent), reports };
 
     let mut term = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let (mut terminal, _restore) = take_terminal()?;
-    let mut keys = read_terminal();
+    let mut terminal_events = read_terminal();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut quit_at: Option<Instant> = None;
     loop {
-        picture(&mut app, &mut works, &mut terminal)?;
+        picture(&mut app, &mut backend, &mut terminal)?;
         if app.quit {
             let at = *quit_at.get_or_insert_with(|| Instant::now() + LAST_ANSWERS);
             if app.waiting() == 0 || !app.is_up() || Instant::now() >= at {
-                return Ok(works.outbox.waiting().len());
+                return Ok(backend.outbox.waiting().len());
             }
         }
         tokio::select! {
-            first = keys.recv() => {
-                let Some(first) = first else { return Ok(works.outbox.waiting().len()) };
+            first = terminal_events.recv() => {
+                let Some(first) = first else { return Ok(backend.outbox.waiting().len()) };
                 let mut next = Some(first);
                 while let Some(key) = next {
-                    commands::event(&mut app, key?);
-                    // What a key does may depend on what the one before it asked for.
-                    works.serve(&mut app);
-                    next = keys.try_recv().ok();
+                    keys::event(&mut app, key?);
+                    // What a key does may depend on the requests of the one before.
+                    backend.serve(&mut app);
+                    next = terminal_events.try_recv().ok();
                 }
             }
-            told = news(&mut works.feed) => {
-                works.news(&mut app, told.ok_or(Error::Closed)??);
+            told = news(&mut backend.feed) => {
+                backend.news(&mut app, told.ok_or(Error::Closed)??);
                 for _ in 1..BATCH {
-                    let Some(Some(told)) = news(&mut works.feed).now_or_never() else { break };
-                    works.news(&mut app, told?);
+                    let Some(Some(told)) = news(&mut backend.feed).now_or_never() else { break };
+                    backend.news(&mut app, told?);
                 }
             }
-            Some(first) = heard.recv() => {
+            Some(first) = incoming.recv() => {
                 let mut next = Some(first);
                 while let Some(one) = next {
                     match one {
-                        Heard::Ready(client) => works.ready(client),
-                        Heard::Told(told, epoch) => match works.is_past(&epoch) {
+                        Report::Ready(client) => backend.ready(client),
+                        Report::Told(told, epoch) => match backend.is_past(&epoch) {
                             true => app.told_late(told),
                             false => app.told(told),
                         },
-                        Heard::Failed(error) => return Err(error.into()),
+                        Report::Failed(error) => return Err(error.into()),
                     }
-                    next = heard.try_recv().ok();
+                    next = incoming.try_recv().ok();
                 }
             }
             _ = second.tick() => app.tick(),
-            _ = term.recv() => return Ok(works.outbox.waiting().len()),
-            _ = hangup.recv() => return Ok(works.outbox.waiting().len()),
+            _ = term.recv() => return Ok(backend.outbox.waiting().len()),
+            _ = hangup.recv() => return Ok(backend.outbox.waiting().len()),
         }
     }
 }
 
-fn picture(app: &mut App, works: &mut Works, terminal: &mut DefaultTerminal) -> io::Result<()> {
+fn picture(app: &mut App, backend: &mut Backend, terminal: &mut DefaultTerminal) -> io::Result<()> {
     let area = message_area(terminal.size()?.into());
     let (zone, own) = (app.zone.clone(), app.own.clone());
     if let Some(room) = app.room_mut() {
         room.look(usize::from(area.width), usize::from(area.height), &zone, &own);
     }
     app.tend();
-    works.serve(app);
-    // Half of a picture is not shown, where the terminal knows how to wait for the other half.
+    backend.serve(app);
+    // Terminals that support synchronized updates never show half a redraw.
     execute!(io::stdout(), BeginSynchronizedUpdate)?;
     terminal.draw(|frame| draw(app, frame))?;
     execute!(io::stdout(), EndSynchronizedUpdate)

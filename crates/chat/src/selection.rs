@@ -1,4 +1,4 @@
-//! Which message of a room is acted on: one that was selected, or the last.
+//! Which message of a room a command applies to: the selected one, or the last.
 
 use dantok_protocol::{Kind, Message};
 
@@ -6,8 +6,8 @@ use crate::room::Room;
 use crate::timeline::redaction;
 
 impl Room {
-    /// Selects the message above the one that is selected, or the last one that is visible; or the one below, and below
-    /// the last none.
+    /// Moves the selection up or down. Without a selection, up selects the last visible message; down from the last message clears
+    /// the selection.
     pub fn select(&mut self, up: bool) {
         let Some(timeline) = &self.timeline else { return };
         let (top, height) = self.visible;
@@ -28,13 +28,13 @@ impl Room {
         self.touch();
     }
 
-    /// Ends a selection. Returns whether there was one.
+    /// Clears the selection. Returns whether there was one.
     pub fn unselect(&mut self) -> bool {
         self.touch();
         self.selected.take().is_some()
     }
 
-    /// The last message of this person, or of the others, that has its text.
+    /// The last message by this person, or by others, that has not been redacted.
     pub fn last_said(&self, own: &str, by_own: bool) -> Option<&Message> {
         let has_text = |message: &&Message| matches!(message.kind, Kind::Plain | Kind::Reply(_));
         let mut messages = self.timeline.as_ref()?.messages().filter(has_text);

@@ -1,4 +1,4 @@
-//! Text on the screen: made harmless, measured, wrapped; colours for names; times and days.
+//! Text on the screen: sanitised, measured and wrapped; colours for names; times and days; counts.
 
 use dantok_protocol::text::{escape, is_unsafe};
 use jiff::Timestamp;
@@ -7,11 +7,11 @@ use ratatui::style::Color;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-/// Colours that can be read on dark and on light, and told from each other.
+/// Colours that are readable on dark and light backgrounds, and easy to tell apart.
 const COLOURS: [u8; 14] = [31, 33, 36, 67, 71, 97, 99, 130, 132, 136, 162, 166, 168, 172];
 
-/// Foreign bytes as a line that does nothing to a terminal. A backslash stays one: unlike
-/// [`escape`]'s, this form is for the eye, and need not be turned back.
+/// Other people's bytes as a line that is safe on a terminal. Unlike [`escape`], it leaves backslashes alone: this form is only for
+/// reading, and need not be reversible.
 pub fn shown(bytes: &[u8]) -> String {
     let mut out = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -28,7 +28,7 @@ pub fn shown(bytes: &[u8]) -> String {
     out
 }
 
-/// The lines of a message, each as [`shown`]; at least one.
+/// The lines of a message, each made safe by [`shown`]; at least one.
 pub fn shown_lines(body: &[u8]) -> Vec<String> {
     body.split(|byte| *byte == b'\n').map(|line| shown(line.strip_suffix(b"\r").unwrap_or(line))).collect()
 }
@@ -38,7 +38,12 @@ pub fn width(text: &str) -> usize {
     text.graphemes(true).map(UnicodeWidthStr::width).sum()
 }
 
-/// A text in at most so many cells; `…` stands for what was cut.
+/// A number of things, as `1 message` or `2 messages`.
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Cuts a text to at most so many cells; `…` marks the cut.
 pub fn cut(text: &str, max: usize) -> String {
     if width(text) <= max {
         return text.to_owned();
@@ -53,7 +58,7 @@ pub fn cut(text: &str, max: usize) -> String {
     out
 }
 
-/// A text in lines of at most so many cells, broken at a space where there is one near the end.
+/// Wraps a text into lines of at most so many cells, at a space if there is one near the end of the line.
 pub fn wrap(text: &str, max: usize) -> Vec<String> {
     let max = max.max(2);
     let (mut lines, mut line, mut used, mut space) = (Vec::new(), String::new(), 0, None);
@@ -80,9 +85,9 @@ pub fn wrap(text: &str, max: usize) -> Vec<String> {
     lines
 }
 
-/// A name's colour: always the same.
+/// A name's colour, which is always the same.
 pub fn colour(name: &str) -> Color {
-    // FNV-1a: the standard library's hash may be another one in its next version.
+    // FNV-1a, because the standard library's hash may change with a new version.
     let hash = name
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
@@ -94,17 +99,17 @@ fn local(time_ms: u64, zone: &TimeZone) -> Option<jiff::Zoned> {
     Timestamp::from_millisecond(i64::try_from(time_ms).ok()?).ok().map(|time| time.to_zoned(zone.clone()))
 }
 
-/// The time of day.
+/// The time of day, as `09:30`.
 pub fn clock(time_ms: u64, zone: &TimeZone) -> String {
     local(time_ms, zone).map_or_else(|| "--:--".to_owned(), |time| time.strftime("%H:%M").to_string())
 }
 
-/// The day.
+/// The date, with its day of the week.
 pub fn day(time_ms: u64, zone: &TimeZone) -> String {
     local(time_ms, zone).map(|time| time.strftime("%A, %-d %B %Y").to_string()).unwrap_or_default()
 }
 
-/// A time that need not be today's.
+/// The time of day, with the date unless that is today.
 pub fn moment(time_ms: u64, zone: &TimeZone) -> String {
     let today = Timestamp::now().to_zoned(zone.clone()).date();
     match local(time_ms, zone) {
@@ -119,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_foreign_reaches_the_terminal_raw() {
+    fn text_from_others_never_reaches_the_terminal_raw() {
         assert_eq!(shown(b"\x1b[2J \xff C:\\dir"), r"\x1b[2J \xff C:\dir");
         assert_eq!(shown("\u{9b}1m \u{202e}안녕 \\o/".as_bytes()), r"\xc2\x9b1m \xe2\x80\xae안녕 \o/");
         assert_eq!(shown_lines(b"one\r\ntwo\tthree\n"), ["one", r"two\tthree", ""]);
@@ -144,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_says_so() {
+    fn a_cut_is_marked() {
         assert_eq!(cut("단톡방", 6), "단톡방");
         assert_eq!(cut("단톡방", 5), "단톡…");
         assert_eq!(cut("단톡방", 4), "단…");
@@ -159,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn days_and_times_are_the_zone_s() {
+    fn days_and_times_follow_the_time_zone() {
         let seoul = TimeZone::fixed(jiff::tz::offset(9));
         assert_eq!(
             (clock(1_795_221_000_000, &TimeZone::UTC), clock(1_795_221_000_000, &seoul)),

@@ -1,31 +1,31 @@
-//! The part of a room's messages that is in memory: without a hole, and bounded.
+//! The part of a room's messages that is in memory. It has no holes, and its size is bounded.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use dantok_protocol::{Item, Kind, Message};
 
-/// Messages and gaps of one room that are kept; further ones are fetched again when they are looked at.
+/// Messages and gaps kept per room. Others are fetched again when somebody scrolls to them.
 const ENTRIES_MAX: usize = 1000;
-/// Bytes of their bodies.
+/// Bytes of message bodies kept per room.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// What stands in a room's order.
+/// An entry in a room's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// A message.
     Message(Message),
-    /// Messages that are gone.
+    /// Messages that have expired.
     Gap {
-        /// The first.
+        /// The first seq.
         from: u64,
-        /// The last.
+        /// The last seq.
         to: u64,
     },
 }
 
 impl Entry {
-    /// An item as an entry; none where it has no place in the order.
+    /// Makes an entry of an item; `None` if the item has no place in the order.
     fn new(item: Item) -> Option<Entry> {
         match item {
             Item::Message(message) => Some(Entry::Message(message)),
@@ -34,7 +34,7 @@ impl Entry {
         }
     }
 
-    /// Its first seq.
+    /// The entry's first seq.
     pub fn from(&self) -> u64 {
         match self {
             Entry::Message(message) => message.seq,
@@ -42,7 +42,7 @@ impl Entry {
         }
     }
 
-    /// Its last seq.
+    /// The entry's last seq.
     pub fn to(&self) -> u64 {
         match self {
             Entry::Message(message) => message.seq,
@@ -58,7 +58,7 @@ impl Entry {
     }
 }
 
-/// Which message another one redacts, and the seq of that.
+/// For a redaction, the seq of the redacted message, and its own seq.
 pub fn redaction(message: &Message) -> Option<(u64, u64)> {
     match message.kind {
         Kind::Redaction(of) => Some((of, message.seq)),
@@ -75,7 +75,7 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// An empty one, whose first entry will be the one after this seq.
+    /// An empty timeline whose first entry will follow this seq.
     pub fn starting(after: u64) -> Timeline {
         Timeline { through: after, ..Timeline::default() }
     }
@@ -85,7 +85,7 @@ impl Timeline {
         self.entries.iter()
     }
 
-    /// The messages, in order: to answer, or to take back.
+    /// The messages, in order.
     pub fn messages(&self) -> impl DoubleEndedIterator<Item = &Message> {
         self.entries.iter().filter_map(|entry| match entry {
             Entry::Message(message) => Some(message),
@@ -93,7 +93,7 @@ impl Timeline {
         })
     }
 
-    /// A message, where it is here.
+    /// The message with this seq, if it is in memory.
     pub fn get(&self, seq: u64) -> Option<&Message> {
         let at = self.entries.partition_point(|entry| entry.to() < seq);
         match self.entries.get(at)? {
@@ -102,7 +102,7 @@ impl Timeline {
         }
     }
 
-    /// Drops a message's text, because another one says so. Returns whether it was here.
+    /// Drops the text of a message that another one redacts. Returns whether the message was in memory.
     pub fn redact(&mut self, seq: u64, by: u64) -> bool {
         let at = self.entries.partition_point(|entry| entry.to() < seq);
         match self.entries.get_mut(at) {
@@ -115,28 +115,28 @@ impl Timeline {
         }
     }
 
-    /// Whether there are none.
+    /// Whether it has no entries.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The first seq that it has.
+    /// The first seq in it or, while it is empty, the one with which it will begin.
     pub fn first(&self) -> u64 {
         self.entries.front().map_or(self.through.saturating_add(1), Entry::from)
     }
 
-    /// The last seq that it has, or behind which it begins.
+    /// The last seq in it or, while it is empty, the seq after which it begins.
     pub fn through(&self) -> u64 {
         self.through
     }
 
-    /// Whether one more has room.
+    /// Whether there is no room for another entry.
     pub fn is_full(&self) -> bool {
         self.entries.len() >= ENTRIES_MAX || self.bytes >= BYTES_MAX
     }
 
-    /// Takes what goes on behind the end; what is known already, or would leave a hole, changes nothing. The oldest go
-    /// where there are too many. Returns whether it was taken.
+    /// Adds an item at the end, unless it is already known or would leave a hole. Drops the oldest entries if there are too many.
+    /// Returns whether it was added.
     pub fn push(&mut self, item: Item) -> bool {
         let Some(mut entry) = Entry::new(item) else { return false };
         if let Entry::Gap { from, .. } = &mut entry {
@@ -147,7 +147,7 @@ impl Timeline {
         }
         self.through = entry.to();
         self.bytes += entry.bytes();
-        // What is gone is one gap, whichever pages told it.
+        // Adjacent gaps are merged into one.
         match (self.entries.back_mut(), &entry) {
             (Some(Entry::Gap { to: last, .. }), Entry::Gap { to, .. }) => *last = *to,
             _ => self.entries.push_back(entry),
@@ -162,9 +162,9 @@ impl Timeline {
         self.entries.len() > ENTRIES_MAX || self.bytes > BYTES_MAX
     }
 
-    /// Takes a page that ends right before the first entry; the newest go where there are too many.
+    /// Adds a page that ends right before the first entry. Drops the newest entries if there are too many.
     pub fn push_older(&mut self, items: Vec<Item>) {
-        // The page may have been read before a message in it was redacted.
+        // The page may have been read before one of its messages was redacted.
         let redacted: BTreeMap<u64, u64> = self.messages().filter_map(redaction).collect();
         for mut entry in items.into_iter().rev().filter_map(Entry::new) {
             let end = self.first().saturating_sub(1);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_doubled_and_no_hole_is_left() {
+    fn there_are_no_duplicates_and_no_holes() {
         let mut timeline = Timeline::starting(4);
         assert_eq!(timeline.first(), 5);
         for (item, taken) in
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_redacted_has_no_text_in_whatever_order_it_comes() {
+    fn redacted_messages_have_no_text_whatever_the_order() {
         let redacts = |seq, of| match message(seq) {
             Item::Message(message) => {
                 Item::Message(Message { body: Bytes::new(), kind: Kind::Redaction(of), ..message })
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_bounded_at_the_end_that_is_not_looked_at() {
+    fn entries_are_dropped_at_the_other_end() {
         let mut timeline = Timeline::starting(5000);
         for seq in 5001..8000 {
             assert!(timeline.push(message(seq)));

@@ -1,19 +1,19 @@
-//! Typed commands that the line protocol has as well, read as it reads them: so options mean the same in both.
+//! Parses typed commands that the line protocol also has, with its own parser, so that options mean the same in both.
 
 use dantok_protocol::line::read_request;
 use dantok_protocol::{Command, commands};
 
-/// Reads what stands behind a command as the line protocol reads it behind a verb; says how it is `written` where that fails.
+/// Parses a command's arguments as the line protocol parses those of a verb. An error ends with `written`, the command's usage.
 fn read(verb: &str, text: &str, written: &str) -> Result<Command, String> {
     let said = |refusal: dantok_protocol::Refusal| {
-        // The sentence ends with the verb's own usage.
+        // The sentence ends with the verb's own usage, which is replaced.
         let why = refusal.text.split("usage: ").next().unwrap_or_default().to_owned();
         format!("{why}{written}")
     };
     read_request(&format!("{verb} {text}")).map_err(said)
 }
 
-/// The room, the topic, and whether it is private.
+/// Parses `/create`: the room, its topic, and whether it is private.
 pub fn create(text: &str) -> Result<(String, String, bool), String> {
     let written = "/create [--private] ROOM [TOPIC]";
     match read("CREATE", text, written)? {
@@ -22,7 +22,7 @@ pub fn create(text: &str) -> Result<(String, String, bool), String> {
     }
 }
 
-/// What a room is to be about; none: what it is about is to be shown.
+/// Parses `/topic`: the new topic; `None` to show the current one.
 pub fn topic(text: &str) -> Result<Option<String>, String> {
     let written = "/topic [TEXT|--clear]";
     match read("TOPIC", &format!("room {text}"), written)? {
@@ -31,7 +31,7 @@ pub fn topic(text: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// What somebody is to be shown as.
+/// Parses `/nick`: the new nick.
 pub fn nick(text: &str) -> Result<String, String> {
     let written = "/nick NAME";
     match read("NICK", text, written)? {
@@ -40,7 +40,7 @@ pub fn nick(text: &str) -> Result<String, String> {
     }
 }
 
-/// One name, of a room or a person.
+/// Parses the name of a room or a person.
 pub fn name(text: &str, written: &str) -> Result<String, String> {
     match read("WHO", text, written)? {
         Command::Who(commands::Who { room }) => Ok(room),

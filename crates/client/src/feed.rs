@@ -1,120 +1,106 @@
-//! Rooms and their list, live: one connection that follows and watches, and a stream that survives it.
+//! Live updates of rooms and of the room list: a stream that survives its connections.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::io;
+mod task;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
-use tokio_util::codec::Encoder;
 
-use super::link::{Conn, Dialler, broken, is_passing, refused, unexpected};
+use super::link::Dialler;
 use super::{Error, Options};
-use dantok_protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
-use dantok_protocol::name::composed;
-use dantok_protocol::{Command, ErrorCode, Item, Refusal, Reply, Welcome, commands};
+use dantok_protocol::{Item, Refusal, Welcome};
+use task::Task;
 
-/// News between the task and its reader; past it the daemon waits.
+/// News buffered between the task and its reader. When the buffer is full, the task stops reading and the daemon waits.
 const AHEAD: usize = 64;
-/// Messages asked for at a time when resuming.
-const PAGE: u64 = 512;
-/// How long after a room could not be read it is tried again; each time twice as long, up to the second.
-const AGAIN_MIN: Duration = Duration::from_millis(250);
-const AGAIN_MAX: Duration = Duration::from_secs(10);
 
-/// What a [`Feed`] has to tell.
+/// What a [`Feed`] reports.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// There is a connection, the first or another one. What the list of rooms is now follows.
+    /// A connection was made, the first or a later one. The current list of rooms follows.
     Connected(Arc<Welcome>),
-    /// The connection broke, for this reason; the feed is making another one.
+    /// The connection broke, for this reason. The feed is reconnecting.
     Disconnected(String),
-    /// The rooms were restored from a backup, and have this epoch now: seqs from before may be other messages. Comes right before
-    /// the connection that told it; behind it all followed rooms go on from their cursors.
+    /// The rooms were restored from a backup and now have this epoch: seqs from before may belong to other messages. Comes right before
+    /// the [`Connected`](News::Connected) of the connection that revealed it. After it, all followed rooms continue from their cursors.
     Restored(Arc<str>),
-    /// A followed room was set back to an older state, without a word from its operator: seqs from before may be other messages.
-    /// Behind it the room goes on from the cursor, and seqs come again.
+    /// A followed room was set back to an older state without a new epoch: seqs from before may belong to other messages.
+    /// After it, the room continues from the cursor, and seqs repeat.
     SetBack {
-        /// Which.
+        /// The room.
         room: Arc<str>,
     },
-    /// Of a followed room: a message, a gap or an event; [`Item::Ended`]: the daemon can't read it now, and the feed tries again, for as
-    /// long as the options allow. Or [`Item::Room`]: a room of the list, as it is now; [`Item::Gone`]: one that the client does not
-    /// see, or is no member of, any more.
+    /// From a followed room: a message, a gap or an event, or [`Item::Ended`] when the daemon can't read the room now; the feed then
+    /// retries for as long as the options allow. From the list: [`Item::Room`], the current state of a room, or [`Item::Gone`], a room
+    /// that the client no longer sees or is no longer a member of.
     Item(Item),
-    /// A room can't be followed, or not any more.
+    /// A room can't be followed, or can no longer be followed.
     Refused {
-        /// Which.
+        /// The room, as the caller wrote its name.
         room: String,
-        /// Why.
+        /// Why not.
         refusal: Refusal,
     },
 }
 
-/// The list of rooms, and what any number of followed rooms have, on one connection; see
-/// [`Client::feed`](super::Client::feed).
+/// The list of rooms and any number of followed rooms, on one connection; see [`Client::feed`](super::Client::feed).
 ///
-/// Each room's messages and gaps come in the room's order, each seq once, over broken connections too; but anew where the rooms
-/// [were restored](News::Restored), or a room [was set back](News::SetBack). The list comes anew
-/// with each connection. Ends after its first error. Dropping it ends the connection.
+/// Yields each room's messages and gaps in the room's order and each seq once, even if connections break. Only after the rooms
+/// [were restored](News::Restored) or a room [was set back](News::SetBack) do seqs repeat. Each new connection yields the whole list
+/// again. The feed ends after its first error. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Feed {
     news: mpsc::Receiver<Result<News, Error>>,
     orders: mpsc::UnboundedSender<Order>,
-    /// What its reader knows of.
+    /// The epoch that the reader has been told.
     epoch: Arc<str>,
 }
 
 impl Feed {
-    /// A feed of the list, that follows nothing yet.
+    /// A feed of the list that follows no room yet.
     pub(super) fn watch(options: Options, epoch: Arc<str>) -> Feed {
-        Feed::start(options, epoch, true, BTreeMap::new())
+        Feed::start(options, epoch, true, None)
     }
 
-    /// A feed of one room, which each connection joins.
+    /// A feed of one room, which it joins.
     pub(super) fn of_room(options: Options, epoch: Arc<str>, room: String) -> Feed {
-        Feed::start(options, epoch, false, BTreeMap::from([(room, Place { join: true, ..Place::default() })]))
+        Feed::start(options, epoch, false, Some(room))
     }
 
-    fn start(options: Options, epoch: Arc<str>, watch: bool, places: BTreeMap<String, Place>) -> Feed {
+    fn start(options: Options, epoch: Arc<str>, watch: bool, join: Option<String>) -> Feed {
         let (sender, news) = mpsc::channel(AHEAD);
-        // As long as what the reader asks for; nothing from the network is queued here.
+        // Grows only with what the reader asks for; nothing from the network is queued here.
         let (orders, receiver) = mpsc::unbounded_channel();
-        let dialler = Dialler::new(options);
-        let known = epoch.clone();
-        let task = Task { dialler, epoch: known, watch, places, news: sender, orders: receiver, next_id: 1 };
+        let task = Task::new(Dialler::new(options), epoch.clone(), watch, join, sender, receiver);
         dantok_supervise::brief("the client's feed", task.run());
         Feed { news, orders, epoch }
     }
 
-    /// Follows a room that the client has joined: what came after this seq (without one, after the cursor), and then each
-    /// message as it commits. Changes nothing where the room is followed already. A room that never came to that seq
+    /// Follows a room that the client has joined: yields what came after this seq (without one, after the cursor), and then each
+    /// message as it commits. Does nothing if the room is already followed. A room whose last seq is lower than `after`
     /// [was set back](News::SetBack).
     pub fn follow(&self, room: &str, after: Option<u64>) {
-        // A feed at its end has told why.
+        // If the feed has ended, its reader has been told why.
         let after = after.map(|after| (self.epoch.clone(), after));
         let _ = self.orders.send(Order::Follow { room: room.to_owned(), after });
     }
 
-    /// Ends a [`follow`](Feed::follow). What was on its way may still come.
+    /// Stops [following](Feed::follow) a room. Items already on their way may still arrive.
     pub fn unfollow(&self, room: &str) {
         let _ = self.orders.send(Order::Unfollow { room: room.to_owned() });
     }
 
-    /// What comes next; none after an error. Cancel safe.
+    /// The next piece of news; `None` after an error. Cancel safe.
     ///
     /// # Errors
-    /// A refused HELLO or WATCH, or a daemon that was not there for as long as the options allow.
+    /// HELLO or WATCH was refused, or the daemon was unreachable for as long as the options allow.
     pub async fn next(&mut self) -> Option<Result<News, Error>> {
         std::future::poll_fn(|context| self.poll(context)).await
     }
 
-    /// The same, for those who poll.
+    /// [`next`](Feed::next) for callers that poll.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<News, Error>>> {
         let news = self.news.poll_recv(context);
         if let Poll::Ready(Some(Ok(News::Restored(epoch)))) = &news {
@@ -134,403 +120,12 @@ impl futures_core::Stream for Feed {
 
 #[derive(Debug)]
 enum Order {
-    /// With what the seq is of.
     Follow {
         room: String,
+        /// A seq and its epoch.
         after: Option<(Arc<str>, u64)>,
     },
     Unfollow {
         room: String,
     },
-}
-
-/// A message's seq, time and client. A redaction leaves them as they are.
-type Stamp = (u64, u64, Arc<str>);
-
-/// How far a followed room is told.
-#[derive(Default)]
-struct Place {
-    /// The first connection joins first. A later one does not: what was deleted meanwhile would be made anew.
-    join: bool,
-    /// The room's number, once it was followed: another one of the same name is not what `reached` is of.
-    number: Option<u64>,
-    /// The last seq that was yielded, or the one where the first FOLLOW began.
-    reached: Option<u64>,
-    /// That message, to be known by its time and its client; none where it had expired.
-    newest: Option<Stamp>,
-    /// Pushes of this connection go on behind `reached` without a hole.
-    live: bool,
-    /// The daemon can't read it.
-    unread: Option<Unread>,
-}
-
-/// A room that can't be read, as long as nothing of it has come since.
-struct Unread {
-    since: Instant,
-    /// When that was found out last.
-    last: Instant,
-    /// When it is to be tried again; none while it is.
-    again: Option<Instant>,
-    pause: Duration,
-}
-
-struct Task {
-    dialler: Dialler,
-    /// What all seqs here are of.
-    epoch: Arc<str>,
-    watch: bool,
-    places: BTreeMap<String, Place>,
-    news: mpsc::Sender<Result<News, Error>>,
-    orders: mpsc::UnboundedReceiver<Order>,
-    next_id: u64,
-}
-
-enum End {
-    Broken(io::Error),
-    Failed(Error),
-    /// The reader is gone.
-    Dropped,
-}
-
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> Self {
-        End::Broken(error)
-    }
-}
-
-impl Task {
-    async fn run(mut self) {
-        let mut why = None;
-        loop {
-            let news = self.news.clone();
-            let dialled = tokio::select! {
-                dialled = self.dialler.dial(why.take(), || true) => dialled,
-                () = news.closed() => return,
-            };
-            let end = match dialled {
-                Ok(mut conn) => tokio::select! {
-                    end = self.serve(&mut conn) => end,
-                    () = news.closed() => return,
-                },
-                Err(error) => End::Failed(error),
-            };
-            match end {
-                End::Broken(error) => {
-                    if self.news.send(Ok(News::Disconnected(error.to_string()))).await.is_err() {
-                        return;
-                    }
-                    why = Some(error);
-                }
-                End::Failed(error) => {
-                    let _ = self.news.send(Err(error)).await;
-                    return;
-                }
-                End::Dropped => return,
-            }
-        }
-    }
-
-    async fn tell(&self, news: News) -> Result<(), End> {
-        self.news.send(Ok(news)).await.map_err(|_| End::Dropped)
-    }
-
-    /// Reads until the connection ends.
-    async fn serve(&mut self, conn: &mut Conn) -> End {
-        let Err(end) = self.try_serve(conn).await;
-        end
-    }
-
-    async fn try_serve(&mut self, conn: &mut Conn) -> Result<Infallible, End> {
-        self.places.values_mut().for_each(|place| place.live = false);
-        if conn.welcome.epoch != self.epoch {
-            self.epoch = conn.welcome.epoch.clone();
-            self.places.values_mut().for_each(|place| (place.reached, place.number, place.newest) = (None, None, None));
-            self.tell(News::Restored(self.epoch.clone())).await?;
-        }
-        self.tell(News::Connected(conn.welcome.clone())).await?;
-        if self.watch {
-            self.ask(conn, Command::Watch).await?;
-            self.ask(conn, Command::Events(commands::Events { on: true })).await?;
-        }
-        for room in self.places.keys().cloned().collect::<Vec<_>>() {
-            self.resume(conn, &room).await?;
-        }
-        self.dialler.settled();
-        loop {
-            tokio::select! {
-                frame = conn.frame() => match frame? {
-                    ServerFrame::Push { item } => self.hand_on(item, false).await?,
-                    ServerFrame::Closing { refusal } => return Err(End::Broken(broken(refusal))),
-                    other => return Err(End::Broken(unexpected(&other))),
-                },
-                order = self.orders.recv() => match order {
-                    Some(order) => self.carry_out(conn, order).await?,
-                    None => return Err(End::Dropped),
-                },
-                room = next_unread(&self.places) => self.resume(conn, &room).await?,
-            }
-        }
-    }
-
-    async fn carry_out(&mut self, conn: &mut Conn, order: Order) -> Result<(), End> {
-        match order {
-            Order::Follow { room, .. } if self.places.contains_key(&room) => Ok(()),
-            Order::Follow { room, after } => {
-                // A seq of another epoch says nothing; its reader has been told, or will be.
-                let after = after.filter(|(epoch, _)| *epoch == self.epoch).map(|(_, after)| after);
-                self.places.insert(room.clone(), Place { reached: after, ..Place::default() });
-                self.resume(conn, &room).await
-            }
-            Order::Unfollow { room } => match self.places.remove(&room) {
-                Some(_) => self.ask(conn, Command::Unfollow(commands::Unfollow { room })).await.map(drop),
-                None => Ok(()),
-            },
-        }
-    }
-
-    /// Follows a room from where it was told to. What the daemon refuses is told, and the others go on.
-    async fn resume(&mut self, conn: &mut Conn, room: &str) -> Result<(), End> {
-        match self.try_resume(conn, room).await {
-            Err(End::Failed(Error::Refused(refusal))) => {
-                self.places.remove(room);
-                self.tell(News::Refused { room: room.to_owned(), refusal }).await
-            }
-            result => result,
-        }
-    }
-
-    async fn try_resume(&mut self, conn: &mut Conn, room: &str) -> Result<(), End> {
-        let unread = self.places.get_mut(room).and_then(|place| place.unread.as_mut());
-        unread.into_iter().for_each(|unread| unread.again = None);
-        let name = || room.to_owned();
-        if self.places.get(room).is_some_and(|place| place.join && place.number.is_none()) {
-            self.ask(conn, Command::join(room)).await?;
-        }
-        let mut is_set_back = self.is_set_back(conn, room).await?;
-        loop {
-            let Reply::Following { after, number } =
-                self.ask(conn, Command::Follow(commands::Follow { room: name() })).await?
-            else {
-                return Err(End::Failed(Error::Unexpected));
-            };
-            let Some(place) = self.places.get_mut(room) else { return Ok(()) };
-            if *place.number.get_or_insert(number) != number {
-                self.ask(conn, Command::Unfollow(commands::Unfollow { room: name() })).await?;
-                return self.hand_on(Item::Gone { room: room.into() }, false).await;
-            }
-            if std::mem::take(&mut is_set_back) {
-                (place.reached, place.newest, place.live) = (Some(after), None, true);
-                self.tell(News::SetBack { room: room.into() }).await?;
-                return self.is_set_back(conn, room).await.map(drop);
-            }
-            if after <= *place.reached.get_or_insert(after) {
-                place.live = true;
-                // Where it begins here, what it is to be known by is found.
-                return if place.newest.is_none() { self.is_set_back(conn, room).await.map(drop) } else { Ok(()) };
-            }
-            self.ask(conn, Command::Unfollow(commands::Unfollow { room: name() })).await?;
-            // The cursor may have passed what was yielded here, moved by another connection of the same client; FOLLOW
-            // alone would skip what is between.
-            while let Some(reached) = self.places.get(room).and_then(|place| place.reached) {
-                let fetch = Command::Fetch(commands::Fetch { room: name(), after: Some(reached), max: Some(PAGE) });
-                match self.ask_any(conn, fetch).await? {
-                    Reply::End { handed, last, .. } if handed < last => {}
-                    // It is this room's trouble, and the others go on.
-                    Reply::Error(Refusal { code: ErrorCode::Storage, text, .. }) => {
-                        return self.unreadable(name().into(), ErrorCode::Storage, text).await;
-                    }
-                    reply => {
-                        taken(reply)?;
-                        self.places.get_mut(room).into_iter().for_each(|place| place.unread = None);
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether the room is not the one whose messages were yielded here: it has not come as far, or has another message where these
-    /// end. All pushes up to there would be dropped as seen.
-    async fn is_set_back(&mut self, conn: &mut Conn, room: &str) -> Result<bool, End> {
-        let Some(place) = self.places.get(room) else { return Ok(false) };
-        let Some(reached) = place.reached.filter(|reached| *reached > 0) else { return Ok(false) };
-        let newest = place.newest.clone();
-        let fetch = Command::Fetch(commands::Fetch { room: room.to_owned(), after: Some(reached - 1), max: Some(1) });
-        let mut found = Vec::new();
-        let last = match self.exchange(conn, fetch, Some(&mut found)).await? {
-            Reply::End { last, .. } => last,
-            Reply::Error(refusal) if refusal.code == ErrorCode::SetBack => return Ok(true),
-            // It can't be read: what comes behind it may be.
-            Reply::Error(refusal) if refusal.code == ErrorCode::Storage => return Ok(false),
-            reply => return taken(reply).and(Err(End::Failed(Error::Unexpected))),
-        };
-        // Where it has expired nobody knows, and nobody is kept from what is stored.
-        let found = found.iter().find_map(stamp).filter(|(seq, ..)| *seq == reached);
-        if let Some(place) = self.places.get_mut(room)
-            && place.newest.is_none()
-            && place.reached == Some(reached)
-        {
-            // It was not yielded here; from here on it is known.
-            place.newest = found.clone();
-        }
-        let is_another = |found: Stamp| newest.is_some_and(|newest| newest != found);
-        Ok(last < reached || found.is_some_and(is_another))
-    }
-
-    /// What a room is followed as, that the daemon calls by this name: the caller may have written it another way.
-    fn key(&self, room: &str) -> String {
-        let is_it = |written: &&String| composed(written) == room;
-        let written = match self.places.contains_key(room) {
-            true => None,
-            false => self.places.keys().find(is_it),
-        };
-        written.map_or_else(|| room.to_owned(), Clone::clone)
-    }
-
-    /// A followed room can't be read, whether the daemon says so unasked or in an answer: tried again later, from where it is.
-    async fn unreadable(&mut self, room: Arc<str>, code: ErrorCode, text: String) -> Result<(), End> {
-        let limit = self.dialler.options.reconnect;
-        let key = self.key(&room);
-        let Some(place) = self.places.get_mut(&key) else { return Ok(()) };
-        place.live = false;
-        let now = Instant::now();
-        // Where nothing came because there was nothing, this is another trouble.
-        place.unread.take_if(|unread| unread.last.elapsed() > 2 * AGAIN_MAX);
-        let is_new = place.unread.is_none();
-        let unread = place.unread.get_or_insert(Unread { since: now, last: now, again: None, pause: AGAIN_MIN });
-        unread.last = now;
-        if limit.is_some_and(|limit| unread.since.elapsed() >= limit) {
-            self.places.remove(&key);
-            let refusal = Refusal::new(code, text);
-            return self.tell(News::Refused { room: room.to_string(), refusal }).await;
-        }
-        unread.again = Some(now + unread.pause);
-        unread.pause = AGAIN_MAX.min(unread.pause * 2);
-        if is_new { self.tell(News::Item(Item::Ended { room, code, text })).await } else { Ok(()) }
-    }
-
-    /// Sends a request and takes its answer, which is no refusal; its items are handed on.
-    async fn ask(&mut self, conn: &mut Conn, command: Command) -> Result<Reply, End> {
-        taken(self.ask_any(conn, command).await?)
-    }
-
-    /// The same, refused or not.
-    async fn ask_any(&mut self, conn: &mut Conn, command: Command) -> Result<Reply, End> {
-        self.exchange(conn, command, None).await
-    }
-
-    /// The same; its items are put `aside`, where there is that.
-    async fn exchange(
-        &mut self,
-        conn: &mut Conn,
-        command: Command,
-        mut aside: Option<&mut Vec<Item>>,
-    ) -> Result<Reply, End> {
-        let id = self.next_id;
-        self.next_id += 1;
-        let mut output = BytesMut::new();
-        ClientCodec.encode(RequestFrame { id, command }, &mut output)?;
-        conn.send(&output).await?;
-        loop {
-            match conn.frame().await? {
-                ServerFrame::Reply { id: of, reply } if of == id => return Ok(reply),
-                ServerFrame::Part { id: of, item } if of == id => match &mut aside {
-                    Some(items) => items.push(item),
-                    None => self.hand_on(item, true).await?,
-                },
-                // Of another room, or the list.
-                ServerFrame::Push { item } => self.hand_on(item, false).await?,
-                ServerFrame::Closing { refusal } => return Err(End::Broken(broken(refusal))),
-                other => return Err(End::Broken(unexpected(&other))),
-            }
-        }
-    }
-
-    /// Yields what is new of an item; `fetched`: it was asked for, to close the hole up to the pushes.
-    async fn hand_on(&mut self, item: Item, fetched: bool) -> Result<(), End> {
-        match item {
-            Item::Gone { ref room } => drop(self.places.remove(&self.key(room))),
-            Item::Ended { room, code, text } => return self.unreadable(room, code, text).await,
-            _ => {}
-        }
-        let Some(room) = in_order(&item) else { return self.tell(News::Item(item)).await };
-        let key = self.key(room);
-        let Some(place) = self.places.get_mut(&key) else { return Ok(()) };
-        if !place.live && !fetched {
-            return Ok(());
-        }
-        place.unread = None;
-        let Some((item, to)) = unseen(item, place.reached.unwrap_or(0)) else { return Ok(()) };
-        let newest = stamp(&item);
-        self.tell(News::Item(item)).await?;
-        if let Some(place) = self.places.get_mut(&key) {
-            (place.reached, place.newest) = (Some(to), newest);
-        }
-        Ok(())
-    }
-}
-
-/// The answer, where it is no refusal.
-fn taken(reply: Reply) -> Result<Reply, End> {
-    match reply {
-        Reply::Error(refusal) if is_passing(&refusal) => Err(End::Broken(broken(refusal))),
-        Reply::Error(refusal) => Err(End::Failed(refused(refusal))),
-        reply => Ok(reply),
-    }
-}
-
-/// The next room that is to be read again, when its time has come.
-async fn next_unread(places: &BTreeMap<String, Place>) -> String {
-    let unread = places.iter().filter_map(|(room, place)| Some((place.unread.as_ref()?.again?, room)));
-    match unread.min() {
-        Some((again, room)) => {
-            sleep_until(again).await;
-            room.clone()
-        }
-        None => std::future::pending().await,
-    }
-}
-
-/// The room of an item that has its place in the room's order.
-fn in_order(item: &Item) -> Option<&str> {
-    match item {
-        Item::Message(message) => Some(&message.room),
-        Item::Gap { room, .. } => Some(room),
-        _ => None,
-    }
-}
-
-fn stamp(item: &Item) -> Option<Stamp> {
-    match item {
-        Item::Message(message) => Some((message.seq, message.time_ms, message.client.clone())),
-        _ => None,
-    }
-}
-
-/// What of an item lies past `reached`, and its last seq.
-fn unseen(item: Item, reached: u64) -> Option<(Item, u64)> {
-    match item {
-        Item::Message(message) if message.seq > reached => {
-            let to = message.seq;
-            Some((Item::Message(message), to))
-        }
-        Item::Gap { room, from, to, reason } if to > reached => {
-            Some((Item::Gap { room, from: from.max(reached.saturating_add(1)), to, reason }, to))
-        }
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use dantok_protocol::GapReason;
-
-    #[test]
-    fn a_gap_is_cut_to_what_is_new() {
-        let gap = |from, to| Item::Gap { room: "lobby".into(), from, to, reason: GapReason::Expired };
-        assert_eq!(unseen(gap(1, 9), 4), Some((gap(5, 9), 9)));
-        assert_eq!(unseen(gap(5, 9), 4), Some((gap(5, 9), 9)));
-        assert_eq!(unseen(gap(1, 4), 4), None);
-    }
 }

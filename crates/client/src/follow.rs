@@ -1,4 +1,4 @@
-//! A room, live: a [`Feed`] of one room, for those who want its items and nothing else.
+//! Live updates of one room: a [`Feed`] reduced to the room's items.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use super::feed::{Feed, News};
 use super::{Error, Options};
 use dantok_protocol::{ErrorCode, Item, Refusal};
 
-/// What a room has after the cursor, and then each message as it commits; see [`Client::follow`](super::Client::follow).
+/// A room's messages after the cursor, and then each message as it commits; see [`Client::follow`](super::Client::follow).
 ///
-/// Yields [`Item::Message`] and [`Item::Gap`] in the room's order, each seq once, over broken connections too; and [`Item::Ended`]
-/// where the daemon can't read the room now: that is tried again, for as long as the options allow. Ends after its first error, unless
-/// that is [`Error::Restored`] or [`Error::SetBack`]: behind it comes what the room has now after the cursor, whatever seqs were yielded
-/// before. Dropping it ends the connection.
+/// Yields [`Item::Message`] and [`Item::Gap`] in the room's order and each seq once, even if connections break. Yields [`Item::Ended`]
+/// when the daemon can't read the room now, and retries for as long as the options allow. Ends after its first error, unless that is
+/// [`Error::Restored`] or [`Error::SetBack`]: after these it yields what the room now has after the cursor, whatever seqs it yielded
+/// before. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Follow {
-    /// None after an error.
+    /// `None` after an error.
     feed: Option<Feed>,
 }
 
@@ -25,10 +25,10 @@ impl Follow {
         Follow { feed: Some(Feed::of_room(options, epoch, room)) }
     }
 
-    /// The next item; none after an error. Cancel safe.
+    /// The next item; `None` after an error. Cancel safe.
     ///
     /// # Errors
-    /// Restored rooms, or a room that was set back; a refusal, or a daemon that was not there for as long as the options allow.
+    /// The rooms were restored, the room was set back, the daemon refused, or it was unreachable for as long as the options allow.
     pub async fn next(&mut self) -> Option<Result<Item, Error>> {
         std::future::poll_fn(|context| self.poll(context)).await
     }
@@ -37,9 +37,9 @@ impl Follow {
         loop {
             let Some(feed) = &mut self.feed else { return Poll::Ready(None) };
             let error = match ready!(feed.poll(context)) {
-                // KICK, BAN or DELETE, or a LEAVE elsewhere.
+                // KICK, BAN, DELETE, or a LEAVE from another connection.
                 Some(Ok(News::Item(Item::Gone { room }))) => {
-                    let text = format!("this client is no member of {room} any more, or it was deleted");
+                    let text = format!("this client is no longer a member of {room}, or the room was deleted");
                     Some(Err(Error::Refused(Refusal::new(ErrorCode::NotJoined, text))))
                 }
                 Some(Ok(News::Item(item))) => return Poll::Ready(Some(Ok(item))),
@@ -47,7 +47,7 @@ impl Follow {
                 Some(Ok(News::Restored(epoch))) => return Poll::Ready(Some(Err(Error::Restored { epoch }))),
                 Some(Ok(News::SetBack { room })) => {
                     let text = format!(
-                        "{room} was set back to an older state, and seqs from before may be other messages now"
+                        "{room} was set back to an older state; seqs from before may now belong to other messages"
                     );
                     return Poll::Ready(Some(Err(Error::SetBack(Refusal::new(ErrorCode::SetBack, text)))));
                 }

@@ -1,4 +1,4 @@
-//! Cursors that workers share: each message is for one of them.
+//! Groups: cursors that workers share, so that each message goes to one of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,40 +7,40 @@ use super::{Client, Error};
 use dantok_protocol::units::ms;
 use dantok_protocol::{Begin, Command, Item, Reply, commands};
 
-/// A shared cursor, as [`Client::groups`] lists it.
+/// A group, as [`Client::groups`] lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Its name.
     pub group: Arc<str>,
-    /// Everything up to here is done.
+    /// Everything up to this seq is done.
     pub cursor: u64,
-    /// How many messages are taken and not done.
+    /// How many messages are taken but not done.
     pub pending: u64,
-    /// How many nobody has had yet.
+    /// How many messages nobody has taken yet.
     pub waiting: u64,
-    /// How long one has for a message.
+    /// How long a worker has for a message before others may take it.
     pub timeout: Duration,
 }
 
-/// A message that is taken and not done, as [`Client::pending`] lists it.
+/// A message that is taken but not done, as [`Client::pending`] lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
     /// Its seq.
     pub seq: u64,
     /// Who took it last.
     pub client: Arc<str>,
-    /// When, in milliseconds since 1970 UTC.
+    /// When it was taken, in milliseconds since 1970 UTC.
     pub since_ms: u64,
-    /// How often it was taken, since the daemon started.
+    /// How often it has been taken since the daemon started.
     pub deliveries: u64,
 }
 
 impl Client {
-    /// Makes a shared cursor with everything that is still stored, or (`Begin::Now`) what comes from now on; or sets the timeout of one
-    /// that is there. Without a timeout a new one has the daemon's default.
+    /// Creates a group that starts with everything still stored, or (`Begin::Now`) with what comes from now on; or sets the timeout of
+    /// an existing group. Without a timeout, a new group has the daemon's default.
     ///
     /// # Errors
-    /// `limit` where the room has as many as it may; otherwise as every call; see [`Error`].
+    /// `limit` if the room has as many groups as it may; otherwise as every call; see [`Error`].
     pub async fn group(&self, room: &str, group: &str, from: Begin, timeout: Option<Duration>) -> Result<(), Error> {
         let timeout_ms = timeout.map(ms);
         let (room, group) = (room.to_owned(), group.to_owned());
@@ -50,15 +50,15 @@ impl Client {
         }
     }
 
-    /// Ends a shared cursor.
+    /// Deletes a group.
     ///
     /// # Errors
-    /// `no-group`, which after a broken connection may be this call's own doing; otherwise as every call; see [`Error`].
+    /// `no-group`, which after a broken connection may be due to this call itself; otherwise as every call; see [`Error`].
     pub async fn ungroup(&self, room: &str, group: &str) -> Result<(), Error> {
         self.ask_done(Command::Ungroup(commands::Ungroup { room: room.to_owned(), group: group.to_owned() })).await
     }
 
-    /// A room's shared cursors, by name.
+    /// A room's groups, by name.
     ///
     /// # Errors
     /// As every call; see [`Error`].
@@ -73,11 +73,11 @@ impl Client {
         groups.collect()
     }
 
-    /// Takes up to `max` messages that nobody else has, waiting for the first for as long as `wait` (a minute at the most): messages,
-    /// and gaps for what nobody had and is past retention. Each is to be [done](Client::done) within the group's timeout.
+    /// Takes up to `max` messages that nobody else has, and waits up to `wait` (at most a minute) for the first. Returns messages, and gaps
+    /// for messages that expired before anybody took them. Mark each message as [done](Client::done) within the group's timeout.
     ///
-    /// While it waits, later calls on this client wait behind it: a worker is best a client of its own. What was taken on a
-    /// connection that broke before the answer arrived is free again at once.
+    /// While it waits, later calls on this client wait too, so give each worker a client of its own. Messages taken on a connection
+    /// that broke before the answer arrived are free again at once.
     ///
     /// # Errors
     /// `no-group`; otherwise as every call; see [`Error`].
@@ -90,7 +90,7 @@ impl Client {
         }
     }
 
-    /// A message is dealt with: nobody gets it again. Returns the group's cursor.
+    /// Marks a message as done: nobody gets it again. Returns the group's cursor.
     ///
     /// # Errors
     /// `no-group`; otherwise as every call; see [`Error`].
@@ -101,7 +101,7 @@ impl Client {
         }
     }
 
-    /// What is taken and not done, by seq.
+    /// The messages that are taken but not done, by seq.
     ///
     /// # Errors
     /// `no-group`; otherwise as every call; see [`Error`].

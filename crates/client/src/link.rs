@@ -1,4 +1,4 @@
-//! The connection: dialling with growing pauses, and the task that keeps requests alive over broken ones.
+//! Connecting with growing pauses, and the task that carries requests from a broken connection to the next.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,18 +18,18 @@ use dantok_net::{ReadHalf, WriteHalf};
 use dantok_protocol::frame::{ClientCodec, RequestFrame, ServerFrame};
 use dantok_protocol::{Command, ErrorCode, Item, Refusal, Reply, VERSION, Welcome, commands};
 
-/// Requests that are sent and not answered; further ones wait in the channel, and then with their callers.
+/// Requests in flight. Further ones wait in the channel, and then their callers wait.
 const WINDOW: usize = 256;
 /// Bytes encoded ahead of the socket.
 const OUTPUT_HIGH_WATER_BYTES: usize = 64 * 1024;
-/// For connecting and HELLO together.
+/// Covers both connecting and HELLO.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 const DELAY_MIN: Duration = Duration::from_millis(20);
 const DELAY_MAX: Duration = Duration::from_secs(2);
-/// How long it is true that somebody is typing.
+/// How long a TYPING stays true; an older one is not sent.
 const TYPING_HOLDS: Duration = Duration::from_secs(3);
 
-/// Whether a refusal says that the daemon, not the request, is at fault, so that asking again later may help.
+/// Whether a refusal is due to the daemon's state rather than to the request, so that retrying later may help.
 pub(super) fn is_passing(refusal: &Refusal) -> bool {
     matches!(refusal.code, ErrorCode::Storage | ErrorCode::Stopping)
 }
@@ -59,7 +59,7 @@ impl Conn {
     async fn open(options: &Options) -> Result<Conn, Failure> {
         let stream = TcpStream::connect(&options.address).await?;
         stream.set_nodelay(true)?;
-        // A daemon whose machine has gone says nothing; the kernel finds out.
+        // If the daemon's machine disappears, no packet says so; keepalive lets the kernel detect it.
         let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(30));
         let keepalive = keepalive.with_interval(Duration::from_secs(10)).with_retries(3);
         socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
@@ -84,7 +84,7 @@ impl Conn {
             epoch: "".into(),
         };
         let mut conn = Conn { read, write, input: BytesMut::new(), welcome: Arc::new(welcome) };
-        // A daemon that refuses at once may close before it has read: what it said matters more than a failed write.
+        // A daemon that refuses at once may close before it has read: its refusal matters more than our failed write.
         let written = conn.send(&output).await;
         match conn.frame().await {
             Ok(ServerFrame::Reply { reply: Reply::Welcome(welcome), .. }) => {
@@ -93,25 +93,25 @@ impl Conn {
                 Ok(conn)
             }
             Ok(ServerFrame::Reply { reply: Reply::Error(refusal), .. } | ServerFrame::Closing { refusal }) => {
-                // Too many connections now may be fewer soon.
+                // There may be fewer connections soon.
                 if is_passing(&refusal) || refusal.code == ErrorCode::Limit {
                     return Err(Failure::Broken(broken(refusal)));
                 }
                 Err(Failure::Refused(refusal))
             }
             Ok(other) => Err(Failure::Broken(unexpected(&other))),
-            // A daemon that does not take the client's certificate says so here.
+            // A daemon that rejects the client's certificate says so here.
             Err(error) => Err(refused_in_a_line(&conn.input).map_or_else(|| error.into(), Failure::Refused)),
         }
     }
 
-    /// Sends all of it.
+    /// Writes and flushes all of these bytes.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write.write_all(bytes).await?;
         self.write.flush().await
     }
 
-    /// The next frame.
+    /// Reads the next frame.
     pub async fn frame(&mut self) -> io::Result<ServerFrame> {
         loop {
             if let Some(frame) = ClientCodec.decode(&mut self.input)? {
@@ -124,12 +124,12 @@ impl Conn {
     }
 }
 
-/// Makes of a TCP connection what the options ask for.
+/// Adds TLS to a TCP connection if the options ask for it.
 async fn meet(stream: TcpStream, options: &Options) -> Result<(ReadHalf, WriteHalf), Failure> {
     #[cfg(feature = "tls")]
     if let Some(tls) = &options.tls {
         let name = tls.server_name.as_deref().unwrap_or_else(|| host(&options.address));
-        // The files are read for each connection, so that a certificate that was renewed is used by the next.
+        // Files are read for each connection, so that the next one uses a renewed certificate.
         return match crate::tls::connect(stream, &tls.ca, tls.cert_and_key.as_ref(), name).await {
             Ok(stream) => Ok(dantok_net::tls(stream)),
             Err(crate::tls::Failed::Files(error)) => Err(Failure::Tls(error.to_string())),
@@ -148,10 +148,10 @@ fn host(address: &str) -> &str {
 }
 
 pub(super) fn unexpected(frame: &ServerFrame) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("an answer to nothing that was asked: {frame:?}"))
+    io::Error::new(io::ErrorKind::InvalidData, format!("an answer without a request: {frame:?}"))
 }
 
-/// What a port says that is for something else, and so can't know of frames.
+/// The refusal in text that a port of the daemon sends if it does not speak frames.
 fn refused_in_a_line(input: &[u8]) -> Option<Refusal> {
     let text = std::str::from_utf8(input).ok()?.strip_prefix("ERR bad-command ")?;
     Some(Refusal::new(ErrorCode::BadCommand, text.trim_end()))
@@ -160,7 +160,7 @@ fn refused_in_a_line(input: &[u8]) -> Option<Refusal> {
 enum Failure {
     Broken(io::Error),
     Refused(Refusal),
-    /// Trying again changes nothing about it.
+    /// Retrying can't help.
     #[cfg(feature = "tls")]
     Tls(String),
 }
@@ -175,7 +175,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Writes what goes at once. Cancel safe; there is more to do while `flushed` is false.
+/// Writes as much as the socket takes at once. Cancel safe. Call it again while `flushed` is false.
 async fn write(writer: &mut WriteHalf, output: &mut BytesMut, flushed: &mut bool) -> io::Result<()> {
     if !output.is_empty() {
         *flushed = false;
@@ -188,10 +188,10 @@ async fn write(writer: &mut WriteHalf, output: &mut BytesMut, flushed: &mut bool
     Ok(())
 }
 
-/// Connects, again and again where it must.
+/// Connects, and retries as long as the options allow.
 pub(super) struct Dialler {
     pub options: Options,
-    /// Since when nothing has been answered, and the pauses from there on.
+    /// Since when nothing has been answered, and the pauses from then on.
     trouble: Option<(Instant, ExponentialBackoff)>,
 }
 
@@ -200,20 +200,20 @@ impl Dialler {
         Dialler { options, trouble: None }
     }
 
-    /// What was remembered was said, and is good; from here on it is compared.
+    /// The daemon has accepted the caller's epoch. From now on, the client compares epochs itself.
     pub fn met(&mut self) {
         self.options.epoch = None;
     }
 
-    /// The daemon has answered: the next trouble is a new one.
+    /// The daemon has answered, so the next failure starts a new retry period.
     pub fn settled(&mut self) {
         self.trouble = None;
     }
 
-    /// Connects. `why` is what broke the connection before; none on the first.
+    /// Connects. `why` is what broke the previous connection; `None` for the first.
     ///
     /// # Errors
-    /// A refused HELLO; nobody to talk to within the options' time; nobody left who `wants` the connection.
+    /// HELLO was refused; no daemon answered within the options' time; or nobody `wants` the connection any more.
     pub async fn dial(&mut self, mut why: Option<io::Error>, wants: impl Fn() -> bool) -> Result<Conn, Error> {
         let (since, delays) = self.trouble.get_or_insert_with(|| {
             let delays = ExponentialBuilder::new().with_min_delay(DELAY_MIN).with_max_delay(DELAY_MAX);
@@ -224,7 +224,7 @@ impl Dialler {
         let end = |why: io::Error| Error::Unreachable { address: self.options.address.clone(), source: Arc::new(why) };
         loop {
             if let Some(error) = why {
-                // The last attempt is at the end of the time, not a long pause before it.
+                // Make the last attempt at the end of the time, not a long pause before it.
                 let left = until.map(|until| until.saturating_duration_since(Instant::now()));
                 if left == Some(Duration::ZERO) {
                     return Err(end(error));
@@ -255,7 +255,7 @@ impl Dialler {
 /// A request on its way to the task.
 pub(super) struct Request {
     pub command: Command,
-    /// What the seqs in it are of.
+    /// The epoch of the seqs in the command.
     pub epoch: Arc<str>,
     pub asked: Instant,
     pub answer: oneshot::Sender<Result<Answer, Error>>,
@@ -267,25 +267,25 @@ struct Pending {
     epoch: Arc<str>,
     asked: Instant,
     items: Vec<Item>,
-    /// It has been sent on an earlier connection, which may have carried it out.
+    /// It was sent on an earlier connection, on which the daemon may have carried it out.
     repeated: bool,
     answer: oneshot::Sender<Result<Answer, Error>>,
 }
 
 impl Pending {
-    /// Whether it is not true any more, so that the daemon is not to be told of it.
+    /// Whether it is no longer true and must not be sent.
     fn is_stale(&self) -> bool {
         matches!(self.command, Command::Typing(_)) && (self.repeated || self.asked.elapsed() >= TYPING_HOLDS)
     }
 
-    /// Whether to try it again on another connection, after a refusal that is [passing](is_passing). One room that can't be read is no
-    /// reason for all others to wait: the daemon has tried again, and its caller may.
+    /// Whether to retry on another connection after a [passing](is_passing) refusal. One unreadable room is no reason to make all
+    /// others wait: the daemon has already retried the read, and the caller can retry too.
     fn breaks(&self, refusal: &Refusal) -> bool {
         refusal.code != ErrorCode::Storage || self.command.is_write()
     }
 
-    /// Whether this refusal only says that an earlier connection has carried it out. Not so a `room-exists`: the room may
-    /// be somebody else's.
+    /// Whether this refusal only means that the request was carried out on an earlier connection. `room-exists` does not: the room
+    /// may be somebody else's.
     fn is_done_before(&self, refusal: &Refusal) -> bool {
         self.repeated && self.command.refusal_means_done(refusal.code)
     }
@@ -295,17 +295,17 @@ impl Pending {
 pub(super) struct Link {
     dialler: Dialler,
     requests: mpsc::Receiver<Request>,
-    /// In order; the first `encoded` of them are on this connection.
+    /// In order. The first `encoded` have been encoded for this connection.
     pending: VecDeque<Pending>,
     encoded: usize,
     next_id: u64,
-    /// Of the connection that there is, or was last.
+    /// The epoch of the current connection, or of the last one.
     epoch: Epoch,
-    /// The handle's: what it has to forget where a room was set back.
+    /// The handle's memory, to forget a room's seqs if the room was set back.
     memory: Arc<Mutex<Memory>>,
 }
 
-/// An epoch that the client's task tells its handle.
+/// The daemon's epoch, shared between the client's task and its handle.
 pub(super) type Epoch = Arc<Mutex<Arc<str>>>;
 
 impl Link {
@@ -313,7 +313,7 @@ impl Link {
         Link { dialler, requests, pending: VecDeque::new(), encoded: 0, next_id: 1, epoch, memory }
     }
 
-    /// Serves requests until all handles are gone and all is answered, or the daemon is given up.
+    /// Serves requests until the handle is gone and everything is answered, or until it gives up on the daemon.
     pub async fn run(mut self, mut conn: Conn) {
         loop {
             if self.pending.is_empty() {
@@ -344,7 +344,7 @@ impl Link {
         }
     }
 
-    /// Ends well when all handles are gone and all is answered.
+    /// Returns `Ok` when the handle is gone and everything is answered.
     async fn serve(&mut self, conn: Conn) -> io::Result<()> {
         let window = usize::try_from(conn.welcome.max_pipelined).unwrap_or(WINDOW).clamp(1, WINDOW);
         let epoch = conn.welcome.epoch.clone();
@@ -369,7 +369,7 @@ impl Link {
                     }
                     None => open = false,
                 },
-                // A failed write is not the end: the answers that came before it, and why it failed, are still to be read.
+                // After a failed write, the answers that came before it, and the reason for it, can still be read.
                 written = write(&mut writer, &mut output, &mut flushed), if !output.is_empty() || !flushed => if written.is_err() {
                     output.clear();
                     return self.drain(&mut reader, &mut input).await;
@@ -429,7 +429,7 @@ impl Link {
         }
     }
 
-    /// Takes what the daemon said; an error breaks the connection.
+    /// Handles a frame from the daemon; an error breaks the connection.
     fn take(&mut self, frame: ServerFrame) -> io::Result<()> {
         let of = match &frame {
             ServerFrame::Reply { id, .. } | ServerFrame::Part { id, .. } => Some(*id),
@@ -453,8 +453,8 @@ impl Link {
             // This connection follows nothing.
             ServerFrame::Push { .. } => {}
             ServerFrame::Closing { refusal } => {
-                // Answers keep their order, so what can't be read is the first unanswered; sent again it would break
-                // the next connection too.
+                // Answers keep their order, so the request that the daemon can't read is the first unanswered one. Resending it
+                // would break the next connection too.
                 if matches!(refusal.code, ErrorCode::TooLong | ErrorCode::BadFrame) && self.encoded > 0 {
                     self.answer(Reply::Error(refusal.clone()));
                 }
@@ -474,7 +474,7 @@ impl Link {
             reply => Ok((front.items, reply)),
         };
         if let (Err(Error::SetBack(_)), Some(room)) = (&result, front.command.names().room) {
-            // Before the caller is answered: what it asks next must not go by it.
+            // Before the caller is answered, so that its next request does not rely on the old seq.
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
             if memory.epoch == front.epoch {
                 memory.handed.remove(room);

@@ -1,8 +1,8 @@
-//! Rooms and who is in them: making, joining and leaving them, and what their owners and members may do.
+//! Rooms and their members: creating, joining and leaving rooms, and managing them.
 //!
-//! What was not answered before its connection broke is repeated on the next. A KICK or LEAVE that finds its work done then
-//! is answered as the first would have been. A repeated TOPIC, INVITE, BAN, UNBAN or RETAIN says the same again: it wins over
-//! what somebody else has said in between.
+//! A request that was not answered before its connection broke is repeated on the next. If a repeated KICK or LEAVE finds that it was
+//! already carried out, it succeeds as the first would have. A repeated TOPIC, INVITE, BAN, UNBAN or RETAIN is applied again and
+//! overrides what others have set in between.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use super::{Client, Error, Joined, Retained};
 use dantok_protocol::{Access, Begin, Command, Item, Keep, Reply, commands};
 
 impl Client {
-    /// Makes an open room, which the person owns.
+    /// Creates an open room, owned by this person.
     ///
     /// # Errors
-    /// `room-exists` where there is one, which after a broken connection may be the one that this call made; otherwise as
+    /// `room-exists` if there is one already, which after a broken connection may be the one that this call created; otherwise as
     /// every call: [`Error::Refused`], [`Error::Unreachable`], [`Error::Closed`], [`Error::Unexpected`].
     pub async fn create(&self, room: &str, topic: &str) -> Result<(), Error> {
         self.make(room, topic, false).await
@@ -30,26 +30,24 @@ impl Client {
         }
     }
 
-    /// Makes a room that only those see who are invited. Its maker is no member before a [`join`](Client::join).
+    /// Creates a room that only its owner and invited people see. Its creator is not a member before [joining](Client::join).
     ///
     /// # Errors
-    /// As [`create`](Client::create): after a `room-exists`, do not take the room that is there for this one.
+    /// As [`create`](Client::create). After `room-exists`, do not assume that the existing room is this one.
     pub async fn create_private(&self, room: &str, topic: &str) -> Result<(), Error> {
         self.make(room, topic, true).await
     }
 
-    /// Joins a room for good; makes it if it is missing. The first time the cursor is at 0: everything that is stored is
-    /// still to be read.
+    /// Joins a room permanently, creating it if it does not exist. The first time the cursor is 0: everything stored is unread.
     ///
     /// # Errors
-    /// `denied` where the room is private and the person is not invited, or is banned; otherwise as every call; see
-    /// [`Error`].
+    /// `denied` if the room is private and the person is not invited, or if they are banned; otherwise as every call; see [`Error`].
     pub async fn join(&self, room: &str) -> Result<Joined, Error> {
         self.join_from(room, Begin::Start).await
     }
 
-    /// The same, but the first time the cursor is at the room's last seq: only what comes from then on is to be read. A
-    /// membership that is there already keeps its cursor.
+    /// Like [`join`](Client::join), but the first time the cursor is the room's last seq: only later messages are unread. An existing
+    /// membership keeps its cursor.
     ///
     /// # Errors
     /// As [`join`](Client::join).
@@ -69,7 +67,7 @@ impl Client {
         }
     }
 
-    /// Notes which room has a name: what was read of another one of that name counts for nothing.
+    /// Notes which room has a name: what was read of an earlier room of that name no longer counts.
     fn note_number(&self, epoch: &Arc<str>, room: &str, number: u64) {
         self.memory(|memory| {
             if memory.epoch == *epoch && memory.numbers.insert(room.to_owned(), number) != Some(number) {
@@ -78,9 +76,9 @@ impl Client {
         });
     }
 
-    /// The same, but without a cursor: for who writes into the room, or works for its groups, and does not read it. Nothing is unread for
-    /// such a member, and it keeps nobody waiting who looks at what all have read. A membership that is there already stays as
-    /// it is; any other join gives it a cursor.
+    /// Like [`join`](Client::join), but without a cursor: for clients that write to the room or work for its groups, and do not read it.
+    /// Nothing is unread for such a member, and others do not count it among those who have yet to read. An existing membership stays
+    /// as it is. Any other join gives the member a cursor.
     ///
     /// # Errors
     /// As [`join`](Client::join).
@@ -95,24 +93,24 @@ impl Client {
         }
     }
 
-    /// Forgets the membership and its cursor.
+    /// Ends the membership and deletes its cursor.
     ///
     /// # Errors
     /// As every call; see [`Error`].
     pub async fn leave(&self, room: &str) -> Result<(), Error> {
-        // Before the request: whatever happens to it, what was read before it counts for nothing after it.
+        // Before the request: whatever becomes of it, what was read before it no longer counts after it.
         self.memory(|memory| memory.handed.remove(room));
         let left = self.ask_done(Command::Leave(commands::Leave { room: room.to_owned() })).await;
         self.memory(|memory| memory.handed.remove(room));
         left
     }
 
-    /// Deletes a room, with its messages, cursors, groups and all else of it. For its owner and for admins. Its name may be used again;
-    /// `number`, as [`join`](Client::join) tells it, keeps a call that is repeated after a broken connection from deleting that other
-    /// room.
+    /// Deletes a room with its messages, cursors, groups and everything else in it. Only its owner and admins may. The name can be used
+    /// again: `number`, which [`join`](Client::join) returns, keeps a call that is repeated after a broken connection from deleting a new
+    /// room of the same name.
     ///
     /// # Errors
-    /// `no-room`, also where the room of this name has another number; `denied`; otherwise as every call; see [`Error`].
+    /// `no-room`, also if the room of this name has another number; `denied`; otherwise as every call; see [`Error`].
     pub async fn delete(&self, room: &str, number: Option<u64>) -> Result<(), Error> {
         let deleted = self.ask_done(Command::Delete(commands::Delete { room: room.to_owned(), number })).await;
         if deleted.is_ok() {
@@ -121,7 +119,7 @@ impl Client {
         deleted
     }
 
-    /// Says what a room is about; an empty topic: nothing.
+    /// Sets a room's topic; an empty one clears it.
     ///
     /// # Errors
     /// `no-room`, `not-joined`; otherwise as every call; see [`Error`].
@@ -129,7 +127,7 @@ impl Client {
         self.ask_done(Command::Topic(commands::Topic { room: room.to_owned(), topic: Some(topic.to_owned()) })).await
     }
 
-    /// What a room is about; empty where nothing was said.
+    /// A room's topic; empty if it has none.
     ///
     /// # Errors
     /// `no-room`; otherwise as every call; see [`Error`].
@@ -140,23 +138,23 @@ impl Client {
         }
     }
 
-    /// Lets a person, without a device, see and join a private room. Each of its members may.
+    /// Lets a person see and join a private room. `client` is a name without a device. Every member may invite.
     ///
     /// # Errors
-    /// `no-room`, `not-joined`; `denied` where the person is banned; otherwise as every call; see [`Error`].
+    /// `no-room`, `not-joined`; `denied` if the person is banned; otherwise as every call; see [`Error`].
     pub async fn invite(&self, room: &str, client: &str) -> Result<(), Error> {
         self.ask_done(Command::Invite(commands::Invite { room: room.to_owned(), client: client.to_owned() })).await
     }
 
-    /// Ends a person's memberships, on all devices, and the invitation. For the room's owner and for admins.
+    /// Ends a person's memberships on all devices, and their invitation. Only the room's owner and admins may.
     ///
     /// # Errors
-    /// `not-joined` where the person is no member and not invited; `denied`, `no-room`; otherwise as every call; see [`Error`].
+    /// `not-joined` if the person is neither a member nor invited; `denied`, `no-room`; otherwise as every call; see [`Error`].
     pub async fn kick(&self, room: &str, client: &str) -> Result<(), Error> {
         self.ask_done(Command::Kick(commands::Kick { room: room.to_owned(), client: client.to_owned() })).await
     }
 
-    /// A [`kick`](Client::kick) that keeps the person out, of an open room too.
+    /// Like [`kick`](Client::kick), and keeps the person out, even of an open room.
     ///
     /// # Errors
     /// `denied`, `no-room`; otherwise as every call; see [`Error`].
@@ -172,7 +170,7 @@ impl Client {
         self.ask_done(Command::Unban(commands::Unban { room: room.to_owned(), client: client.to_owned() })).await
     }
 
-    /// Who owns a room, and who is invited to it or banned from it; the owner first.
+    /// A room's owner, and who is invited or banned; the owner comes first.
     ///
     /// # Errors
     /// `no-room`, `not-joined`; otherwise as every call; see [`Error`].
@@ -185,16 +183,16 @@ impl Client {
         accesses.collect()
     }
 
-    /// Says how long, and how much of, a room is kept; without that, asks. Returns what is in force.
+    /// Sets how long and how much of a room is kept, or with `None` only asks. Returns what is in force.
     ///
     /// # Errors
-    /// `bad-argument`: a time that can't be; `denied`: setting is for the room's owner and for admins; `no-room`,
-    /// `not-joined`; otherwise as every call; see [`Error`].
+    /// `bad-argument` for an invalid time; `denied` if somebody other than the owner or an admin sets it; `no-room`, `not-joined`;
+    /// otherwise as every call; see [`Error`].
     pub async fn retain(&self, room: &str, keep: Option<Keep>) -> Result<Retained, Error> {
         self.retain_in(room, keep.map(|keep| keep.secs), keep.map(|keep| keep.cap_bytes)).await
     }
 
-    /// Says how long a room is kept, in seconds, 0: as long as the daemon keeps messages; leaves its cap as it is.
+    /// Sets how many seconds a room's messages are kept; 0: as long as the daemon's own retention. Does not change the cap.
     ///
     /// # Errors
     /// As [`retain`](Client::retain).
@@ -202,7 +200,7 @@ impl Client {
         self.retain_in(room, Some(secs), None).await
     }
 
-    /// Says how many bytes of stored messages a room may hold, 0: as many as come; leaves its time as it is.
+    /// Sets how many bytes of stored messages a room may hold; 0: unlimited. Does not change the time.
     ///
     /// # Errors
     /// As [`retain`](Client::retain).

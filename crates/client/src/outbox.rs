@@ -1,8 +1,8 @@
-//! What was typed and is not known to be stored: a file that survives this process, and the daemon's absence.
+//! Messages that are not known to be stored yet, in a file that outlives this process and outages of the daemon.
 //!
-//! An append-only file of JSON lines for each server and client: a message with the id that it is sent under, later that it
-//! is done. Both are synced before anybody acts on them: a message that was shown as waiting is sent, and one that is done is
-//! not sent again after its id has expired at the daemon.
+//! Each server and client has an append-only file of JSON lines: a message with its id, and later that the id is done. Both are
+//! synced before anything relies on them. So every message shown as waiting is sent, and a message that is done is not sent again
+//! after the daemon has forgotten its id.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,47 +10,47 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// Past this size the file is emptied when nothing waits.
+/// The file is emptied past this size, once nothing waits.
 const EMPTY_AT_BYTES: u64 = 64 * 1024;
 
 /// A message that waits to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Under which it is sent, however often.
+    /// The message id; the same however often it is sent.
     pub id: String,
-    /// Where to.
+    /// The room it is for.
     pub room: String,
-    /// What was typed.
+    /// The text that was typed.
     pub text: String,
-    /// When.
+    /// When it was typed, in milliseconds since 1970 UTC.
     pub time_ms: u64,
-    /// The seq of the message that it answers.
+    /// The seq of the message that it replies to.
     pub reply: Option<u64>,
-    /// The rooms' epoch when it was typed, which that seq is of; none where it is not known.
+    /// The epoch of that seq: the rooms' epoch when it was typed; `None` if unknown.
     pub epoch: Option<String>,
 }
 
-/// The file, held by this process alone.
+/// An outbox file, locked by this process.
 #[derive(Debug)]
 pub struct Outbox {
     file: File,
     path: PathBuf,
     length: u64,
     waiting: Vec<Waiting>,
-    /// The same for all ids of this process and no other, so that counting makes ids.
+    /// Unique to this process, so that prefix and count make a message id.
     prefix: u64,
     count: u64,
-    /// A write failed and could not be taken back: what the file holds is not known any more.
+    /// A write failed and could not be undone: the file's contents are unknown.
     broken: bool,
 }
 
-/// Where the outboxes are, unless it is said otherwise.
+/// The default directory for outboxes: `$XDG_STATE_HOME/dantok` or `~/.local/state/dantok`.
 pub fn default_dir() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state"))).map(|dir| dir.join("dantok"))
 }
 
-/// A name as the name of a file.
+/// A name in a form that is safe as a file name.
 fn file_name(name: &str) -> String {
     name.replace('%', "%25").replace('/', "%2F").replace('.', "%2E")
 }
@@ -63,7 +63,7 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Makes a directory and those above it, durably, for nobody else to read.
+/// Creates a directory and its parents, durably and readable only by this user.
 fn make_dir(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     if dir.is_dir() {
@@ -78,7 +78,7 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     sync_dir(parent)
 }
 
-/// What a line says; none where it is no whole line of an outbox.
+/// A line of the file.
 enum Line {
     Message(Waiting),
     Done(String),
@@ -91,7 +91,7 @@ fn parse(line: &[u8]) -> Option<Line> {
         return Some(Line::Done(id));
     }
     let time_ms = value.get("time_ms")?.as_u64()?;
-    // What answers nothing has none; nor had any, once, nor an epoch.
+    // Only replies have this field, and lines of older versions have neither this nor an epoch.
     let reply = match value.get("reply") {
         Some(reply) => Some(reply.as_u64()?),
         None => None,
@@ -107,11 +107,10 @@ fn parse(line: &[u8]) -> Option<Line> {
 }
 
 impl Outbox {
-    /// Opens the outbox of a client of a server, and takes it for this process. A last line that was not written to its
-    /// end is cut: it was never shown as waiting.
+    /// Opens and locks a client's outbox for a server. An incomplete last line is cut off: it was never shown as waiting.
     ///
     /// # Errors
-    /// Another process has it; it is damaged; what the system says.
+    /// Another process has locked it; it is damaged; or an I/O error.
     pub fn open(dir: &Path, server: &str, client: &str) -> io::Result<Outbox> {
         let dir = dir.join(file_name(server));
         make_dir(&dir).map_err(|source| error(&dir, &source.to_string()))?;
@@ -126,7 +125,7 @@ impl Outbox {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(io::Error::other(
-                    "another chat as this client has it; give this one a name with a device (NAME/device), or an --outbox of its own",
+                    "another chat is already running as this client; use a name with a device (NAME/DEVICE), or another --outbox",
                 ));
             }
             Err(TryLockError::Error(error)) => return Err(error),
@@ -135,28 +134,30 @@ impl Outbox {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let (waiting, length) = read(&bytes).ok_or_else(|| {
-            io::Error::other("it is damaged in its middle; what waits in it can be read there. Move it away to go on")
+            io::Error::other(
+                "it is damaged before its end; to continue, move it away. Its text shows which messages still wait",
+            )
         })?;
-        // An empty file need not be read the next time.
+        // Empties the file if nothing waits, so that the next start has nothing to read.
         let length = if waiting.is_empty() { 0 } else { length as u64 };
         if length < bytes.len() as u64 {
             file.set_len(length)?;
         }
-        // What was written and not synced by the process before is still to be made durable.
+        // The previous process may have written without syncing.
         file.sync_all()?;
         let prefix = getrandom::u64().map_err(io::Error::other)?;
         Ok(Outbox { file, path, length, waiting, prefix, count: 0, broken: false })
     }
 
-    /// What waits, in the order in which it was typed.
+    /// The waiting messages, in the order in which they were typed.
     pub fn waiting(&self) -> &[Waiting] {
         &self.waiting
     }
 
-    /// Keeps a message. When this returns it is on disk.
+    /// Adds a message. It is on disk when this returns.
     ///
     /// # Errors
-    /// What the system says; then it is not kept.
+    /// An I/O error; the message is not kept then.
     pub fn keep(
         &mut self,
         room: &str,
@@ -179,10 +180,10 @@ impl Outbox {
         Ok(waiting)
     }
 
-    /// Forgets messages that are stored, or that will never be.
+    /// Removes messages that are stored, or were refused for good.
     ///
     /// # Errors
-    /// What the system says; they are sent again by the next process then, with the same ids.
+    /// An I/O error; the next process then sends them again under the same ids.
     pub fn done(&mut self, ids: &[String]) -> io::Result<()> {
         self.waiting.retain(|waiting| !ids.contains(&waiting.id));
         if self.waiting.is_empty() && self.length > EMPTY_AT_BYTES && !self.broken {
@@ -195,14 +196,14 @@ impl Outbox {
 
     fn append(&mut self, values: &[Value]) -> io::Result<()> {
         if self.broken {
-            return Err(error(&self.path, "it could not be written before; start again"));
+            return Err(error(&self.path, "an earlier write failed; restart the program"));
         }
         let lines: String = values.iter().map(|value| format!("{value}\n")).collect();
         let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
         match written {
             Ok(()) => self.length += lines.len() as u64,
             Err(source) => {
-                // What was not acknowledged must not be sent by the next process.
+                // The caller is told that this failed, so the next process must not send it.
                 let back = self.file.set_len(self.length).and_then(|()| self.file.sync_all());
                 self.broken = back.and_then(|()| self.file.seek(SeekFrom::End(0))).is_err();
                 return Err(error(&self.path, &source.to_string()));
@@ -212,8 +213,7 @@ impl Outbox {
     }
 }
 
-/// What waits in the bytes of a file, and how many of them are whole lines; none where what is not whole has whole lines
-/// behind it.
+/// The waiting messages in a file's bytes, and how many of the bytes are valid lines; `None` if valid lines follow an invalid one.
 fn read(bytes: &[u8]) -> Option<(Vec<Waiting>, usize)> {
     let (mut waiting, mut whole, mut torn) = (Vec::<Waiting>::new(), 0, false);
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {

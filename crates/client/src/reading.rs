@@ -1,11 +1,11 @@
-//! Reading: by pages from a cursor, again from anywhere, and live.
+//! Reading a room: in pages from the cursor, from anywhere in its history, and live.
 
 use super::{Client, Error, Feed, Fetched, Follow};
 use dantok_protocol::{Command, Reply, Seek, Since, commands};
 
 impl Client {
-    /// What came after the cursor, or after a seq; at most `max` messages. Moves nothing. The answer is held in memory:
-    /// for a long backlog fetch by pages, each `after` what the last one `handed`.
+    /// Returns at most `max` messages after the cursor, or after a seq, without moving the cursor. The answer is held in memory: fetch
+    /// a long backlog in pages, with `after` set to the previous page's `handed`.
     ///
     /// # Errors
     /// As every call; see [`Error`].
@@ -13,7 +13,7 @@ impl Client {
         let epoch = self.epoch();
         match self.ask(Command::Fetch(commands::Fetch { room: room.to_owned(), after, max })).await? {
             (items, Reply::End { handed, oldest, last, .. }) => {
-                // What jumped ahead does not count: an ack without a seq must not acknowledge what was skipped.
+                // A fetch that jumped ahead does not count: an ack without a seq must not acknowledge what was skipped.
                 if after.is_none_or(|after| after <= self.handed(room)) {
                     self.note(&epoch, room, handed);
                 }
@@ -23,14 +23,14 @@ impl Client {
         }
     }
 
-    /// Moves the cursor up to a seq; without one, to the end of what fetches have returned without a hole. Returns where it
-    /// is, on disk.
+    /// Moves the cursor up to a seq; without one, to the end of what fetches have returned without a hole. Returns the cursor, as
+    /// it is on disk.
     ///
     /// # Errors
     /// As every call; see [`Error`].
     pub async fn ack(&self, room: &str, seq: Option<u64>) -> Result<u64, Error> {
-        // The daemon forgets with each connection what it handed over, so it is always told.
-        // At one moment: another task may adopt an epoch meanwhile, in which what was handed over is something else.
+        // The daemon forgets what it handed over when the connection ends, so the seq is always sent. Epoch and seq are read under
+        // one lock: another task may adopt an epoch in which that seq means something else.
         let (epoch, handed) =
             self.memory(|memory| (memory.epoch.clone(), memory.handed.get(room).copied().unwrap_or(0)));
         let ack = Command::Ack(commands::Ack { room: room.to_owned(), seq: Some(seq.unwrap_or(handed)) });
@@ -43,9 +43,9 @@ impl Client {
         }
     }
 
-    /// A part of the room, whatever was read: only what came before a seq, only what came at a time or later, and at most
-    /// `max` messages, with `since` the oldest of them, otherwise the newest. Moves nothing, and an [`ack`](Client::ack)
-    /// without a seq does not cover it. To go back page by page, ask for what is before the first of the last page.
+    /// Returns a part of the room, whether read or not: only messages `before` a seq, only those at or after the time `since`, and at
+    /// most `max` of them: the oldest with `since`, otherwise the newest. Does not move the cursor, and [`ack`](Client::ack) without
+    /// a seq does not cover it. To page backwards, ask for what comes before the first message of the previous page.
     ///
     /// # Errors
     /// `no-room`, `not-joined`; otherwise as every call; see [`Error`].
@@ -62,14 +62,14 @@ impl Client {
         }
     }
 
-    /// Moves the cursor, back as well, so that what came after it is fetched again; an [`ack`](Client::ack) without a seq
-    /// goes by what is fetched from there on. Returns where it is, on disk. A [`Seek::Now`] that a broken connection has
-    /// delayed means the last seq there is when it is carried out. A [`Follow`] or [`Feed`] is not moved.
+    /// Moves the cursor forwards or backwards, so that fetches start from there; [`ack`](Client::ack) without a seq then covers what is
+    /// fetched after it. Returns the cursor, as it is on disk. If a broken connection delays a [`Seek::Now`], it means the last seq at
+    /// the time it is carried out. Does not affect a [`Follow`] or [`Feed`].
     ///
     /// # Errors
-    /// [`Error::SetBack`] past the room's last seq; otherwise as every call; see [`Error`].
+    /// [`Error::SetBack`] for a seq past the room's last one; otherwise as every call; see [`Error`].
     pub async fn seek(&self, room: &str, to: Seek) -> Result<u64, Error> {
-        // Before the request, too: what was read before it does not count after it.
+        // Before the request: what was read before the SEEK does not count after it.
         let (epoch, before) = self.memory(|memory| (memory.epoch.clone(), memory.handed.remove(room)));
         match self.ask(Command::Seek(commands::Seek { room: room.to_owned(), to })).await {
             Ok((_, Reply::Acked { cursor })) => {
@@ -89,15 +89,15 @@ impl Client {
         }
     }
 
-    /// Joins a room and follows it on a connection of its own: what came after the cursor, and then each message as it
-    /// commits. Moves nothing: [`ack`](Client::ack) what was taken care of, by its seq. A reader that is slow, or stops,
-    /// holds up nobody but itself. Must be called within a tokio runtime.
+    /// Joins a room and follows it on a separate connection: yields what came after the cursor, and then each message as it commits.
+    /// Does not move the cursor: [`ack`](Client::ack) by seq what you have handled. A reader that is slow or stops delays nobody else.
+    /// Must be called within a tokio runtime.
     pub fn follow(&self, room: &str) -> Follow {
         Follow::start(self.options.clone(), self.epoch(), room.to_owned())
     }
 
-    /// Watches the list of rooms on a connection of its own, on which any number of rooms can be
-    /// [followed](Feed::follow). Moves nothing. Must be called within a tokio runtime.
+    /// Watches the list of rooms on a separate connection, on which any number of rooms can be [followed](Feed::follow). Does not move
+    /// cursors. Must be called within a tokio runtime.
     pub fn feed(&self) -> Feed {
         Feed::watch(self.options.clone(), self.epoch())
     }

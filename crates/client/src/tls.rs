@@ -1,4 +1,4 @@
-//! TLS with a daemon.
+//! The client's side of TLS.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, CertificateError, ClientConfig};
 use tokio_rustls::{TlsConnector, client};
 
-/// Connects the client's side. `cert_and_key` are for a daemon that wants to see a certificate.
+/// Performs the client's handshake. `cert_and_key` is for a daemon that asks for a certificate.
 ///
 /// # Errors
-/// What the files or the socket say.
+/// A file is unusable, or the handshake failed.
 pub(crate) async fn connect(
     stream: TcpStream,
     ca: &Path,
@@ -21,12 +21,12 @@ pub(crate) async fn connect(
     name: &str,
 ) -> Result<client::TlsStream<TcpStream>, Failed> {
     let config = client_config(ca, cert_and_key)?;
-    let name = ServerName::try_from(name.to_owned())
-        .map_err(|_| Error(format!("{name}: no name that a certificate could have")))?;
+    let name =
+        ServerName::try_from(name.to_owned()).map_err(|_| Error(format!("{name} can't be a name in a certificate")))?;
     Ok(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
 }
 
-/// Why there is no TLS with a daemon.
+/// Why TLS failed.
 pub(crate) enum Failed {
     Files(Error),
     Socket(io::Error),
@@ -44,13 +44,13 @@ impl From<io::Error> for Failed {
     }
 }
 
-/// Why it is TLS that failed; none where it is the socket below it, which may be better the next time.
+/// The reason, if TLS itself failed; `None` for an error of the socket below it, for which retrying may help.
 pub(crate) fn why(error: &io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     Some(match error {
         rustls::Error::InvalidMessage(_) => "what listens there does not speak TLS".to_owned(),
         rustls::Error::InvalidCertificate(CertificateError::Other(why)) if why.to_string() == "CaUsedAsEndEntity" => {
-            "its certificate is a CA's own (CA:TRUE); it needs one for a server (CA:FALSE)".to_owned()
+            "its certificate is a CA's own (CA:TRUE); the daemon needs a server certificate (CA:FALSE)".to_owned()
         }
         other => other.to_string(),
     })

@@ -1,4 +1,4 @@
-//! What the kernel knows of a connection and nobody else tells: whether its peer is there, and has what was written.
+//! What only the kernel knows about a connection: whether its peer is still there, and whether what was written has arrived.
 
 #![allow(unsafe_code)]
 
@@ -8,39 +8,37 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// When the kernel finds that a peer which has gone silent is not there any more: asked `probes` times, `every` so long, once nothing
-/// has come for `idle`.
+/// When the kernel gives up on a silent peer: once nothing has arrived for `idle`, it sends `probes` probes, one `every` so often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
-    /// How long a peer may say nothing before it is asked.
+    /// Silence before the first probe.
     pub idle: Duration,
-    /// How long an answer is waited for before it is asked again.
+    /// Time between probes.
     pub every: Duration,
-    /// How often it is asked.
+    /// Unanswered probes before the connection is given up.
     pub probes: u32,
 }
 
-/// How a connection's peer is.
+/// The state of a connection's peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// It has ended its sending direction, be it that what it sent before is not read yet. It may still read, or be gone altogether.
+    /// It has closed its sending direction, even if what it sent before has not been read yet. It may still read, or be gone altogether.
     pub has_ended: bool,
-    /// The connection is reset, or has timed out: nothing arrives any more.
+    /// The connection was reset or has timed out: nothing arrives any more.
     pub is_gone: bool,
 }
 
-/// How the peer of a TCP socket is now.
+/// The current state of a TCP socket's peer.
 pub fn peer(socket: BorrowedFd<'_>) -> Peer {
     let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
-    // SAFETY: it is one, and the kernel writes to it while this call lasts.
+    // SAFETY: the pointer is to one pollfd, and the kernel writes to it only during this call.
     let polled = unsafe { libc::poll(&raw mut poll, 1, 0) };
     let events = if polled > 0 { poll.revents } else { 0 };
     let is = |event: libc::c_short| events & event != 0;
     Peer { has_ended: is(libc::POLLRDHUP | libc::POLLHUP), is_gone: is(libc::POLLERR) }
 }
 
-/// Bytes that were written to a TCP socket and whose arrival its peer's kernel has not acknowledged; all of them after a reset.
-/// None where it can't be told.
+/// Bytes written to a TCP socket that the peer's kernel has not acknowledged; after a reset, all of them. `None` if unknown.
 pub fn unacknowledged(socket: BorrowedFd<'_>) -> Option<u64> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: TIOCOUTQ (SIOCOUTQ of a socket) writes an int.
@@ -48,10 +46,10 @@ pub fn unacknowledged(socket: BorrowedFd<'_>) -> Option<u64> {
     if done == 0 { u64::try_from(bytes).ok() } else { None }
 }
 
-/// Has the kernel find out that an idle peer's machine is gone.
+/// Lets the kernel detect that an idle peer's machine is gone.
 ///
 /// # Errors
-/// What the system says.
+/// The socket option can't be set.
 pub fn keep_alive(socket: BorrowedFd<'_>, Keepalive { idle, every, probes }: Keepalive) -> io::Result<()> {
     let keepalive = TcpKeepalive::new().with_time(idle).with_interval(every).with_retries(probes);
     SockRef::from(&socket).set_tcp_keepalive(&keepalive)
@@ -82,7 +80,7 @@ mod tests {
     fn a_peer_that_only_stops_sending_is_told_from_one_that_is_gone() {
         let (mut half, mut ours) = pair();
         assert_eq!(peer(ours.as_fd()), Peer { has_ended: false, is_gone: false });
-        // Behind what is not read yet, too.
+        // Even behind unread bytes.
         half.write_all(b"more").unwrap();
         half.shutdown(Shutdown::Write).unwrap();
         until(|| peer(ours.as_fd()).has_ended);

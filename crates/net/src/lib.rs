@@ -1,4 +1,4 @@
-//! A connection's two directions, plain or inside TLS, for the daemon and for its client. Little outside of here knows which.
+//! The two halves of a connection, plain or inside TLS, for the daemon and for its client. Little outside this crate knows which.
 #![warn(clippy::disallowed_methods)]
 #![cfg_attr(
     test,
@@ -30,7 +30,7 @@ use tokio_rustls::TlsStream;
 
 pub use kernel::{Keepalive, Peer, keep_alive};
 
-/// Both directions of TLS go through one state. One task has both halves, so nobody waits for the lock.
+/// Both halves of a TLS connection share its state. One task owns both, so the lock is never contended.
 #[cfg(feature = "tls")]
 type Shared = Arc<Mutex<TlsStream<TcpStream>>>;
 
@@ -39,39 +39,39 @@ fn lock(stream: &Shared) -> MutexGuard<'_, TlsStream<TcpStream>> {
     stream.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is read from.
+/// The half to read from.
 pub enum ReadHalf {
-    /// Of a socket.
+    /// A plain socket.
     Plain(OwnedReadHalf),
     #[cfg(feature = "tls")]
-    /// Of TLS over one.
+    /// TLS over a socket.
     Tls(Shared),
 }
 
-/// What is written to. Inside TLS nothing is on its way for certain before it is flushed.
+/// The half to write to. With TLS, flush it: until then, written bytes may not have been sent.
 pub enum WriteHalf {
-    /// Of a socket.
+    /// A plain socket.
     Plain(OwnedWriteHalf),
-    /// Of TLS over one.
+    /// TLS over a socket.
     #[cfg(feature = "tls")]
     Tls(Shared),
 }
 
-/// The two halves of a socket.
+/// Splits a plain socket.
 pub fn plain(stream: TcpStream) -> (ReadHalf, WriteHalf) {
     let (read, write) = stream.into_split();
     (ReadHalf::Plain(read), WriteHalf::Plain(write))
 }
 
-/// The two halves of TLS over a socket.
+/// Splits a TLS connection.
 #[cfg(feature = "tls")]
 pub fn tls(stream: impl Into<TlsStream<TcpStream>>) -> (ReadHalf, WriteHalf) {
     let shared = Arc::new(Mutex::new(stream.into()));
     (ReadHalf::Tls(shared.clone()), WriteHalf::Tls(shared))
 }
 
-/// Takes what the kernel holds for a socket. tokio's own reads may not know of it yet, and at a stop there is no later to
-/// wait for.
+/// Reads what the kernel holds for a socket. tokio may not have noticed it yet, and when the daemon stops there is no time to wait
+/// until it does.
 pub fn read_kernel(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     let socket = socket2::SockRef::from(stream);
     let mut socket: &socket2::Socket = &socket;
@@ -87,24 +87,24 @@ impl ReadHalf {
         }
     }
 
-    /// How the peer is now, whatever is not read yet.
+    /// The current state of the peer, whatever is still unread.
     pub fn peer(&self) -> Peer {
         self.with_kernel(kernel::peer)
     }
 
-    /// Whether the peer's kernel has all that was written.
+    /// Whether the peer's kernel has acknowledged everything that was written.
     pub fn has_arrived(&self) -> bool {
         self.with_kernel(kernel::unacknowledged) == Some(0)
     }
 
-    /// Has the kernel look for the peer like this from now on.
+    /// Sets how the kernel probes the peer from now on.
     pub fn keep_alive(&self, keepalive: Keepalive) {
         if let Err(error) = self.with_kernel(|socket| keep_alive(socket, keepalive)) {
             tracing::debug!(%error, "can't set the socket's options");
         }
     }
 
-    /// Takes what has arrived, without waiting; 0 where there is nothing (more).
+    /// Reads what has arrived, without waiting; returns 0 if there is nothing (more).
     pub fn read_now(&mut self, buffer: &mut [u8]) -> usize {
         match self {
             ReadHalf::Plain(half) => read_kernel(half.as_ref(), buffer).unwrap_or(0),
@@ -117,7 +117,7 @@ impl ReadHalf {
     }
 }
 
-/// The same inside TLS: what has been decrypted, or else what the records that the kernel holds come to.
+/// [`read_kernel`] for TLS: returns what is already decrypted, or else decrypts the records that the kernel holds.
 #[cfg(feature = "tls")]
 fn read_records(stream: &mut tokio_rustls::server::TlsStream<TcpStream>, buffer: &mut [u8]) -> usize {
     struct Kernel<'a>(&'a TcpStream);
@@ -145,8 +145,8 @@ impl AsyncRead for ReadHalf {
             ReadHalf::Plain(half) => Pin::new(half).poll_read(context, buffer),
             #[cfg(feature = "tls")]
             ReadHalf::Tls(stream) => match Pin::new(&mut *lock(stream)).poll_read(context, buffer) {
-                // An end that TLS did not announce is as good as one that it did: every line and frame says by itself
-                // whether it is whole, so that cutting the stream off makes no other command of it.
+                // A close without TLS's close_notify is fine: every line and frame shows by itself whether it is complete, so
+                // cutting off the stream can't turn it into another command.
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
                 polled => polled,
             },

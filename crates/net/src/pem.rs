@@ -1,4 +1,4 @@
-//! Certificates and keys from PEM files, for either side of TLS.
+//! Reads certificates and keys from PEM files, for both sides of TLS.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,30 +8,30 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, RootCertStore};
 
-/// Files that can't be used: the message names the one, and says what is wrong with it.
+/// A file can't be used. The message names the file and says what is wrong with it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(pub String);
 
 impl Error {
-    /// Says this of a file.
+    /// An error about a file.
     pub fn of(path: &Path, what: impl std::fmt::Display) -> Error {
         Error(format!("{}: {what}", path.display()))
     }
 }
 
-/// The one provider: named, so that whatever else a program links does not choose another.
+/// The cryptography provider. It is named explicitly, so that nothing else a program links can select another.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// Certificates, as a file has them.
+/// A certificate chain or a list of CAs, in the order of the file.
 pub type Certificates = Vec<CertificateDer<'static>>;
 
-/// The certificates of a file.
+/// Reads all certificates in a file.
 ///
 /// # Errors
-/// It can't be read, or there is none in it.
+/// The file can't be read, or contains none.
 pub fn certificates(path: &Path) -> Result<Certificates, Error> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
@@ -41,18 +41,18 @@ pub fn certificates(path: &Path) -> Result<Certificates, Error> {
     }
 }
 
-/// The private key of a file.
+/// Reads the first private key in a file.
 ///
 /// # Errors
-/// It can't be read, or there is none in it.
+/// The file can't be read, or contains none.
 pub fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| no_pem(path, "private key without a passphrase", &error))
 }
 
-/// Certificates that are trusted to sign others.
+/// Trusts these certificates to sign others. `path` is for the error message.
 ///
 /// # Errors
-/// One that can't be.
+/// One of them can't be used as a CA.
 pub fn roots(path: &Path, certificates: Certificates) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
@@ -61,7 +61,7 @@ pub fn roots(path: &Path, certificates: Certificates) -> Result<RootCertStore, E
     Ok(roots)
 }
 
-/// Why a certificate and a key do not go together.
+/// Explains why a certificate and a key can't be used together.
 pub fn misfit(cert: &Path, key: &Path, error: &rustls::Error) -> Error {
     match error {
         rustls::Error::InconsistentKeys(_) => {

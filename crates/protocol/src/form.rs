@@ -1,5 +1,5 @@
-//! The two forms of an answer on the line protocol: text and JSON. A reply or an item describes both in one place; the form
-//! that is being written takes what is meant for it and ignores the rest.
+//! The two forms of an answer on the line protocol: text and JSON. A reply or item describes both in one place; each form takes what
+//! is meant for it and ignores the rest.
 
 use std::fmt::{self, Arguments, Display};
 
@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::MessageRef;
 
-/// A form that is being written.
+/// A form to write to.
 pub(crate) trait Form {
-    /// Sets the type of the JSON object. Comes before its fields.
+    /// Sets the type of the JSON object. Call it before adding fields.
     fn kind(&mut self, kind: &str);
 
     /// Adds to the line.
@@ -21,14 +21,14 @@ pub(crate) trait Form {
     /// Writes a message.
     fn message(&mut self, message: MessageRef<'_>);
 
-    /// Begins the answer to a request that was carried out: `OK`, then `rest`.
+    /// Begins the answer to a successful request: `OK`, then `rest`.
     fn ok(&mut self, rest: Arguments<'_>) {
         self.kind("ok");
         self.line(format_args!("OK{rest}"));
     }
 }
 
-/// A value, or what stands for it where there is none.
+/// A value, or the placeholder for a missing one.
 pub(crate) struct Or<T>(pub(crate) Option<T>, pub(crate) &'static str);
 
 impl<T: Display> Display for Or<T> {
@@ -40,7 +40,7 @@ impl<T: Display> Display for Or<T> {
     }
 }
 
-/// A span of time as the line protocol has it: seconds, with what is left of the milliseconds.
+/// A duration in the form of the line protocol: seconds, with the remaining milliseconds as a fraction.
 pub(crate) fn seconds(ms: u64) -> impl Display {
     struct Seconds(u64);
     impl Display for Seconds {

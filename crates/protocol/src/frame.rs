@@ -1,7 +1,7 @@
 //! The framed protocol: a `u32` big-endian length, then that many bytes of one serde type in bincode.
 //!
-//! bincode with fixed-width little-endian integers, a size limit and no bytes left over; nothing outside this file knows of
-//! it. A pure codec, no I/O. The layout is in `protocol.md`, and vectors of it are in `protocol/vectors.json`.
+//! bincode is configured for fixed-width little-endian integers, a size limit and no trailing bytes; nothing outside this file knows
+//! about it. A pure codec without I/O. `protocol.md` describes the layout, and `protocol/vectors.json` has test vectors.
 
 use bincode::Options;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -15,35 +15,35 @@ const PREFIX_BYTES: usize = 4;
 /// What a client sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestFrame {
-    /// Comes back with every part of the answer.
+    /// Repeated in every part of the answer.
     pub id: u64,
-    /// What is asked.
+    /// The command.
     pub command: Command,
 }
 
-/// What the daemon sends. The order of the variants is their number on the wire.
+/// What the daemon sends. The order of the variants is their numbering on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServerFrame {
     /// Ends the answer to a request.
     Reply {
-        /// The request's.
+        /// The request's id.
         id: u64,
         /// The answer, or its end.
         reply: Reply,
     },
-    /// A part of an answer; its [`Reply`](ServerFrame::Reply) follows.
+    /// Part of an answer; its [`Reply`](ServerFrame::Reply) follows.
     Part {
-        /// The request's.
+        /// The request's id.
         id: u64,
         /// The part.
         item: Item,
     },
-    /// Told unasked: to a FOLLOW or a WATCH.
+    /// A push, for a FOLLOW or a WATCH.
     Push {
-        /// What is told.
+        /// What is pushed.
         item: Item,
     },
-    /// The stream can't be understood any more; the daemon closes the connection after this.
+    /// The daemon can no longer understand the stream, and closes the connection after this.
     Closing {
         /// Why.
         refusal: Refusal,
@@ -58,7 +58,7 @@ fn options() -> impl Options {
 /// Appends a value as a frame.
 ///
 /// # Errors
-/// `too-long`, where it would not stay under 2^24 bytes; nothing is appended then.
+/// `too-long` if the frame would not be shorter than 2^24 bytes; nothing is appended then.
 fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let start = out.len();
     out.put_u32(0);
@@ -77,26 +77,26 @@ fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), Refusal> {
 /// Appends a request.
 ///
 /// # Errors
-/// `too-long`, where it would not stay under 2^24 bytes.
+/// `too-long` if the frame would not be shorter than 2^24 bytes.
 pub fn encode_request(frame: &RequestFrame, out: &mut Vec<u8>) -> Result<(), Refusal> {
     encode(frame, out)
 }
 
-/// Appends what the daemon says.
+/// Appends a frame from the daemon.
 ///
 /// # Errors
-/// `too-long`, where it would not stay under 2^24 bytes.
+/// `too-long` if the frame would not be shorter than 2^24 bytes.
 pub fn encode_server(frame: &ServerFrame, out: &mut Vec<u8>) -> Result<(), Refusal> {
     encode(frame, out)
 }
 
-/// Appends a message: a part of the answer to the request with this id, or (without one) a push. What it appends is what
-/// [`encode_server`] does, without the detour that messages by the million pay for.
+/// Appends a message: part of the answer to the request with this id or, without an id, a push. Produces the same as
+/// [`encode_server`], but without building a [`ServerFrame`], which would be slow for millions of messages.
 ///
 /// # Errors
-/// `too-long`, where it would not stay under 2^24 bytes.
+/// `too-long` if the frame would not be shorter than 2^24 bytes.
 pub fn encode_message(id: Option<u64>, message: MessageRef<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    // The variants' numbers, the id, the message's two numbers, three lengths, and the kind.
+    // The variant numbers, the id, the message's two numbers, three lengths, and the kind.
     let (kind, about) = match message.kind {
         Kind::Plain => (0, None),
         Kind::Reply(seq) => (1, Some(seq)),
@@ -135,10 +135,10 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Takes one frame's payload off the buffer; none while it is not there in full.
+/// Removes one frame's payload from the buffer; `None` while it is incomplete.
 ///
 /// # Errors
-/// `too-long`, from the length alone.
+/// `too-long`, judged by the length alone.
 fn split_frame(buffer: &mut BytesMut, max: usize) -> Result<Option<Bytes>, Refusal> {
     let Some(prefix) = buffer.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
     let length = u32::from_be_bytes(*prefix) as usize;
@@ -160,12 +160,12 @@ pub struct RequestDecoder {
 }
 
 impl RequestDecoder {
-    /// A decoder that takes bodies of at most `body_max` bytes.
+    /// A decoder that accepts bodies of at most `body_max` bytes.
     pub fn new(body_max: usize) -> Self {
         RequestDecoder { body_max, broken: false }
     }
 
-    /// Takes longer bodies, or only shorter ones, from the next request on.
+    /// Changes the longest accepted body, from the next request on.
     pub fn set_body_max(&mut self, body_max: usize) {
         self.body_max = body_max;
     }
@@ -175,7 +175,7 @@ impl RequestDecoder {
         Incoming::Broken(refusal)
     }
 
-    /// The next request, or none until more bytes are there.
+    /// The next request; `None` until there are more bytes.
     fn next(&mut self, buffer: &mut BytesMut) -> Option<Incoming> {
         if self.broken {
             buffer.clear();
@@ -205,12 +205,12 @@ impl tokio_util::codec::Decoder for RequestDecoder {
     }
 
     fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, std::io::Error> {
-        // A frame cut off in its middle is no frame.
+        // An incomplete frame at the end is not a frame.
         Ok(self.next(buffer))
     }
 }
 
-/// Decodes what the daemon says and encodes requests, for a client.
+/// Decodes the daemon's frames and encodes requests, for clients.
 #[derive(Debug, Default)]
 pub struct ClientCodec;
 

@@ -1,4 +1,4 @@
-//! The framings behind one interface: which one a connection speaks, and how it reads requests and writes answers.
+//! Both framings behind one interface: which one a connection uses, and how it reads requests and writes answers.
 
 use std::io;
 
@@ -14,34 +14,34 @@ use crate::{ErrorCode, Incoming, Item, MessageRef, Refusal, Reply, Tag, json};
 pub enum Encoding {
     /// Lines.
     Lines,
-    /// Lines, answered with JSON.
+    /// Lines with answers in JSON.
     Json,
     /// Frames.
     Frames,
 }
 
-/// Reads requests from a stream of bytes, and encodes what is answered and pushed. Encoding fails only where an answer does not
-/// fit, which the limits rule out.
+/// Reads requests from a stream of bytes, and encodes answers and pushes. Encoding fails only if an answer does not fit, which the
+/// limits rule out.
 pub trait Framing: Send + Sync {
-    /// The next request; none until more bytes come.
+    /// The next request; `None` until there are more bytes.
     ///
     /// # Errors
-    /// None of its own.
+    /// It never fails by itself.
     fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Incoming>>;
 
-    /// Whether these bytes, which come next, contain a key that interrupts what is under way.
+    /// Whether these bytes, which come next, contain an interrupt key.
     fn is_interrupted(&self, bytes: &[u8]) -> bool;
 
-    /// Takes longer bodies, or only shorter ones, from the next request on.
+    /// Changes the longest accepted body, from the next request on.
     fn set_body_max(&mut self, bytes: usize);
 
-    /// Goes on in JSON, or in text.
+    /// Switches answers to JSON, or back to text.
     ///
     /// # Errors
-    /// The framing has one format only.
+    /// The framing has only one format.
     fn set_format(&mut self, json: bool) -> Result<(), Refusal>;
 
-    /// How answers are encoded now. What is equal in this is equal byte for byte when it is pushed.
+    /// The current encoding of answers. Connections with the same encoding get a push as the same bytes.
     fn encoding(&self) -> Encoding;
 
     /// Appends an answer.
@@ -50,13 +50,13 @@ pub trait Framing: Send + Sync {
     /// It does not fit.
     fn put_reply(&self, tag: &Tag, reply: Reply, out: &mut Vec<u8>) -> Result<(), Refusal>;
 
-    /// Appends a part of an answer or, without a tag, a push.
+    /// Appends part of an answer or, without a tag, a push.
     ///
     /// # Errors
     /// It does not fit.
     fn put_item(&self, tag: Option<&Tag>, item: Item, out: &mut Vec<u8>) -> Result<(), Refusal>;
 
-    /// The same for a message that nobody has to own.
+    /// The same for a borrowed message.
     ///
     /// # Errors
     /// It does not fit.
@@ -70,15 +70,15 @@ pub trait Framing: Send + Sync {
 }
 
 impl Encoding {
-    /// What a connection's first byte says.
+    /// Recognises the framing by a connection's first byte.
     ///
     /// # Errors
-    /// It begins neither a line nor a frame.
+    /// The byte begins neither a line nor a frame.
     pub fn of_first(byte: u8) -> Result<Encoding, Refusal> {
         match byte {
             0x00 => Ok(Encoding::Frames),
             letter if letter.is_ascii_alphabetic() => Ok(Encoding::Lines),
-            // What a person may begin with by mistake; the answer to the line says what is wrong. The last ones are letters of
+            // Bytes with which a person may begin by mistake; the answer to the line says what is wrong. The last ones are letters of
             // other alphabets.
             b'@' | b'\r' | b'\n' | b' ' | b'\t' | 0x08 | 0x1b | 0x7f | 0xff | 0xc2..=0xf4 => Ok(Encoding::Lines),
             b'/' | b'\\' | b'?' | b'!' | b'.' | b':' | b'#' | b'\'' | b'"' | b'`' | b'(' | b'-' => Ok(Encoding::Lines),
@@ -87,7 +87,7 @@ impl Encoding {
         }
     }
 
-    /// The framing, for bodies of at most so many bytes.
+    /// Creates the framing for bodies of at most so many bytes.
     pub fn framing(self, body_max: usize) -> Box<dyn Framing> {
         match self {
             Encoding::Lines | Encoding::Json => {

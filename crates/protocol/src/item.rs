@@ -1,4 +1,4 @@
-//! Parts of an answer, and what is told unasked: each with its fields, its line and its JSON.
+//! Parts of answers, and pushes: each with its fields, its line and its JSON.
 
 use std::sync::Arc;
 
@@ -10,96 +10,96 @@ use crate::form::{Form, Or, seconds};
 use crate::line::time;
 use crate::text::escape;
 
-/// A part of an answer, or something told unasked.
+/// Part of an answer, or a push.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Item {
     /// A message.
     Message(Message),
-    /// Seqs that the client has not been handed and that are gone.
+    /// Seqs that are gone before the client was handed them.
     Gap {
-        /// Of this room.
+        /// The room.
         room: Arc<str>,
         /// The first seq that is gone.
         from: u64,
-        /// The last.
+        /// The last seq that is gone.
         to: u64,
-        /// Why.
+        /// Why they are gone.
         reason: GapReason,
     },
-    /// A room, as it is now.
+    /// The current state of a room.
     Room(RoomInfo),
     /// A member of a room.
     Member(MemberInfo),
     /// A line of HELP.
     Help(String),
-    /// What a person may in a room.
+    /// A person's access to a room.
     Access {
-        /// In this room.
+        /// The room.
         room: Arc<str>,
         /// The person.
         client: Arc<str>,
-        /// What he may.
+        /// What they may do.
         access: Access,
     },
     /// A room that the client no longer sees, or is no longer a member of.
     Gone {
-        /// Which.
+        /// The room.
         room: Arc<str>,
     },
-    /// Something that went on in a room.
+    /// Something that happened in a room besides messages.
     Event {
-        /// In which.
+        /// The room.
         room: Arc<str>,
-        /// When, in milliseconds since 1970 UTC.
+        /// The time, in milliseconds since 1970 UTC.
         time_ms: u64,
-        /// Whom it is about.
+        /// The client it concerns.
         client: Arc<str>,
-        /// What.
+        /// What happened.
         event: Event,
     },
-    /// A shared cursor.
+    /// A group.
     Group {
-        /// In this room.
+        /// The room.
         room: Arc<str>,
         /// Its name.
         group: Arc<str>,
         /// Everything up to here is done.
         cursor: u64,
-        /// How many messages are taken and not done.
+        /// How many messages are taken but not done.
         pending: u64,
-        /// How many were not taken yet.
+        /// How many messages were not taken yet.
         waiting: u64,
-        /// How long a message that was taken is nobody else's, in milliseconds.
+        /// How long a taken message is reserved, in milliseconds.
         timeout_ms: u64,
     },
-    /// A message that is taken and not done.
+    /// A message that is taken but not done.
     Pending {
-        /// In this room.
+        /// The room.
         room: Arc<str>,
-        /// By this shared cursor.
+        /// The group.
         group: Arc<str>,
-        /// Which.
+        /// The message's seq.
         seq: u64,
-        /// Who has it.
+        /// The client that took it.
         client: Arc<str>,
-        /// Since when, in milliseconds since 1970 UTC.
+        /// When it was taken, in milliseconds since 1970 UTC.
         since_ms: u64,
-        /// How often it was taken, since the daemon started.
+        /// How often it has been taken since the daemon started.
         deliveries: u64,
     },
-    /// A FOLLOW that can't go on: nothing more of the room is told until it is followed again.
+    /// A FOLLOW can't continue: nothing more of the room is pushed until it is followed again.
     Ended {
-        /// Of this room.
+        /// The room.
         room: Arc<str>,
-        /// Why.
+        /// Why, for programs.
         code: ErrorCode,
-        /// The same, for people.
+        /// Why, for people.
         text: String,
     },
 }
 
 impl Item {
-    /// Writes it.
+    /// Writes the item in either form.
     pub(crate) fn write(&self, form: &mut impl Form) {
         match self {
             Item::Message(message) => form.message(message.into()),
@@ -161,25 +161,25 @@ impl Item {
     }
 }
 
-/// Something that goes on in a room, beside its messages.
+/// Something that happens in a room besides messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// A client has become a member.
+    /// A client became a member.
     Joined,
-    /// A client is no member any more.
+    /// A client is no longer a member.
     Left,
-    /// A member has connected, and was not before.
+    /// A member's first connection began.
     Online,
-    /// A member's last connection has ended.
+    /// A member's last connection ended.
     Offline,
-    /// A person is shown as this now.
+    /// A person set this nick.
     Nick(Arc<str>),
     /// A member is typing.
     Typing,
 }
 
 impl Event {
-    /// As a line has it, but for a nick.
+    /// The word in a line; a nick follows it separately.
     pub fn as_str(&self) -> &'static str {
         match self {
             Event::Joined => "joined",
@@ -192,14 +192,14 @@ impl Event {
     }
 }
 
-/// What a person may in a room, beside what everybody may.
+/// A person's access to a room, beyond everybody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
-    /// Everything; made it.
+    /// May do everything; created the room.
     Owner,
-    /// Join it, though it is private.
+    /// May join it although it is private.
     Invited,
-    /// Nothing.
+    /// May do nothing.
     Banned,
 }
 
@@ -217,7 +217,7 @@ impl Access {
 /// Why seqs are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GapReason {
-    /// They are past retention.
+    /// They are past their retention.
     Expired,
 }
 
@@ -233,35 +233,35 @@ impl GapReason {
 /// A stored message. Cheap to clone: names and body are shared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Where it was sent.
+    /// The room it was sent to.
     pub room: Arc<str>,
-    /// Its place there: 1, 2, 3 … without gaps.
+    /// Its seq there: 1, 2, 3 … without gaps.
     pub seq: u64,
-    /// When the daemon took it, in milliseconds since 1970 UTC; never less than the message before it.
+    /// When the daemon received it, in milliseconds since 1970 UTC; never earlier than the message before it.
     pub time_ms: u64,
-    /// Who sent it, without the device.
+    /// The sender, without the device.
     pub client: Arc<str>,
-    /// What was sent.
+    /// The body: any bytes.
     pub body: Bytes,
-    /// Whether it is about another, or is no more.
+    /// Whether it refers to another message, or was redacted.
     pub kind: Kind,
 }
 
-/// Whether a message is about another, or is no more.
+/// Whether a message refers to another, or was redacted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// Neither.
     #[default]
     Plain,
-    /// It answers the message with this seq.
+    /// It replies to the message with this seq.
     Reply(u64),
-    /// It says that the message with this seq was redacted, by who sent this; it has no body.
+    /// It reports that its sender redacted the message with this seq; it has no body.
     Redaction(u64),
-    /// It was redacted, as the message with this seq says; it has no body any more.
+    /// It was redacted, as the message with this seq reports; its body is gone.
     Redacted(u64),
 }
 
-/// A [`Message`] on its way out, that nobody has to own.
+/// A borrowed [`Message`], for encoding.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageRef<'a> {
     /// As [`Message::room`].
@@ -285,25 +285,25 @@ impl<'a> From<&'a Message> for MessageRef<'a> {
     }
 }
 
-/// A room in a list.
+/// A room's entry in the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomInfo {
     /// Its name.
     pub room: Arc<str>,
-    /// How many members it has; each device counts.
+    /// How many members it has, counting each device.
     pub members: u64,
     /// Its last seq.
     pub last: u64,
-    /// Messages past the asking client's cursor that are still to be read: stored, not redacted, and not by the same person. None
-    /// where the client has no cursor.
+    /// Unread messages past the asking client's cursor: stored, not redacted, and not by the same person. `None` if the client has no
+    /// cursor.
     pub unread: Option<u64>,
-    /// Time of the last message, or of the room's making; milliseconds since 1970 UTC.
+    /// Time of the last message, or of the room's creation, in milliseconds since 1970 UTC.
     pub active_ms: u64,
-    /// What it is about.
+    /// Its topic.
     pub topic: Arc<str>,
-    /// Whether only those see it who are invited.
+    /// Whether only invited people see it.
     pub private: bool,
-    /// The asking client's cursor, if it has one. A line does not say it.
+    /// The asking client's cursor, if it has one. Lines do not show it.
     pub cursor: Option<u64>,
 }
 
@@ -325,18 +325,18 @@ impl RoomInfo {
 /// A member of a room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberInfo {
-    /// Of this room.
+    /// The room.
     pub room: Arc<str>,
-    /// The member, with its device.
+    /// The member's name, with its device.
     pub client: Arc<str>,
-    /// Connections that it holds now; 0: away.
+    /// How many connections it has now; 0: away.
     pub connections: u64,
-    /// How far it has acknowledged; none where it reads nothing.
+    /// Its cursor; `None` if it does not read.
     pub cursor: Option<u64>,
-    /// What it is shown as; its name where it never said.
+    /// Its nick; its name if it never set one.
     pub nick: Arc<str>,
-    /// Since when it is connected without a break, or away; milliseconds since 1970 UTC. None where it was away when the daemon
-    /// started.
+    /// Since when it has been connected without a break, or away, in milliseconds since 1970 UTC. `None` if it has been away since the
+    /// daemon started.
     pub since_ms: Option<u64>,
 }
 

@@ -1,6 +1,6 @@
-//! Answers, and what is told unasked, as JSON: one object a line, for scripts that ask for it by FORMAT.
+//! Answers and pushes as JSON, one object per line, for scripts that ask for it with FORMAT.
 //!
-//! What a line would show escaped is escaped here as well, in JSON's way: such a line is as safe on a terminal as any other.
+//! Whatever a text line escapes is escaped here too, in JSON's way, so that such a line is as safe on a terminal as any other.
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -35,7 +35,7 @@ impl Formatter for Safe {
     }
 }
 
-/// An object that is being written.
+/// Writes an object.
 struct Object<'a>(&'a mut Vec<u8>);
 
 impl<'a> Object<'a> {
@@ -56,7 +56,7 @@ impl<'a> Object<'a> {
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) {
-        // Writing to a vector does not fail, and no value here is one that JSON has not.
+        // Writing to a vector can't fail, and JSON can express every value here.
         let _ = value.serialize(&mut Serializer::with_formatter(&mut *self.0, Safe));
     }
 
@@ -76,7 +76,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// An answer that is being written as an object.
+/// Writes an answer as an object.
 struct Json<'a> {
     tag: &'a Tag,
     object: Object<'a>,
@@ -107,14 +107,14 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
     json.object.end();
 }
 
-/// Appends a message: a part of an answer, or (without a tag) a push.
+/// Appends a message: part of an answer or, without a tag, a push.
 pub fn encode_message(tag: &Tag, message: MessageRef<'_>, out: &mut Vec<u8>) {
     let mut object = Object::of("message", tag, out);
     put_message(&mut object, message);
     object.end();
 }
 
-/// Appends a message as it is exported: the same, with its id and what its client is shown as, where there is one.
+/// Appends a message for an export: with its id and its sender's nick, if there are any.
 pub fn encode_exported(message: MessageRef<'_>, id: Option<&str>, nick: Option<&str>, out: &mut Vec<u8>) {
     let mut object = Object::of("message", &Tag::None, out);
     put_message(&mut object, message);
@@ -143,7 +143,7 @@ fn put_message(object: &mut Object<'_>, message: MessageRef<'_>) {
     }
 }
 
-/// Appends a part of an answer, or (without a tag) something told unasked.
+/// Appends part of an answer or, without a tag, a push.
 pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
     let mut json = Json { tag, object: Object(out) };
     item.write(&mut json);

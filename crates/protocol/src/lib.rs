@@ -1,9 +1,9 @@
-//! The one vocabulary of the wire: what a client may ask, what it may be answered, and what it may be told unasked.
+//! The vocabulary of the wire: what a client may request, what the daemon may answer, and what it may push.
 //!
-//! Two framings carry it, [`line`](mod@line) for people and scripts and [`frame`] for programs; neither has a
-//! command or an answer of its own. The answers of the first may come as [`json`]. The contract for both is `protocol.md`.
+//! Two framings carry it: [`line`](mod@line) for people and scripts, and [`frame`] for programs. Neither has a command or an answer
+//! of its own. Answers to lines can also be [`json`]. The contract for both is `protocol.md`.
 //!
-//! The order of the variants of every enum here is the framed protocol's numbering: variants are only ever added at the end.
+//! In every enum here, the order of the variants is the framed protocol's numbering: add variants only at the end.
 #![warn(clippy::disallowed_methods)]
 #![cfg_attr(
     test,
@@ -41,7 +41,7 @@ pub use value::{Begin, Keep, Seek, Since};
 /// The version of the vocabulary that this build speaks.
 pub const VERSION: u16 = 1;
 
-/// How a request was named by its sender, so that the answer can carry the same.
+/// The name that the sender gave a request; the answer carries the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tag {
     /// A line without a tag.
@@ -52,25 +52,25 @@ pub enum Tag {
     Id(u64),
 }
 
-/// What a decoder found in the stream.
+/// What a decoder finds in the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// A request.
     Request {
         /// Its name.
         tag: Tag,
-        /// What is asked.
+        /// The command.
         command: Command,
     },
-    /// Something that is no request; the stream goes on behind it.
+    /// Something that is not a valid request; the stream continues after it.
     Refused {
         /// Its name, as far as it was understood.
         tag: Tag,
         /// What is wrong with it.
         refusal: Refusal,
     },
-    /// Something after which nothing in the stream can be trusted: to be answered, then closed.
+    /// Something after which nothing in the stream can be trusted: answer it, then close the connection.
     Broken(Refusal),
-    /// What a telnet client's negotiation is answered with: to be written as it is, in its place among the answers.
+    /// The answer to a telnet client's negotiation: write it as it is, in its place among the answers.
     Telnet([u8; 3]),
 }

@@ -1,20 +1,20 @@
-//! Every bound of the wire, each with its reason. Sizes are bytes, and a name ends in its unit.
+//! All limits of the wire, each with its reason. Sizes are in bytes, and names end in their unit.
 
-/// A room's, client's, device's or message id's name: longest, in bytes of UTF-8.
+/// The longest name of a room, client or device, or message id, in bytes of UTF-8.
 pub const NAME_MAX_BYTES: usize = 64;
-/// A nick: longest, in characters.
+/// The longest nick, in characters.
 pub const NICK_MAX_CHARS: usize = 32;
-/// A room's topic: longest, in bytes of UTF-8.
+/// The longest topic of a room, in bytes of UTF-8.
 pub const TOPIC_MAX_BYTES: usize = 512;
-/// A line's `@tag`: longest, in bytes, without the `@`.
+/// The longest `@tag` of a line, in bytes, without the `@`.
 pub const TAG_MAX_BYTES: usize = 32;
-/// A HELLO's token: longest, in bytes.
+/// The longest token in a HELLO, in bytes.
 pub const TOKEN_MAX_BYTES: usize = 256;
-/// The highest that `--max-body` takes.
+/// The highest value of `--max-body`.
 pub const BODY_MAX_BYTES: usize = 1024 * 1024;
-/// What a line or a frame may hold besides a body: verb, tag, names, topic, lengths.
+/// What a line or frame may contain besides a body: verb, tag, names, topic, lengths.
 pub const ENVELOPE_BYTES: usize = 1024;
-/// Frame lengths stay under 2^24, so that a frame's first byte is 0x00 and tells it from a line.
+/// Frames are shorter than 2^24 bytes, so that a frame's first byte is 0x00 and distinguishes it from a line.
 pub const FRAME_CEILING_BYTES: usize = 1 << 24;
 
 const _: () = {

@@ -1,10 +1,10 @@
-//! The rules that names follow: rooms, groups, clients, devices and message ids.
+//! The rules for names of rooms, groups, clients and devices, and for message ids.
 //!
-//! What has a name is found by its exact bytes, and only then by its [composed] form. So what has had its name since before there was
-//! such a rule stays reachable, and what is new must keep to [`check_new`]. Who looks whether something is there stands above: the session
-//! for names that come in, the committer for rooms and groups that are made.
+//! A name is looked up by its exact bytes first, and only then in its [composed] form. So names from before these rules stay reachable,
+//! while new names must pass [`check_new`]. Whether a name exists is checked elsewhere: by the session for names in requests, and by the
+//! committer for new rooms and groups.
 //!
-//! Message ids are made by programs and shown to nobody, so they are what their bytes are.
+//! Message ids are made by programs and not shown to people, so only their bytes count.
 
 mod look;
 
@@ -21,7 +21,7 @@ fn check(what: &str, name: &str) -> Result<(), Refusal> {
     if name.len() > NAME_MAX_BYTES {
         return bad(&format!("is longer than {NAME_MAX_BYTES} bytes"));
     }
-    // A name stands bare on lines and terminals, so what is escaped in a text can't be in a name at all.
+    // Names appear unescaped in lines and on terminals, so they can't contain characters that texts must escape.
     if let Some(c) = name.chars().find(|c| c.is_whitespace() || is_unsafe(*c) || *c == '=') {
         let which = if c == '=' { String::new() } else { format!("; it has {}", look::named(c)) };
         return bad(&format!("may not contain white space, control characters or '='{which}"));
@@ -71,7 +71,7 @@ pub fn check_client(client: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Checks a client's name that stands for all its devices.
+/// Checks a client's name without a device.
 ///
 /// # Errors
 /// `bad-argument`, with a sentence that says what is wrong.
@@ -85,7 +85,7 @@ pub fn check_person(person: &str) -> Result<(), Refusal> {
     check("the client's name", person)
 }
 
-/// Checks what a name that nothing has yet must keep to as well: it may not look like an option, nor like another name.
+/// Checks the additional rules for new names: they may not look like an option or like another name.
 ///
 /// # Errors
 /// `bad-argument`, with a sentence that says what is wrong.
@@ -104,7 +104,7 @@ pub fn check_new(name: &str) -> Result<(), Refusal> {
     }
 }
 
-/// The person behind `client` or `client/device`.
+/// The person in `client` or `client/device`.
 pub fn person(client: &str) -> &str {
     client.split_once('/').map_or(client, |(person, _)| person)
 }
@@ -270,7 +270,7 @@ mod tests {
         let toned = |emoji: &'static emojis::Emoji| emoji.skin_tones().into_iter().flatten();
         for emoji in emojis::iter().flat_map(|emoji| std::iter::once(emoji).chain(toned(emoji))) {
             let name = composed(emoji.as_str());
-            // These are letters in a frame, or two signs in one place.
+            // These are letters in a frame, or two characters in one place.
             let is_other = matches!(emoji.as_str().chars().next(), Some('‼' | '⁉' | '™' | 'ℹ' | 'Ⓜ' | '㊗' | '㊙'));
             assert!(check_new(&name).is_ok() != is_other, "{emoji} {:?}", check_new(&name));
             let bare: String = emoji.as_str().chars().filter(|c| *c != '\u{fe0f}').collect();

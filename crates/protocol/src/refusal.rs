@@ -5,20 +5,20 @@ use serde::{Deserialize, Serialize};
 use crate::form::Form;
 use crate::text::escape;
 
-/// What a refused client is told.
+/// Why a request was refused, as the client is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{}: {text}", code.as_str())]
 pub struct Refusal {
-    /// What a program acts on.
+    /// The code, for programs.
     pub code: ErrorCode,
-    /// What a person acts on.
+    /// A sentence for people.
     pub text: String,
-    /// For what only came too soon: how long to wait, in milliseconds; asked again then, it is taken.
+    /// If the request only came too soon, how many milliseconds to wait before it is accepted.
     pub wait_ms: Option<u64>,
 }
 
 impl Refusal {
-    /// Writes it.
+    /// Writes the refusal in either form.
     pub(crate) fn write(&self, form: &mut impl Form) {
         let Refusal { code, text, wait_ms } = self;
         let code = code.as_str();
@@ -38,7 +38,7 @@ impl Refusal {
         Refusal { code, text: text.into(), wait_ms: None }
     }
 
-    /// [`NoRoom`](ErrorCode::NoRoom): the room does not exist, or the client must not know that it does.
+    /// [`NoRoom`](ErrorCode::NoRoom): the room does not exist, or the client must not learn that it does.
     pub fn no_room(room: &str) -> Self {
         Refusal::new(ErrorCode::NoRoom, format!("there is no room {room}; JOIN makes it"))
     }
@@ -75,7 +75,7 @@ impl Refusal {
         Refusal::new(ErrorCode::Limit, format!("at most {max} {what}"))
     }
 
-    /// [`SetBack`](ErrorCode::SetBack): the seq is past the room's last, so what the client remembers is not a state of this room.
+    /// [`SetBack`](ErrorCode::SetBack): the seq is past the room's last one, so what the client remembers does not fit this room.
     pub fn set_back(room: &str, seq: u64, last: u64) -> Self {
         let text = format!(
             "{seq} is past the last seq of {room}, {last}: the room was set back to an older state, or the seq is of another \
@@ -88,44 +88,44 @@ impl Refusal {
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErrorCode {
-    /// No such verb.
+    /// There is no such verb.
     BadCommand,
     /// An argument is missing, malformed or out of range.
     BadArgument,
-    /// A line, frame or body over its limit.
+    /// A line, frame or body is too long.
     TooLong,
-    /// A line that is not UTF-8.
+    /// A line is not UTF-8.
     NotUtf8,
-    /// A frame that does not decode.
+    /// A frame can't be decoded.
     BadFrame,
-    /// Not before HELLO.
+    /// The command needs a HELLO first.
     HelloFirst,
-    /// Not for this client, or not with this token.
+    /// The client may not do this, or its token is wrong.
     Denied,
-    /// The client is no member of the room.
+    /// The client is not a member of the room.
     NotJoined,
     /// There is no such room.
     NoRoom,
-    /// There is such a room.
+    /// There already is such a room.
     RoomExists,
-    /// The message id was used for another body.
+    /// The message id was already used for another body.
     IdReused,
-    /// Too many of something; the sentence says of what, and how many are allowed.
+    /// There are too many of something; the sentence says of what, and how many are allowed.
     Limit,
-    /// The daemon can't write; what was sent may or may not be stored.
+    /// The daemon can't read or write its storage. What was sent may or may not be stored.
     Storage,
     /// The daemon is stopping.
     Stopping,
     /// The room has no such group.
     NoGroup,
-    /// What the client remembers is of another epoch.
+    /// What the client remembers is from another epoch.
     Epoch,
-    /// A seq that the client names is past the room's last.
+    /// The request names a seq past the room's last one.
     SetBack,
 }
 
 impl ErrorCode {
-    /// Every code, in the framed protocol's order.
+    /// All codes, in the framed protocol's order.
     pub const ALL: [ErrorCode; 17] = [
         ErrorCode::BadCommand,
         ErrorCode::BadArgument,
@@ -146,7 +146,7 @@ impl ErrorCode {
         ErrorCode::SetBack,
     ];
 
-    /// The code as a line has it.
+    /// The code as it appears in lines.
     pub fn as_str(self) -> &'static str {
         match self {
             ErrorCode::BadCommand => "bad-command",

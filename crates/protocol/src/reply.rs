@@ -1,4 +1,4 @@
-//! The ends of answers: each with its fields, its line and its JSON.
+//! Replies, which end answers: each with its fields, its line and its JSON.
 
 use std::sync::Arc;
 
@@ -8,38 +8,38 @@ use crate::form::{Form, Or, seconds};
 use crate::text::escape;
 use crate::{Keep, Refusal};
 
-/// What ends the answer to a request. FETCH, READ, ROOMS, WHO and HELP are preceded by their [`Item`](crate::Item)s.
+/// Ends the answer to a request. The [`Item`](crate::Item)s of FETCH, READ, ROOMS, WHO and HELP come before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// Done, with nothing more to say.
+    /// The request was carried out; there is nothing else to report.
     Done,
-    /// HELLO: who the client is now, and what holds here.
+    /// HELLO: who the client is, and the daemon's limits.
     Welcome(Welcome),
     /// JOIN: where the client stands.
     Joined {
-        /// The member's cursor; 0 the first time. None where it has none: see [`Begin::Nowhere`](super::Begin::Nowhere).
+        /// The member's cursor; 0 for a new member. `None` if it has none: see [`Begin::Nowhere`](super::Begin::Nowhere).
         cursor: Option<u64>,
         /// The room's last seq.
         last: u64,
-        /// The room's number, which no other has, or will have: not even one of the same name, once this is deleted.
+        /// The room's number. No other room ever has it, not even a later one of the same name.
         number: u64,
-        /// Whether the room was made by this.
+        /// Whether this JOIN created the room.
         created: bool,
     },
     /// SEND, REDACT: the message is on disk.
     Sent {
         /// Its place in the room.
         seq: u64,
-        /// It had been stored before, by its id, or as what redacts the same message; nothing was added.
+        /// It was already stored, under the same id or as a redaction of the same message, and nothing was added.
         dup: bool,
     },
-    /// FETCH and READ: the end of what was handed over.
+    /// FETCH and READ: the end of what is handed over.
     End {
-        /// Of this room.
+        /// The room.
         room: Arc<str>,
-        /// The last seq that was handed over or said to be gone.
+        /// The last seq that was handed over or reported as gone.
         handed: u64,
-        /// The oldest seq still stored; one more than `last` where nothing is.
+        /// The oldest seq still stored; `last` + 1 if none is.
         oldest: u64,
         /// The room's last seq when the answer began.
         last: u64,
@@ -49,50 +49,50 @@ pub enum Reply {
         /// Where it is now.
         cursor: u64,
     },
-    /// FOLLOW: pushes come, beginning after this seq.
+    /// FOLLOW: pushes begin.
     Following {
         /// The seq after which the pushes begin.
         after: u64,
-        /// The room's number, as JOIN tells it.
+        /// The room's number, as in the answer to JOIN.
         number: u64,
     },
-    /// ROOMS, WHO, HELP and other lists: how many items came. TAKE: how many messages.
+    /// ROOMS, WHO, HELP and other lists: the number of items. TAKE: the number of messages.
     Count(u64),
     /// STATS: names and values, in a fixed order.
     Stats(Vec<(String, u64)>),
-    /// PING.
+    /// The answer to PING.
     Pong,
-    /// QUIT.
+    /// The answer to QUIT.
     Bye,
     /// The request was refused.
     Error(Refusal),
-    /// RETAIN: what is in force, and what the room holds.
+    /// RETAIN: the limits in force, and how much the room holds.
     Retained {
-        /// How long and how much; `secs` is never 0.
+        /// How long and how much is kept; `secs` is never 0.
         keep: Keep,
-        /// Bytes of stored messages, with what each takes beside its body.
+        /// Bytes of stored messages, including the overhead of each.
         stored_bytes: u64,
     },
-    /// GROUP: where it stands.
+    /// GROUP: the state of the group.
     Grouped {
         /// Everything up to here is done.
         cursor: u64,
         /// The room's last seq.
         last: u64,
-        /// How long a message that was taken is nobody else's, in milliseconds.
+        /// How long a taken message is reserved, in milliseconds.
         timeout_ms: u64,
     },
-    /// CREATE: the room was made by this.
+    /// CREATE: the room was created.
     Created {
-        /// Its number, as JOIN tells it.
+        /// Its number, as in the answer to JOIN.
         number: u64,
     },
-    /// TOPIC: what the room is about; may be empty.
+    /// TOPIC: the room's topic; may be empty.
     Topic(Arc<str>),
 }
 
 impl Reply {
-    /// Writes it.
+    /// Writes the reply in either form.
     pub(crate) fn write(&self, form: &mut impl Form) {
         match self {
             Reply::Done => form.ok(format_args!("")),
@@ -154,26 +154,26 @@ impl Reply {
     }
 }
 
-/// HELLO's answer.
+/// The answer to HELLO.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
-    /// The version that both speak from here on.
+    /// The protocol version for this connection.
     pub version: u16,
-    /// Name and version of the daemon.
+    /// The daemon's name and version.
     pub server: String,
     /// The client, with its device.
     pub client: Arc<str>,
-    /// Longest message body, in bytes.
+    /// The longest message body, in bytes.
     pub max_body: u64,
-    /// Commands that may wait for their answers; further ones are read when earlier ones are answered.
+    /// How many commands may await their answers; the daemon reads further ones only as it answers earlier ones.
     pub max_pipelined: u64,
-    /// Rooms that the client may be a member of.
+    /// How many rooms the client may be a member of.
     pub max_joined: u64,
-    /// How long a message is kept, in seconds.
+    /// How long messages are kept, in seconds.
     pub retention_secs: u64,
-    /// Whether the client may do what members may not.
+    /// Whether the client is an admin.
     pub admin: bool,
-    /// Which history of its rooms the daemon has: to be remembered with every seq that is to outlive the connection.
+    /// Identifies the history of the daemon's rooms. Remember it with every seq that you keep beyond the connection.
     pub epoch: Arc<str>,
 }
 

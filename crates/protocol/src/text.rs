@@ -1,9 +1,9 @@
-//! Text that is safe on a terminal, and turns back into the exact bytes.
+//! Escaped text: safe on a terminal, and reversible to the exact bytes.
 //!
-//! A backslash becomes `\\`, a line feed `\n`, a carriage return `\r`, a tab `\t`; each byte of any other control
-//! character, of a bidirectional or line-breaking one, and of what is not UTF-8 becomes `\xHH`. All else stays as it is.
+//! A backslash becomes `\\`, a line feed `\n`, a carriage return `\r`, a tab `\t`. Each byte of any other control character, of a
+//! bidirectional or line-breaking character, and of invalid UTF-8 becomes `\xHH`. Everything else stays as it is.
 
-/// Whether a character may change how a terminal shows what is around it.
+/// Whether a character may change how a terminal shows the text around it.
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -18,13 +18,13 @@ fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// What is looked at in one step, where all is plain.
+/// Bytes checked per step while nothing needs escaping.
 const PLAIN_STEP_BYTES: usize = 16;
 
-/// How much of the beginning is nothing but ASCII that stays as it is, in whole steps.
+/// How many leading bytes, in whole steps, are ASCII that needs no escaping.
 fn plain_bytes(bytes: &[u8]) -> usize {
     let is_plain = |byte: &u8| (0x20..0x7f).contains(byte) && *byte != b'\\';
-    // Without a way out in the middle: so the processor compares a whole step at once.
+    // No early exit within a step, so that the processor compares a whole step at once.
     let steps = bytes.chunks_exact(PLAIN_STEP_BYTES);
     steps.take_while(|step| step.iter().fold(true, |plain, byte| plain & is_plain(byte))).count() * PLAIN_STEP_BYTES
 }
@@ -64,7 +64,7 @@ pub fn escape(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The bytes that [`escape`] was given; none where `text` is nothing that it gives.
+/// Reverses [`escape`]; `None` if `text` is not something that it produces.
 pub fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

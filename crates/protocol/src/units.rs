@@ -1,42 +1,42 @@
-//! Durations and sizes as people write them: the one parser of each, for the protocol, the command line, the environment, the
-//! file and the client. Both are total: whatever the text, there is a value within bounds or an error.
+//! Durations and sizes as people write them, with one parser each for the protocol, the command line, the environment, the settings
+//! file and the client. Both are total: every text gives a value within bounds, or an error.
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const DAY: Duration = Duration::from_secs(86_400);
-/// The longest duration. It can be added to any time, and to any other such duration.
+/// The longest duration. Adding it to any time, or to another duration, does not overflow.
 pub const DURATION_MAX: Duration = Duration::from_secs(36_500 * 86_400);
 
-/// A text that is not what it should be. The message follows on the name of what takes it, as in "--retention takes …".
+/// A text that can't be parsed. The message continues the name of the setting, as in "--retention takes …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
-    /// No duration.
+    /// Not a duration.
     #[error("takes a duration, like 90s, 24h or 7days")]
     Duration,
     /// A duration past [`DURATION_MAX`].
     #[error("takes a duration up to 36500days")]
     TooLong,
-    /// No size.
+    /// Not a size.
     #[error("takes a size in bytes, like 65536, 64KiB or 1GiB")]
     Size,
-    /// A size past what is counted with.
+    /// A size that is too large.
     #[error("takes a size up to 15EiB")]
     TooLarge,
 }
 
-/// A decimal number: `fraction` is of `1 / scale`.
+/// A decimal number; its fraction is `fraction / scale`.
 struct Number {
     whole: u128,
     fraction: u128,
     scale: u128,
 }
 
-/// Digits of a fraction; more are more than anybody means.
+/// The most digits of a fraction; nobody needs more.
 const FRACTION_DIGITS_MAX: usize = 18;
 
 impl Number {
-    /// So many times this, rounded down; none where that is too much to count with, or where something becomes nothing.
+    /// Multiplies, rounding down; `None` on overflow, or if something greater than 0 would become 0.
     fn times(&self, factor: u128) -> Option<u128> {
         let part = self.fraction.checked_mul(factor)? / self.scale;
         let all = self.whole.checked_mul(factor)?.checked_add(part)?;
@@ -44,7 +44,7 @@ impl Number {
     }
 }
 
-/// Splits a number from what stands behind it. A whole part that is beyond all counting becomes the highest that there is.
+/// Splits a number from what follows it. A whole part that is too large is replaced by the largest one.
 fn number(text: &str) -> Option<(Number, &str)> {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let (whole, rest) = text.split_at_checked(digits(text))?;
@@ -56,7 +56,7 @@ fn number(text: &str) -> Option<(Number, &str)> {
         return None;
     }
     let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
-    // Half of what fits, so that a fraction can be added.
+    // Half of the range, so that a fraction can be added.
     let whole = whole.parse().unwrap_or(u128::MAX).min(u128::MAX / 2);
     let fraction = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     Some((Number { whole, fraction, scale }, rest))
@@ -65,7 +65,7 @@ fn number(text: &str) -> Option<(Number, &str)> {
 /// A duration like `90s`, `1h 30m`, `1.5h`, `30d` or `0`. A month is 30 days, and a year 365.
 ///
 /// # Errors
-/// No duration, or one past [`DURATION_MAX`].
+/// Not a duration, or one past [`DURATION_MAX`].
 pub fn duration(text: &str) -> Result<Duration, Wrong> {
     let mut rest = text.trim();
     if rest == "0" {
@@ -78,7 +78,7 @@ pub fn duration(text: &str) -> Result<Duration, Wrong> {
         let letters = behind.find(|c: char| !c.is_alphabetic()).unwrap_or(behind.len());
         let (unit, behind) = behind.split_at_checked(letters).ok_or(Wrong::Duration)?;
         let unit_ns = unit_ns(unit).ok_or(Wrong::Duration)?;
-        // Under one nanosecond there is nothing to count; past all counting, it is too long.
+        // Less than a nanosecond is an error; an overflow means that it is too long.
         let part_ns = number.times(unit_ns).ok_or(if number.whole > 0 { Wrong::TooLong } else { Wrong::Duration })?;
         all_ns = all_ns.checked_add(part_ns).filter(|ns| *ns <= DURATION_MAX.as_nanos()).ok_or(Wrong::TooLong)?;
         rest = behind.trim_start();
@@ -102,17 +102,17 @@ fn unit_ns(unit: &str) -> Option<u128> {
         "h" | "hr" | "hrs" | "hour" | "hours" => 3_600 * SECOND,
         "d" | "day" | "days" => 86_400 * SECOND,
         "w" | "wk" | "wks" | "week" | "weeks" => 7 * 86_400 * SECOND,
-        // No M, which is one slip away from minutes.
+        // No M for months: it is too easily confused with minutes.
         "month" | "months" => 30 * 86_400 * SECOND,
         "y" | "yr" | "yrs" | "year" | "years" => 365 * 86_400 * SECOND,
         _ => return None,
     })
 }
 
-/// A size like `65536`, `64KiB`, `1.5 GiB` or `10MB`, in bytes. Letters count alike large and small; `K` is 1000, and `Ki` 1024.
+/// A size like `65536`, `64KiB`, `1.5 GiB` or `10MB`, in bytes. Case does not matter; `K` is 1000, and `Ki` 1024.
 ///
 /// # Errors
-/// No size, or one past all counting.
+/// Not a size, or one that is too large.
 pub fn size(text: &str) -> Result<u64, Wrong> {
     let (number, unit) = number(text.trim()).ok_or(Wrong::Size)?;
     let factor = factor(unit.trim_start()).ok_or(Wrong::Size)?;
@@ -131,7 +131,7 @@ fn factor(unit: &str) -> Option<u128> {
     base.checked_pow(u32::try_from(power).ok()? + 1)
 }
 
-/// A duration in words that [`duration`] takes again: days, and what is left of them.
+/// A duration as text that [`duration`] accepts: days, and what remains.
 pub fn in_words(duration: Duration) -> impl fmt::Display {
     struct Words(Duration);
     impl fmt::Display for Words {
@@ -158,25 +158,25 @@ pub fn in_words(duration: Duration) -> impl fmt::Display {
     Words(duration)
 }
 
-/// So much later, or as late as can be told.
+/// A time so much later, or the latest possible one.
 pub fn after(time: Instant, by: Duration) -> Instant {
     time.checked_add(by).or_else(|| time.checked_add(DURATION_MAX)).unwrap_or(time)
 }
 
-/// Milliseconds; the most that there are, where a duration has more.
+/// A duration in milliseconds; `u64::MAX` if it is longer.
 pub fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The year 9999's last millisecond, which is the last that RFC 3339 can write.
+/// The last millisecond of the year 9999, the latest that RFC 3339 can express.
 pub const TIME_LAST_MS: u64 = 253_402_300_799_999;
 
-/// A time as RFC 3339 has it, in UTC, to the second. What is before 1970 or after 9999, by a clock that is wrong, is shown as those.
+/// A time in RFC 3339, in UTC, to the second. Times before 1970 or after 9999, from a wrong clock, are shown as those limits.
 pub fn time(time: SystemTime) -> impl fmt::Display {
     humantime::format_rfc3339_seconds(within(time.duration_since(UNIX_EPOCH).map_or(0, ms)))
 }
 
-/// The same to the millisecond, from milliseconds since 1970.
+/// A time in RFC 3339, in UTC, to the millisecond, from milliseconds since 1970.
 pub fn time_ms(since_1970_ms: u64) -> impl fmt::Display {
     humantime::format_rfc3339_millis(within(since_1970_ms))
 }

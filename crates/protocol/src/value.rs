@@ -1,16 +1,16 @@
-//! What commands name beside rooms, clients and seqs: where to begin, from when, to where, how long.
+//! Values in commands besides rooms, clients and seqs: where to begin, since when, where to move, how long to keep.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a first JOIN begins, or a new group.
+/// Where the cursor of a new member or group begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Begin {
     /// With everything that is still stored.
     #[default]
     Start,
-    /// With what comes from now on.
+    /// With messages from now on.
     Now,
-    /// Nowhere: the client gets no cursor, since it is going to write, or to work for groups, and not to read. No group begins so.
+    /// Nowhere: the member gets no cursor, because it only writes or works for groups, and does not read. Not valid for groups.
     Nowhere,
 }
 
@@ -25,10 +25,10 @@ impl Begin {
     }
 }
 
-/// A time, to look from.
+/// The time from which to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Since {
-    /// In milliseconds since 1970 UTC.
+    /// A time in milliseconds since 1970 UTC.
     At(u64),
     /// So many milliseconds ago.
     Ago(u64),
@@ -37,7 +37,7 @@ pub enum Since {
 /// Where to move a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seek {
-    /// To this seq: what is read next comes behind it.
+    /// To this seq: the next message to read is the one after it.
     To(u64),
     /// Before everything that is still stored.
     Start,
@@ -45,11 +45,11 @@ pub enum Seek {
     Now,
 }
 
-/// How long, and how much of, a room is kept.
+/// How long and how much of a room is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keep {
-    /// In seconds; at least the daemon's own retention. 0: as long as that.
+    /// Seconds to keep messages, not less than the daemon's own retention; 0: the same as that.
     pub secs: u64,
-    /// Bytes of stored messages past which new ones are refused; 0: no such bound.
+    /// Bytes of stored messages past which new ones are refused; 0: unlimited.
     pub cap_bytes: u64,
 }

@@ -1,5 +1,5 @@
-//! No task and no thread dies unnoticed: whatever the daemon runs beside its connections is started here, and a panic in it is
-//! logged with its name and either begins it again or ends the daemon.
+//! No task or thread dies unnoticed: everything that the daemon runs besides its connections is started here. A panic in it is
+//! logged with its name, and then either it is restarted or the daemon ends.
 
 #![cfg_attr(
     test,
@@ -22,46 +22,46 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-/// What follows where something died.
+/// What to do after a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// It begins again, soon: what it does, it does from what is stored, or each time anew.
+    /// Restart it after a short pause: it works from what is stored, or starts afresh each time.
     BeginsAgain,
-    /// The daemon ends with exit code 1: what it has begun can't be known to be whole.
+    /// End the daemon with exit code 1: nobody can tell whether what it was doing is complete.
     EndsTheDaemon,
 }
 
-/// Something that runs as long as the daemon.
+/// A task or thread that runs as long as the daemon.
 #[derive(Debug)]
 pub struct Duty {
-    /// What the log calls it.
+    /// Its name in the log.
     pub name: &'static str,
-    /// What follows where it died.
+    /// What to do if it panics.
     pub then: Then,
 }
 
 impl Duty {
-    /// Something that begins again where it died.
+    /// A duty that is restarted after a panic.
     pub const fn beginning_again(name: &'static str) -> Duty {
         Duty { name, then: Then::BeginsAgain }
     }
 
-    /// Something that ends the daemon where it died.
+    /// A duty whose panic ends the daemon.
     pub const fn ending_the_daemon(name: &'static str) -> Duty {
         Duty { name, then: Then::EndsTheDaemon }
     }
 }
 
-/// Before what died begins again: what dies at once each time is not to fill the log.
+/// Pause before a restart, so that a task that panics at once each time does not fill the log.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What a panic said.
+/// A panic's message.
 pub fn said(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why")
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
-/// A future, and what it panicked with.
+/// Wraps a future and returns its panic as an error.
 #[derive(Debug)]
 pub struct Caught<F>(pub F);
 
@@ -69,7 +69,7 @@ impl<F: Future + Unpin> Future for Caught<F> {
     type Output = std::thread::Result<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // After a panic it is not polled again; and what it shared with others is whole between any two steps.
+        // It is not polled again after a panic, and what it shares with others is consistent between any two steps.
         match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
@@ -78,12 +78,12 @@ impl<F: Future + Unpin> Future for Caught<F> {
     }
 }
 
-/// Runs a duty for as long as the daemon runs; `make` makes it anew where it died.
+/// Runs a duty for as long as the daemon runs; after a panic, `make` creates it again.
 pub fn task<F>(duty: &'static Duty, make: impl Fn() -> F + Send + Sync + 'static) -> JoinHandle<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    #[expect(clippy::disallowed_methods, reason = "this is where it is looked after")]
+    #[expect(clippy::disallowed_methods, reason = "supervised here")]
     tokio::spawn(async move {
         loop {
             let begun = std::pin::pin!(async {
@@ -91,15 +91,15 @@ where
                 make().await;
             });
             let Err(panic) = Caught(begun).await else { return };
-            tracing::error!("{} died: {}; this is a bug; it begins again", duty.name, said(&*panic));
+            tracing::error!("{} died: {}; this is a bug; restarting it", duty.name, said(&*panic));
             tokio::time::sleep(PAUSE).await;
         }
     })
 }
 
-/// Runs something that is soon over.
+/// Runs a task that may end at any time; a panic in it is only logged.
 pub fn brief(name: &'static str, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-    #[expect(clippy::disallowed_methods, reason = "this is where it is looked after")]
+    #[expect(clippy::disallowed_methods, reason = "supervised here")]
     tokio::spawn(async move {
         if let Err(panic) = Caught(std::pin::pin!(future)).await {
             tracing::error!("{name} died: {}; this is a bug", said(&*panic));
@@ -107,31 +107,31 @@ pub fn brief(name: &'static str, future: impl Future<Output = ()> + Send + 'stat
     })
 }
 
-/// Runs something that blocks. A panic in it is one of the caller, who is looked after.
+/// Runs something that blocks. A panic in it becomes a panic of the caller, which is supervised itself.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            // The daemon ends.
+            // The runtime is shutting down, because the daemon ends.
             Err(_) => std::future::pending().await,
         },
     }
 }
 
-/// Starts a thread. A panic in it is logged with its name by the [hook](log_panics); what follows is for whoever joins it.
+/// Starts a thread. The [hook](log_panics) logs a panic in it with its name; whoever joins the thread decides what follows.
 ///
 /// # Errors
-/// What the system says.
+/// The thread can't be created.
 pub fn thread<T: Send + 'static>(
     name: &'static str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> std::io::Result<std::thread::JoinHandle<T>> {
-    #[expect(clippy::disallowed_methods, reason = "this is where it is looked after")]
+    #[expect(clippy::disallowed_methods, reason = "supervised here")]
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
-/// Has every panic logged, with its thread and place, as everything else is.
+/// Sends every panic to the log, with its thread and place.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let thread = std::thread::current();
@@ -150,8 +150,8 @@ pub fn log_panics() {
     }));
 }
 
-/// Panics once where a test of a debug build wants it, by `$DANTOK_TEST_PANIC`, so that what follows can be seen. A release build has
-/// nothing of it.
+/// In debug builds, panics once if `$DANTOK_TEST_PANIC` is this name, so that tests can check what follows. Release builds do not
+/// contain this.
 #[cfg(debug_assertions)]
 pub fn fail_point(name: &str) {
     use std::sync::OnceLock;
@@ -160,14 +160,14 @@ pub fn fail_point(name: &str) {
     static DONE: AtomicBool = AtomicBool::new(false);
     let wanted = WANTED.get_or_init(|| std::env::var("DANTOK_TEST_PANIC").ok());
     if wanted.as_deref() == Some(name) && !DONE.swap(true, Ordering::Relaxed) {
-        #[expect(clippy::panic, reason = "it is what is asked for")]
+        #[expect(clippy::panic, reason = "the test asks for it")]
         {
             panic!("{name} was told to by DANTOK_TEST_PANIC");
         }
     }
 }
 
-/// Nothing.
+/// Does nothing in a release build.
 #[cfg(not(debug_assertions))]
 pub fn fail_point(_name: &str) {}
 

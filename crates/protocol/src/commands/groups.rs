@@ -7,16 +7,16 @@ use crate::line::{About, Line, Rest, Verb};
 use crate::name::{check_group, check_room};
 use crate::{Begin, Refusal};
 
-/// Makes a shared cursor, of which each message is for one client; or sets how long one has for it.
+/// Creates a group, which gives each message to one client; or sets the timeout of an existing group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
-    /// In which room.
+    /// The room.
     pub room: String,
     /// Its name.
     pub group: String,
-    /// Where to begin, the first time.
+    /// Where a new group begins.
     pub from: Begin,
-    /// How long a message that was taken is nobody else's, in milliseconds.
+    /// How long a taken message is reserved, in milliseconds.
     pub timeout_ms: Option<u64>,
 }
 
@@ -64,10 +64,10 @@ impl Request for Group {
     }
 }
 
-/// Ends a shared cursor.
+/// Deletes a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ungroup {
-    /// In which room.
+    /// The room.
     pub room: String,
     /// Its name.
     pub group: String,
@@ -107,11 +107,11 @@ impl Request for Ungroup {
 /// Takes messages that nobody else has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Take {
-    /// Of which room.
+    /// The room.
     pub room: String,
-    /// By which shared cursor.
+    /// The group.
     pub group: String,
-    /// At most so many; 1 where it is not said.
+    /// The most messages to take; `None`: 1.
     pub max: Option<u64>,
     /// How long to wait for the first, in milliseconds.
     pub wait_ms: u64,
@@ -157,14 +157,14 @@ impl Request for Take {
     }
 }
 
-/// A message that was taken is dealt with.
+/// Marks a taken message as done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// Of which room.
+    /// The room.
     pub room: String,
-    /// By which shared cursor.
+    /// The group.
     pub group: String,
-    /// Which.
+    /// The message's seq.
     pub seq: u64,
 }
 
@@ -204,12 +204,12 @@ impl Request for Done {
     }
 }
 
-/// Lists what is taken and not done.
+/// Lists the messages that are taken but not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
-    /// Of which room.
+    /// The room.
     pub room: String,
-    /// By which shared cursor.
+    /// The group.
     pub group: String,
 }
 
@@ -244,10 +244,10 @@ impl Request for Pending {
     }
 }
 
-/// Lists a room's shared cursors.
+/// Lists a room's groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Groups {
-    /// Which room.
+    /// The room.
     pub room: String,
 }
 

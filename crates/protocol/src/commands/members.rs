@@ -1,4 +1,4 @@
-//! Members: joining and leaving, and who may.
+//! Members: joining and leaving rooms, and access to them.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,12 +7,12 @@ use crate::line::{About, Line, Rest, Verb};
 use crate::name::{check_person, check_room};
 use crate::{Begin, ErrorCode, Refusal};
 
-/// Joins a room for good; makes it if it is missing.
+/// Joins a room permanently, creating it if it does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
-    /// Which.
+    /// The room.
     pub room: String,
-    /// Where to begin, the first time.
+    /// Where a new member's cursor begins.
     pub from: Begin,
 }
 
@@ -54,10 +54,10 @@ impl Request for Join {
     }
 }
 
-/// Forgets the membership and its cursor.
+/// Ends the membership and deletes its cursor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leave {
-    /// Which room.
+    /// The room.
     pub room: String,
 }
 
@@ -98,7 +98,7 @@ impl Request for Leave {
 /// Lets a person join a private room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invite {
-    /// Which room.
+    /// The room.
     pub room: String,
     /// The person, without a device.
     pub client: String,
@@ -139,10 +139,10 @@ impl Request for Invite {
     }
 }
 
-/// Ends a person's memberships, with all devices, and the invitation.
+/// Ends a person's memberships on all devices, and their invitation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kick {
-    /// Of which room.
+    /// The room.
     pub room: String,
     /// The person, without a device.
     pub client: String,
@@ -175,7 +175,7 @@ impl Request for Kick {
     }
 
     fn refusal_means_done(&self, code: ErrorCode) -> bool {
-        // It is for those who need not be members, so this is about the other.
+        // Whoever sends this need not be a member, so it is the other person who is not.
         code == ErrorCode::NotJoined
     }
 
@@ -187,7 +187,7 @@ impl Request for Kick {
 /// A KICK that keeps the person out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
-    /// Of which room.
+    /// The room.
     pub room: String,
     /// The person, without a device.
     pub client: String,
@@ -231,7 +231,7 @@ impl Request for Ban {
 /// Ends a BAN.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unban {
-    /// Of which room.
+    /// The room.
     pub room: String,
     /// The person, without a device.
     pub client: String,
@@ -271,7 +271,7 @@ impl Request for Unban {
 /// Lists who owns a room, and who is invited to it or banned from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
-    /// Which room.
+    /// The room.
     pub room: String,
 }
 

@@ -1,4 +1,4 @@
-//! Messages: sending them, and taking them back.
+//! Sending and redacting messages.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -8,24 +8,24 @@ use crate::line::{About, Arguments, Line, Rest, Verb, Words, Wrong, number};
 use crate::name::{check_id, check_room};
 use crate::{ErrorCode, Refusal};
 
-/// Appends a message (on a line: SEND or SENDB).
+/// Appends a message (as a line: SEND or SENDB).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Send {
-    /// Where to.
+    /// The room.
     pub room: String,
-    /// Makes a repetition safe: the same id from the same client gets the first one's seq.
+    /// Makes it safe to repeat: the same id from the same client returns the seq of the first.
     pub id: Option<String>,
-    /// Any bytes.
+    /// The body: any bytes.
     pub body: Bytes,
-    /// The seq of the message that this one answers.
+    /// The seq of the message that this one replies to.
     pub reply: Option<u64>,
 }
 
 impl Send {
-    /// The body, where SEND can say it: the rest of a line, whose end is none of it.
+    /// The body, if SEND can express it: it is the rest of a line, without the line end.
     fn text(&self) -> Option<&str> {
         let body = &self.body;
-        // A trailing carriage return would be taken for part of the line end.
+        // A trailing carriage return would be read as part of the line end.
         let as_text = !body.is_empty() && !body.contains(&b'\n') && body.last() != Some(&b'\r');
         std::str::from_utf8(body).ok().filter(|_| as_text)
     }
@@ -109,13 +109,13 @@ pub(super) const SENDB: Verb = Verb {
     read: |of| sendb(of).map(Command::Send),
 };
 
-/// A SENDB without its body, which comes behind the line.
+/// A SENDB without its body, which follows the line.
 fn sendb(of: &Arguments<'_>) -> Result<Send, Wrong> {
     let id = of.option("id=").map(str::to_owned);
     Ok(Send { room: of.name(0)?, id, body: Bytes::new(), reply: of.number("reply=")? })
 }
 
-/// What a SENDB's line says of what follows: everything but the body; and how long that is.
+/// What a SENDB's line contains: everything but the body, and the body's length.
 pub(crate) fn sendb_line(rest: Words<'_>) -> Result<(Send, u64), Refusal> {
     let made = Arguments::of(&SENDB, rest.0).and_then(|arguments| {
         Ok((sendb(&arguments)?, number("the count of bytes", arguments.word(1).unwrap_or_default())?))
@@ -123,12 +123,12 @@ pub(crate) fn sendb_line(rest: Words<'_>) -> Result<(Send, u64), Refusal> {
     made.map_err(|wrong| Refusal::new(ErrorCode::BadArgument, SENDB.wrong(wrong)))
 }
 
-/// Takes a message's text back: its seq stays, and says so.
+/// Removes a message's text. Its seq stays, marked as redacted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redact {
-    /// In which room.
+    /// The room.
     pub room: String,
-    /// Which message.
+    /// The message.
     pub seq: u64,
 }
 

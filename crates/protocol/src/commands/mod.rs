@@ -1,6 +1,6 @@
-//! All commands. The list in this file names them in the order of the framed protocol; everything else about a command stands in
-//! the file that is named after its chapter in `protocol.md`: its fields, its help, how it is read from a line and written as
-//! one, how its names are checked, and who carries it out.
+//! All commands. The list in this file names them in the order of the framed protocol. Everything else about a command is in the file
+//! named after its chapter in `protocol.md`: its fields, its help, how it is read from and written to a line, how its names are checked,
+//! and who carries it out.
 //!
 //! To add a command:
 //!
@@ -40,15 +40,15 @@ pub use work::{Ask, Local, Work, Write};
 
 /// A command, as the protocol knows it.
 pub(crate) trait Request {
-    /// How it is typed and read, and what HELP says of it.
+    /// How it is typed and parsed, and its text in HELP.
     const VERB: Verb;
 
-    /// The verb that its line begins with.
+    /// The verb that begins its line.
     fn verb(&self) -> &'static Verb {
         &Self::VERB
     }
 
-    /// Writes what stands behind its verb.
+    /// Writes its arguments.
     fn write(&self, line: &mut Line);
 
     /// Checks the names and texts in it.
@@ -60,26 +60,26 @@ pub(crate) trait Request {
     /// The names in it.
     fn names(&mut self) -> Names<'_>;
 
-    /// The client or person whose name it may introduce: one that the daemon has not seen before.
+    /// The client or person that it may introduce: a name that the daemon has not seen before.
     fn introduces(&self) -> Option<&str> {
         None
     }
 
-    /// Whether it names a seq, or a room's number, that its client remembers.
+    /// Whether it names a seq or a room's number that its client remembers.
     fn names_a_seq(&self) -> bool {
         false
     }
 
-    /// Whether a refusal with this code, of a request that is repeated, means that it was carried out the first time.
+    /// Whether a refusal with this code means, for a repeated request, that it was carried out the first time.
     fn refusal_means_done(&self, _: ErrorCode) -> bool {
         false
     }
 
-    /// Who carries it out.
+    /// Sorts it by who carries it out.
     fn work(self) -> Work;
 }
 
-/// The names in a command that have a form in which they are kept.
+/// The names in a command that must be brought into the form in which they are stored.
 #[derive(Debug, Default)]
 pub struct Names<'a> {
     /// The room.
@@ -90,8 +90,8 @@ pub struct Names<'a> {
     pub person: Option<&'a mut String>,
 }
 
-/// Makes the enum of all commands and the table of all verbs. A command without fields is a variant without any, too: as JSON
-/// it is its name alone.
+/// Makes the enum of all commands and the table of all verbs. A command without fields becomes a variant without fields: in JSON it
+/// is its name alone.
 macro_rules! commands {
     (@bind $request:ident $name:ident) => { Command::$name };
     (@bind $request:ident $name:ident $of:ident) => { Command::$name($request) };
@@ -120,14 +120,14 @@ macro_rules! commands {
         pub const VERBS: &[Verb] = &[$(<$name as Request>::VERB, $($also,)?)*];
 
         impl Command {
-            /// The verb that its line begins with.
+            /// The verb that begins its line.
             pub(crate) fn verb(&self) -> &'static Verb {
                 match self {
                     $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).verb(),)*
                 }
             }
 
-            /// Writes what stands behind its verb.
+            /// Writes its arguments.
             pub(crate) fn write(&self, line: &mut Line) {
                 match self {
                     $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).write(line),)*
@@ -144,35 +144,35 @@ macro_rules! commands {
                 }
             }
 
-            /// The names in it that have a form in which they are kept.
+            /// The names in it that must be brought into the form in which they are stored.
             pub fn names(&mut self) -> Names<'_> {
                 match self {
                     $(commands!(@bind request $name $($of)?) => commands!(@names request $name $($of)?),)*
                 }
             }
 
-            /// The client or person whose name it may introduce: one that the daemon has not seen before.
+            /// The client or person that it may introduce: a name that the daemon has not seen before.
             pub fn introduces(&self) -> Option<&str> {
                 match self {
                     $(commands!(@bind request $name $($of)?) => commands!(@first request $name $($of)?),)*
                 }
             }
 
-            /// Whether it names a seq, or a room's number, that its client remembers: in another epoch it would be about another.
+            /// Whether it names a seq or a room's number that its client remembers: in another epoch it would mean something else.
             pub fn names_a_seq(&self) -> bool {
                 match self {
                     $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).names_a_seq(),)*
                 }
             }
 
-            /// Whether a refusal with this code, of a request that is repeated, means that it was carried out the first time.
+            /// Whether a refusal with this code means, for a repeated request, that it was carried out the first time.
             pub fn refusal_means_done(&self, code: ErrorCode) -> bool {
                 match self {
                     $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).refusal_means_done(code),)*
                 }
             }
 
-            /// Who carries it out.
+            /// Sorts it by who carries it out.
             pub fn work(self) -> Work {
                 match self {
                     $(commands!(@bind request $name $($of)?) => commands!(@value request $name $($of)?).work(),)*
@@ -227,12 +227,12 @@ commands! {
 }
 
 impl Command {
-    /// A JOIN that begins with everything that is stored.
+    /// A JOIN whose cursor begins with everything that is stored.
     pub fn join(room: impl Into<String>) -> Command {
         Command::Join(Join { room: room.into(), from: Begin::Start })
     }
 
-    /// A SEND of a message that answers none.
+    /// A SEND of a message that is not a reply.
     pub fn send(room: impl Into<String>, id: Option<&str>, body: impl Into<Bytes>) -> Command {
         Command::Send(Send { room: room.into(), id: id.map(str::to_owned), body: body.into(), reply: None })
     }

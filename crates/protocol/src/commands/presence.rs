@@ -1,4 +1,4 @@
-//! Who is there, and what they are shown as and do.
+//! Presence: members, their nicks, and typing.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,10 +7,10 @@ use crate::Refusal;
 use crate::line::{About, Line, Rest, Verb};
 use crate::name::{check_nick, check_room};
 
-/// Sets what the client is shown as.
+/// Sets the name under which the client is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nick {
-    /// At most [`NICK_MAX_CHARS`](crate::limits::NICK_MAX_CHARS) characters.
+    /// The nick: at most [`NICK_MAX_CHARS`](crate::limits::NICK_MAX_CHARS) characters.
     pub nick: String,
 }
 
@@ -47,7 +47,7 @@ impl Request for Nick {
 /// Lists a room's members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
-    /// Which room.
+    /// The room.
     pub room: String,
 }
 
@@ -84,10 +84,10 @@ impl Request for Who {
     }
 }
 
-/// Wants to be told what goes on in followed rooms beside messages, or no more.
+/// Turns pushes of events in followed rooms, besides messages, on or off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Events {
-    /// Which of the two.
+    /// Whether to push events.
     pub on: bool,
 }
 
@@ -121,10 +121,10 @@ impl Request for Events {
     }
 }
 
-/// Lets others in a room know that something is being typed.
+/// Tells the others in a room that this client is typing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Typing {
-    /// Which room.
+    /// The room.
     pub room: String,
 }
 

@@ -1,4 +1,4 @@
-//! Reading what a room holds, and moving the cursor.
+//! Reading a room's messages, and moving the cursor.
 
 use std::time::SystemTime;
 
@@ -9,14 +9,14 @@ use crate::line::{About, Line, Rest, Verb, Wrong, number, time};
 use crate::name::check_room;
 use crate::{Refusal, Since, units, value};
 
-/// Hands over what came after the cursor; moves nothing.
+/// Returns messages after the cursor, without moving it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetch {
-    /// Of which room.
+    /// The room.
     pub room: String,
     /// Begin after this seq instead of the cursor.
     pub after: Option<u64>,
-    /// At most so many messages.
+    /// The most messages to return.
     pub max: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ impl Request for Fetch {
     }
 
     fn names_a_seq(&self) -> bool {
-        // What is after 0 is everything, in every epoch.
+        // After 0 comes everything, in every epoch.
         self.after.is_some_and(|after| after > 0)
     }
 
@@ -64,9 +64,9 @@ impl Request for Fetch {
 /// Moves the cursor up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
-    /// Of which room.
+    /// The room.
     pub room: String,
-    /// To here; without it, to what this connection was handed.
+    /// The new cursor; `None`: the end of what this connection was handed.
     pub seq: Option<u64>,
 }
 
@@ -114,12 +114,12 @@ impl Request for Ack {
     }
 }
 
-/// Acknowledges what the last READ of this connection handed over, then fetches.
+/// Acknowledges what this connection's last READ returned, then fetches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read {
-    /// Of which room.
+    /// The room.
     pub room: String,
-    /// At most so many messages.
+    /// The most messages to return.
     pub max: Option<u64>,
 }
 
@@ -154,16 +154,16 @@ impl Request for Read {
     }
 }
 
-/// Hands over a part of a room again; moves nothing, and counts for nothing.
+/// Returns a part of a room again. Does not move the cursor, and an ACK does not cover it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
-    /// Of which room.
+    /// The room.
     pub room: String,
-    /// Only what came before this seq.
+    /// Only messages before this seq.
     pub before: Option<u64>,
-    /// Only what came at this time or later.
+    /// Only messages at or after this time.
     pub since: Option<Since>,
-    /// At most so many messages: with `since` the oldest, otherwise the newest.
+    /// The most messages to return: with `since` the oldest, otherwise the newest.
     pub max: Option<u64>,
 }
 
@@ -216,12 +216,12 @@ impl Request for History {
     }
 }
 
-/// Moves the cursor, back as well.
+/// Moves the cursor forwards or backwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seek {
-    /// Of which room.
+    /// The room.
     pub room: String,
-    /// To where.
+    /// Where to move it.
     pub to: value::Seek,
 }
 
@@ -271,10 +271,10 @@ impl Request for Seek {
     }
 }
 
-/// A time as `MSG` shows it, or how long ago: `90m`.
+/// A time in the form that `MSG` shows, or how long ago: `90m`.
 fn since(text: &str) -> Result<Since, Wrong> {
     if let Ok(at) = humantime::parse_rfc3339(text) {
-        // Before 1970 there is nothing.
+        // There is nothing before 1970.
         return Ok(Since::At(at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, units::ms)));
     }
     units::duration(text).map(units::ms).map(Since::Ago).map_err(|_| {

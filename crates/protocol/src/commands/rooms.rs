@@ -1,4 +1,4 @@
-//! Rooms: making and listing them, what they are about, what they keep, and their end.
+//! Rooms: creating, listing and deleting them, their topic and their retention.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,14 +7,14 @@ use crate::line::{About, Line, Rest, Verb, Wrong, duration};
 use crate::name::{check_room, check_topic};
 use crate::{ErrorCode, Refusal, units};
 
-/// Makes a room; an error if it is there.
+/// Creates a room; an error if it exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Create {
     /// Its name.
     pub room: String,
-    /// What it is about; may be empty.
+    /// Its topic; may be empty.
     pub topic: String,
-    /// Whether only those see it who are invited.
+    /// Whether only invited people see it.
     pub private: bool,
 }
 
@@ -92,12 +92,12 @@ impl Request for Rooms {
     }
 }
 
-/// What a room is about.
+/// Returns or sets a room's topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Topic {
-    /// Which room.
+    /// The room.
     pub room: String,
-    /// What to say that it is about, empty: nothing; none: only asks.
+    /// The new topic, empty to clear it; `None` only asks.
     pub topic: Option<String>,
 }
 
@@ -148,14 +148,14 @@ impl Request for Topic {
     }
 }
 
-/// How long a room's messages are kept, and how many bytes of them.
+/// Sets or returns how long a room's messages are kept, and how many bytes of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retain {
-    /// Which room.
+    /// The room.
     pub room: String,
-    /// How many seconds, 0: as long as the daemon's own retention; none: as before.
+    /// How many seconds, 0: the daemon's own retention; `None`: no change.
     pub secs: Option<u64>,
-    /// How many bytes of stored messages, 0: no such bound; none: as before. With neither it only asks.
+    /// How many bytes of stored messages, 0: unlimited; `None`: no change. With neither it only asks.
     pub cap_bytes: Option<u64>,
 }
 
@@ -177,7 +177,7 @@ impl Request for Retain {
             let secs = match of.word(1) {
                 None => None,
                 Some("default") => Some(0),
-                // Less than a second is too short, and not "as long as the daemon's".
+                // Less than a second is too short; it must not become 0, which means the daemon's own retention.
                 Some(time) => Some(duration("<time>", time)?.as_secs().max(1)),
             };
             let cap_bytes = match of.option("cap=") {
@@ -211,12 +211,12 @@ impl Request for Retain {
     }
 }
 
-/// Deletes a room, with all that is in it and of it.
+/// Deletes a room and everything in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delete {
-    /// Which.
+    /// The room.
     pub room: String,
-    /// Only where it has this number: a request that is repeated deletes no other room of the name.
+    /// Delete it only if it has this number, so that a repeated request does not delete another room of the same name.
     pub number: Option<u64>,
 }
 
@@ -259,7 +259,7 @@ impl Request for Delete {
     }
 }
 
-/// A size that is one.
+/// A size of at least one byte.
 fn bytes(what: &str, text: &str) -> Result<u64, Wrong> {
     match units::size(text) {
         Ok(0) => Err(Wrong::Because(format!("{what} takes a size of at least one byte, or none"))),

@@ -1,4 +1,4 @@
-//! The connection itself: who speaks, in which form, and what there is.
+//! The connection itself: who the client is, the form of answers, and information about the daemon.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,16 +8,16 @@ use crate::line::{About, Line, Rest, Verb};
 use crate::name::check_client;
 use crate::{ErrorCode, Refusal, VERSION};
 
-/// Says who the client is; needed before anything but HELP, PING and QUIT.
+/// Identifies the client. Required before anything except HELP, PING and QUIT.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The highest version that the client speaks, from 1; a line says nothing of it and means this build's.
+    /// The highest version that the client speaks, from 1. A line does not state it, and means this build's version.
     pub version: u16,
-    /// The client's name, with `/device` behind it if it has one.
+    /// The client's name: `NAME` or `NAME/DEVICE`.
     pub client: String,
-    /// A secret; not looked at unless the daemon has tokens.
+    /// The client's secret; ignored unless the daemon uses tokens.
     pub token: Option<String>,
-    /// The epoch of the seqs that the client remembers from earlier connections; refused where the rooms have another.
+    /// The epoch of the seqs that the client remembers from earlier connections; refused if the rooms have another.
     pub epoch: Option<String>,
 }
 
@@ -67,7 +67,7 @@ impl Request for Hello {
     }
 }
 
-/// Is anybody there?
+/// Checks that the daemon answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ping;
 
@@ -99,10 +99,10 @@ impl Request for Ping {
     }
 }
 
-/// How the line protocol's answers are written; refused in a frame.
+/// Sets the form of the line protocol's answers; refused in a frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Format {
-    /// As JSON, or as text.
+    /// Whether to answer in JSON rather than in text.
     pub json: bool,
 }
 
@@ -136,7 +136,7 @@ impl Request for Format {
     }
 }
 
-/// The daemon's figures.
+/// Returns the daemon's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stats;
 
@@ -168,10 +168,10 @@ impl Request for Stats {
     }
 }
 
-/// What can be asked.
+/// Lists the commands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Help {
-    /// Of one verb only.
+    /// Only this verb.
     pub verb: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is told as it happens: the messages of a room, and the list of rooms.
+//! Live updates: the messages of a room, and the list of rooms.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,10 +7,10 @@ use crate::Refusal;
 use crate::line::{About, Line, Rest, Verb};
 use crate::name::check_room;
 
-/// A FETCH that goes on live.
+/// A FETCH that continues live.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Follow {
-    /// Which room.
+    /// The room.
     pub room: String,
 }
 
@@ -47,7 +47,7 @@ impl Request for Follow {
 /// Ends a FOLLOW.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfollow {
-    /// Which room.
+    /// The room.
     pub room: String,
 }
 
@@ -81,7 +81,7 @@ impl Request for Unfollow {
     }
 }
 
-/// Lists the rooms, and goes on live.
+/// Lists the rooms, and continues live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watch;
 

@@ -1,11 +1,11 @@
-//! Who carries a command out. Each has a type of its own, so that none can be handed what another has to do.
+//! Who carries out a command. Each of them has its own type, so that none can be given another's work.
 
 use super::{
     Access, Ban, Create, Delete, Done, Events, Fetch, Follow, Format, Group, Groups, Hello, Help, History, Invite,
     Join, Kick, Leave, Nick, Pending, Read, Redact, Retain, Seek, Send, Take, Typing, Unban, Unfollow, Ungroup, Who,
 };
 
-/// A command, by who carries it out.
+/// A command, sorted by who carries it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
     /// The committer.
@@ -31,18 +31,18 @@ pub enum Write {
     Send(Send),
     /// ACK, up to a seq.
     Ack {
-        /// Of which room.
+        /// The room.
         room: String,
-        /// To here.
+        /// The new cursor.
         seq: u64,
     },
     /// SEEK.
     Seek(Seek),
-    /// TOPIC that says one.
+    /// TOPIC that sets or clears the topic.
     Topic {
-        /// Of which room.
+        /// The room.
         room: String,
-        /// What it is about; empty: nothing.
+        /// The topic; empty: none.
         topic: String,
     },
     /// INVITE.
@@ -53,7 +53,7 @@ pub enum Write {
     Ban(Ban),
     /// UNBAN.
     Unban(Unban),
-    /// RETAIN, also where it only asks: what is in force is answered behind the changes that were asked for before it.
+    /// RETAIN, even if it only asks, so that the answer includes changes requested before it.
     Retain(Retain),
     /// REDACT.
     Redact(Redact),
@@ -74,18 +74,18 @@ impl Write {
     }
 }
 
-/// A command that only asks, or that changes only this session.
+/// A command that only reads, or changes only this session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// HELLO.
     Hello(Hello),
     /// FETCH.
     Fetch(Fetch),
-    /// READ. What it acknowledges, the session has the committer write.
+    /// READ. The session has the committer write what it acknowledges.
     Read(Read),
-    /// ACK of what was handed over: the session knows up to where that is.
+    /// ACK without a seq: the session knows up to where messages were handed over.
     Ack {
-        /// Of which room.
+        /// The room.
         room: String,
     },
     /// FOLLOW.
@@ -106,9 +106,9 @@ pub enum Ask {
     Ping,
     /// HELP.
     Help(Help),
-    /// TOPIC that asks.
+    /// TOPIC that only asks.
     Topic {
-        /// Of which room.
+        /// The room.
         room: String,
     },
     /// ACCESS.
@@ -132,6 +132,6 @@ pub enum Local {
     Quit,
     /// FORMAT.
     Format(Format),
-    /// TAKE: it may wait, while the connection goes on with everything else.
+    /// TAKE: it may wait while the connection continues with everything else.
     Take(Take),
 }

@@ -1,4 +1,4 @@
-//! Answers, and what is told unasked, as lines.
+//! Answers and pushes, as lines.
 
 use std::cell::Cell;
 use std::fmt::Arguments;
@@ -24,16 +24,16 @@ pub(super) fn push_tag(out: &mut Vec<u8>, tag: &Tag) {
 }
 
 pub(super) fn push(out: &mut Vec<u8>, text: Arguments<'_>) {
-    // Writing to a vector does not fail.
+    // Writing to a vector can't fail.
     let _ = out.write_fmt(text);
 }
 
-/// A time as the line protocol has it: RFC 3339, milliseconds, UTC.
+/// A time in the form of the line protocol: RFC 3339 in UTC, to the millisecond.
 pub fn time(time_ms: u64) -> impl std::fmt::Display {
     units::time_ms(time_ms)
 }
 
-/// A line that is being written.
+/// Writes a line.
 struct Line<'a>(&'a mut Vec<u8>);
 
 impl Form for Line<'_> {
@@ -59,7 +59,7 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Appends a message: a part of an answer, or (without a tag) a push. The same as [`encode_item`].
+/// Appends a message: part of an answer or, without a tag, a push. Produces the same as [`encode_item`].
 pub fn encode_message(tag: &Tag, message: MessageRef<'_>, out: &mut Vec<u8>) {
     push_tag(out, tag);
     push_message(out, message);
@@ -72,7 +72,7 @@ fn push_message(out: &mut Vec<u8>, message: MessageRef<'_>) {
         out.extend_from_slice(part.as_bytes());
     }
     push_time(out, message.time_ms);
-    // No client's name has an '=', so that these can't be taken for one.
+    // No client's name contains '=', so these can't be mistaken for one.
     match message.kind {
         Kind::Plain => {}
         Kind::Reply(seq) => push(out, format_args!(" reply={seq}")),
@@ -85,10 +85,10 @@ fn push_message(out: &mut Vec<u8>, message: MessageRef<'_>) {
     escape_into(out, message.body);
 }
 
-/// The same as [`time`]; messages by the million are of few different seconds.
+/// Produces the same as [`time`], but caches the second: millions of messages share few seconds.
 fn push_time(out: &mut Vec<u8>, time_ms: u64) {
     thread_local! {
-        /// A second, and how it begins: all but its milliseconds.
+        /// A second, and its text without the milliseconds.
         static LAST: Cell<(u64, [u8; 20])> = const { Cell::new((u64::MAX, [0; 20])) };
     }
     let second = time_ms / 1000;
@@ -107,7 +107,7 @@ fn push_time(out: &mut Vec<u8>, time_ms: u64) {
     out.push(b'Z');
 }
 
-/// Appends a part of an answer, or (without a tag) something told unasked.
+/// Appends part of an answer or, without a tag, a push.
 pub fn encode_item(tag: &Tag, item: &Item, out: &mut Vec<u8>) {
     push_tag(out, tag);
     item.write(&mut Line(out));

@@ -1,34 +1,34 @@
-//! What stands behind a verb: its options, its words and its text, told apart the same way for all verbs.
+//! A verb's arguments: options, words and text, distinguished in the same way for all verbs.
 
 use std::time::Duration;
 
 use super::verbs::Verb;
 use crate::{Begin, units};
 
-/// What stands behind a verb's words.
+/// What follows a verb's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// Nothing.
     Nothing,
-    /// A text to the end of the line, between whose words options are still options.
+    /// A text to the end of the line. Options among its words are still options.
     Text,
-    /// A message: everything behind one space, as it stands.
+    /// A message: everything after one space, unchanged.
     Body,
 }
 
 /// What is wrong with a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
-    /// It is not how the verb is written.
+    /// It does not match the verb's usage.
     Usage,
-    /// For this reason.
+    /// It is wrong for this reason.
     Because(String),
 }
 
-/// The most words that a verb has, without options and text.
+/// The most words that any verb has, without options and text.
 pub(crate) const WORDS_MAX: usize = 3;
 
-/// What stands behind a verb.
+/// A verb's arguments.
 #[derive(Debug, Default)]
 pub(crate) struct Arguments<'a> {
     words: [Option<&'a str>; WORDS_MAX],
@@ -40,9 +40,9 @@ pub(crate) struct Arguments<'a> {
 enum Text<'a> {
     #[default]
     None,
-    /// As it stands in the line.
+    /// As it is in the line.
     Whole(&'a str),
-    /// With options taken out of it.
+    /// With its options removed.
     Joined(String),
 }
 
@@ -65,19 +65,19 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// What ends the options of a command.
+/// The word that ends a command's options.
 const END: &str = "--";
 
-/// A hyphen, or what keyboards and word processors make of one or two.
+/// A hyphen, or what keyboards and word processors turn one or two hyphens into.
 pub(crate) fn is_dash(c: char) -> bool {
     matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}')
 }
 
-/// What a word is, where options may stand.
+/// What a word is, in a place where options are allowed.
 enum Is {
     Word,
     Option(&'static str),
-    /// It looks like an option, and is none of the verb's.
+    /// It looks like an option, but the verb has no such option.
     NoOption,
 }
 
@@ -86,7 +86,7 @@ fn is_among_words(verb: &Verb, word: &str) -> Is {
     if let Some(option) = option(verb, word) {
         return Is::Option(option);
     }
-    // No name begins with a dash or has an '=', and no number has either.
+    // No name begins with a dash or contains '=', and neither does a number.
     if word.starts_with(is_dash) || word.contains('=') { Is::NoOption } else { Is::Word }
 }
 
@@ -96,14 +96,14 @@ fn is_in_text(verb: &Verb, word: &str) -> Is {
         return Is::Option(option);
     }
     let name = word.trim_start_matches(is_dash);
-    // "-5 °C", "-->" and a lone dash are text.
+    // "-5 °C", "-->" and a single dash are text.
     let dashed = name.len() < word.len() && name.starts_with(char::is_alphabetic)
         || word.strip_prefix(END).is_some_and(|name| name.starts_with(char::is_alphanumeric));
     let key = |(key, _): (&str, &str)| verb.options.iter().any(|option| bare(option) == key.to_ascii_lowercase());
     if dashed || word.split_once('=').is_some_and(key) { Is::NoOption } else { Is::Word }
 }
 
-/// The option that a word is.
+/// The option that a word names, if any.
 fn option(verb: &Verb, word: &str) -> Option<&'static str> {
     let is_it = |option: &&&str| match option.strip_suffix('=') {
         Some(key) => word.split_once('=').is_some_and(|(of, _)| of == key),
@@ -112,7 +112,7 @@ fn option(verb: &Verb, word: &str) -> Option<&'static str> {
     verb.options.iter().find(is_it).copied()
 }
 
-/// An option's name, without what makes it one.
+/// An option's name, without its dashes or its `=`.
 fn bare(option: &str) -> &str {
     option.trim_start_matches(is_dash).trim_end_matches('=')
 }
@@ -130,7 +130,7 @@ fn no_option(verb: &Verb, word: &str) -> Wrong {
 }
 
 impl<'a> Arguments<'a> {
-    /// Tells apart what stands behind a verb.
+    /// Splits a verb's arguments.
     pub(crate) fn of(verb: &Verb, line: &'a str) -> Result<Arguments<'a>, Wrong> {
         let (mut arguments, mut rest) = (Arguments::default(), Words(line));
         let (mut count, mut options_end) = (0, false);
@@ -175,7 +175,7 @@ impl<'a> Arguments<'a> {
     }
 
     fn too_many(&self, verb: &Verb, word: &str) -> Wrong {
-        // A name with spaces in it, probably; but not where a number is the last word.
+        // Probably a name with spaces in it, unless the last word is a number.
         let words: Vec<&str> = self.words.iter().flatten().copied().collect();
         let name = match (verb.name, &*words) {
             ("HELLO", name) => name.join("-"),
@@ -186,7 +186,7 @@ impl<'a> Arguments<'a> {
         Wrong::Because(why)
     }
 
-    /// The text to the line's end, without the options in it.
+    /// The text to the end of the line, without the options in it.
     fn take_text(&mut self, verb: &Verb, line: Words<'a>, mut options_end: bool) -> Result<(), Wrong> {
         let mut rest = line;
         let mut left_out = false;
@@ -209,7 +209,7 @@ impl<'a> Arguments<'a> {
                     Is::Word => {}
                 }
             }
-            // One space was taken with the word before.
+            // One space was consumed with the previous word.
             text.extend(std::iter::repeat_n(' ', if text.is_empty() { 0 } else { spaces + 1 }));
             text.push_str(word);
         }
@@ -222,7 +222,7 @@ impl<'a> Arguments<'a> {
         self.words.get(place).copied().flatten()
     }
 
-    /// A word that has to be there.
+    /// A required word.
     pub(crate) fn name(&self, place: usize) -> Result<String, Wrong> {
         self.word(place).map(str::to_owned).ok_or(Wrong::Usage)
     }
@@ -232,7 +232,7 @@ impl<'a> Arguments<'a> {
         self.options.iter().find(|(of, _)| *of == option).map(|(_, value)| *value)
     }
 
-    /// Whether an option without a value is there.
+    /// Whether an option without a value is present.
     pub(crate) fn has(&self, option: &str) -> bool {
         self.option(option).is_some()
     }
@@ -246,12 +246,12 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// An option's value that is a number.
+    /// An option's value as a number.
     pub(crate) fn number(&self, option: &str) -> Result<Option<u64>, Wrong> {
         self.option(option).map(|value| number(option, value)).transpose()
     }
 
-    /// `max=`, for which a bare number in this place may stand.
+    /// `max=`, or a bare number in this place.
     pub(crate) fn max(&self, place: usize) -> Result<Option<u64>, Wrong> {
         match (self.word(place), self.number("max=")?) {
             (Some(_), Some(_)) => Err(Wrong::Because("max= is said twice".to_owned())),
@@ -260,7 +260,7 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// A seq that has to be there.
+    /// A required seq.
     pub(crate) fn seq(&self, place: usize) -> Result<u64, Wrong> {
         number("<seq>", self.word(place).unwrap_or_default())
     }
@@ -283,14 +283,14 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// An option's value that is a time like `30s`, in milliseconds.
+    /// An option's value as a duration like `30s`, in milliseconds.
     pub(crate) fn ms(&self, option: &str) -> Result<Option<u64>, Wrong> {
         let Some(value) = self.option(option) else { return Ok(None) };
         duration(option, value).map(units::ms).map(Some)
     }
 }
 
-/// A number: digits, and nothing before or behind them.
+/// A number: digits and nothing else.
 pub(crate) fn number(what: &str, text: &str) -> Result<u64, Wrong> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits).ok_or_else(|| Wrong::Because(format!("{what} takes a number, and not {text}")))
@@ -300,7 +300,7 @@ pub(crate) fn duration(what: &str, text: &str) -> Result<Duration, Wrong> {
     units::duration(text).map_err(|wrong| Wrong::Because(format!("{what} {wrong}")))
 }
 
-/// Appends a command as it is read again: the options, the words and the text.
+/// Appends a command's arguments so that they are read back as the same command: options, words and text.
 pub(crate) fn write(verb: &Verb, options: &[String], words: &[&str], text: Option<&str>, out: &mut Vec<u8>) {
     let is_taken = |is: Is| !matches!(is, Is::Word);
     let in_text = |text: &str| {

@@ -1,11 +1,11 @@
-//! What somebody may have meant whose line begins with no verb.
+//! Guesses what people meant whose line does not begin with a verb.
 
 use super::opening::FIRST_VERBS;
 use super::verbs::{Verb, verb};
 use crate::commands::VERBS;
 use crate::limits::NAME_MAX_BYTES;
 
-/// Words that people type, as they know them from other programs and languages, and the verb that does it here.
+/// Words that people know from other programs and languages, and the verbs that do the same here.
 const MEANT: &[(&str, &[&str])] = &[
     (
         "HELP",
@@ -84,7 +84,7 @@ const MEANT: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What each key of a Korean keyboard types on a Latin one: initial consonants, vowels, final consonants.
+/// The Latin letters on the keys of a Korean keyboard: initial consonants, vowels, final consonants.
 const INITIALS: [&str; 19] =
     ["r", "R", "s", "e", "E", "f", "a", "q", "Q", "t", "T", "d", "w", "W", "c", "z", "x", "v", "g"];
 const VOWELS: [&str; 21] =
@@ -93,13 +93,13 @@ const FINALS: [&str; 28] = [
     "", "r", "R", "rt", "s", "sw", "sg", "e", "f", "fr", "fa", "fq", "ft", "fx", "fv", "fg", "a", "q", "qt", "t", "T",
     "d", "w", "c", "z", "x", "v", "g",
 ];
-/// The same of the letters that stand alone, from U+3131 on, up to the vowels.
+/// The same for letters typed alone, from U+3131 up to the vowels.
 const ALONE: [&str; 30] = [
     "r", "R", "rt", "s", "sw", "sg", "e", "E", "f", "fr", "fa", "fq", "ft", "fx", "fv", "fg", "a", "q", "Q", "qt", "t",
     "T", "d", "w", "W", "c", "z", "x", "v", "g",
 ];
 
-/// What a word would be, had the keyboard been set to Latin letters; upper case.
+/// The word, in upper case, that would have been typed on a keyboard set to Latin letters.
 fn keys(word: &str) -> String {
     let mut keys = String::new();
     for c in word.chars() {
@@ -117,13 +117,13 @@ fn keys(word: &str) -> String {
     keys.to_ascii_uppercase()
 }
 
-/// The verb that a word, in upper case, is for somebody.
+/// The verb for a word that people know from elsewhere; the word is in upper case.
 fn meant(word: &str) -> Option<&'static Verb> {
     let is_it = |(_, words): &&(&str, &[&str])| words.iter().any(|known| *known == word || keys(known) == word);
     verb(word).or_else(|| MEANT.iter().find(is_it).and_then(|(name, _)| verb(name)))
 }
 
-/// The verb that is written nearly like a word, or that it begins.
+/// The verb that is spelled almost like a word, or that begins with it.
 fn near(word: &str) -> Option<&'static Verb> {
     let length = word.chars().count();
     let distance = |verb: &&Verb| strsim::osa_distance(verb.name, word);
@@ -132,9 +132,9 @@ fn near(word: &str) -> Option<&'static Verb> {
     typed.or_else(|| begun.next().filter(|_| begun.next().is_none()))
 }
 
-/// The verb that a word, in upper case, was probably to be.
+/// The verb that a word, in upper case, was probably meant to be.
 fn guess(word: &str) -> Option<&'static Verb> {
-    // Whoever sends kilobytes is not typing, and comparing them takes its time.
+    // Kilobytes were not typed by a person, and comparing them would take long.
     if word.len() > NAME_MAX_BYTES {
         return None;
     }
@@ -146,17 +146,17 @@ fn guess(word: &str) -> Option<&'static Verb> {
     meant(bare).or_else(|| meant(&latin)).or_else(|| near(bare)).or_else(|| near(&latin))
 }
 
-/// What to say of a word, in upper case, that is no verb.
+/// The refusal for a word, in upper case, that is not a verb.
 pub fn no_verb(word: &str) -> String {
     let Some(verb) = guess(word) else { return "no such verb; HELP lists them".to_owned() };
     let slash = if word.starts_with(['/', '\\']) { ", without the slash" } else { "" };
     format!("no such verb; did you mean {}{slash}? HELP lists them", verb.short())
 }
 
-/// What is said to who has not found the beginning.
+/// What to tell people who have not found the first command.
 pub(super) const BEGIN: &str = "this is dantok; begin with HELLO <client>, or HELP";
 
-/// What to say of the first word of a connection, in upper case, that is not for one that has not said HELLO.
+/// What to say if a connection's first word, in upper case, is not valid before HELLO.
 pub(super) fn hello_first(word: &str) -> String {
     let begin = BEGIN;
     match verb(word) {
@@ -169,7 +169,7 @@ pub(super) fn hello_first(word: &str) -> String {
     }
 }
 
-/// NICK does not say who somebody is.
+/// NICK alone does not identify a client.
 pub const NICK_FIRST: &str = "say HELLO <client> first: that is who you are, and NICK only what you are shown as";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The line protocol: a command a line, for `nc`, `telnet` and shell scripts. A pure codec, no I/O.
+//! The line protocol: one command per line, for `nc`, `telnet` and shell scripts. A pure codec without I/O.
 //!
 //! The grammar, every reply and every error are in `protocol.md`.
 
@@ -31,7 +31,7 @@ use opening::WRONG_LINES_MAX;
 use request::{ascii_tag, parse, split_tag};
 use telnet::{Act, Found, IAC, Skipped, Telnet};
 
-/// Reads a command as it is typed, without a tag; a SENDB without what follows it.
+/// Parses a command as it is typed, without a tag. A SENDB has no body then.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -41,7 +41,7 @@ pub fn read_request(line: &str) -> Result<Command, Refusal> {
     parse(&verb, words)
 }
 
-/// The payload of a SENDB that is on its way.
+/// A SENDB whose payload is still to come.
 #[derive(Clone, Debug)]
 struct Payload {
     tag: Tag,
@@ -54,17 +54,17 @@ struct Payload {
 enum State {
     /// At a line's start.
     Start,
-    /// In a line; the first so many bytes hold no line feed.
+    /// In a line whose first so many bytes contain no line feed.
     Line(usize),
-    /// In a line that was refused: nothing is kept until its line feed.
+    /// In a refused line: everything up to its line feed is dropped.
     SkipLine,
     /// In a SENDB's payload.
     Payload(Payload),
-    /// In the payload of a SENDB that was refused: so many bytes more are dropped.
+    /// In the payload of a refused SENDB: so many more bytes are dropped.
     SkipPayload(u64),
-    /// Behind a payload: its line end is due.
+    /// After a payload: its line end is next.
     PayloadEnd(Option<(Tag, Send)>),
-    /// Nothing that follows can be trusted.
+    /// Broken: nothing that follows can be trusted.
     Broken,
 }
 
@@ -74,21 +74,21 @@ pub struct LineDecoder {
     body_max: usize,
     line_max: usize,
     state: State,
-    /// How many wrong lines there were, until the first right one.
+    /// How many invalid lines came before the first valid one.
     opening: Option<u32>,
-    /// The line so far, where something of telnet stood in it; what came since is in the buffer.
+    /// The line so far, if it contained telnet commands; the rest of it is in the buffer.
     half: Vec<u8>,
     telnet: Telnet,
 }
 
-/// What was found, or that more bytes are due; or the decoder goes on.
+/// `Break`: what was found, or `None` if more bytes are needed. `Continue`: the decoder goes on.
 type Step = ControlFlow<Option<Incoming>>;
 
-/// As much as is looked through for a key that interrupts, before its turn: more than anybody types meanwhile.
+/// How far ahead to look for an interrupt key: more than anybody types in the meantime.
 const TYPED_AHEAD_BYTES: usize = 4096;
 
 impl LineDecoder {
-    /// A decoder that takes bodies of at most `body_max` bytes.
+    /// A decoder that accepts bodies of at most `body_max` bytes.
     pub fn new(body_max: usize) -> Self {
         LineDecoder {
             body_max,
@@ -100,7 +100,7 @@ impl LineDecoder {
         }
     }
 
-    /// Takes longer bodies, or only shorter ones, from the next request on.
+    /// Changes the longest accepted body, from the next request on.
     pub fn set_body_max(&mut self, body_max: usize) {
         (self.body_max, self.line_max) = (body_max, body_max + ENVELOPE_BYTES);
     }
@@ -117,7 +117,7 @@ impl LineDecoder {
         )
     }
 
-    /// Whether these bytes, which come next, have a telnet client's key that is to end what goes on.
+    /// Whether these bytes, which come next, contain a telnet client's interrupt key.
     pub fn is_interrupted(&self, bytes: &[u8]) -> bool {
         if bytes.len() > TYPED_AHEAD_BYTES || !bytes.contains(&IAC) {
             return false;
@@ -127,7 +127,7 @@ impl LineDecoder {
         ahead.telnet.interrupts != self.telnet.interrupts
     }
 
-    /// The next request, or none until more bytes are there.
+    /// The next request; `None` until there are more bytes.
     fn next(&mut self, buffer: &mut BytesMut) -> Option<Incoming> {
         loop {
             let step = if self.telnet.is_within() { self.in_subnegotiation(buffer) } else { self.step(buffer) };
@@ -151,7 +151,7 @@ impl LineDecoder {
                     self.state = State::Payload(payload);
                     return Break(None);
                 }
-                // A body of its own: a view would keep the whole of a read alive for as long as the message is in memory.
+                // Copy the body: a view would keep the whole read buffer alive for as long as the message is in memory.
                 let body = Bytes::copy_from_slice(&buffer.split_to(payload.length));
                 let Payload { tag, send, .. } = payload;
                 self.state = State::PayloadEnd(Some((tag, Send { body, ..send })));
@@ -170,7 +170,7 @@ impl LineDecoder {
         Continue(())
     }
 
-    /// Goes on in a line that was refused.
+    /// Continues in a refused line.
     fn skip_line(&mut self, buffer: &mut BytesMut) -> Step {
         let found = buffer.iter().position(|&byte| matches!(byte, b'\n' | IAC));
         buffer.advance(found.unwrap_or(buffer.len()));
@@ -190,7 +190,7 @@ impl LineDecoder {
         Continue(())
     }
 
-    /// Takes the line end behind a payload.
+    /// Consumes the line end after a payload.
     fn payload_end(&mut self, request: Option<(Tag, Send)>, buffer: &mut BytesMut) -> Step {
         let end = match (buffer.first(), buffer.get(1)) {
             (Some(b'\n'), _) => 1,
@@ -220,7 +220,7 @@ impl LineDecoder {
         Continue(())
     }
 
-    /// Goes on in a line, which holds no line feed and no IAC before `seen`.
+    /// Continues in a line that contains no line feed and no IAC before `seen`.
     fn in_line(&mut self, seen: usize, buffer: &mut BytesMut) -> Step {
         let found = buffer.iter().skip(seen).position(|&byte| matches!(byte, b'\n' | IAC)).map(|at| at + seen);
         let length = found.unwrap_or(buffer.len());
@@ -285,14 +285,14 @@ impl LineDecoder {
         }
     }
 
-    /// Does what a telnet client wants.
+    /// Carries out a telnet command.
     fn act(&mut self, act: Act) -> Step {
         match act {
             Act::Nothing => {}
             Act::Answer(bytes) => return Break(Some(Incoming::Telnet(bytes))),
             Act::Show => return Break(Some(Incoming::Request { tag: Tag::None, command: Command::Ping })),
             Act::EraseCharacter => {
-                // A character is its first byte and those that continue it.
+                // Remove the whole character: its first byte and the continuation bytes.
                 while self.half.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
             }
             Act::EraseLine => {
@@ -310,7 +310,7 @@ impl LineDecoder {
         self.broken(ErrorCode::BadArgument, text)
     }
 
-    /// A whole line, without its line feed; none where it is blank.
+    /// Handles a whole line without its line feed; `None` if it is blank.
     fn line(&mut self, line: Bytes) -> Option<Incoming> {
         let line = match line.last() {
             Some(b'\r') => line.slice(..line.len() - 1),
@@ -321,10 +321,10 @@ impl LineDecoder {
         }
         let Ok(text) = std::str::from_utf8(&line) else {
             let refusal = Refusal::new(ErrorCode::NotUtf8, "a line is UTF-8; SENDB takes any bytes");
-            // The tag is only known where what stands before the broken byte is text.
+            // The tag is known only if it comes before the invalid byte.
             return Some(self.wrong(ascii_tag(&line), refusal));
         };
-        // What some editors put before a file that is sent.
+        // The byte order mark that some editors put at the beginning of a file.
         let text = text.strip_prefix('\u{feff}').filter(|_| self.opening == Some(0)).unwrap_or(text);
         let (tag, rest) = match split_tag(text) {
             Ok(split) => split,
@@ -333,7 +333,7 @@ impl LineDecoder {
         let mut words = Words(rest);
         let verb = words.next().unwrap_or_default().to_ascii_uppercase();
         if self.opening.is_some() {
-            // What stands behind a request of another protocol, or is a SENDB's payload, is not for us to run.
+            // What follows a request of another protocol, or is the payload of a SENDB, must not run as commands.
             if opening::is_foreign(rest) || verb == "SENDB" {
                 return self.broken(ErrorCode::HelloFirst, hint::BEGIN);
             }
@@ -352,7 +352,7 @@ impl LineDecoder {
         })
     }
 
-    /// A line that is no command: a person who has just begun has another try, or two.
+    /// Handles a line that is not a command: somebody who has just connected gets another try or two.
     fn wrong(&mut self, tag: Tag, refusal: Refusal) -> Incoming {
         if let Some(wrong) = &mut self.opening {
             *wrong += 1;
@@ -367,7 +367,7 @@ impl LineDecoder {
     fn sendb(&mut self, tag: Tag, words: Words<'_>) -> Option<Incoming> {
         let (send, length) = match sendb_line(words) {
             Ok(parsed) => parsed,
-            // Without the count, the payload can't be told from commands.
+            // Without the byte count, the payload can't be told apart from commands.
             Err(refusal) => return self.broken(refusal.code, refusal.text),
         };
         match usize::try_from(length) {
@@ -397,7 +397,7 @@ impl tokio_util::codec::Decoder for LineDecoder {
     }
 
     fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, std::io::Error> {
-        // A line cut off in its middle is no command.
+        // An incomplete line at the end is not a command.
         Ok(self.next(buffer))
     }
 }

@@ -1,21 +1,21 @@
-//! The beginning of a connection: who has not found the first word yet, and what is no person and no client of ours.
+//! The beginning of a connection: people who have not found the first command yet, and clients of other protocols.
 
 use super::arguments::Words;
 use super::hint;
 
-/// How many wrong lines a connection may begin with; after the last it is closed.
+/// How many invalid lines a connection may begin with; after the last one it is closed.
 pub(super) const WRONG_LINES_MAX: u32 = 3;
 
-/// What may be said without HELLO; with any of them the beginning is over.
+/// Verbs that are valid before HELLO. Any of them ends the beginning.
 pub(crate) const FIRST_VERBS: [&str; 5] = ["HELLO", "FORMAT", "HELP", "PING", "QUIT"];
 
-/// Protocols whose requests end with their name and a version, and whose answers begin with it.
+/// Protocols whose requests end with the protocol's name and version, and whose answers begin with them.
 const VERSIONED: [&str; 5] = ["HTTP/", "SIP/", "RTSP/", "ICAP/", "RTMP/"];
-/// Methods of HTTP, where a path or an address follows.
+/// HTTP methods, if a path or an address follows.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
 
-/// Whether a line is of another protocol, so that nothing that follows it is to be read as commands. A browser can be made to send
-/// anything behind its request line, so that a line that may be one is never passed over.
+/// Whether a line belongs to another protocol, so that nothing after it may be read as commands. A browser can be tricked into sending
+/// anything after its request line, so no possible request line is skipped.
 pub(super) fn is_foreign(line: &str) -> bool {
     let mut words = Words(line);
     let (first, second) = (words.next().unwrap_or_default(), words.next());
@@ -45,7 +45,7 @@ pub(super) fn is_foreign(line: &str) -> bool {
     }
 }
 
-/// What is wrong with a first line, which begins with this word in upper case; none where nothing is.
+/// What is wrong with a first line that begins with this word, in upper case; `None` if nothing is.
 pub(super) fn wrong(verb: &str) -> Option<String> {
     match verb {
         verb if FIRST_VERBS.contains(&verb) => None,

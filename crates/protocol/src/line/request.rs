@@ -1,4 +1,4 @@
-//! A line, taken apart: its tag, its verb, and what the verb makes of the rest.
+//! Parses a line: its tag, its verb, and the verb's arguments.
 
 use super::arguments::{Arguments, Words};
 use super::hint::no_verb;
@@ -25,7 +25,7 @@ pub(super) fn ascii_tag(line: &[u8]) -> Tag {
     split_tag(head).map_or(Tag::None, |(tag, _)| tag)
 }
 
-/// The command that a verb, in upper case, and what stands behind it are.
+/// Makes a command of a verb, in upper case, and its arguments.
 pub(super) fn parse(name: &str, rest: Words<'_>) -> Result<Command, Refusal> {
     let Some(verb) = verb(name) else {
         return Err(Refusal::new(ErrorCode::BadCommand, no_verb(name)));

@@ -1,14 +1,14 @@
-//! What telnet clients put between lines and into them: negotiation and keys (RFC 854, 855 and 860). Every option is refused.
+//! What telnet clients send between and within lines: negotiation and keys (RFC 854, 855 and 860). Every option is refused.
 //!
-//! A line's text may be anybody's, where a script sends what others wrote. So what answers with a line, or changes which bytes
-//! are one, is telnet only where the client has spoken telnet at a line's start before; else its bytes are the line's, which
-//! is then no UTF-8.
+//! A script may send text that others wrote. So a command that is answered with a line, or that changes which bytes make up a line,
+//! counts as telnet only if the client has used telnet at the start of a line before. Otherwise its bytes belong to the line,
+//! which then is not UTF-8.
 
 use std::collections::BTreeSet;
 
-/// Begins everything that is telnet.
+/// Begins every telnet command.
 pub(super) const IAC: u8 = 0xff;
-/// The least of the commands, EOF.
+/// The lowest command, EOF.
 const LEAST: u8 = 236;
 const SUSP: u8 = 237;
 const ABORT: u8 = 238;
@@ -26,32 +26,32 @@ const DO: u8 = 253;
 const DONT: u8 = 254;
 const TIMING_MARK: u8 = 6;
 
-/// What stands at an IAC.
+/// What an IAC begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing that could be told yet.
+    /// Not known until more bytes arrive.
     More,
-    /// So many bytes that stand for one byte of text.
+    /// So many bytes that encode one byte of text.
     Text(usize),
     /// So many bytes of a command.
     Command(usize, Act),
 }
 
-/// What a command asks for.
+/// What a command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     Nothing,
-    /// To be written as it is.
+    /// Sends these bytes as they are.
     Answer([u8; 3]),
-    /// A line that says that somebody is there.
+    /// Sends a line that shows that the daemon is there.
     Show,
-    /// The last character of the line so far goes.
+    /// Erases the last character of the line so far.
     EraseCharacter,
-    /// The line so far goes.
+    /// Erases the line so far.
     EraseLine,
 }
 
-/// Where a subnegotiation is.
+/// The state of a subnegotiation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Skipped {
     More,
@@ -59,16 +59,16 @@ pub(super) enum Skipped {
     TooLong,
 }
 
-/// What a connection has seen of telnet.
+/// A connection's telnet state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Telnet {
-    /// Something of it stood at a line's start.
+    /// The client has used telnet at the start of a line.
     is_spoken: bool,
-    /// What was answered once: no option is refused twice.
+    /// The answers already given, so that no option is refused twice.
     refused: BTreeSet<[u8; 3]>,
-    /// In a subnegotiation, of which so many bytes have come.
+    /// In a subnegotiation, of which so many bytes have arrived.
     within: Option<usize>,
-    /// Keys that are to end what goes on.
+    /// Interrupt keys.
     pub(super) interrupts: u64,
 }
 
@@ -81,7 +81,7 @@ impl Telnet {
         self.is_spoken
     }
 
-    /// What begins with the IAC at the start of `bytes`.
+    /// What the IAC at the start of `bytes` begins.
     pub(super) fn read(&mut self, bytes: &[u8], is_line_start: bool) -> Found {
         let Some(&command) = bytes.get(1) else { return Found::More };
         let is_trusted = is_line_start || self.is_spoken;
@@ -89,7 +89,7 @@ impl Telnet {
             IAC => return Found::Text(2),
             WILL..=DONT => match bytes.get(2) {
                 None => return Found::More,
-                // Rather the end of a line in another encoding than an option of 1973.
+                // More likely the end of a line in another encoding than an option from 1973.
                 Some(b'\n') if !is_trusted => return Found::Text(1),
                 Some(&option) => Found::Command(3, self.negotiate(command, option)),
             },
@@ -118,7 +118,7 @@ impl Telnet {
 
     fn negotiate(&mut self, command: u8, option: u8) -> Act {
         let answer = match (command, option) {
-            // Not an option but a question, each time: has what was before it been dealt with?
+            // Not an option but a question, answered each time: has everything before it been processed?
             (DO, TIMING_MARK) => return Act::Answer([IAC, WILL, TIMING_MARK]),
             (DO, _) => [IAC, WONT, option],
             (WILL, _) => [IAC, DONT, option],
@@ -127,7 +127,8 @@ impl Telnet {
         if self.refused.insert(answer) { Act::Answer(answer) } else { Act::Nothing }
     }
 
-    /// Goes on in a subnegotiation of at most `max` bytes: how many bytes of these are its, and whether it goes on behind them.
+    /// Continues in a subnegotiation of at most `max` bytes. Returns how many of these bytes belong to it, and whether it continues
+    /// after them.
     pub(super) fn skip(&mut self, bytes: &[u8], max: usize) -> (usize, Skipped) {
         let before = self.within.unwrap_or_default();
         let mut at = 0;
@@ -140,7 +141,7 @@ impl Telnet {
             }
             match bytes.get(at + 1) {
                 None => return (at, Skipped::More),
-                // Another command is an end as well, to whoever reads on.
+                // Any other command also ends it for the bytes that follow.
                 Some(&command) if command >= LEAST && command != IAC => {
                     self.within = None;
                     return (at + if command == SE { 2 } else { 0 }, Skipped::Done);

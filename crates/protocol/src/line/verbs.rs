@@ -1,17 +1,17 @@
-//! What a verb is, and what HELP makes of all of them. Each stands with its command, in `commands`.
+//! The description of a verb, and the text of HELP made from all of them. Each verb is next to its command, in `commands`.
 
 use super::arguments::{Arguments, Rest, Wrong};
 use crate::Command;
 use crate::commands::VERBS;
 
-/// What a verb is about, as HELP groups them.
+/// The groups of verbs in HELP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
-    /// Who speaks on the connection, and how it is answered.
+    /// Identifying the client, and the form of answers.
     Connection,
     /// The daemon.
     Daemon,
-    /// Rooms and who is in them.
+    /// Rooms and their members.
     Rooms,
     /// What a room's owner and members may do.
     Access,
@@ -19,7 +19,7 @@ pub enum About {
     Sending,
     /// Reading.
     Reading,
-    /// Shared cursors.
+    /// Groups: shared cursors.
     Sharing,
 }
 
@@ -40,38 +40,38 @@ impl About {
 pub struct Verb {
     /// Its name.
     pub name: &'static str,
-    /// How it is written.
+    /// Its usage.
     pub usage: &'static str,
     /// What it is for.
     pub purpose: &'static str,
-    /// What it is about.
+    /// Its group in HELP.
     pub about: About,
-    /// What HELP says of it beside that: its options and answers.
+    /// Further lines of its HELP: options and answers.
     pub more: &'static [&'static str],
-    /// Its options: `--word`, or `key=` before a value. They mean the same wherever they stand behind the verb.
+    /// Its options: `--word`, or `key=` before a value. They mean the same anywhere after the verb.
     pub options: &'static [&'static str],
-    /// How many words it has at least and at most, without options and text.
+    /// The least and most words it takes, without options and text.
     pub(crate) words: (usize, usize),
-    /// What stands behind them.
+    /// What follows the words.
     pub(crate) rest: Rest,
     /// Makes the command.
     pub(crate) read: fn(&Arguments<'_>) -> Result<Command, Wrong>,
 }
 
-/// The verb of this name, which is in upper case.
+/// The verb with this name, in upper case.
 pub(crate) fn verb(name: &str) -> Option<&'static Verb> {
     VERBS.iter().find(|verb| verb.name == name)
 }
 
 impl Verb {
-    /// How it is written, without what a beginner can do without.
+    /// Its usage, shortened to what a beginner needs.
     pub(crate) fn short(&self) -> String {
         let short = self.usage.split(" [").next().unwrap_or_default();
         let tail = self.usage.rsplit("] ").next().filter(|_| self.usage.contains("] <")).unwrap_or_default();
         format!("{short} {tail}").trim_end().to_owned()
     }
 
-    /// A refusal's sentence.
+    /// The sentence of a refusal.
     pub(crate) fn wrong(&self, wrong: Wrong) -> String {
         match wrong {
             Wrong::Usage => format!("usage: {}", self.usage),
@@ -80,12 +80,12 @@ impl Verb {
     }
 }
 
-/// What HELP begins with: enough to talk to each other.
+/// The verbs at the beginning of HELP: enough to chat.
 const FIRST: [&str; 5] = ["HELLO", "JOIN", "SEND", "READ", "FOLLOW"];
-/// The column of HELP in which a purpose begins.
+/// The column of HELP in which purposes begin.
 const PURPOSE_AT: usize = 26;
 
-/// The lines of a HELP; none where the verb is not one.
+/// The lines of HELP, for all verbs or for one; `None` if there is no such verb.
 pub fn help(name: Option<&str>) -> Option<Vec<String>> {
     let Some(name) = name else { return Some(overview()) };
     let verb = verb(&name.trim_start_matches('/').to_ascii_uppercase())?;
@@ -135,7 +135,7 @@ mod tests {
                 assert!(verb.usage.contains(option), "{} does not show {option}", verb.usage);
             }
             for line in all.iter().chain(&lines) {
-                // Behind "HELP ".
+                // After "HELP ".
                 assert!(line.chars().count() <= 75, "{line}");
             }
         }

@@ -1,4 +1,4 @@
-//! Writes a request as a line, for scripts in Rust and for tests.
+//! Writes requests as lines, for scripts in Rust and for tests.
 
 use std::fmt::Display;
 
@@ -8,8 +8,8 @@ use super::answer::push_tag;
 use super::arguments::write;
 use crate::{Command, Tag};
 
-/// Appends a request: what it appends decodes to the same request.
-/// A body with a line end or without a byte goes as SENDB, any other UTF-8 as SEND.
+/// Appends a request in a form that decodes to the same request.
+/// A body that contains a line end or is empty is written as SENDB, any other UTF-8 as SEND.
 pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
     let mut line = Line::default();
     command.write(&mut line);
@@ -25,7 +25,7 @@ pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
     }
 }
 
-/// A request that is being written.
+/// Writes a request.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     options: Vec<String>,
@@ -40,7 +40,7 @@ impl Line {
         self.words.push(word.to_string());
     }
 
-    /// Adds an option with its value, where it has one.
+    /// Adds an option with its value, if it has one.
     pub(crate) fn option(&mut self, option: &str, value: Option<impl Display>) {
         self.options.extend(value.map(|value| format!("{option}{value}")));
     }
@@ -50,12 +50,12 @@ impl Line {
         self.option(option, is_there.then_some(""));
     }
 
-    /// Says what text stands behind the words.
+    /// Sets the text that follows the words.
     pub(crate) fn text(&mut self, text: &str) {
         self.text = Some(text.to_owned());
     }
 
-    /// Says which bytes follow on the line.
+    /// Sets the bytes that follow the line.
     pub(crate) fn payload(&mut self, bytes: &Bytes) {
         self.payload = Some(bytes.clone());
     }

@@ -1,7 +1,7 @@
-//! What a name may look like that nothing has yet, so that no two of them look the same.
+//! What new names may look like, so that no two names look the same.
 //!
-//! The rules are those of UTS #39 for identifiers, with what a chat wants besides: symbols, punctuation and emoji. Names from before are
-//! not asked: what has one is found by its exact bytes.
+//! The rules are those of UTS #39 for identifiers, extended by what a chat needs: symbols, punctuation and emoji. Names from before
+//! these rules are not checked: they are found by their exact bytes.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -15,14 +15,14 @@ use unicode_security::general_security_profile::IdentifierType;
 use unicode_security::mixed_script::AugmentedScriptSet;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Marks on one letter, at the most: UTS #39, 5.4.
+/// The most combining marks on one letter: UTS #39, 5.4.
 const MARKS_MAX: usize = 4;
 
 fn is_variation_selector(c: char) -> bool {
     matches!(c, '\u{fe0e}' | '\u{fe0f}')
 }
 
-/// A name as it is kept: in NFC, and without what only says in which style an emoji is drawn.
+/// A name as it is stored: in NFC, and without the variation selectors that only choose an emoji's style.
 pub fn composed(name: &str) -> Cow<'_, str> {
     if name.is_ascii() || is_nfc_quick(name.chars()) == IsNormalized::Yes && !name.contains(is_variation_selector) {
         return Cow::Borrowed(name);
@@ -37,7 +37,7 @@ pub fn composed(name: &str) -> Cow<'_, str> {
     if composed == name { Cow::Borrowed(name) } else { Cow::Owned(composed) }
 }
 
-/// A character and its code point; the latter alone where the former can't be seen.
+/// A character and its code point; only the code point if the character is invisible.
 pub(super) fn named(c: char) -> String {
     let mut named = format!("U+{:04X}", u32::from(c));
     if !c.is_ascii() && !c.is_whitespace() && !is_blank(c) && !super::is_unsafe(c) && !is_mark(c) {
@@ -50,7 +50,7 @@ fn is_mark(c: char) -> bool {
     c.general_category_group() == GeneralCategoryGroup::Mark
 }
 
-/// Whether nothing is seen of it, or what is seen says only that it can't be shown.
+/// Whether a character is invisible, or is shown only as a placeholder.
 pub(super) fn is_blank(c: char) -> bool {
     let is_hidden = matches!(
         c.general_category(),
@@ -63,19 +63,19 @@ pub(super) fn is_blank(c: char) -> bool {
             | GeneralCategory::LineSeparator
             | GeneralCategory::ParagraphSeparator
     );
-    // A skeleton is what is left without the default-ignorable ones. The last are a braille pattern without a dot, a note without a
-    // head, and what stands for something else.
+    // A skeleton is what is left without default-ignorable characters. The last ones are a braille pattern without dots, a note
+    // without a head, and replacement characters.
     is_hidden
         || !c.is_ascii() && skeleton(c.encode_utf8(&mut [0; 4])).next().is_none()
         || matches!(c, '\u{2800}' | '\u{1d159}' | '\u{fffc}' | '\u{fffd}')
 }
 
-/// The letters of which Hangul syllables are made. Where they stand alone they look like those that are typed alone.
+/// The letters that make up Hangul syllables. On their own they look like the letters that are typed alone.
 fn is_part_of_syllable(c: char) -> bool {
     matches!(c, '\u{1100}'..='\u{11ff}' | '\u{a960}'..='\u{a97f}' | '\u{d7b0}'..='\u{d7ff}')
 }
 
-/// What is another way to write something else; not so the Hangul letters that are typed alone, like ㅋㅋ, and emoji.
+/// Whether a character is only a compatibility form of another. Hangul letters that are typed alone, like ㅋㅋ, and emoji are not.
 fn plain_form(c: char) -> Option<String> {
     let is_itself = matches!(c, '\u{3131}'..='\u{3163}') || is_drawn_as_emoji(c);
     let plain: String = c.nfkc().collect();
@@ -87,7 +87,7 @@ fn is_drawn_as_emoji(c: char) -> bool {
         || matches!(c.emoji_status(), EmojiStatus::EmojiPresentation | EmojiStatus::EmojiPresentationAndModifierBase)
 }
 
-/// The ASCII that a punctuation mark or symbol is taken for.
+/// The ASCII character that a punctuation mark or symbol can be mistaken for.
 fn looks_like_ascii(c: char) -> Option<String> {
     let script = ScriptExtension::from(c);
     let is_of_any = script.is_common() || script.is_inherited() || script.contains_script(Script::Latin);
@@ -98,7 +98,7 @@ fn looks_like_ascii(c: char) -> Option<String> {
     is_taken.then_some(seen)
 }
 
-/// Whether UTS #39 has it for scholars, or for scripts that nobody writes today.
+/// Whether UTS #39 classes a character as technical, or as part of a script no longer in use.
 fn is_out_of_use(c: char) -> bool {
     let is_letter = c.is_alphanumeric() || is_mark(c);
     let of_no_use = matches!(
@@ -114,7 +114,7 @@ fn is_out_of_use(c: char) -> bool {
     is_letter && of_no_use && !matches!(c, '\u{3131}'..='\u{3163}')
 }
 
-/// What is wrong with the character, if anything is.
+/// What is wrong with a character, if anything.
 fn fault(c: char) -> Option<String> {
     if c.is_ascii() {
         return None; // `check` has looked at those.
@@ -131,14 +131,14 @@ fn fault(c: char) -> Option<String> {
     is_out_of_use(c).then(|| format!("may not have {} in it, which is no letter of everyday writing", named(c)))
 }
 
-/// What is wrong with a part of a name (all of a room's, or a person, or a device), if anything is.
+/// What is wrong with a part of a name (a whole room name, or a person or device), if anything.
 pub(super) fn fault_of_part(part: &str) -> Option<String> {
     if let Some(mark) = part.chars().next().filter(|c| is_mark(*c)) {
         return Some(format!("may not begin with {}, a mark on nothing", named(mark)));
     }
     for grapheme in part.graphemes(true) {
         let mut chars = grapheme.chars();
-        // One that is drawn as one: it may have joiners and tags in it. And a digit on a key.
+        // An emoji drawn as one, which may contain joiners and tags; also a keycap digit.
         let is_emoji = grapheme.chars().nth(1).is_some() && emojis::get(grapheme).is_some();
         if is_emoji {
             continue;
@@ -154,7 +154,7 @@ pub(super) fn fault_of_part(part: &str) -> Option<String> {
     mixed_scripts(part)
 }
 
-/// UTS #39, 5.2: all of one script; or Latin beside what is written in Japan, Korea or China.
+/// UTS #39, 5.2: a single script, or Latin together with the scripts of Japan, Korea or China.
 fn mixed_scripts(part: &str) -> Option<String> {
     let mut scripts = AugmentedScriptSet::default();
     let mut others = AugmentedScriptSet::default();
