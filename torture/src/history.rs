@@ -1,6 +1,6 @@
-//! What was sent, answered and seen, kept outside the daemon; and the judge of it.
+//! A record, kept outside the daemon, of what was sent, acknowledged and seen.
 //!
-//! Seqs are dense and every body is unique, so nothing has to be searched: each rule is one look at what is known already.
+//! Seqs are dense and every body is unique, so each rule is a lookup and needs no search.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,17 +16,17 @@ pub struct Sent {
     pub room: String,
     /// As this client.
     pub client: String,
-    /// With this id.
+    /// Its id, if it has one.
     pub id: Option<String>,
-    /// These bytes, which begin with the message's number.
+    /// Its body, which begins with the message's number.
     pub body: Arc<[u8]>,
-    /// When it was first sent, on the history's own count.
+    /// When it was first sent, by the history's own counter.
     began: u64,
-    /// The seq of its OK, and when that came.
+    /// The seq in its OK, and when the OK arrived.
     acked: Option<(u64, u64)>,
-    /// Where a reader saw it.
+    /// The seq at which a reader saw it.
     seen: Option<u64>,
-    /// Whether a loss of it proves nothing: see [`History::excuse`].
+    /// Whether its loss proves nothing: see [`History::excuse`].
     excused: bool,
 }
 
@@ -54,12 +54,12 @@ struct Inner {
     figures: Figures,
 }
 
-/// What happened, in numbers.
+/// Counts of what happened.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
     /// Messages that a sender tried to send.
     pub sent: u64,
-    /// Of them, answered OK.
+    /// Those answered OK.
     pub acked: u64,
     /// OKs that repeated an earlier one.
     pub repeated: u64,
@@ -69,7 +69,7 @@ pub struct Figures {
     pub read: u64,
     /// Cursors moved.
     pub cursors: u64,
-    /// Complete looks at every room.
+    /// Audits of a room.
     pub audits: u64,
 }
 
@@ -85,34 +85,34 @@ impl std::ops::AddAssign for Figures {
     }
 }
 
-/// The history of a run; shared by its threads.
+/// The history of a run, shared by its threads.
 #[derive(Debug, Default)]
 pub struct History(Mutex<Inner>, Amends, Reborn);
 
 impl History {
-    /// What is taken back and what is done.
+    /// The room with redactions and group work.
     pub fn amends(&self) -> &Amends {
         &self.1
     }
 
-    /// The room that is deleted and made anew.
+    /// The room that is deleted and recreated.
     pub fn reborn(&self) -> &Reborn {
         &self.2
     }
 
-    /// What is known now, to judge by it what a cut at this moment leaves; but not of the room that is deleted and made anew, of which its
-    /// own thread knows only between two commands.
+    /// A copy of what is known now, to judge what a power cut at this moment leaves. The room that is deleted and
+    /// recreated is left out: its thread knows its state only between two commands.
     pub fn copy(&self) -> History {
         History(Mutex::new(self.lock().clone()), self.1.copy(), Reborn::default())
     }
 
-    /// Higher whenever more is known.
+    /// Increases whenever more is known.
     pub fn mark(&self) -> u64 {
         let inner = self.lock();
         inner.now + inner.figures.read + inner.figures.cursors + self.1.mark()
     }
 
-    /// The same for a store that was made of a backup: it is another one.
+    /// The same for a store restored from a backup, which has a new epoch.
     pub fn copy_for_restored(&self) -> History {
         let copy = self.copy();
         copy.lock().epoch = None;
@@ -120,7 +120,7 @@ impl History {
     }
 }
 
-/// Violations kept; one is enough to fail, and a broken daemon makes thousands.
+/// The most violations kept: one fails the run, and a broken daemon causes thousands.
 const VIOLATIONS_MAX: usize = 20;
 
 impl Inner {
@@ -135,37 +135,37 @@ impl Inner {
         }
     }
 
-    /// Notes that a reader was shown a message, and judges it.
+    /// Records that a reader was shown a message, and judges it.
     fn saw(&mut self, reader: &str, message: &Message) {
         self.figures.read += 1;
         let Message { room, seq, time, client, body, .. } = message;
         let at = format!("{reader} was shown {room} {seq}");
         let Some(number) = number_of(body).filter(|&number| number < self.sent.len()) else {
-            return self.violation(format!("{at}, which nobody sent: {:.60?}", String::from_utf8_lossy(body)));
+            return self.violation(format!("{at}, which was never sent: {:.60?}", String::from_utf8_lossy(body)));
         };
         let sent = &mut self.sent[number];
         if sent.room != *room || sent.client != *client || *sent.body != **body {
-            let what = format!("{at} not as it was sent (message {number}, by {} to {})", sent.client, sent.room);
+            let what = format!("{at}, not as it was sent (message {number}, by {} to {})", sent.client, sent.room);
             return self.violation(what);
         }
         let acked = sent.acked.map(|(seq, _)| seq);
         if let Some(other) = sent.seen.or(acked).filter(|other| other != seq) {
-            return self.violation(format!("{at}: message {number}, which is at {other} too"));
+            return self.violation(format!("{at}: message {number}, which is also at {other}"));
         }
         sent.seen = Some(*seq);
         let before = self.seen.entry(room.clone()).or_default();
         let found = before.entry(*seq).or_insert_with(|| Seen { number, time: time.clone() });
         if found.number != number {
             let other = found.number;
-            self.violation(format!("{at}: message {number}, where message {other} was before"));
+            self.violation(format!("{at}: message {number}, where message {other} was earlier"));
         } else if found.time != *time {
             let other = found.time.clone();
-            self.violation(format!("{at} with the time {time}, before it was {other}"));
+            self.violation(format!("{at} with the time {time}, which was {other} earlier"));
         }
     }
 }
 
-/// The number that a body begins with.
+/// The number at the start of a body.
 fn number_of(body: &[u8]) -> Option<usize> {
     let digits = body.strip_prefix(b"#")?.split(|byte| *byte == b' ').next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()
@@ -176,7 +176,7 @@ impl History {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new message, about to be sent; returns its number and its whole body.
+    /// Records a message that is about to be sent; returns its number.
     pub fn begin(&self, room: &str, client: &str, with_id: bool, content: &[u8]) -> usize {
         let mut inner = self.lock();
         let number = inner.sent.len();
@@ -195,18 +195,19 @@ impl History {
         number
     }
 
-    /// A message.
+    /// The record of a message.
     pub fn sent(&self, number: usize) -> Sent {
         self.lock().sent[number].clone()
     }
 
-    /// Forgives the loss of a message, wherever it was answered OK: for the last one before a bit is flipped, whose record is
-    /// the journal's last, which can't be told from one that a power cut tore.
+    /// Excuses the loss of a message, even if it was acknowledged. This is for the last message before a bit is
+    /// flipped: its record is the last in the journal, and damage there can't be told from a record that a power cut
+    /// tore.
     pub fn excuse(&self, number: usize) {
         self.lock().sent[number].excused = true;
     }
 
-    /// An OK with this seq came for a message.
+    /// Records that a message was answered OK with this seq.
     pub fn acked(&self, number: usize, seq: u64, repeated: bool) {
         let mut inner = self.lock();
         let now = inner.tick();
@@ -224,38 +225,38 @@ impl History {
         }
     }
 
-    /// An error came for a message.
+    /// Records that a message was answered with an error.
     pub fn refused(&self) {
         self.lock().figures.refused += 1;
     }
 
-    /// A reader was handed something; `after` is the seq it had reached in that room, and the new one is returned.
+    /// Records what a reader was handed. `after` is the seq that it had reached in that room; returns the new one.
     pub fn handed(&self, reader: &str, after: u64, item: &Item) -> u64 {
         let mut inner = self.lock();
         match item {
             Item::Message(message) => {
                 if message.seq != after + 1 {
-                    let what = format!("{reader} was shown {} {} behind {after}", message.room, message.seq);
+                    let what = format!("{reader} was shown {} {} right after {after}", message.room, message.seq);
                     inner.violation(what);
                 }
                 inner.saw(reader, message);
                 message.seq
             }
             Item::Gap { room, from, to } => {
-                inner.violation(format!("{reader} was told that {room} {from} to {to} have expired"));
+                inner.violation(format!("{reader} was told that {room} {from} to {to} has expired"));
                 *to
             }
         }
     }
 
-    /// A client is about to acknowledge up to a seq.
+    /// Records that a client is about to acknowledge up to a seq.
     pub fn asks_cursor(&self, client: &str, room: &str, seq: u64) {
         let mut inner = self.lock();
         let cursor = inner.cursors.entry((client.to_owned(), room.to_owned())).or_default();
         cursor.asked = cursor.asked.max(seq);
     }
 
-    /// The daemon has confirmed, or shown, where a client stands.
+    /// Records a client's cursor as the daemon confirmed or reported it.
     pub fn cursor_is(&self, client: &str, room: &str, seq: u64) {
         let mut inner = self.lock();
         let cursor = inner.cursors.entry((client.to_owned(), room.to_owned())).or_default();
@@ -264,7 +265,7 @@ impl History {
         inner.figures.cursors += u64::from(seq > confirmed);
         if seq < confirmed || seq > asked {
             inner.violation(format!(
-                "the cursor of {client} in {room} is {seq}; {confirmed} was confirmed, {asked} the most it asked for"
+                "the cursor of {client} in {room} is {seq}; {confirmed} was confirmed, and the highest requested was {asked}"
             ));
         }
     }
@@ -276,32 +277,32 @@ impl History {
         all
     }
 
-    /// A room was made, and the daemon has confirmed it.
+    /// Records a room whose creation the daemon confirmed.
     pub fn created(&self, room: &str, topic: &str) {
         self.lock().created.insert(room.to_owned(), topic.to_owned());
     }
 
-    /// What HELLO says of the epoch: no fault changes it.
+    /// Records the epoch in the answer to HELLO, which no fault changes.
     pub fn epoch_is(&self, epoch: &str) {
         let mut inner = self.lock();
         let before = inner.epoch.get_or_insert_with(|| epoch.to_owned()).clone();
         if before != epoch {
-            inner.violation(format!("the epoch was {before}, and is {epoch}"));
+            inner.violation(format!("the epoch was {before} and is now {epoch}"));
         }
     }
 
-    /// The rooms that the daemon lists, with their topics: those that were made must be among them.
+    /// Checks the daemon's list of rooms and topics: all rooms created must be in it.
     pub fn listed(&self, rooms: &HashMap<String, String>) {
         let mut inner = self.lock();
         let missing: Vec<_> = inner.created.iter().filter(|(room, topic)| rooms.get(*room) != Some(topic)).collect();
         let missing: Vec<String> = missing.iter().map(|(room, topic)| format!("{room} ({topic})")).collect();
         if let Some(first) = missing.first() {
             let (count, listed) = (missing.len(), rooms.len());
-            inner.violation(format!("LOST: {count} rooms that were made, {first} among them; {listed} are listed"));
+            inner.violation(format!("LOST: {count} rooms that were created, {first} among them; {listed} are listed"));
         }
     }
 
-    /// A complete look at a room while nobody sends: all of it, and its last seq as the daemon says.
+    /// Audits a room while nobody sends: `items` is everything in it, `last` its last seq according to the daemon.
     pub fn audit(&self, reader: &str, room: &str, items: &[Item], last: u64) {
         let mut after = 0;
         for item in items {
@@ -310,56 +311,58 @@ impl History {
         let mut inner = self.lock();
         inner.figures.audits += 1;
         if after != last {
-            inner.violation(format!("{reader} was handed {room} up to {after}, but it goes to {last}"));
+            inner.violation(format!("{reader} was handed {room} up to {after}, but the last seq is {last}"));
         }
         inner.judge(room, last);
     }
 
-    /// What was violated so far.
+    /// The violations so far.
     pub fn violations(&self) -> Vec<String> {
         self.lock().violations.clone()
     }
 
-    /// Notes what a schedule itself found.
+    /// Records a violation that a schedule found itself.
     pub fn violation(&self, what: impl Into<String>) {
         self.lock().violation(what.into());
     }
 
-    /// Counts what somebody else keeps the history of.
+    /// Adds figures that are tracked elsewhere.
     pub fn count(&self, figures: Figures) {
         self.lock().figures += figures;
     }
 
-    /// What happened so far.
+    /// The figures so far.
     pub fn figures(&self) -> Figures {
         self.lock().figures
     }
 }
 
 impl Inner {
-    /// The rules about a room of which all up to `last` has been seen.
+    /// Applies the rules to a room that has been read completely, up to `last`.
     fn judge(&mut self, room: &str, last: u64) {
         let mut found = Vec::new();
         for (number, sent) in self.sent.iter().enumerate().filter(|(_, sent)| sent.room == room && !sent.excused) {
             match (sent.acked, sent.seen) {
                 (Some((seq, _)), None) => found.push(format!("LOST: message {number}, answered OK {seq} in {room}")),
                 (Some((seq, _)), Some(_)) if seq > last => {
-                    found.push(format!("LOST: message {number}, answered OK {seq} in {room}, which ends at {last}"));
+                    found
+                        .push(format!("LOST: message {number}, answered OK {seq} in {room}, whose last seq is {last}"));
                 }
                 (None, Some(seq)) if seq > last => {
-                    found.push(format!("GHOST: message {number} was shown as {room} {seq}, which ends at {last}"));
+                    found
+                        .push(format!("GHOST: message {number} was shown as {room} {seq}, but the last seq is {last}"));
                 }
                 _ => {}
             }
         }
-        // What was answered before another was sent has the lower seq; and times do not go back.
+        // A message that was answered before another was sent has the lower seq, and times never go back.
         let mut answered = u64::MAX;
         let mut time = None;
         for (seq, seen) in self.seen.get(room).into_iter().flatten().rev() {
             let sent = &self.sent[seen.number];
             if answered < sent.began {
                 found.push(format!(
-                    "ORDER: message {} is {room} {seq}, before one that was answered earlier",
+                    "ORDER: message {} is {room} {seq}, before one that was already acknowledged when it was sent",
                     seen.number
                 ));
             }
@@ -367,7 +370,7 @@ impl Inner {
                 answered = answered.min(at);
             }
             if time.is_some_and(|later: &String| *later < seen.time) {
-                found.push(format!("TIME: {room} {seq} has a later time than the message behind it"));
+                found.push(format!("TIME: {room} {seq} has a later time than the message after it"));
             }
             time = Some(&seen.time);
         }
@@ -384,7 +387,7 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    //! The judge is judged: each thing that a broken daemon could do is done to it.
+    //! Tests the judge: does to it each thing that a broken daemon could do.
     use super::*;
 
     fn shown(history: &History, number: usize, seq: u64) -> Item {
@@ -400,7 +403,7 @@ mod tests {
         })
     }
 
-    /// Three messages in one room; the first two answered OK 1 and 2.
+    /// Three messages in one room, the first two answered OK 1 and OK 2.
     fn history() -> History {
         let history = History::default();
         for number in 0..3 {
@@ -418,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_right() {
+    fn a_correct_history_has_no_violations() {
         let history = history();
         audit(&history, &[0, 1]);
         audit(&history, &[0, 1, 2]);
@@ -431,13 +434,13 @@ mod tests {
     }
 
     #[test]
-    fn another_epoch_is_found() {
+    fn a_changed_epoch_is_found() {
         let history = history();
         history.epoch_is("one");
         history.epoch_is("one");
         assert_eq!(history.violations(), Vec::<String>::new());
         history.epoch_is("two");
-        history.lock().only("the epoch was one, and is two");
+        history.lock().only("the epoch was one and is now two");
     }
 
     #[test]
@@ -464,10 +467,10 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_there_twice_is_found() {
+    fn a_duplicate_message_is_found() {
         let history = history();
         audit(&history, &[0, 1, 1]);
-        history.lock().only("message 1, which is at 2 too");
+        history.lock().only("message 1, which is also at 2");
     }
 
     #[test]
@@ -478,23 +481,23 @@ mod tests {
     }
 
     #[test]
-    fn two_orders_are_found() {
+    fn two_readers_with_different_orders_are_found() {
         let history = history();
         history.begin("r", "a", true, b"hi");
         history.handed("one", 2, &shown(&history, 2, 3));
         history.handed("two", 2, &shown(&history, 3, 3));
-        history.lock().only("message 3, where message 2 was before");
+        history.lock().only("message 3, where message 2 was earlier");
     }
 
     #[test]
-    fn a_hole_is_found() {
+    fn a_gap_in_the_seqs_is_found() {
         let history = history();
         history.handed("one", 0, &shown(&history, 1, 2));
-        history.lock().only("behind 0");
+        history.lock().only("right after 0");
     }
 
     #[test]
-    fn an_order_against_the_answers_is_found() {
+    fn an_order_that_contradicts_the_acknowledgements_is_found() {
         let history = History::default();
         for number in 0..2 {
             history.begin("r", "a", true, b"hi");
@@ -531,17 +534,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_young_and_said_to_have_expired_is_found() {
+    fn an_early_expiry_is_found() {
         let history = history();
         history.handed("one", 0, &Item::Gap { room: "r".to_owned(), from: 1, to: 1 });
-        history.lock().only("have expired");
+        history.lock().only("has expired");
     }
 
     #[test]
-    fn a_room_that_is_gone_is_found() {
+    fn a_missing_room_is_found() {
         let history = history();
         history.created("new", "what for");
         history.listed(&HashMap::from([("new".to_owned(), "other".to_owned())]));
-        history.lock().only("1 rooms that were made, new");
+        history.lock().only("1 rooms that were created, new");
     }
 }

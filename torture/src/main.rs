@@ -1,11 +1,11 @@
-//! Tries to make dantok lose, double or reorder a message, under every fault that can be made on one machine.
+//! Tries to make dantok lose, duplicate or reorder a message, under every fault that one machine can produce.
 //!
-//! It runs the real daemon and talks to it through real sockets, makes one kind of fault again and again, and keeps a history
-//! of its own, by which it judges what the daemon shows after each restart. A run is decided by its schedule and seed; a run
-//! that fails names the command that repeats it. The same faults come at the same places, though the threads of the two
-//! processes may race otherwise.
+//! It runs the real daemon, talks to it through real sockets and injects one kind of fault repeatedly. It keeps its own
+//! history, by which it judges what the daemon shows after each restart. Schedule and seed determine a run; a run that
+//! fails prints the command that repeats it. The same faults then occur at the same places, although threads of the two
+//! processes may interleave differently.
 
-// A program that tests: what can't be goes no further than the end of the run.
+// A test program: a panic only ends the run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod amends;
@@ -31,24 +31,24 @@ use clap::Parser;
 use history::Figures;
 use schedules::{Missing, Run, SCHEDULES, Schedule};
 
-/// Tries to make dantok lose, double or reorder a message.
+/// Tries to make dantok lose, duplicate or reorder a message.
 #[derive(Debug, Parser)]
 struct Args {
-    /// The schedules to run; without one, they are listed
+    /// Schedules to run; without any, lists them
     schedules: Vec<String>,
-    /// The first seed; without it, a random one
+    /// The first seed (default: random)
     #[arg(long)]
     seed: Option<u64>,
-    /// Runs of each schedule, each with the next seed
+    /// Number of runs of each schedule, each with the next seed
     #[arg(long, default_value_t = 1)]
     runs: u64,
-    /// Faults in a run; without it, as many as the schedule wants
+    /// Number of faults in a run (default: set by the schedule)
     #[arg(long)]
     cycles: Option<u64>,
-    /// The daemon; without it, the one of this build
+    /// The daemon to test (default: built with this program)
     #[arg(long)]
     dantok: Option<PathBuf>,
-    /// Where runs have their files; without it, the system's directory for temporary ones
+    /// Directory for the files of runs (default: the system's temporary directory)
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Stop at the first run that fails
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         let found: Vec<&Schedule> =
             SCHEDULES.iter().filter(|schedule| schedule.name == name || name == "all").collect();
         if found.is_empty() {
-            eprintln!("dantok-torture: there is no schedule {name}; without arguments they are listed");
+            eprintln!("dantok-torture: there is no schedule {name}; run without arguments to list them");
             return ExitCode::from(2);
         }
         chosen.extend(found);
@@ -93,11 +93,11 @@ fn main() -> ExitCode {
         match schedule.needs.iter().find_map(|need| need.missing(cycles)) {
             None => {}
             Some(Missing::Permission(what)) => {
-                println!("{}: SKIPPED: it needs {what}", schedule.name);
+                println!("{}: SKIPPED: needs {what}", schedule.name);
                 continue;
             }
             Some(Missing::Program(what)) => {
-                println!("{}: SKIPPED: it needs {what}", schedule.name);
+                println!("{}: SKIPPED: needs {what}", schedule.name);
                 sound &= !ci;
                 continue;
             }
@@ -107,10 +107,10 @@ fn main() -> ExitCode {
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Builds the daemon as this program was built, so that it is never an old one.
+/// Builds the daemon in the same profile as this program, so that it is never out of date.
 fn build() -> PathBuf {
-    let own = std::env::current_exe().expect("a program has a path");
-    let mut dir = own.parent().expect("a program is in a directory");
+    let own = std::env::current_exe().expect("an executable has a path");
+    let mut dir = own.parent().expect("an executable is in a directory");
     if dir.ends_with("deps") {
         dir = dir.parent().unwrap_or(dir);
     }
@@ -140,9 +140,9 @@ fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
         run.soak = args.soak.clone();
         let run_start = Instant::now();
         run.progress();
-        // A run that can't go on is one that failed, and the next one goes on.
+        // A run that panics has failed; the next one still runs.
         if catch_unwind(AssertUnwindSafe(|| (schedule.run)(&mut run))).is_err() {
-            run.history.violation("the run itself died: see its message above");
+            run.history.violation("the run itself panicked: see the message above");
         }
         run.end_progress();
         for (what, times) in &run.tried {
@@ -165,14 +165,14 @@ fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
         }
         if !violations.is_empty() {
             println!(
-                "  to repeat it: dantok-torture {} --seed {seed} --cycles {cycles}{}",
+                "  to repeat: dantok-torture {} --seed {seed} --cycles {cycles}{}",
                 schedule.name,
                 args.soak.repeated()
             );
             failed.push(seed);
             if args.keep {
                 dir.disable_cleanup(true);
-                println!("  its files: {}", dir.path().display());
+                println!("  files: {}", dir.path().display());
             }
             if args.stop {
                 break;
@@ -186,17 +186,17 @@ fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
     for (times, what) in [
         (figures.sent, "messages sent"),
         (figures.acked, "answered OK"),
-        (figures.repeated, "repeated, with the OK of the first"),
+        (figures.repeated, "repeats answered with the first OK"),
         (figures.refused, "answered with an error"),
         (figures.read, "messages handed to readers"),
         (figures.cursors, "cursors moved"),
-        (figures.audits, "complete looks at a room"),
+        (figures.audits, "audits of a room"),
     ] {
         println!("  {times:>9}  {what}");
     }
     match failed.as_slice() {
-        [] => println!("  nothing lost, doubled or reordered"),
-        seeds => println!("  FAILED with the seeds {seeds:?}"),
+        [] => println!("  nothing lost, duplicated or reordered"),
+        seeds => println!("  FAILED with seeds {seeds:?}"),
     }
     failed.is_empty()
 }
