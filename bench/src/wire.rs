@@ -182,106 +182,116 @@ impl Scanner {
     /// # Errors
     /// The contestant has answered with an error.
     pub fn scan(&mut self, input: &[u8]) -> io::Result<(usize, Seen)> {
-        let mut seen = Seen::default();
-        let mut at = self.skip.min(input.len());
+        let at = self.skip.min(input.len());
         self.skip -= at;
         if self.skip > 0 {
-            return Ok((at, seen));
+            return Ok((at, Seen::default()));
         }
         match self.wire {
-            Wire::Lines => {
-                let mut start = at;
-                for end in memchr::memchr_iter(b'\n', &input[at..]).map(|place| at + place + 1) {
-                    match &input[start..(start + 2).min(end)] {
-                        b"MS" => seen.deliveries += 1,
-                        b"OK" | b"EN" => seen.answers += 1,
-                        _ => return Err(refused(&input[start..end])),
-                    }
-                    start = end;
+            Wire::Lines => lines(input, at),
+            Wire::Frames => frames(input, at),
+            Wire::Redis => self.redis(input, at),
+            Wire::JetStream | Wire::NatsCore => self.nats(input, at),
+        }
+    }
+
+    fn redis(&mut self, input: &[u8], mut at: usize) -> io::Result<(usize, Seen)> {
+        let mut seen = Seen::default();
+        while let Some(end) = line(input, at) {
+            let (kind, rest) = (input[at], &input[at + 1..end - 2]);
+            let length = || std::str::from_utf8(rest).ok().and_then(|rest| rest.parse().ok()).unwrap_or(0usize);
+            match kind {
+                b'-' => return Err(refused(rest)),
+                b'*' if length() > 0 => {
+                    self.open.push(length() as u64);
+                    at = end;
+                    continue;
                 }
-                at = start;
-            }
-            Wire::Frames => {
-                while let Some(prefix) = input[at..].first_chunk::<4>() {
-                    let end = at + 4 + u32::from_be_bytes(*prefix) as usize;
-                    let Some(frame) = input.get(at + 4..end) else { break };
-                    let number = |place: usize| frame.get(place..place + 4).map(|number| number[0]);
-                    match (number(0), number(12), number(4)) {
-                        (Some(0), Some(reply), _) if reply != 11 => seen.answers += 1,
-                        (Some(1), Some(0), _) | (Some(2), _, Some(0)) => seen.deliveries += 1,
-                        _ => return Err(refused(frame)),
+                b'$' => {
+                    let Some(bulk) = input.get(end..end + length() + 2) else { break };
+                    seen.deliveries += u64::from(length() == FIELD_BYTES);
+                    if self.open.len() > 1 && bulk.first().is_some_and(u8::is_ascii_digit) && bulk.contains(&b'-') {
+                        self.last_entry = String::from_utf8_lossy(&bulk[..length()]).into_owned();
                     }
+                    at = end + length() + 2;
+                }
+                _ => at = end,
+            }
+            while let Some(left) = self.open.last_mut() {
+                *left -= 1;
+                if *left > 0 {
+                    break;
+                }
+                self.open.pop();
+            }
+            seen.answers += u64::from(self.open.is_empty());
+        }
+        Ok((at, seen))
+    }
+
+    fn nats(&mut self, input: &[u8], mut at: usize) -> io::Result<(usize, Seen)> {
+        let mut seen = Seen::default();
+        while let Some(end) = line(input, at) {
+            let words: Vec<&[u8]> = input[at..end - 2].split(|byte| *byte == b' ').collect();
+            match words[..] {
+                [b"MSG", _, subscription, .., length] => {
+                    let length: usize = std::str::from_utf8(length).unwrap_or("0").parse().unwrap_or(0);
+                    if subscription == ACKS {
+                        let Some(ack) = input.get(end..end + length) else { break };
+                        if memchr::memmem::find(ack, b"\"error\"").is_some() {
+                            return Err(refused(ack));
+                        }
+                        seen.answers += 1;
+                    } else {
+                        seen.deliveries += 1;
+                    }
+                    at = end + length + 2;
+                    if at > input.len() {
+                        self.skip = at - input.len();
+                        return Ok((input.len(), seen));
+                    }
+                }
+                [b"-ERR", ..] => return Err(refused(&input[at..end])),
+                // +OK, INFO and PONG. PONG answers a hello or a subscription.
+                [first, ..] => {
+                    seen.answers += u64::from(first == b"PONG");
                     at = end;
                 }
-            }
-            Wire::Redis => {
-                while let Some(end) = line(input, at) {
-                    let (kind, rest) = (input[at], &input[at + 1..end - 2]);
-                    let length = || std::str::from_utf8(rest).ok().and_then(|rest| rest.parse().ok()).unwrap_or(0usize);
-                    match kind {
-                        b'-' => return Err(refused(rest)),
-                        b'*' if length() > 0 => {
-                            self.open.push(length() as u64);
-                            at = end;
-                            continue;
-                        }
-                        b'$' => {
-                            let Some(bulk) = input.get(end..end + length() + 2) else { break };
-                            seen.deliveries += u64::from(length() == FIELD_BYTES);
-                            if self.open.len() > 1
-                                && bulk.first().is_some_and(u8::is_ascii_digit)
-                                && bulk.contains(&b'-')
-                            {
-                                self.last_entry = String::from_utf8_lossy(&bulk[..length()]).into_owned();
-                            }
-                            at = end + length() + 2;
-                        }
-                        _ => at = end,
-                    }
-                    while let Some(left) = self.open.last_mut() {
-                        *left -= 1;
-                        if *left > 0 {
-                            break;
-                        }
-                        self.open.pop();
-                    }
-                    seen.answers += u64::from(self.open.is_empty());
-                }
-            }
-            Wire::JetStream | Wire::NatsCore => {
-                while let Some(end) = line(input, at) {
-                    let words: Vec<&[u8]> = input[at..end - 2].split(|byte| *byte == b' ').collect();
-                    match words[..] {
-                        [b"MSG", _, subscription, .., length] => {
-                            let length: usize = std::str::from_utf8(length).unwrap_or("0").parse().unwrap_or(0);
-                            if subscription == ACKS {
-                                let Some(ack) = input.get(end..end + length) else { break };
-                                if memchr::memmem::find(ack, b"\"error\"").is_some() {
-                                    return Err(refused(ack));
-                                }
-                                seen.answers += 1;
-                            } else {
-                                seen.deliveries += 1;
-                            }
-                            at = end + length + 2;
-                            if at > input.len() {
-                                self.skip = at - input.len();
-                                return Ok((input.len(), seen));
-                            }
-                        }
-                        [b"-ERR", ..] => return Err(refused(&input[at..end])),
-                        // +OK, INFO and PONG; PONG answers a hello or a subscription.
-                        [first, ..] => {
-                            seen.answers += u64::from(first == b"PONG");
-                            at = end;
-                        }
-                        [] => at = end,
-                    }
-                }
+                [] => at = end,
             }
         }
         Ok((at, seen))
     }
+}
+
+fn lines(input: &[u8], at: usize) -> io::Result<(usize, Seen)> {
+    let mut seen = Seen::default();
+    let mut start = at;
+    for end in memchr::memchr_iter(b'\n', &input[at..]).map(|place| at + place + 1) {
+        match &input[start..(start + 2).min(end)] {
+            b"MS" => seen.deliveries += 1,
+            b"OK" | b"EN" => seen.answers += 1,
+            _ => return Err(refused(&input[start..end])),
+        }
+        start = end;
+    }
+    Ok((start, seen))
+}
+
+fn frames(input: &[u8], mut at: usize) -> io::Result<(usize, Seen)> {
+    let mut seen = Seen::default();
+    while let Some(prefix) = input[at..].first_chunk::<4>() {
+        let end = at + 4 + u32::from_be_bytes(*prefix) as usize;
+        let Some(frame) = input.get(at + 4..end) else { break };
+        let number = |place: usize| frame.get(place..place + 4).map(|number| number[0]);
+        match (number(0), number(12), number(4)) {
+            (Some(0), Some(reply), _) if reply != 11 => seen.answers += 1,
+            (Some(1), Some(0), _) | (Some(2), _, Some(0)) => seen.deliveries += 1,
+            _ => return Err(refused(frame)),
+        }
+        at = end;
+    }
+    Ok((at, seen))
 }
 
 /// Where the line that begins here ends, with its line end.

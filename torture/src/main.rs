@@ -123,82 +123,116 @@ fn build() -> PathBuf {
     dir.join("dantok")
 }
 
+/// What the runs of a schedule add up to.
+#[derive(Debug, Default)]
+struct Totals {
+    tried: BTreeMap<String, u64>,
+    figures: Figures,
+}
+
+impl Totals {
+    fn add(&mut self, run: &Run) {
+        for (what, times) in &run.tried {
+            *self.tried.entry(what.clone()).or_default() += times;
+        }
+        self.figures += run.history.figures();
+    }
+
+    fn print(&self) {
+        for (what, times) in &self.tried {
+            println!("  {times:>9}  {what}");
+        }
+        let figures = &self.figures;
+        for (times, what) in [
+            (figures.sent, "messages sent"),
+            (figures.acked, "answered OK"),
+            (figures.repeated, "repeats answered with the first OK"),
+            (figures.refused, "answered with an error"),
+            (figures.read, "messages handed to readers"),
+            (figures.cursors, "cursors moved"),
+            (figures.audits, "audits of a room"),
+        ] {
+            println!("  {times:>9}  {what}");
+        }
+    }
+}
+
+/// Runs a schedule with each seed; returns whether all runs were sound.
 fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
     let first = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
-    let cycles = args.cycles(schedule);
     let start = Instant::now();
-    let mut tried: BTreeMap<String, u64> = BTreeMap::new();
-    let mut figures = Figures::default();
+    let mut totals = Totals::default();
     let mut failed = Vec::new();
     for seed in first..first + args.runs {
-        let dir = match &args.dir {
-            Some(dir) => tempfile::Builder::new().prefix("dantok-torture-").tempdir_in(dir),
-            None => tempfile::Builder::new().prefix("dantok-torture-").tempdir(),
-        };
-        let mut dir = dir.unwrap_or_else(|error| panic!("can't make a directory: {error}"));
-        let mut run = Run::new(format!("{} seed {seed}", schedule.name), seed, cycles, program, dir.path());
-        run.soak = args.soak.clone();
-        let run_start = Instant::now();
-        run.progress();
-        // A run that panics has failed; the next one still runs.
-        if catch_unwind(AssertUnwindSafe(|| (schedule.run)(&mut run))).is_err() {
-            run.history.violation("the run itself panicked: see the message above");
-        }
-        run.end_progress();
-        for (what, times) in &run.tried {
-            *tried.entry(what.clone()).or_default() += times;
-        }
-        let of_run = run.history.figures();
-        figures += of_run;
-        let violations = run.history.violations();
-        let outcome = if violations.is_empty() { "sound" } else { "FAILED" };
-        println!(
-            "{} seed {seed}: {outcome}, {cycles} cycles in {}, {} sent, {} answered OK, {} read",
-            schedule.name,
-            seconds(run_start.elapsed()),
-            of_run.sent,
-            of_run.acked,
-            of_run.read,
-        );
-        for what in violations.iter().chain(&run.figures) {
-            println!("  {what}");
-        }
-        if !violations.is_empty() {
-            println!(
-                "  to repeat: dantok-torture {} --seed {seed} --cycles {cycles}{}",
-                schedule.name,
-                args.soak.repeated()
-            );
+        if !run_once(schedule, args, program, seed, &mut totals) {
             failed.push(seed);
-            if args.keep {
-                dir.disable_cleanup(true);
-                println!("  files: {}", dir.path().display());
-            }
             if args.stop {
                 break;
             }
         }
     }
     println!("{}: {} runs from seed {first} in {}", schedule.name, args.runs, seconds(start.elapsed()));
-    for (what, times) in &tried {
-        println!("  {times:>9}  {what}");
-    }
-    for (times, what) in [
-        (figures.sent, "messages sent"),
-        (figures.acked, "answered OK"),
-        (figures.repeated, "repeats answered with the first OK"),
-        (figures.refused, "answered with an error"),
-        (figures.read, "messages handed to readers"),
-        (figures.cursors, "cursors moved"),
-        (figures.audits, "audits of a room"),
-    ] {
-        println!("  {times:>9}  {what}");
-    }
+    totals.print();
     match failed.as_slice() {
         [] => println!("  nothing lost, duplicated or reordered"),
         seeds => println!("  FAILED with seeds {seeds:?}"),
     }
     failed.is_empty()
+}
+
+/// Runs a schedule with one seed and reports the run; returns whether it was sound.
+fn run_once(schedule: &Schedule, args: &Args, program: &Path, seed: u64, totals: &mut Totals) -> bool {
+    let cycles = args.cycles(schedule);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("dantok-torture-");
+    let dir = match &args.dir {
+        Some(dir) => builder.tempdir_in(dir),
+        None => builder.tempdir(),
+    };
+    let mut dir = dir.unwrap_or_else(|error| panic!("can't make a directory: {error}"));
+    let mut run = Run::new(format!("{} seed {seed}", schedule.name), seed, cycles, program, dir.path());
+    run.soak = args.soak.clone();
+    let start = Instant::now();
+    run.progress();
+    // A run that panics has failed; the next one still runs.
+    if catch_unwind(AssertUnwindSafe(|| (schedule.run)(&mut run))).is_err() {
+        run.history.violation("the run itself panicked: see the message above");
+    }
+    run.end_progress();
+    totals.add(&run);
+    let is_sound = report(schedule, args, seed, &run, start.elapsed());
+    if !is_sound && args.keep {
+        dir.disable_cleanup(true);
+        println!("  files: {}", dir.path().display());
+    }
+    is_sound
+}
+
+/// Prints the outcome of a run; returns whether it was sound.
+fn report(schedule: &Schedule, args: &Args, seed: u64, run: &Run, took: Duration) -> bool {
+    let cycles = args.cycles(schedule);
+    let figures = run.history.figures();
+    let violations = run.history.violations();
+    let outcome = if violations.is_empty() { "sound" } else { "FAILED" };
+    println!(
+        "{} seed {seed}: {outcome}, {cycles} cycles in {}, {} sent, {} answered OK, {} read",
+        schedule.name,
+        seconds(took),
+        figures.sent,
+        figures.acked,
+        figures.read,
+    );
+    for what in violations.iter().chain(&run.figures) {
+        println!("  {what}");
+    }
+    if !violations.is_empty() {
+        println!(
+            "  to repeat: dantok-torture {} --seed {seed} --cycles {cycles}{}",
+            schedule.name,
+            args.soak.repeated()
+        );
+    }
+    violations.is_empty()
 }
 
 fn seconds(time: Duration) -> String {

@@ -1,6 +1,7 @@
 //! What survives a power cut.
 
-use super::{Change, Disk, FileData, Names, Node, ROOT, apply};
+use super::operations::apply;
+use super::{Change, Disk, FileData, Names, Node, ROOT};
 
 /// Sectors are written whole or not at all.
 const SECTOR: usize = 512;

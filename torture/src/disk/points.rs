@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::{Change, Disk, NameChange, Names, Node, apply};
+use super::operations::apply;
+use super::{Change, Disk, NameChange, Names, Node};
 use crate::history::History;
 
 /// The most copies for one kind of operation in one phase, chosen at random.

@@ -253,24 +253,50 @@ fn lengths(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> i
     Ok(())
 }
 
+/// SENDs that a sender pipelines.
+const SLOW_BATCH: u64 = 1000;
+/// Threads that fill the room.
+const SLOW_SENDERS: u64 = 4;
+
 fn slow(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::Result<()> {
-    const BATCH: u64 = 1000;
     let start = Instant::now();
-    let senders: Vec<JoinHandle<io::Result<()>>> = (0..4)
+    fill_room(run, address)?;
+    run.figures.push(format!(
+        "{} messages stored in {:.1?}; memory afterwards {}",
+        run.cycles,
+        start.elapsed(),
+        mib(daemon.memory().0)
+    ));
+    let slow = read_slowly(run, daemon, address)?;
+    run.count("slow readers");
+    // A fast reader gets all of it while the slow one is still connected.
+    let start = Instant::now();
+    let messages = read_fast(address)?;
+    run.figures.push(format!("a fast reader at the same time: {messages} messages in {:.1?}", start.elapsed()));
+    if messages != run.cycles / SLOW_BATCH / SLOW_SENDERS * SLOW_SENDERS * SLOW_BATCH {
+        return Err(io::Error::other(format!("{messages} messages were read")));
+    }
+    drop(slow);
+    Ok(())
+}
+
+/// Sends the room's messages, over several connections at once.
+fn fill_room(run: &mut Run, address: SocketAddr) -> io::Result<()> {
+    let senders: Vec<JoinHandle<io::Result<()>>> = (0..SLOW_SENDERS)
         .map(|n| {
-            let (batches, mut random) = (run.cycles / BATCH / 4, run.random.fork());
+            let (batches, mut random) = (run.cycles / SLOW_BATCH / SLOW_SENDERS, run.random.fork());
             std::thread::spawn(move || {
                 let mut wire = Wire::hello(address, &format!("sender{n}"))?;
                 wire.ask("JOIN million")?;
                 for _ in 0..batches {
                     let mut bytes = Vec::new();
-                    for _ in 0..BATCH {
+                    for _ in 0..SLOW_BATCH {
                         bytes.extend_from_slice(b"SEND million ");
                         bytes.extend_from_slice(&text::content(crate::load::Bodies::Lines, &mut random));
                         bytes.push(b'\n');
                     }
                     wire.send(&bytes)?;
-                    for _ in 0..BATCH {
+                    for _ in 0..SLOW_BATCH {
                         let answer = wire.line()?;
                         ok(&answer).ok_or_else(|| io::Error::other(answer))?;
                     }
@@ -282,12 +308,11 @@ fn slow(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::
     for sender in senders {
         sender.join().map_err(|_| io::Error::other("a sender panicked"))??;
     }
-    run.figures.push(format!(
-        "{} messages stored in {:.1?}; memory afterwards {}",
-        run.cycles,
-        start.elapsed(),
-        mib(daemon.memory().0)
-    ));
+    Ok(())
+}
+
+/// Reads 1 KB/s of the room for a while, and reports the daemon's memory before and afterwards. Returns the connection.
+fn read_slowly(run: &mut Run, daemon: &Daemon, address: SocketAddr) -> io::Result<Wire> {
     let slow = Wire::hello(address, "slow")?;
     socket2::SockRef::from(slow.stream()).set_recv_buffer_size(4096)?;
     let mut slow = slow;
@@ -312,9 +337,11 @@ fn slow(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::
         mib(before),
         mib(after)
     ));
-    run.count("slow readers");
-    // A fast reader gets all of it.
-    let start = Instant::now();
+    Ok(slow)
+}
+
+/// Reads the whole room; returns the number of messages.
+fn read_fast(address: SocketAddr) -> io::Result<u64> {
     let mut fast = Wire::hello(address, "fast")?;
     fast.ask("JOIN million")?;
     fast.send(b"FETCH million after=0\n")?;
@@ -322,15 +349,10 @@ fn slow(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::
     loop {
         let line = fast.line()?;
         if line.starts_with("END ") {
-            break;
+            return Ok(messages);
         }
         messages += u64::from(line.starts_with("MSG "));
     }
-    run.figures.push(format!("a fast reader at the same time: {messages} messages in {:.1?}", start.elapsed()));
-    if messages != run.cycles / BATCH / 4 * 4 * BATCH {
-        return Err(io::Error::other(format!("only {messages} messages were read")));
-    }
-    Ok(())
 }
 
 fn rooms(run: &mut Run, recipe: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::Result<()> {
