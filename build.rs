@@ -1,23 +1,23 @@
-//! Finds out which commit the program is built of, for `dantok --version`. The same sources say the same: nothing here depends on
-//! when, or where, it is built.
+//! Finds out which commit the program is built from, for `dantok --version`. The same sources give the same answer:
+//! nothing here depends on when or where the program is built.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// So many digits of a commit are shown.
+/// The number of digits of a commit to show.
 const DIGITS: usize = 9;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let Some(dir) = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else { return };
-    // From a tarball neither is known.
+    // In a tarball, neither is known.
     let commit = of_git(&dir).or_else(|| of_crate(&dir));
     println!("cargo::rustc-env=DANTOK_COMMIT={}", commit.unwrap_or_default());
 }
 
-/// From a checkout: the commit and its day, as in `1a2b3c4d5 2026-11-28`.
+/// In a checkout: the commit and its date, as in `1a2b3c4d5 2026-11-28`.
 fn of_git(dir: &Path) -> Option<String> {
-    // Of a repository around it nothing is asked: that is another's.
+    // A repository that only contains this directory is another project's and is ignored.
     if !dir.join(".git").exists() {
         return None;
     }
@@ -28,7 +28,7 @@ fn of_git(dir: &Path) -> Option<String> {
     Some(format!("{} {day}", shortened(commit)?))
 }
 
-/// From what `cargo package` has made: the commit, as in `1a2b3c4d5`.
+/// In a crate made by `cargo package`: the commit, as in `1a2b3c4d5`.
 fn of_crate(dir: &Path) -> Option<String> {
     let path = dir.join(".cargo_vcs_info.json");
     let info = std::fs::read_to_string(&path).ok()?;
@@ -42,13 +42,14 @@ fn shortened(commit: &str) -> Option<String> {
     if is_one { commit.get(..DIGITS).map(str::to_owned) } else { None }
 }
 
-/// Has cargo build anew after a commit or a checkout. A file that is not there would have it build anew each time.
+/// Makes cargo rebuild after a commit or a checkout. Only files that exist are watched: a missing one would cause a
+/// rebuild every time.
 fn watch(dir: &Path) {
     let path = |name: &str| git(dir, &["rev-parse", "--git-path", name]).map(|path| dir.join(path));
     let branch = git(dir, &["symbolic-ref", "--quiet", "HEAD"]);
     let mut watched = vec![path("HEAD"), path("packed-refs"), path("reftable")];
     if let Some(branch) = branch.and_then(|branch| path(&branch)) {
-        // Where it is among the packed ones, the next commit makes the file.
+        // If the ref is packed, the next commit creates the file.
         let made_in = branch.ancestors().skip(1).find(|dir| dir.exists()).map(Path::to_owned);
         watched.push(if branch.exists() { Some(branch) } else { made_in });
     }
@@ -59,7 +60,7 @@ fn watch(dir: &Path) {
 
 fn git(dir: &Path, arguments: &[&str]) -> Option<String> {
     let mut git = Command::new("git");
-    // A hook that builds has variables of its own; and whoever builds need not own the sources.
+    // A Git hook sets these variables for its own repository. The user who builds need not own the sources.
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR"] {
         git.env_remove(name);
     }

@@ -1,10 +1,10 @@
-# Daily commands. Each is one line that runs without just as well.
+# Everyday commands. Each is one line that also runs without just.
 
-# Lists them.
+# Lists the recipes.
 default:
     @just --list
 
-# Serves on 127.0.0.1:7420, with what is stored in ./dantok-data.
+# Serves on 127.0.0.1:7420, with its data in ./dantok-data.
 serve *options:
     cargo run --release -- {{options}}
 
@@ -12,7 +12,7 @@ serve *options:
 chat *arguments:
     cargo run --release -p dantok-chat -- {{arguments}}
 
-# Tests the daemon alone: the faults of dantok-torture are left out.
+# Tests the daemon only, without dantok-torture's fault schedules.
 test *arguments:
     cargo test --package dantok {{arguments}}
 
@@ -24,31 +24,31 @@ ci:
 format:
     cargo fmt --all && cargo fmt --manifest-path fuzz/Cargo.toml
 
-# Shows what clippy says.
+# Runs clippy.
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
 
-# Opens the documentation of the library and of all modules.
+# Builds and opens the API documentation.
 doc:
     cargo doc --no-deps --open
 
-# Tries a fault, like: just torture power --runs 20
+# Runs a fault schedule, like: just torture power --runs 20
 torture *arguments:
     cargo run --release --package dantok-torture -- {{arguments}}
 
-# Breaks the daemon on purpose, one patch at a time, and sees that it is found.
+# Breaks the daemon on purpose, one patch at a time, and checks that the harness notices.
 mutations *names:
     torture/mutations/run {{names}}
 
-# Feeds any bytes to a target: line, frame or session.
+# Feeds arbitrary bytes to a target: line, frame or session.
 fuzz target *arguments:
     cargo +nightly fuzz run {{target}} {{arguments}}
 
-# Measures beside other servers, shortly.
+# Runs a short benchmark against other servers.
 bench *arguments="--short":
     cargo run --release --package dantok-bench -- {{arguments}}
 
-# Writes manual pages, completions, a file of settings and licences to target/packaging.
+# Writes manual pages, completions, a settings file and licences to target/packaging.
 packaging:
     cargo run --package dantok-packaging
 
@@ -56,22 +56,22 @@ packaging:
 deb:
     packaging/deb/build
 
-# Installs, runs, upgrades, removes and purges it in a clean Debian (as root).
+# Installs, runs, upgrades, removes and purges the package in a clean Debian (as root).
 deb-test:
     packaging/deb/test
 
-# Builds a program that needs no library: target/*-musl/release/dantok.
+# Builds a static binary: target/*-musl/release/dantok.
 static:
     packaging/static/build
 
-# Sees that it needs none, and loses nothing.
+# Checks that the binary is static and loses nothing.
 static-test:
     packaging/static/test
 
-# Checks licences, sources and known advisories of dependencies.
+# Checks dependencies for licences, sources and known advisories.
 deny:
     cargo deny --locked --workspace check
 
-# Checks all that is handed out: the crate, the Debian package, the static program, and what they are built from.
+# Checks everything that is published: the crate, the Debian package, the static binary, and their dependencies.
 packages:
     .ci/packages

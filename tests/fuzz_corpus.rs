@@ -1,4 +1,4 @@
-//! Runs the inputs that fuzzing has found, and the ones that it began with.
+//! Runs the inputs found by fuzzing and the initial ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../fuzz/src/lib.rs"]
@@ -18,16 +18,16 @@ fn each(target: &str, run: impl Fn(&[u8])) {
 }
 
 #[test]
-fn the_line_decoder_takes_them() {
+fn the_line_decoder_handles_the_corpus() {
     each("line", fuzz::line);
 }
 
 #[test]
-fn the_frame_decoders_take_them() {
+fn the_frame_decoders_handle_the_corpus() {
     each("frame", fuzz::frame);
 }
 
 #[test]
-fn sessions_take_them() {
+fn sessions_handle_the_corpus() {
     each("session", fuzz::session);
 }

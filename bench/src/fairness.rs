@@ -13,16 +13,16 @@ use crate::report::{Goal, Section};
 use crate::server::{Contestant, Program};
 use crate::wire::{self, Scanner, Wire};
 
-/// How often the quiet client sends, and how much.
+/// How often the quiet client sends, and the size of its messages.
 const EVERY: Duration = Duration::from_millis(5);
 const QUIET_BYTES: usize = 200;
-/// Requests that a flooding connection writes at once, again and again.
+/// Requests that a flooding connection writes at once, repeatedly.
 const PIPELINED: usize = 1024;
 
 const LIMITS: [&str; 4] = ["--max-requests-per-second", "1000", "--max-bytes-per-second", "1MiB"];
 
 const ALONE: &str = "alone";
-/// What the quiet client has beside it: how many connections of one flooder, and bodies of how many bytes.
+/// The floods beside the quiet client: the number of the flooder's connections, and the size of its bodies.
 const FLOODS: [(&str, &str, usize, usize); 4] = [
     ("1 flooding connection, 200 B", "1 limited, 200 B", 1, 200),
     ("8 flooding connections, 200 B", "8 limited, 200 B", 8, 200),
@@ -48,7 +48,7 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Waits for so many.
+    /// Waits for this many answers.
     fn answers(&mut self, mut left: u64) -> io::Result<()> {
         let (mut piece, mut rest) = ([0; 4096], Vec::new());
         while left > 0 {
@@ -65,12 +65,13 @@ impl Peer {
     }
 }
 
-/// A flooder, until it is dropped: threads of its own, so that the quiet client waits for the daemon only.
+/// A flooder, which runs until it is dropped. It has its own threads, so that the quiet client waits only for the
+/// daemon.
 struct Flood(Vec<(TcpStream, [JoinHandle<()>; 2])>);
 
 impl Flood {
     fn start(wire: Wire, address: SocketAddr, connections: usize, body_bytes: usize) -> io::Result<Flood> {
-        // All before any floods, as it is one client with one limit.
+        // All connect before any of them floods, because they are one client with one limit.
         let connect = |_| Peer::connect(wire, address, "flooder", &wire::room(1));
         let peers: Vec<Peer> = (0..connections).map(connect).collect::<io::Result<_>>()?;
         let mut requests = Vec::new();
@@ -81,7 +82,7 @@ impl Flood {
         let mut flood = Flood(Vec::new());
         for Peer { stream, .. } in peers {
             let (mut write, mut read, requests) = (stream.try_clone()?, stream.try_clone()?, requests.clone());
-            // Both end with the connection. What is answered, refusals too, is thrown away.
+            // Both threads end with the connection. Answers are discarded, including refusals.
             let writing = std::thread::spawn(move || while write.write_all(&requests).is_ok() {});
             let reading = std::thread::spawn(move || {
                 let mut piece = vec![0; 64 * 1024];
@@ -104,7 +105,7 @@ impl Drop for Flood {
     }
 }
 
-/// Messages that the daemon has stored.
+/// The number of messages that the daemon has stored.
 fn stored(address: SocketAddr) -> io::Result<f64> {
     let mut stream = TcpStream::connect(address)?;
     stream.write_all(b"HELLO counter\nSTATS\nQUIT\n")?;
@@ -133,7 +134,7 @@ fn measure(
     let mut latency = Histogram::new_with_bounds(1, 60_000_000, 3).map_err(io::Error::other)?;
     let time = if run.short { Duration::from_secs(3) } else { Duration::from_secs(5) };
     let start = Instant::now();
-    // What a flooder may use up at once is gone by then.
+    // By then the flooder has used up its burst allowance.
     let warm = start + time / 5;
     let (mut before, mut cpu, mut counted_from) = (None, 0.0, start);
     while start.elapsed() < time {
@@ -155,16 +156,17 @@ fn measure(
     drop(flooding);
     section.take(point, &contestant.name, latency.value_at_quantile(0.99) as f64);
     section.latency(point, &contestant.name, &latency);
-    section.extra(point, &contestant.name, "the flood's messages/s", others.max(0.0) / seconds);
-    section.extra(point, &contestant.name, "server CPU, of a core", cpu);
+    section.extra(point, &contestant.name, "flood, messages/s", others.max(0.0) / seconds);
+    section.extra(point, &contestant.name, "server CPU, cores", cpu);
     Ok(())
 }
 
-/// One client that sends now and then, alone and beside one that sends as much as it can.
+/// A client that sends now and then, alone and beside one that sends as much as it can.
 pub fn fairness(run: &Run) -> Section {
-    let mut section = Section::new("fairness", "Fairness", "µs, p99 of the quiet client");
+    let mut section = Section::new("fairness", "Fairness", "p99 of the quiet client, µs");
     let who = run.who(|contestant| matches!(contestant.program, Program::Dantok(_)));
-    // Every point in each round: what is compared was measured within minutes, on a disk whose neighbours are noisy.
+    // Each round measures every point, so that points that are compared lie within minutes of each other: the disk has
+    // noisy neighbours.
     let once = run.of_rounds(1);
     let mut point = |point: &'static str, flood: Option<(usize, usize)>, flags: &[&str]| {
         once.each(&mut section, point, &who, |section, contestant| {

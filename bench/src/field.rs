@@ -1,4 +1,4 @@
-//! Connections of one contestant, driven by one thread.
+//! Connections to one contestant, driven by one thread.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -19,15 +19,15 @@ const READ_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct Peer {
     stream: TcpStream,
-    /// Who it is.
+    /// The client's name.
     pub client: String,
-    /// What is to be written.
+    /// Bytes still to be written.
     pub out: Vec<u8>,
     written: usize,
     rest: Vec<u8>,
-    /// Counts what comes.
+    /// Counts the answers.
     pub scanner: Scanner,
-    /// When what is not answered yet was asked.
+    /// When each unanswered request was made.
     pub asked: VecDeque<Instant>,
 }
 
@@ -76,9 +76,9 @@ impl Peer {
     }
 }
 
-/// All of them.
+/// All connections.
 pub struct Field {
-    /// How they talk.
+    /// Their protocol.
     pub wire: Wire,
     address: SocketAddr,
     poll: Poll,
@@ -89,10 +89,10 @@ pub struct Field {
 }
 
 impl Field {
-    /// No connection yet.
+    /// A field without connections.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn new(wire: Wire, address: SocketAddr) -> io::Result<Field> {
         Ok(Field {
             wire,
@@ -104,14 +104,14 @@ impl Field {
         })
     }
 
-    /// Connects some more clients and has them say hello and join the rooms; waits for the answers.
+    /// Connects more clients, which say hello and join the rooms; waits for the answers.
     ///
     /// # Errors
-    /// What the sockets say, or a contestant's error.
+    /// Socket errors, or an error from the contestant.
     pub fn connect(&mut self, clients: usize, rooms: &[String]) -> io::Result<()> {
         let first = self.peers.len();
         for number in first..first + clients {
-            // Blocking: so many connections at once would overrun the backlog.
+            // Blocking, because connecting all at once would overrun the backlog.
             let stream = std::net::TcpStream::connect(self.address)?;
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
@@ -132,10 +132,10 @@ impl Field {
         self.settle()
     }
 
-    /// Has one client say something; what it is, and how many answers come, says `say`.
+    /// Makes one client send what `say` writes; `say` returns the number of answers to expect.
     ///
     /// # Errors
-    /// What the socket says.
+    /// Socket errors.
     pub fn ask(&mut self, peer: usize, say: impl FnOnce(&str, &mut Vec<u8>) -> u64) -> io::Result<()> {
         let peer = &mut self.peers[peer];
         let answers = say(&peer.client, &mut peer.out);
@@ -160,10 +160,10 @@ impl Field {
         Ok(())
     }
 
-    /// Waits for something, and hands it over; what `took` leaves in a peer's `out` is written.
+    /// Waits for input and passes it to `took`; writes what `took` leaves in a peer's `out`.
     ///
     /// # Errors
-    /// What the sockets say, or a contestant's error.
+    /// Socket errors, or an error from the contestant.
     pub fn turn(&mut self, took: &mut impl FnMut(usize, &mut Peer, Seen)) -> io::Result<()> {
         match self.poll.poll(&mut self.events, Some(Duration::from_millis(100))) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -186,18 +186,19 @@ impl Field {
     }
 }
 
-/// What a closed loop of SENDs came to.
+/// The result of a closed loop of SENDs.
 #[derive(Clone, Debug)]
 pub struct Sends {
-    /// Messages answered, warm-up aside.
+    /// Messages answered, without the warm-up.
     pub count: u64,
     /// How long that took, in seconds.
     pub seconds: f64,
-    /// From the writing of a request to its answer, in microseconds.
+    /// Time from writing a request to reading its answer, in microseconds.
     pub latency: Histogram<u64>,
 }
 
-/// Has every client keep `window` messages in flight: one is sent when one is answered. The first tenth of the time is not counted.
+/// Every client keeps `window` messages in flight: it sends one when one is answered. The first tenth of the time is
+/// not counted.
 ///
 /// # Errors
 /// As [`Field::turn`].

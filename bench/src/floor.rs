@@ -1,5 +1,5 @@
-//! The floor: the least that a durable server can do. It takes what has come over all connections, appends it to a plain
-//! file, syncs that once, and answers each line with one line; nothing is parsed, kept or indexed.
+//! The floor: the least that a durable server can do. It reads what all connections have sent, appends it to a plain
+//! file, syncs that once, and answers each line with one line. It parses, keeps and indexes nothing.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -15,7 +15,7 @@ const LISTENER: Token = Token(usize::MAX);
 /// Serves until it is killed.
 ///
 /// # Errors
-/// What the system says.
+/// I/O errors.
 pub fn serve(port: u16, path: &Path) -> io::Result<()> {
     let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))?;
     let mut file = File::create(path)?;
@@ -69,17 +69,17 @@ pub fn serve(port: u16, path: &Path) -> io::Result<()> {
         came.clear();
         for (place, lines) in answers.drain(..) {
             if let Some(stream) = &mut streams[place] {
-                // Far less than a socket's buffer.
+                // The answers are far smaller than a socket's buffer.
                 let _ = stream.write_all(&b"OK\n".repeat(lines));
             }
         }
     }
 }
 
-/// The disk alone: appends `batch` bodies at a time, a sync each. Returns bodies a second.
+/// The disk alone: appends `batch` bodies at a time and syncs after each batch. Returns bodies per second.
 ///
 /// # Errors
-/// What the system says.
+/// I/O errors.
 pub fn disk(path: &Path, body: &[u8], batch: usize, time: Duration) -> io::Result<f64> {
     let mut file = File::create(path)?;
     let bytes = body.repeat(batch);

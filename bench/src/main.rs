@@ -1,9 +1,9 @@
 //! Measures dantok, Redis Streams with a sync before each answer, NATS, and the disk, side by side on one machine.
 //!
-//! The contestants take turns, round after round; what counts is the median of each round's ratio. The load is one thread with
-//! the same connections, bodies, rooms and windows for everybody.
+//! The contestants take turns in each round, and the result is the median of the rounds' ratios. The load is one thread
+//! with the same connections, bodies, rooms and windows for all contestants.
 
-// A program that measures: what can't be goes no further than the end of the run.
+// A measuring program: a panic only ends the run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod fairness;
@@ -28,37 +28,37 @@ use wire::Wire;
 /// Measures dantok, Redis Streams, NATS and the disk side by side.
 #[derive(Debug, Parser)]
 struct Args {
-    /// The sections to measure; without one, all
+    /// Sections to measure; without any, all
     sections: Vec<String>,
-    /// Less of everything: under two minutes
+    /// A smaller load in fewer sections: under two minutes
     #[arg(long)]
     short: bool,
-    /// How often each point is measured
+    /// Number of rounds, in each of which every point is measured once
     #[arg(long)]
     rounds: Option<usize>,
-    /// Only points whose names begin so
+    /// Measure only points whose names begin with this
     #[arg(long, default_value = "")]
     point: String,
-    /// The daemon; without it, the one of this build
+    /// The daemon to measure (default: built with this program)
     #[arg(long)]
     dantok: Option<PathBuf>,
-    /// Another daemon, to be measured beside it
+    /// Another build of the daemon to compare with
     #[arg(long)]
     against: Option<PathBuf>,
-    /// Only contestants whose names hold this; may be repeated
+    /// Measure only contestants whose names contain this; may be repeated
     #[arg(long)]
     only: Vec<String>,
-    /// Where the contestants have their files; without it, beside the build, which is a disk and no memory
+    /// Directory for the contestants' files (default: beside the build, which is on a disk rather than in memory)
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Put the results into this file, between its marks, and the charts beside it
+    /// Write the results between the marks in this file, and the charts beside it
     #[arg(long)]
     write: Option<PathBuf>,
 }
 
 type Measure = fn(&Run) -> Section;
 
-/// In the order of the report. What takes long is not in the short form.
+/// In the order of the report. Sections that take long are not in the short form.
 const SECTIONS: &[(&str, Measure, bool)] = &[
     ("send", points::send, true),
     ("catch-up", points::catch_up, true),
@@ -81,11 +81,11 @@ fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(unknown) = args.sections.iter().find(|name| SECTIONS.iter().all(|(section, ..)| section != name)) {
         let names: Vec<&str> = SECTIONS.iter().map(|(name, ..)| *name).collect();
-        eprintln!("dantok-bench: there is no section {unknown}; there are {}", names.join(", "));
+        eprintln!("dantok-bench: there is no section {unknown}; the sections are {}", names.join(", "));
         return ExitCode::from(2);
     }
     raise_descriptor_limit();
-    let build_dir = std::env::current_exe().expect("a program has a path").with_file_name("");
+    let build_dir = std::env::current_exe().expect("an executable has a path").with_file_name("");
     let dir = tempfile::Builder::new().prefix("dantok-bench-").tempdir_in(args.dir.as_ref().unwrap_or(&build_dir));
     let dir = dir.expect("a directory for the contestants");
     let run = Run {
@@ -131,7 +131,7 @@ fn contestants(args: &Args) -> Vec<Contestant> {
         (Program::Nats, "nats-server", &[("jetstream, not synced", Wire::JetStream), ("nats core", Wire::NatsCore)]),
     ] {
         if Command::new(installed).arg("--version").output().is_err() {
-            eprintln!("dantok-bench: {installed} is not installed; it is left out");
+            eprintln!("dantok-bench: {installed} is not installed and is skipped");
             continue;
         }
         found.extend(wires.iter().map(|(name, wire)| of(name, program.clone(), *wire)));
@@ -140,9 +140,9 @@ fn contestants(args: &Args) -> Vec<Contestant> {
     found
 }
 
-/// The daemon that belongs to this build.
+/// The daemon, built with this program.
 fn build() -> PathBuf {
-    let own = std::env::current_exe().expect("a program has a path");
+    let own = std::env::current_exe().expect("an executable has a path");
     let daemon = own.with_file_name("dantok");
     if let Some(cargo) = std::env::var_os("CARGO") {
         let built = Command::new(cargo).args(["build", "--quiet", "--release", "--package", "dantok"]).status();
@@ -155,6 +155,6 @@ fn raise_descriptor_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where it can't be raised, the section that needs it says so.
+    // If it can't be raised, the section that needs it says so.
     let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -1,4 +1,4 @@
-//! What is measured, section by section.
+//! The measurements, section by section.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,32 +10,32 @@ use crate::report::{Goal, Section};
 use crate::server::{Contestant, Program, Server};
 use crate::wire::{self, Seen, Wire};
 
-/// How a run goes.
+/// The settings of a run.
 #[derive(Debug)]
 pub struct Run {
-    /// Everybody.
+    /// All contestants.
     pub contestants: Vec<Contestant>,
-    /// Each point is measured so many times, the contestants by turns.
+    /// How often each point is measured; the contestants take turns.
     pub rounds: usize,
-    /// Less of everything.
+    /// Whether this is the short form.
     pub short: bool,
-    /// Only points whose names begin so.
+    /// Only points whose names begin with this.
     pub point: String,
-    /// Where the contestants have their files.
+    /// The directory for the contestants' files.
     pub dir: PathBuf,
 }
 
-/// No longer than this for what never takes so long.
+/// Longer than any wait here takes.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// A chat line of `bytes` bytes; the same for everybody.
+/// A chat line of `bytes` bytes, the same for all contestants.
 pub fn body(bytes: usize) -> Vec<u8> {
     let line = "did anyone manage to mount the second drive after the upgrade, mine still asks for a password every time and \
                 the wiki says nothing about it except that one should edit fstab by hand, which I did, twice, to no avail; ";
     line.bytes().cycle().take(bytes).collect()
 }
 
-/// Processor time that the load itself took so far, in seconds.
+/// CPU time used by the load so far, in seconds.
 fn own_cpu_seconds() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
@@ -46,7 +46,7 @@ fn rooms(count: usize) -> Vec<String> {
 }
 
 impl Run {
-    /// Those whom a section is about.
+    /// The contestants of a section.
     pub fn who(&self, wanted: impl Fn(&Contestant) -> bool) -> Vec<Contestant> {
         self.contestants.iter().filter(|contestant| wanted(contestant)).cloned().collect()
     }
@@ -64,7 +64,7 @@ impl Run {
         point.starts_with(&self.point)
     }
 
-    /// The same, but for the rounds.
+    /// The same run with another number of rounds.
     pub fn of_rounds(&self, rounds: usize) -> Run {
         Run { rounds, contestants: Vec::new(), short: self.short, point: self.point.clone(), dir: self.dir.clone() }
     }
@@ -73,7 +73,7 @@ impl Run {
         Duration::from_millis(if self.short { 1000 } else { 2000 })
     }
 
-    /// For each round and contestant.
+    /// Measures a point for each round and contestant.
     pub fn each(
         &self,
         section: &mut Section,
@@ -82,7 +82,8 @@ impl Run {
         mut measure: impl FnMut(&mut Section, &Contestant) -> io::Result<()>,
     ) {
         for round in 0..if self.wants(point) { self.rounds } else { 0 } {
-            // Another one begins each round: nobody always comes behind the same one's files and dirty pages.
+            // Each round begins with another contestant, so that none always follows the same one's files and dirty
+            // pages.
             let turns = who.iter().cycle().skip(round % who.len().max(1)).take(who.len());
             for contestant in turns {
                 eprintln!("{point}, round {} of {}: {}", round + 1, self.rounds, contestant.name);
@@ -95,7 +96,7 @@ impl Run {
     }
 }
 
-/// Has NATS make its stream; the others need nothing.
+/// Makes NATS create its stream; the others need no preparation.
 fn prepare(field: &mut Field) -> io::Result<()> {
     if field.wire == Wire::JetStream {
         field.connect(1, &[])?;
@@ -148,7 +149,7 @@ pub fn send(run: &Run) -> Section {
             let mut field = Field::new(contestant.wire, server.address)?;
             prepare(&mut field)?;
             let rooms = rooms(point.rooms);
-            // The floor knows no rooms.
+            // The floor has no rooms.
             let joined: &[String] = if contestant.program == Program::Floor { &[] } else { &rooms };
             field.connect(point.clients - field.peers.len(), joined)?;
             let (before, own) = (server.cpu_seconds()?, own_cpu_seconds());
@@ -158,7 +159,7 @@ pub fn send(run: &Run) -> Section {
             section.take(point.name, &contestant.name, sends.count as f64 / sends.seconds);
             section.latency(point.name, &contestant.name, &sends.latency);
             section.extra(point.name, &contestant.name, "server CPU, µs/message", cpu * 1e6 / all);
-            section.extra(point.name, &contestant.name, "the load's", own * 1e6 / all);
+            section.extra(point.name, &contestant.name, "load CPU, µs/message", own * 1e6 / all);
             Ok(())
         });
         let disk = "the disk alone".to_owned();
@@ -182,7 +183,7 @@ pub fn send(run: &Run) -> Section {
     section
 }
 
-/// Fills a room. Redis and NATS may leave their syncs aside while they are only filled.
+/// Fills a room.
 fn fill(contestant: &Contestant, server: &Server, messages: u64, body: &[u8]) -> io::Result<()> {
     let mut field = Field::new(contestant.wire, server.address)?;
     prepare(&mut field)?;
@@ -234,7 +235,7 @@ fn settled(server: &Server) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::TimedOut, "the journal does not empty"))
 }
 
-/// Entries that Redis is asked for at once; larger ones were not faster.
+/// Entries requested from Redis at once; larger requests were not faster.
 const XRANGE_COUNT: usize = 1000;
 
 /// Reading what is stored.
@@ -290,7 +291,7 @@ pub fn catch_up(run: &Run) -> Section {
     section
 }
 
-/// One room, many who listen.
+/// One room with many followers.
 pub fn fan_out(run: &Run) -> Section {
     let mut section = Section::new("fan-out", "Fan-out", "deliveries/s");
     let who = run.who(|contestant| contestant.program != Program::Floor && contestant.wire != Wire::JetStream);
@@ -305,10 +306,10 @@ pub fn fan_out(run: &Run) -> Section {
             }
             field.settle()?;
             if wire == Wire::Redis {
-                // Those that wait at "$" wait before anything is sent.
+                // Readers that wait at "$" must be waiting before anything is sent.
                 std::thread::sleep(Duration::from_millis(300));
             }
-            // The same for everybody: so many messages are under way that not all followers have.
+            // The same for all contestants: this many messages have not reached all followers yet.
             const WINDOW: u64 = 64;
             let (start, before) = (Instant::now(), server.cpu_seconds()?);
             let (warm, end) = (start + run.time() / 10, start + run.time());
@@ -349,9 +350,9 @@ pub fn fan_out(run: &Run) -> Section {
     section
 }
 
-/// Connections that only listen.
+/// Connections that only follow.
 pub fn idle(run: &Run) -> Section {
-    let mut section = Section::new("idle", "Idle connections", "bytes of RSS each");
+    let mut section = Section::new("idle", "Idle connections", "RSS, bytes per connection");
     let (point, count) = ("10,000 followers", 10_000);
     let who = run.who(|contestant| contestant.program != Program::Floor && contestant.wire != Wire::JetStream);
     let once = run.of_rounds(if run.short { 1 } else { run.rounds.min(3) });
@@ -376,7 +377,7 @@ pub fn idle(run: &Run) -> Section {
 
 /// From a kill to the first answer.
 pub fn start(run: &Run) -> Section {
-    let mut section = Section::new("start", "Start with what is stored", "seconds to the first answer");
+    let mut section = Section::new("start", "Start with stored messages", "seconds to the first answer");
     let (point, messages) = if run.short { ("500 k messages", 500_000) } else { ("10 M messages", 10_000_000) };
     let who = run.who(|contestant| contestant.wire == Wire::Frames || contestant.wire == Wire::Redis);
     for contestant in who {
@@ -389,8 +390,13 @@ pub fn start(run: &Run) -> Section {
                 let start = Instant::now();
                 server = contestant.start(&run.dir.join("run"), &[])?;
                 section.take(point, &contestant.name, start.elapsed().as_secs_f64());
-                section.extra(point, &contestant.name, "RSS then, MiB", server.memory_bytes()? as f64 / 1048576.0);
-                // What the next start finds is not what this one has just put in order.
+                section.extra(
+                    point,
+                    &contestant.name,
+                    "RSS after the start, MiB",
+                    server.memory_bytes()? as f64 / 1048576.0,
+                );
+                // The next start must not find only what this one has just put in order.
                 fill(&contestant, &server, 20_000, &body(200))?;
             }
             io::Result::Ok(())
@@ -407,14 +413,14 @@ fn short_retention(time: Duration) -> Vec<String> {
     vec!["--allow-short-retention".to_owned(), "--retention".to_owned(), format!("{}s", time.as_secs())]
 }
 
-/// What expiry costs those who send.
+/// What expiry costs senders.
 pub fn expiry(run: &Run) -> Section {
-    let mut section = Section::new("expiry", "Expiry", "SENDs/s of 50 clients");
+    let mut section = Section::new("expiry", "Expiry", "SENDs/s with 50 clients");
     let messages = if run.short { 200_000 } else { 1_000_000 };
     let retention = Duration::from_secs(if run.short { 6 } else { 10 });
     let who = run.who(|contestant| contestant.wire == Wire::Frames);
     let expiring = if run.short { "while 200 k messages expire" } else { "while 1 M messages expire" };
-    for (point, flags) in [("without", Vec::new()), (expiring, short_retention(retention))] {
+    for (point, flags) in [("without expiry", Vec::new()), (expiring, short_retention(retention))] {
         run.each(&mut section, point, &who, |section, contestant| {
             let server = run.fresh(contestant, &flags)?;
             let filled = Instant::now();
@@ -429,18 +435,18 @@ pub fn expiry(run: &Run) -> Section {
             Ok(())
         });
     }
-    section.goals = vec![Goal::latency_between(expiring, "without", 1.5)];
+    section.goals = vec![Goal::latency_between(expiring, "without expiry", 1.5)];
     section
 }
 
-/// What a message takes on the disk.
+/// Disk space per message.
 pub fn disk(run: &Run) -> Section {
-    let mut section = Section::new("disk", "Disk", "bytes on disk for a byte of what is live");
+    let mut section = Section::new("disk", "Disk", "bytes on disk per live byte");
     let messages = if run.short { 200_000 } else { 1_000_000 };
     let who = run.who(|contestant| {
         contestant.wire == Wire::Frames || contestant.wire == Wire::Redis || contestant.wire == Wire::JetStream
     });
-    // A message's bytes: its body, its sender and times.
+    // The bytes of the messages' bodies.
     let live = |messages: u64| messages as f64 * 200.0;
     let once = run.of_rounds(1);
     once.each(&mut section, "fresh", &who, |section, contestant| {
@@ -453,10 +459,10 @@ pub fn disk(run: &Run) -> Section {
         section.take("fresh", &contestant.name, server.disk_bytes()? as f64 / live(messages));
         Ok(())
     });
-    // Steady traffic through ten windows of retention.
+    // Steady traffic through ten retention periods.
     let window = Duration::from_secs(if run.short { 2 } else { 6 });
     let who = run.who(|contestant| contestant.wire == Wire::Frames);
-    once.each(&mut section, "after ten windows", &who, |section, contestant| {
+    once.each(&mut section, "after ten retention periods", &who, |section, contestant| {
         let server = run.fresh(contestant, &short_retention(window))?;
         let each = messages / 10;
         let mut taken = Vec::new();
@@ -470,10 +476,10 @@ pub fn disk(run: &Run) -> Section {
             }
         }
         for taken in taken {
-            section.take("after ten windows", &contestant.name, taken);
+            section.take("after ten retention periods", &contestant.name, taken);
         }
         Ok(())
     });
-    section.goals = vec![Goal::value_at_most_of("dantok, frames", "after ten windows", 2.0)];
+    section.goals = vec![Goal::value_at_most_of("dantok, frames", "after ten retention periods", 2.0)];
     section
 }

@@ -1,4 +1,4 @@
-//! Tables and charts, and what of the goals was reached.
+//! Tables and charts, and results against the goals.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,12 +9,12 @@ use std::path::Path;
 use hdrhistogram::Histogram;
 use plotters::prelude::*;
 
-/// What one contestant came to at one point.
+/// The results of one contestant at one point.
 #[derive(Clone, Debug)]
 pub struct Row {
     point: String,
     contestant: String,
-    /// Round by round.
+    /// One value per round.
     values: Vec<f64>,
     latency: Option<Histogram<u64>>,
     /// The 99th percentile of each round, in microseconds.
@@ -29,13 +29,13 @@ pub struct Section {
     title: &'static str,
     unit: &'static str,
     rows: Vec<Row>,
-    /// What went wrong.
+    /// Errors.
     pub notes: Vec<String>,
-    /// What is wanted.
+    /// The goals.
     pub goals: Vec<Goal>,
 }
 
-/// What is compared.
+/// What a goal compares.
 #[derive(Clone, Debug)]
 enum Measure {
     /// Our figure to a peer's.
@@ -44,17 +44,17 @@ enum Measure {
     Latency(&'static str),
     /// Our 99th percentile to that of another point.
     Points(&'static str),
-    /// The same over all rounds together, where a round has few requests.
+    /// The same over all rounds together, for points with few requests per round.
     Together(&'static str),
     /// Our figure as it is.
     Value,
 }
 
-/// What is wanted of one point.
+/// A goal for one point.
 #[derive(Clone, Debug)]
 pub struct Goal {
     point: &'static str,
-    /// Whose; none: of both framings.
+    /// The framing that it is for; `None` means both.
     of: Option<&'static str>,
     measure: Measure,
     at_least: bool,
@@ -62,7 +62,7 @@ pub struct Goal {
 }
 
 impl Goal {
-    /// So many times a peer's figure.
+    /// At least this many times a peer's figure.
     pub fn at_least(point: &'static str, peer: &'static str, bound: f64) -> Goal {
         Goal { point, of: None, measure: Measure::Ratio(peer), at_least: true, bound }
     }
@@ -72,12 +72,12 @@ impl Goal {
         Goal { of: Some(of), ..Goal::at_least(point, peer, bound) }
     }
 
-    /// A 99th percentile, so many times a peer's.
+    /// A 99th percentile of at most this many times a peer's.
     pub fn latency_at_most(point: &'static str, peer: &'static str, bound: f64) -> Goal {
         Goal { point, of: None, measure: Measure::Latency(peer), at_least: false, bound }
     }
 
-    /// A 99th percentile, so many times that of another point.
+    /// A 99th percentile of at most this many times that of another point.
     pub fn latency_between(point: &'static str, other: &'static str, bound: f64) -> Goal {
         Goal { point, of: None, measure: Measure::Points(other), at_least: false, bound }
     }
@@ -87,7 +87,7 @@ impl Goal {
         Goal { point, of: None, measure: Measure::Together(other), at_least: false, bound }
     }
 
-    /// A figure that is not to be passed.
+    /// An upper bound for a figure.
     pub fn value_at_most(point: &'static str, bound: f64) -> Goal {
         Goal { point, of: None, measure: Measure::Value, at_least: false, bound }
     }
@@ -136,7 +136,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
-/// With as many digits as say something.
+/// Formats a value with its significant digits.
 fn plain(value: f64) -> String {
     if value >= 1000.0 {
         let digits = format!("{value:.0}");
@@ -159,7 +159,7 @@ fn plain(value: f64) -> String {
 }
 
 impl Section {
-    /// An empty one.
+    /// An empty section.
     pub fn new(name: &'static str, title: &'static str, unit: &'static str) -> Section {
         Section { name, title, unit, rows: Vec::new(), notes: Vec::new(), goals: Vec::new() }
     }
@@ -184,23 +184,23 @@ impl Section {
         &mut self.rows[place]
     }
 
-    /// A round's figure.
+    /// Adds the figure of a round.
     pub fn take(&mut self, point: &str, contestant: &str, value: f64) {
         self.row_mut(point, contestant).values.push(value);
     }
 
-    /// A round's latencies.
+    /// Adds the latencies of a round.
     pub fn latency(&mut self, point: &str, contestant: &str, latency: &Histogram<u64>) {
         let row = self.row_mut(point, contestant);
         row.p99.push(latency.value_at_quantile(0.99) as f64);
         match &mut row.latency {
-            // The same bounds everywhere.
+            // All histograms have the same bounds.
             Some(all) => all.add(latency).expect("histograms of the same bounds"),
             None => row.latency = Some(latency.clone()),
         }
     }
 
-    /// Another figure of a round.
+    /// Adds another figure of a round.
     pub fn extra(&mut self, point: &str, contestant: &str, what: &'static str, value: f64) {
         self.row_mut(point, contestant).extra.entry(what).or_default().push(value);
     }
@@ -241,7 +241,7 @@ impl Section {
         out
     }
 
-    /// Bars: a group a point.
+    /// Draws a bar chart with one group per point.
     fn chart(&self, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
         const ROW: u32 = 18;
         let mut points: Vec<&str> = Vec::new();
@@ -282,9 +282,9 @@ impl Section {
     }
 }
 
-/// What of the goals was reached.
+/// The table of goals and results.
 pub fn goals(sections: &[Section]) -> String {
-    let mut out = "| point | goal | reached |\n| --- | --- | --- |\n".to_owned();
+    let mut out = "| point | goal | result |\n| --- | --- | --- |\n".to_owned();
     for section in sections {
         for goal in &section.goals {
             let ours = goal.of.map_or_else(|| vec!["dantok, lines", "dantok, frames"], |of| vec![of]);
@@ -307,7 +307,7 @@ pub fn goals(sections: &[Section]) -> String {
     out
 }
 
-/// Puts the results between the marks of a Markdown file, and the charts beside it.
+/// Writes the results between the marks of a Markdown file, and the charts beside it.
 ///
 /// # Errors
 /// The file can't be read or written, or lacks a mark.
@@ -332,7 +332,7 @@ pub fn write(path: &Path, sections: &[Section]) -> io::Result<()> {
     std::fs::write(path, text)
 }
 
-/// What stands between the two marks of this name.
+/// The range between the two marks of this name.
 fn between(text: &str, mark: &str) -> io::Result<Range<usize>> {
     let (begin, end) = (format!("<!-- begin {mark} -->"), format!("<!-- end {mark} -->"));
     let places = text.find(&begin).map(|at| at + begin.len()).zip(text.find(&end));
@@ -340,7 +340,7 @@ fn between(text: &str, mark: &str) -> io::Result<Range<usize>> {
     Ok(from..to)
 }
 
-/// The goals of this run, and those of sections that it did not measure as they were.
+/// The goals of this run, and the previous rows of sections that it did not measure.
 fn with_others(before: &str, goals: &str, sections: &[Section]) -> String {
     let is_new = |row: &str| sections.iter().any(|section| row.starts_with(&format!("| {},", section.title)));
     let mut rows: Vec<&str> = goals.lines().collect();

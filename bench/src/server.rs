@@ -1,4 +1,4 @@
-//! The contestants, as processes: each started with an empty directory of its own, and gone when it is dropped.
+//! The contestants as processes. Each starts with its own directory and is killed on drop.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,27 +14,27 @@ use crate::wire::Wire;
 /// Longer than any start takes on a busy machine; 10 million messages take a while to load.
 const START_DEADLINE: Duration = Duration::from_secs(300);
 
-/// What is measured.
+/// A contestant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contestant {
-    /// As tables name it.
+    /// Its name in tables.
     pub name: String,
-    /// What runs.
+    /// Its program.
     pub program: Program,
-    /// How it is talked to.
+    /// Its protocol.
     pub wire: Wire,
 }
 
 /// A contestant's program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// The daemon, by this path.
+    /// The daemon at this path.
     Dantok(PathBuf),
     /// redis-server: append-only, with a sync before each answer.
     Redis,
     /// nats-server with JetStream, whose file store is synced every two minutes.
     Nats,
-    /// This program: appends what came to a plain file, syncs it once, answers; see [`crate::floor`].
+    /// This program, which appends what arrived to a plain file, syncs it once and answers; see [`crate::floor`].
     Floor,
 }
 
@@ -42,9 +42,9 @@ pub enum Program {
 #[derive(Debug)]
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
-    /// Where it stores.
+    /// Its data directory.
     pub dir: PathBuf,
 }
 
@@ -55,7 +55,7 @@ impl Contestant {
     /// It does not start, or does not answer.
     pub fn start(&self, dir: &Path, flags: &[String]) -> io::Result<Server> {
         std::fs::create_dir_all(dir)?;
-        // Free now; nobody else on a machine that measures takes it.
+        // Free now, and nothing else on a measuring machine takes it.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let port = address.port().to_string();
         let mut command = match &self.program {
@@ -104,7 +104,7 @@ impl Contestant {
     fn wait(&self, server: &mut Server) -> io::Result<()> {
         let (question, answer): (&[u8], &[u8]) = match self.program {
             Program::Dantok(_) | Program::Floor => (b"PING\n", b"OK"),
-            // Redis says LOADING before.
+            // Redis answers LOADING first.
             Program::Redis => (b"PING\r\n", b"+PONG"),
             Program::Nats => (b"PING\r\n", b"INFO"),
         };
@@ -131,23 +131,23 @@ impl Contestant {
 }
 
 impl Server {
-    /// Kills it as a power switch would, and waits.
+    /// Kills it with SIGKILL, and waits.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Processor time that it took so far, all threads, in seconds.
+    /// CPU time used by all its threads so far, in seconds.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn cpu_seconds(&self) -> io::Result<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // Fields 14 and 15, in ticks; the name before them may hold anything but ends in a parenthesis.
+        // Fields 14 and 15, in ticks. The name before them may contain anything, but ends with a parenthesis.
         let rest = stat.rsplit(") ").next().unwrap_or_default();
         let ticks: u64 = rest.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
         Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
@@ -156,23 +156,23 @@ impl Server {
     /// Its resident memory, in bytes.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn memory_bytes(&self) -> io::Result<u64> {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id()))?;
         let pages: u64 = statm.split(' ').nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
         Ok(pages * rustix::param::page_size() as u64)
     }
 
-    /// What its files take on the disk, in bytes.
+    /// Disk space used by its files, in bytes.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn disk_bytes(&self) -> io::Result<u64> {
         fn of(path: &Path) -> io::Result<u64> {
             use std::os::unix::fs::MetadataExt;
             let mut bytes = 0;
             for entry in std::fs::read_dir(path)? {
-                // Files come and go.
+                // Files may vanish meanwhile.
                 let Ok(found) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?))) else { continue };
                 bytes += if found.1.is_dir() { of(&found.0).unwrap_or(0) } else { found.1.blocks() * 512 };
             }

@@ -1,23 +1,23 @@
-//! What is said to each contestant, and what of its answers is counted. Its own code path: no client library.
+//! The requests to each contestant, and how its answers are counted. It uses no client library.
 
 use std::io;
 
-/// How a contestant is talked to.
+/// A contestant's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
-    /// dantok's lines.
+    /// dantok's line protocol.
     Lines,
-    /// dantok's frames.
+    /// dantok's framed protocol.
     Frames,
     /// Redis: RESP.
     Redis,
     /// NATS: its text protocol; a SEND is a JetStream publish with an acknowledgement.
     JetStream,
-    /// NATS without a store: what is published goes to who is there.
+    /// NATS without a store: a message goes to whoever is subscribed.
     NatsCore,
 }
 
-/// What a piece of input held.
+/// What a piece of input contained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Requests answered.
@@ -26,10 +26,10 @@ pub struct Seen {
     pub deliveries: u64,
 }
 
-/// The subscription of a NATS connection that its acknowledgements come to.
+/// The NATS subscription that receives acknowledgements.
 const ACKS: &[u8] = b"1";
 
-/// A room's name; the same everywhere.
+/// A room's name, the same for all contestants.
 pub fn room(number: usize) -> String {
     format!("room.{number}")
 }
@@ -37,7 +37,7 @@ pub fn room(number: usize) -> String {
 fn frame(out: &mut Vec<u8>, command: u32, fields: &[&[u8]]) {
     let length = 12 + fields.iter().map(|field| field.len()).sum::<usize>();
     out.extend_from_slice(&(length as u32).to_be_bytes());
-    // The id of the request; answers come in order, so one is as good as another.
+    // The request id. Answers come in order, so any id will do.
     out.extend_from_slice(&1u64.to_le_bytes());
     out.extend_from_slice(&command.to_le_bytes());
     for field in fields {
@@ -59,7 +59,7 @@ fn resp(out: &mut Vec<u8>, parts: &[&[u8]]) {
 }
 
 impl Wire {
-    /// What a connection says first. Returns how many answers come.
+    /// Opens a session. Returns the number of answers to expect.
     pub fn hello(self, client: &str, out: &mut Vec<u8>) -> u64 {
         match self {
             Wire::Lines => out.extend_from_slice(format!("HELLO {client}\n").as_bytes()),
@@ -73,18 +73,18 @@ impl Wire {
         1
     }
 
-    /// Makes a client a member of a room. Returns how many answers come.
+    /// Makes a client a member of a room. Returns the number of answers to expect.
     pub fn join(self, room: &str, out: &mut Vec<u8>) -> u64 {
         match self {
             Wire::Lines => out.extend_from_slice(format!("JOIN {room}\n").as_bytes()),
             Wire::Frames => frame(out, 3, &[&text(room), &0u32.to_le_bytes()]),
-            // A stream is there when something is in it.
+            // A stream exists as soon as it has an entry.
             Wire::Redis | Wire::JetStream | Wire::NatsCore => return 0,
         }
         1
     }
 
-    /// A message that is answered when it is stored, but for NATS without a store, which does not answer.
+    /// Sends a message. It is answered once it is stored, except by NATS without a store, which does not answer.
     pub fn send(self, client: &str, room: &str, body: &[u8], out: &mut Vec<u8>) {
         match self {
             Wire::Lines => {
@@ -110,7 +110,7 @@ impl Wire {
         }
     }
 
-    /// Has messages handed over as they come. Returns how many answers come.
+    /// Subscribes to a room's new messages. Returns the number of answers to expect.
     pub fn follow(self, room: &str, out: &mut Vec<u8>) -> u64 {
         match self {
             Wire::Lines => out.extend_from_slice(format!("FOLLOW {room}\n").as_bytes()),
@@ -126,12 +126,12 @@ impl Wire {
         1
     }
 
-    /// Redis: waits for what comes after an entry; to be said again after each answer.
+    /// Redis: waits for entries after this one; must be repeated after each answer.
     pub fn read_on(self, room: &str, after: &str, out: &mut Vec<u8>) {
         resp(out, &[b"XREAD", b"BLOCK", b"0", b"STREAMS", room.as_bytes(), after.as_bytes()]);
     }
 
-    /// Everything that a room has; Redis: so many entries after this one.
+    /// Requests everything in a room; from Redis, `batch` entries after this one.
     pub fn fetch(self, room: &str, after: &str, batch: usize, out: &mut Vec<u8>) {
         match self {
             Wire::Lines => out.extend_from_slice(format!("FETCH {room}\n").as_bytes()),
@@ -141,7 +141,7 @@ impl Wire {
                 let start: &[u8] = if after.is_empty() { b"-" } else { start.as_bytes() };
                 resp(out, &[b"XRANGE", room.as_bytes(), start, b"+", b"COUNT", batch.to_string().as_bytes()]);
             }
-            // A consumer of its own, that is pushed everything and acknowledges nothing.
+            // A separate consumer that is pushed everything and acknowledges nothing.
             Wire::JetStream | Wire::NatsCore => {
                 let subject = format!("read.{after}");
                 let consumer = format!(
@@ -156,135 +156,145 @@ impl Wire {
     }
 }
 
-/// Counts what one connection is answered.
+/// Counts the answers and deliveries on one connection.
 #[derive(Debug)]
 pub struct Scanner {
     wire: Wire,
-    /// Bytes of a body that are to be skipped.
+    /// Remaining bytes of a body to skip.
     skip: usize,
-    /// Redis: elements that are still to come, level by level.
+    /// Redis: elements still expected at each level of nesting.
     open: Vec<u64>,
     /// Redis: the id of the last entry.
     pub last_entry: String,
 }
 
-/// Redis: an entry's only field has this name, and nothing else is so short.
+/// Redis: the length of the name of an entry's only field; nothing else is as short.
 const FIELD_BYTES: usize = 1;
 
 impl Scanner {
-    /// For a connection.
+    /// A scanner for one connection.
     pub fn new(wire: Wire) -> Scanner {
         Scanner { wire, skip: 0, open: Vec::new(), last_entry: String::new() }
     }
 
-    /// Takes what is whole; returns how many bytes that was, and what they held.
+    /// Consumes complete answers; returns their length and what they contained.
     ///
     /// # Errors
     /// The contestant has answered with an error.
     pub fn scan(&mut self, input: &[u8]) -> io::Result<(usize, Seen)> {
-        let mut seen = Seen::default();
-        let mut at = self.skip.min(input.len());
+        let at = self.skip.min(input.len());
         self.skip -= at;
         if self.skip > 0 {
-            return Ok((at, seen));
+            return Ok((at, Seen::default()));
         }
         match self.wire {
-            Wire::Lines => {
-                let mut start = at;
-                for end in memchr::memchr_iter(b'\n', &input[at..]).map(|place| at + place + 1) {
-                    match &input[start..(start + 2).min(end)] {
-                        b"MS" => seen.deliveries += 1,
-                        b"OK" | b"EN" => seen.answers += 1,
-                        _ => return Err(refused(&input[start..end])),
-                    }
-                    start = end;
+            Wire::Lines => lines(input, at),
+            Wire::Frames => frames(input, at),
+            Wire::Redis => self.redis(input, at),
+            Wire::JetStream | Wire::NatsCore => self.nats(input, at),
+        }
+    }
+
+    fn redis(&mut self, input: &[u8], mut at: usize) -> io::Result<(usize, Seen)> {
+        let mut seen = Seen::default();
+        while let Some(end) = line(input, at) {
+            let (kind, rest) = (input[at], &input[at + 1..end - 2]);
+            let length = || std::str::from_utf8(rest).ok().and_then(|rest| rest.parse().ok()).unwrap_or(0usize);
+            match kind {
+                b'-' => return Err(refused(rest)),
+                b'*' if length() > 0 => {
+                    self.open.push(length() as u64);
+                    at = end;
+                    continue;
                 }
-                at = start;
-            }
-            Wire::Frames => {
-                while let Some(prefix) = input[at..].first_chunk::<4>() {
-                    let end = at + 4 + u32::from_be_bytes(*prefix) as usize;
-                    let Some(frame) = input.get(at + 4..end) else { break };
-                    let number = |place: usize| frame.get(place..place + 4).map(|number| number[0]);
-                    match (number(0), number(12), number(4)) {
-                        (Some(0), Some(reply), _) if reply != 11 => seen.answers += 1,
-                        (Some(1), Some(0), _) | (Some(2), _, Some(0)) => seen.deliveries += 1,
-                        _ => return Err(refused(frame)),
+                b'$' => {
+                    let Some(bulk) = input.get(end..end + length() + 2) else { break };
+                    seen.deliveries += u64::from(length() == FIELD_BYTES);
+                    if self.open.len() > 1 && bulk.first().is_some_and(u8::is_ascii_digit) && bulk.contains(&b'-') {
+                        self.last_entry = String::from_utf8_lossy(&bulk[..length()]).into_owned();
                     }
+                    at = end + length() + 2;
+                }
+                _ => at = end,
+            }
+            while let Some(left) = self.open.last_mut() {
+                *left -= 1;
+                if *left > 0 {
+                    break;
+                }
+                self.open.pop();
+            }
+            seen.answers += u64::from(self.open.is_empty());
+        }
+        Ok((at, seen))
+    }
+
+    fn nats(&mut self, input: &[u8], mut at: usize) -> io::Result<(usize, Seen)> {
+        let mut seen = Seen::default();
+        while let Some(end) = line(input, at) {
+            let words: Vec<&[u8]> = input[at..end - 2].split(|byte| *byte == b' ').collect();
+            match words[..] {
+                [b"MSG", _, subscription, .., length] => {
+                    let length: usize = std::str::from_utf8(length).unwrap_or("0").parse().unwrap_or(0);
+                    if subscription == ACKS {
+                        let Some(ack) = input.get(end..end + length) else { break };
+                        if memchr::memmem::find(ack, b"\"error\"").is_some() {
+                            return Err(refused(ack));
+                        }
+                        seen.answers += 1;
+                    } else {
+                        seen.deliveries += 1;
+                    }
+                    at = end + length + 2;
+                    if at > input.len() {
+                        self.skip = at - input.len();
+                        return Ok((input.len(), seen));
+                    }
+                }
+                [b"-ERR", ..] => return Err(refused(&input[at..end])),
+                // +OK, INFO and PONG. PONG answers a hello or a subscription.
+                [first, ..] => {
+                    seen.answers += u64::from(first == b"PONG");
                     at = end;
                 }
-            }
-            Wire::Redis => {
-                while let Some(end) = line(input, at) {
-                    let (kind, rest) = (input[at], &input[at + 1..end - 2]);
-                    let length = || std::str::from_utf8(rest).ok().and_then(|rest| rest.parse().ok()).unwrap_or(0usize);
-                    match kind {
-                        b'-' => return Err(refused(rest)),
-                        b'*' if length() > 0 => {
-                            self.open.push(length() as u64);
-                            at = end;
-                            continue;
-                        }
-                        b'$' => {
-                            let Some(bulk) = input.get(end..end + length() + 2) else { break };
-                            seen.deliveries += u64::from(length() == FIELD_BYTES);
-                            if self.open.len() > 1
-                                && bulk.first().is_some_and(u8::is_ascii_digit)
-                                && bulk.contains(&b'-')
-                            {
-                                self.last_entry = String::from_utf8_lossy(&bulk[..length()]).into_owned();
-                            }
-                            at = end + length() + 2;
-                        }
-                        _ => at = end,
-                    }
-                    while let Some(left) = self.open.last_mut() {
-                        *left -= 1;
-                        if *left > 0 {
-                            break;
-                        }
-                        self.open.pop();
-                    }
-                    seen.answers += u64::from(self.open.is_empty());
-                }
-            }
-            Wire::JetStream | Wire::NatsCore => {
-                while let Some(end) = line(input, at) {
-                    let words: Vec<&[u8]> = input[at..end - 2].split(|byte| *byte == b' ').collect();
-                    match words[..] {
-                        [b"MSG", _, subscription, .., length] => {
-                            let length: usize = std::str::from_utf8(length).unwrap_or("0").parse().unwrap_or(0);
-                            if subscription == ACKS {
-                                let Some(ack) = input.get(end..end + length) else { break };
-                                if memchr::memmem::find(ack, b"\"error\"").is_some() {
-                                    return Err(refused(ack));
-                                }
-                                seen.answers += 1;
-                            } else {
-                                seen.deliveries += 1;
-                            }
-                            at = end + length + 2;
-                            if at > input.len() {
-                                self.skip = at - input.len();
-                                return Ok((input.len(), seen));
-                            }
-                        }
-                        [b"-ERR", ..] => return Err(refused(&input[at..end])),
-                        // +OK, INFO and PONG; PONG answers a hello or a subscription.
-                        [first, ..] => {
-                            seen.answers += u64::from(first == b"PONG");
-                            at = end;
-                        }
-                        [] => at = end,
-                    }
-                }
+                [] => at = end,
             }
         }
         Ok((at, seen))
     }
 }
 
-/// Where the line that begins here ends, with its line end.
+fn lines(input: &[u8], at: usize) -> io::Result<(usize, Seen)> {
+    let mut seen = Seen::default();
+    let mut start = at;
+    for end in memchr::memchr_iter(b'\n', &input[at..]).map(|place| at + place + 1) {
+        match &input[start..(start + 2).min(end)] {
+            b"MS" => seen.deliveries += 1,
+            b"OK" | b"EN" => seen.answers += 1,
+            _ => return Err(refused(&input[start..end])),
+        }
+        start = end;
+    }
+    Ok((start, seen))
+}
+
+fn frames(input: &[u8], mut at: usize) -> io::Result<(usize, Seen)> {
+    let mut seen = Seen::default();
+    while let Some(prefix) = input[at..].first_chunk::<4>() {
+        let end = at + 4 + u32::from_be_bytes(*prefix) as usize;
+        let Some(frame) = input.get(at + 4..end) else { break };
+        let number = |place: usize| frame.get(place..place + 4).map(|number| number[0]);
+        match (number(0), number(12), number(4)) {
+            (Some(0), Some(reply), _) if reply != 11 => seen.answers += 1,
+            (Some(1), Some(0), _) | (Some(2), _, Some(0)) => seen.deliveries += 1,
+            _ => return Err(refused(frame)),
+        }
+        at = end;
+    }
+    Ok((at, seen))
+}
+
+/// The end of the line that begins here, including its line ending.
 fn line(input: &[u8], at: usize) -> Option<usize> {
     memchr::memchr(b'\n', input.get(at..)?).map(|place| at + place + 1)
 }

@@ -1,6 +1,6 @@
-//! What is fuzzed: any bytes into both decoders, and into a whole session. A panic or a failed assertion is a finding.
+//! The fuzz targets: arbitrary bytes for both decoders and for a whole session. A panic or a failed assertion is a finding.
 //!
-//! `cargo fuzz run line` (or `frame`, `session`) looks for inputs; `cargo test` of the project runs those in `corpus/`.
+//! `cargo fuzz run line` (or `frame`, `session`) searches for inputs; the project's `cargo test` runs those in `corpus/`.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -17,7 +17,7 @@ use dantok_protocol::line::{self, LineDecoder};
 use tokio_util::codec::Decoder;
 
 const BODY_MAX: usize = 200;
-/// What a decoder may hold while it waits for more: a whole request, and what one read adds.
+/// The most that a decoder may hold while it waits for more: a whole request and the rest of one read.
 const HELD_MAX: usize = BODY_MAX + ENVELOPE_BYTES + 4;
 
 /// Feeds the bytes in two pieces; returns what was decoded.
@@ -41,18 +41,18 @@ where
     found
 }
 
-/// The line decoder: the same whatever the pieces are, and what it takes for a request is one when it is written again.
+/// The line decoder: splitting the input makes no difference, and a decoded request survives encoding and decoding again.
 pub fn line(bytes: &[u8]) {
     let found = decode(LineDecoder::new(BODY_MAX), bytes, 0);
     let cut = bytes.len() / 3;
     assert_eq!(found, decode(LineDecoder::new(BODY_MAX), bytes, cut), "cut at {cut}");
     for incoming in found {
         let Incoming::Request { tag, command } = incoming else { continue };
-        // Not every command may be the first.
+        // Not every command may come first.
         let mut written = b"PING\n".to_vec();
         line::encode_request(&tag, &command, &mut written);
         if written.ends_with(b"\r\n") {
-            continue; // No name ends in it, as the session will say; a line does.
+            continue; // A name that ends with CR, which the session refuses, would lose it as a line ending.
         }
         let again = decode(LineDecoder::new(BODY_MAX), &written, 0);
         assert_eq!(again.get(1..), Some(&[Incoming::Request { tag, command }][..]));
@@ -79,7 +79,7 @@ pub fn frame(bytes: &[u8]) {
     }
 }
 
-/// A daemon in this process, with what it has stored soon gone again.
+/// A daemon in this process, with a short retention.
 fn daemon() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     *ADDRESS.get_or_init(|| {
@@ -109,7 +109,7 @@ fn daemon() -> SocketAddr {
     })
 }
 
-/// What is left when a telnet client has taken out what is for itself.
+/// The text left after a telnet client has removed the telnet commands.
 fn without_telnet(answers: &[u8]) -> Vec<u8> {
     let (mut text, mut rest) = (Vec::new(), answers);
     while let Some(at) = rest.iter().position(|byte| *byte == 0xff) {
@@ -121,7 +121,7 @@ fn without_telnet(answers: &[u8]) -> Vec<u8> {
     text
 }
 
-/// A whole session: it ends, no command gets two answers, and the daemon goes on.
+/// A whole session: it ends, no command gets two answers, and the daemon keeps running.
 pub fn session(bytes: &[u8]) {
     let address = daemon();
     let mut stream = TcpStream::connect(address).unwrap();
@@ -157,7 +157,7 @@ pub fn session(bytes: &[u8]) {
             ["OK", "ERR", "END"].contains(&line.split(' ').next().unwrap_or_default())
         });
         let commands = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
-        // A telnet client asks by a key whether anybody is there.
+        // Telnet's "are you there" is answered as well.
         let commands = commands + bytes.windows(2).filter(|pair| pair == b"\xff\xf6").count();
         assert!(ends.count() <= commands + 1, "more answers than commands: {text:?}");
     }

@@ -1,4 +1,4 @@
-//! The licences of what the program is built from: most ask to be handed on with it.
+//! The licences of the program's dependencies, most of which must be passed on with it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
@@ -42,13 +42,13 @@ struct Dependency {
     dep_kinds: Vec<Kind>,
 }
 
-/// None is what the program itself is built from, and not its tests or a build script.
+/// `None` is a normal dependency, as opposed to one of tests or build scripts.
 #[derive(Deserialize)]
 struct Kind {
     kind: Option<String>,
 }
 
-/// What cargo knows, for this platform.
+/// The output of `cargo metadata` for this platform.
 fn metadata() -> Result<Metadata, Box<dyn Error>> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -61,7 +61,7 @@ fn metadata() -> Result<Metadata, Box<dyn Error>> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Everything that goes into the program, but for what is dantok's own.
+/// All dependencies that are linked into the program, except dantok's own crates.
 fn linked(metadata: &Metadata) -> Result<Vec<&Package>, Box<dyn Error>> {
     let packages: HashMap<&str, &Package> =
         metadata.packages.iter().map(|package| (package.id.as_str(), package)).collect();
@@ -82,7 +82,7 @@ fn linked(metadata: &Metadata) -> Result<Vec<&Package>, Box<dyn Error>> {
     Ok(linked)
 }
 
-/// The texts that a package brings, sorted by their files' names.
+/// The licence texts in a package, sorted by file name.
 fn texts(package: &Package) -> std::io::Result<Vec<String>> {
     let Some(dir) = package.manifest_path.parent() else { return Ok(Vec::new()) };
     let mut files: Vec<PathBuf> =
@@ -95,7 +95,7 @@ fn texts(package: &Package) -> std::io::Result<Vec<String>> {
     files.iter().map(|path| Ok(String::from_utf8_lossy(&std::fs::read(path)?).replace("\r\n", "\n"))).collect()
 }
 
-/// Who is in the program, under which licence, and what each of these says.
+/// Lists each dependency with its licence, and the licence texts.
 pub fn file() -> Result<String, Box<dyn Error>> {
     let metadata = metadata()?;
     let linked = linked(&metadata)?;

@@ -1,5 +1,5 @@
-//! Writes what a package of dantok has beside the program, from the program's own command line and settings: manual pages,
-//! completions for shells, and a file with every setting, as comments. And the licences of what the program is built from.
+//! Writes the other files of dantok's packages. From the program's own command line and settings come manual pages,
+//! shell completions, and a file with every setting commented out; the licences are those of its dependencies.
 
 mod licences;
 
@@ -55,7 +55,7 @@ fn write(target: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A command that is gone leaves no page behind.
+/// Removes the pages of commands that no longer exist.
 fn emptied(dir: PathBuf) -> std::io::Result<PathBuf> {
     match std::fs::remove_dir_all(&dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

@@ -1,4 +1,4 @@
-//! What is written beside the program says all that the program can do, and those who read it can.
+//! The packaged files cover all commands and settings, and the tools that read them accept them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../../tests/it/common/tool.rs"]
@@ -34,7 +34,7 @@ impl Written {
     }
 }
 
-/// A page as it is read, on one line.
+/// A page as a reader sees it, on one line.
 fn read(page: &Path) -> String {
     let mut man = Command::new("man");
     man.env("MANWIDTH", "1000").env("LC_ALL", "C.UTF-8").args(["--warnings", "--no-hyphenation", "-l"]).arg(page);
@@ -43,7 +43,7 @@ fn read(page: &Path) -> String {
     String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Every command by its words, the program itself first.
+/// Every command as its words, the program itself first.
 fn commands() -> Vec<Vec<String>> {
     fn below(command: &clap::Command, words: &[String], all: &mut Vec<Vec<String>>) {
         all.push(words.to_vec());
@@ -56,13 +56,13 @@ fn commands() -> Vec<Vec<String>> {
     all
 }
 
-/// As roff writes it, where a hyphen is one to be copied, and a quote is straight.
+/// As roff writes it, with hyphens that can be copied and straight quotes.
 fn roff(text: &str) -> String {
     text.replace('-', "\\-").replace('\'', "\\*(Aq")
 }
 
 #[test]
-fn there_is_a_page_for_every_command_and_it_names_what_it_takes() {
+fn every_command_has_a_page_that_names_its_options() {
     let written = Written::new();
     for words in commands() {
         let page = written.text(&format!("man/{}.1", words.join("-")));
@@ -87,12 +87,12 @@ fn there_is_a_page_for_every_command_and_it_names_what_it_takes() {
     for arg in dantok_chat::command().get_arguments().filter_map(clap::Arg::get_long) {
         assert!(chat.contains(&roff(&format!("--{arg}"))), "dantok-chat: {arg}");
     }
-    // No page is of a command that is none.
+    // There are no other pages.
     assert_eq!(written.pages().len(), commands().len() + 2);
 }
 
 #[test]
-fn every_setting_has_a_place_in_the_pages_and_in_the_file() {
+fn every_setting_is_in_the_pages_and_in_the_settings_file() {
     let written = Written::new();
     let (page, of_file, file) =
         (written.text("man/dantok.1"), written.text("man/dantok.toml.5"), written.text("dantok.toml"));
@@ -105,7 +105,7 @@ fn every_setting_has_a_place_in_the_pages_and_in_the_file() {
 }
 
 #[test]
-fn the_file_changes_nothing_and_each_of_its_lines_can_be_put_in_force() {
+fn the_settings_file_holds_the_defaults_and_each_line_can_be_uncommented() {
     let written = Written::new();
     let text = written.text("dantok.toml");
     assert_eq!(text.parse::<toml::Table>().unwrap(), toml::Table::new());
@@ -122,14 +122,14 @@ fn the_file_changes_nothing_and_each_of_its_lines_can_be_put_in_force() {
         if line.starts_with([' ', '#']) || line.is_empty() { all } else { all + line + "\n" }
     });
     assert_eq!(all.parse::<toml::Table>().unwrap().len(), SETTINGS.len());
-    // What is put in force is what was in force.
+    // The values in the file are the defaults.
     let defaults = with(&text);
     assert_eq!(defaults, Config { data_dir: "/var/lib/dantok".into(), ..Config::default() });
     assert_eq!(with(&all), Config { tokens: Some("/var/lib/dantok/tokens.toml".into()), ..defaults });
 }
 
 #[test]
-fn everything_that_is_linked_comes_with_its_licence() {
+fn every_linked_dependency_comes_with_its_licence() {
     let text = Written::new().text("third-party-licences");
     let (names, texts) = text.split_once("----").unwrap();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -151,7 +151,7 @@ fn everything_that_is_linked_comes_with_its_licence() {
 }
 
 #[test]
-fn man_and_mandoc_have_nothing_to_say_against_the_pages() {
+fn man_and_mandoc_accept_the_pages() {
     let written = Written::new();
     if has_tool("man") {
         for page in written.pages() {
@@ -168,7 +168,7 @@ fn man_and_mandoc_have_nothing_to_say_against_the_pages() {
 }
 
 #[test]
-fn what_is_installed_has_no_debug_information_in_it_and_packages_have_it_beside_it() {
+fn binaries_have_no_debug_information_and_packages_ship_it_separately() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml");
     let manifest: toml::Table = std::fs::read_to_string(manifest).unwrap().parse().unwrap();
     let profile = &manifest["profile"];
@@ -178,14 +178,14 @@ fn what_is_installed_has_no_debug_information_in_it_and_packages_have_it_beside_
         (profile["dist"]["inherits"].as_str(), profile["dist"]["strip"].as_str()),
         (Some("release"), Some("none"))
     );
-    // cargo-deb goes by what the profile itself says.
+    // cargo-deb reads only the profile itself, not what it inherits.
     assert_eq!(profile["dist"]["debug"].as_str(), Some("line-tables-only"));
     let build = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deb/build")).unwrap();
     assert!(build.contains("--profile dist --dbgsym"), "{build}");
 }
 
 #[test]
-fn what_is_gone_leaves_no_page() {
+fn the_page_of_a_removed_command_is_deleted() {
     let written = Written::new();
     std::fs::write(written.path("man/dantok-gone.1"), "").unwrap();
     std::fs::write(written.path("keep"), "").unwrap();
@@ -196,14 +196,14 @@ fn what_is_gone_leaves_no_page() {
 }
 
 #[test]
-fn an_argument_too_many_is_told_the_usage() {
+fn an_extra_argument_is_answered_with_the_usage() {
     let output = Command::new(env!("CARGO_BIN_EXE_dantok-packaging")).args(["a", "b"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("Usage:"));
 }
 
 #[test]
-fn bash_completes_commands_options_and_what_stands_behind_a_command() {
+fn bash_completes_commands_subcommands_and_options() {
     if !has_tool("bash") {
         return;
     }
@@ -223,7 +223,7 @@ fn bash_completes_commands_options_and_what_stands_behind_a_command() {
     assert_eq!(complete("dantok token is").trim(), "issue");
     assert_eq!(complete("dantok token issue --ad").trim(), "--admin");
     assert_eq!(complete("dantok completions fi").trim(), "fish");
-    // A command has its own options, and the settings that it goes by.
+    // A command has its own options and the settings that apply to it.
     let of_check = complete("dantok check --");
     assert!(of_check.contains("--scratch") && of_check.contains("--data-dir"), "{of_check}");
     assert!(!of_check.contains("--listen") && !of_check.contains("--max-rooms"), "{of_check}");
@@ -234,7 +234,7 @@ fn bash_completes_commands_options_and_what_stands_behind_a_command() {
 }
 
 #[test]
-fn zsh_and_fish_take_their_completions() {
+fn zsh_and_fish_accept_their_completions() {
     let written = Written::new();
     for (shell, file) in [("zsh", "completions/_dantok"), ("fish", "completions/dantok.fish")] {
         let text = written.text(file);

@@ -1,4 +1,4 @@
-//! `dantok backup` and `dantok restore`, of daemons that run and that do not. All three are the real ones.
+//! The real `dantok backup` and `dantok restore`, with a running daemon and without one.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -99,7 +99,7 @@ fn audit(daemon: &Daemon, room: &str, before: &Acknowledged) -> HashMap<String, 
 }
 
 #[test]
-fn a_backup_under_load_has_all_that_was_acknowledged_before_and_is_one_moment() {
+fn a_backup_under_load_is_a_consistent_snapshot_of_all_that_was_acknowledged() {
     let daemon = Daemon::start();
     let mut filler = daemon.lines("filler");
     // So that reading takes its time.
@@ -158,7 +158,7 @@ fn a_backup_under_load_has_all_that_was_acknowledged_before_and_is_one_moment() 
 }
 
 #[test]
-fn a_restored_store_is_what_it_was() {
+fn a_restored_store_equals_the_original() {
     let mut daemon = furnished();
     let expected = seen(&daemon);
     let dir = tempfile::tempdir().unwrap();
@@ -187,7 +187,7 @@ fn a_restored_store_is_what_it_was() {
 }
 
 #[test]
-fn a_restored_store_is_another_one_whose_clock_goes_on() {
+fn a_restored_store_has_a_new_epoch_and_its_clock_goes_on() {
     use dantok_store::segments::Segments;
     use dantok_store::tables::Tables;
     let daemon = furnished();
@@ -209,7 +209,7 @@ fn a_restored_store_is_another_one_whose_clock_goes_on() {
 }
 
 #[test]
-fn what_has_expired_is_gone_and_its_seqs_stay() {
+fn expired_messages_are_gone_from_a_restore_and_their_seqs_stay_used() {
     let daemon = Daemon::start_with(&["--retention", "1s", "--allow-short-retention"]);
     let mut alice = daemon.lines("alice");
     for room in ["lobby", "empty"] {
@@ -231,7 +231,7 @@ fn what_has_expired_is_gone_and_its_seqs_stay() {
 }
 
 #[test]
-fn increments_go_on_from_each_other_and_bring_back_nothing_that_was_redacted() {
+fn incremental_backups_chain_and_bring_back_nothing_redacted() {
     let mut daemon = furnished();
     let dir = tempfile::tempdir().unwrap();
     let to = text(dir.path());
@@ -288,7 +288,7 @@ fn increments_go_on_from_each_other_and_bring_back_nothing_that_was_redacted() {
 }
 
 #[test]
-fn tokens_go_with_the_data_directory_that_they_lie_in() {
+fn tokens_in_the_data_directory_are_backed_up_with_it() {
     let daemon = Daemon::start();
     let token = daemon.token(&["issue", "alice"]);
     let dir = tempfile::tempdir().unwrap();
@@ -302,7 +302,7 @@ fn tokens_go_with_the_data_directory_that_they_lie_in() {
 }
 
 #[test]
-fn what_was_redacted_stays_it_whatever_is_imported() {
+fn redacted_messages_stay_redacted_whatever_is_imported() {
     let daemon = Daemon::start();
     let (data, dir) = (daemon.data_dir(), tempfile::tempdir().unwrap());
     let lines = dir.path().join("lines");
@@ -329,7 +329,7 @@ fn texts(daemon: &Daemon, room: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_was_set_back_does_not_go_on_from_a_backup_of_before() {
+fn a_restored_store_does_not_continue_a_chain_from_before_the_restore() {
     let mut daemon = furnished();
     let (data, dir) = (daemon.data_dir(), tempfile::tempdir().unwrap());
     assert!(daemon.terminate().success());
@@ -348,7 +348,7 @@ fn what_was_set_back_does_not_go_on_from_a_backup_of_before() {
 }
 
 #[test]
-fn two_histories_never_become_one_chain_whatever_their_numbers() {
+fn two_histories_never_become_one_chain_whatever_their_seqs() {
     let mut daemon = Daemon::start();
     let (data, dir) = (daemon.data_dir(), tempfile::tempdir().unwrap());
     let mut alice = daemon.lines("alice");
@@ -379,7 +379,7 @@ fn two_histories_never_become_one_chain_whatever_their_numbers() {
 }
 
 #[test]
-fn a_copy_from_after_a_backup_goes_on_from_it_and_from_none_that_it_lacks() {
+fn a_copied_directory_continues_only_backups_made_before_the_copy() {
     let mut daemon = Daemon::start();
     let (data, dir) = (daemon.data_dir(), tempfile::tempdir().unwrap());
     let backups = dir.path().join("backups");
@@ -410,7 +410,7 @@ fn a_copy_from_after_a_backup_goes_on_from_it_and_from_none_that_it_lacks() {
 }
 
 #[test]
-fn a_chain_that_was_put_together_of_two_histories_is_not_restored() {
+fn a_chain_made_of_two_histories_is_not_restored() {
     use dantok::backup::chain::look_at;
     use dantok::backup::file::{Reader, Writer};
     let daemon = furnished();
@@ -435,7 +435,7 @@ fn a_chain_that_was_put_together_of_two_histories_is_not_restored() {
 }
 
 #[test]
-fn a_backup_that_would_go_with_the_data_directory_is_refused_by_whatever_way_it_leads_there() {
+fn a_backup_into_the_data_directory_is_refused_by_any_path() {
     let daemon = furnished();
     let (data, dir) = (daemon.data_dir(), tempfile::tempdir().unwrap());
     let link = dir.path().join("link");

@@ -1,5 +1,5 @@
-//! Backups that are damaged, cut short or killed, and data directories that are not to be restored into. The daemon and the commands are
-//! the real ones.
+//! Damaged, truncated and killed backups, and directories that must not be restored into, with the real daemon and
+//! commands.
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use crate::common::backups::{dantok, fail, files, flip, furnished, run, said, se
 use crate::common::{Daemon, has_tool, wait_until};
 
 #[test]
-fn what_is_not_as_it_was_written_is_refused_by_name() {
+fn a_damaged_backup_is_refused_by_name() {
     let daemon = furnished();
     let dir = tempfile::tempdir().unwrap();
     run(&daemon.data_dir(), &["backup", text(dir.path())]);
@@ -39,7 +39,7 @@ fn what_is_not_as_it_was_written_is_refused_by_name() {
 }
 
 #[test]
-fn a_data_directory_that_has_something_in_it_is_left_alone() {
+fn a_restore_leaves_a_directory_that_is_not_empty_alone() {
     let daemon = furnished();
     let dir = tempfile::tempdir().unwrap();
     run(&daemon.data_dir(), &["backup", text(dir.path())]);
@@ -58,7 +58,7 @@ fn a_data_directory_that_has_something_in_it_is_left_alone() {
 }
 
 #[test]
-fn what_a_restore_has_left_that_was_killed_is_no_store() {
+fn what_a_killed_restore_leaves_is_not_a_store() {
     let daemon = furnished();
     let (dir, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&daemon.data_dir(), &["backup", text(dir.path())]);
@@ -83,7 +83,7 @@ fn what_a_restore_has_left_that_was_killed_is_no_store() {
 }
 
 #[test]
-fn a_backup_that_does_not_come_to_its_end_leaves_nothing_that_looks_like_one() {
+fn an_unfinished_backup_leaves_nothing_that_looks_complete() {
     let mut daemon = Daemon::start();
     let mut filler = daemon.lines("filler");
     filler.ask("JOIN lobby");
@@ -162,7 +162,7 @@ fn clear(dir: &Path) {
 }
 
 #[test]
-fn the_control_socket_is_the_owners_and_is_reached_by_a_long_path_as_well() {
+fn the_control_socket_is_private_and_works_with_a_long_path() {
     let place = tempfile::tempdir().unwrap();
     let deep = place.path().join("d".repeat(100)).join("e".repeat(100));
     std::fs::create_dir_all(&deep).unwrap();
@@ -186,7 +186,7 @@ fn the_control_socket_is_the_owners_and_is_reached_by_a_long_path_as_well() {
 }
 
 #[test]
-fn a_daemon_that_stops_ends_a_backup_as_no_backup() {
+fn stopping_the_daemon_makes_a_running_backup_fail() {
     let mut daemon = furnished();
     let dir = tempfile::tempdir().unwrap();
     // It is at the control socket, and asks for nothing.
@@ -197,7 +197,7 @@ fn a_daemon_that_stops_ends_a_backup_as_no_backup() {
 }
 
 #[test]
-fn nothing_of_a_backup_goes_to_a_terminal() {
+fn a_backup_is_never_written_to_a_terminal() {
     if !has_tool("script") {
         return;
     }
@@ -209,7 +209,7 @@ fn nothing_of_a_backup_goes_to_a_terminal() {
 }
 
 #[test]
-fn a_daemon_of_another_version_is_told_apart() {
+fn a_daemon_of_another_version_is_reported() {
     use std::io::Write;
     let dir = tempfile::tempdir().unwrap();
     let listener = std::os::unix::net::UnixListener::bind(dir.path().join("control.sock")).unwrap();
@@ -227,7 +227,7 @@ fn a_daemon_of_another_version_is_told_apart() {
 }
 
 #[test]
-fn one_command_more_than_a_daemon_does_at_once_is_told() {
+fn one_command_beyond_the_limit_of_concurrent_ones_is_refused() {
     let daemon = furnished();
     let data = daemon.data_dir();
     let busy: Vec<UnixStream> = (0..8)

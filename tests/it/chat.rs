@@ -1,4 +1,4 @@
-//! The chat client, as a script uses it, against the real daemon.
+//! The chat client in scripts, against the real daemon.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
@@ -46,7 +46,7 @@ fn piped_lines_are_stored_in_order_and_fetched_once() {
 }
 
 #[test]
-fn what_only_posts_has_nothing_to_read() {
+fn a_client_that_only_posts_has_no_cursor() {
     let daemon = Daemon::start();
     let posted =
         |client: &str| assert!(pipe(chat(&daemon.address().to_string(), client, &[]), b"noon\n").status.success());
@@ -68,7 +68,7 @@ fn what_only_posts_has_nothing_to_read() {
 }
 
 #[test]
-fn nothing_reaches_the_terminal_raw() {
+fn control_characters_never_reach_the_terminal() {
     let daemon = Daemon::start();
     let input = [b"\x1b[2J \xff\r\n", "\u{1b} \u{9b} \u{202e} 안녕\n".as_bytes()].concat();
     assert!(pipe(chat(&daemon.address().to_string(), "bot", &[]), &input).status.success());
@@ -89,7 +89,7 @@ fn nothing_reaches_the_terminal_raw() {
 }
 
 #[test]
-fn what_a_message_is_about_is_printed() {
+fn replies_and_redactions_are_printed_as_such() {
     let daemon = Daemon::start();
     let mut bob = daemon.lines("bob");
     for line in ["JOIN lobby", "SEND lobby 비밀", "SEND reply=1 lobby 쉿", "REDACT lobby 1"] {
@@ -106,7 +106,7 @@ fn what_a_message_is_about_is_printed() {
 }
 
 #[test]
-fn a_follow_prints_as_it_comes_and_acknowledges() {
+fn a_follow_prints_messages_as_they_arrive_and_acknowledges_them() {
     let daemon = Daemon::start();
     let address = daemon.address().to_string();
     let mut child = chat(&address, "alice", &["--follow"]).spawn().unwrap();
@@ -129,7 +129,7 @@ fn a_follow_prints_as_it_comes_and_acknowledges() {
 }
 
 #[test]
-fn what_fails_says_so() {
+fn failures_are_reported() {
     let mut daemon = Daemon::start();
     let address = daemon.address().to_string();
     let long = [b"short\n".to_vec(), vec![b'x'; 64 * 1024 + 1], b"\n".to_vec()].concat();

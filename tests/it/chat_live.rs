@@ -1,5 +1,4 @@
-//! What happens on the full screen of the example client `chat` while others are there: in real terminals, against the real
-//! daemon.
+//! The full-screen chat client while other people are connected, in real terminals, against the real daemon.
 
 use crate::common::terminal::{Person, Said, Terminal};
 use crate::common::{Daemon, has_tool, wait_until};
@@ -29,7 +28,7 @@ fn wait_said(terminals: [&Terminal; 2], lines: &[(&str, &str)]) {
 }
 
 #[test]
-fn who_comes_and_goes_and_types_is_seen() {
+fn joins_departures_and_typing_are_shown() {
     if !has_tool("tmux") {
         return;
     }
@@ -98,7 +97,7 @@ fn who_comes_and_goes_and_types_is_seen() {
 }
 
 #[test]
-fn an_answer_has_its_quote_and_a_redaction_goes_everywhere() {
+fn a_reply_shows_its_quote_and_a_redaction_applies_everywhere() {
     if !has_tool("tmux") {
         return;
     }
@@ -147,7 +146,7 @@ fn an_answer_has_its_quote_and_a_redaction_goes_everywhere() {
 }
 
 #[test]
-fn an_answer_that_was_typed_while_the_daemon_was_away_is_one_when_it_is_back() {
+fn a_reply_typed_while_the_daemon_is_down_is_sent_as_a_reply() {
     if !has_tool("tmux") {
         return;
     }
@@ -170,7 +169,7 @@ fn an_answer_that_was_typed_while_the_daemon_was_away_is_one_when_it_is_back() {
 }
 
 #[test]
-fn a_private_room_is_there_for_who_is_invited() {
+fn a_private_room_is_shown_to_invited_people() {
     if !has_tool("tmux") {
         return;
     }
@@ -220,7 +219,7 @@ fn a_private_room_is_there_for_who_is_invited() {
 }
 
 #[test]
-fn what_is_read_in_one_terminal_is_read_in_the_other() {
+fn messages_read_in_one_terminal_are_read_in_the_other() {
     if !has_tool("tmux") {
         return;
     }

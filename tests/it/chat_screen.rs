@@ -1,4 +1,4 @@
-//! The chat client on the full screen, in real terminals, against the real daemon.
+//! The full-screen chat client in real terminals, against the real daemon.
 
 mod fake;
 
@@ -170,7 +170,7 @@ fn three_people_talk_in_two_rooms_over_a_bad_network_and_a_kill() {
 }
 
 #[test]
-fn what_was_typed_is_stored_exactly_once_whoever_is_killed() {
+fn typed_messages_are_stored_exactly_once_whoever_is_killed() {
     if !has_tool("tmux") {
         return;
     }
@@ -319,7 +319,7 @@ fn no_escape_reaches_the_terminal() {
 }
 
 #[test]
-fn everything_is_done_by_keyboard_and_lines_up() {
+fn every_action_works_by_keyboard_and_the_layout_lines_up() {
     if !has_tool("tmux") {
         return;
     }
@@ -393,7 +393,7 @@ fn everything_is_done_by_keyboard_and_lines_up() {
 }
 
 #[test]
-fn the_terminal_is_given_back() {
+fn the_terminal_is_restored_on_exit() {
     if !has_tool("tmux") {
         return;
     }
@@ -428,7 +428,7 @@ fn the_terminal_is_given_back() {
 }
 
 #[test]
-fn a_long_history_is_walked_through() {
+fn a_long_history_can_be_scrolled_through() {
     if !has_tool("tmux") {
         return;
     }

@@ -1,4 +1,4 @@
-//! `dantok check` on directories that are sound, in use, torn and damaged. The daemon and the command are the real ones.
+//! The real `dantok check` on directories that are sound, in use, torn or damaged.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn journal(dir: &Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_directory_in_use_is_refused_and_a_sound_one_is_sound() {
+fn a_directory_in_use_is_refused_and_a_sound_one_passes() {
     let mut daemon = filled();
     let (code, said) = check(&daemon.data_dir());
     assert_eq!(code, Some(1), "{said}");
@@ -70,7 +70,7 @@ fn a_directory_in_use_is_refused_and_a_sound_one_is_sound() {
 }
 
 #[test]
-fn what_is_no_data_directory_is_not_made_one() {
+fn check_does_not_create_a_data_directory() {
     let dir = tempfile::tempdir().unwrap();
     let (code, said) = check(dir.path());
     assert_eq!(code, Some(1));
@@ -92,7 +92,7 @@ fn a_broken_commit_in_the_journal_is_named() {
 }
 
 #[test]
-fn a_torn_last_commit_is_no_damage() {
+fn a_torn_last_commit_is_not_damage() {
     let mut daemon = filled();
     daemon.kill();
     let journal = journal(&daemon.data_dir());
@@ -134,7 +134,7 @@ fn a_bit_flipped_in_stored_messages_is_found_with_its_room() {
 }
 
 #[test]
-fn ids_that_the_next_start_takes_from_the_journal_are_not_missed() {
+fn ids_still_in_the_journal_are_not_reported_missing() {
     let mut daemon = filled();
     daemon.kill();
     let dir = daemon.data_dir();
@@ -170,7 +170,7 @@ fn ids_that_the_next_start_takes_from_the_journal_are_not_missed() {
 }
 
 #[test]
-fn a_segment_in_the_place_of_another_is_damage_and_nothing_else_is_shown() {
+fn a_swapped_segment_is_damage_and_shows_no_wrong_messages() {
     let mut daemon = Daemon::start();
     for text in ["one", "two"] {
         let mut alice = daemon.lines("alice");

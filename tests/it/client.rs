@@ -181,7 +181,7 @@ async fn a_feed_follows_many_rooms_over_restarts_and_keeps_the_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cursor_that_ran_ahead_while_a_feed_was_behind_hides_nothing() {
+async fn a_cursor_moved_ahead_of_a_slow_feed_hides_nothing_from_it() {
     // More than the buffers between the daemon and the feed hold together.
     const MESSAGES: usize = 600;
     let mut daemon = Daemon::start();
@@ -207,7 +207,7 @@ async fn a_cursor_that_ran_ahead_while_a_feed_was_behind_hides_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ack_without_a_seq_covers_what_was_fetched_and_nothing_skipped() {
+async fn an_ack_without_a_seq_covers_exactly_what_was_fetched() {
     let mut daemon = Daemon::start();
     let client = connect(&daemon, "alice").await;
     assert_eq!(client.join("lobby").await.unwrap().cursor, 0);
@@ -259,7 +259,7 @@ async fn every_call_is_answered_and_refusals_are_returned() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_room_is_its_owner_s_to_open_and_to_close() {
+async fn the_owner_of_a_private_room_decides_who_may_enter() {
     let daemon = Daemon::start();
     let (alice, bob) = (connect(&daemon, "alice").await, connect(&daemon, "bob").await);
     alice.create_private("plans", "쉿").await.unwrap();
@@ -302,7 +302,7 @@ fn seqs(items: &[Item]) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn history_moves_nothing_and_seek_does() {
+async fn history_leaves_the_cursor_and_seek_moves_it() {
     let daemon = Daemon::start();
     let client = connect(&daemon, "alice").await;
     client.join("lobby").await.unwrap();
@@ -385,7 +385,7 @@ async fn repeated<T>(network: &Proxy, call: impl Future<Output = T>, done: impl 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_repeated_over_a_broken_connection_happened_once() {
+async fn requests_repeated_after_a_broken_connection_take_effect_once() {
     let daemon = Daemon::start();
     let network = Proxy::start(daemon.address());
     let through = Options { address: network.address(), ..options(&daemon, "alice") };
@@ -424,7 +424,7 @@ async fn what_is_repeated_over_a_broken_connection_happened_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_is_not_there_is_given_up_in_time() {
+async fn the_client_gives_up_on_a_missing_daemon_in_time() {
     let mut daemon = Daemon::start();
     let options = Options { reconnect: Some(Duration::from_millis(300)), ..options(&daemon, "alice") };
     let client = Client::connect(options.clone()).await.unwrap();
@@ -437,7 +437,7 @@ async fn a_daemon_that_is_not_there_is_given_up_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_share_what_there_is_to_do() {
+async fn workers_share_the_messages_of_a_group() {
     let daemon = Daemon::start();
     let boss = Client::connect(options(&daemon, "boss")).await.unwrap();
     boss.join("jobs").await.unwrap();
@@ -466,7 +466,7 @@ async fn ended(follow: &mut Follow) -> ErrorCode {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_room_ends_what_follows_it_and_is_not_made_anew() {
+async fn deleting_a_room_ends_its_followers_and_they_do_not_recreate_it() {
     let daemon = Daemon::start();
     let network = Proxy::start(daemon.address());
     let alice = connect(&daemon, "alice").await;
@@ -510,7 +510,7 @@ async fn a_deleted_room_ends_what_follows_it_and_is_not_made_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delete_that_is_repeated_deletes_no_other_room() {
+async fn a_repeated_delete_deletes_no_other_room() {
     let daemon = Daemon::start();
     let network = Proxy::start(daemon.address());
     let alice = Client::connect(Options { address: network.address(), ..options(&daemon, "alice") }).await.unwrap();

@@ -1,4 +1,4 @@
-//! Both codecs on any bytes, in any pieces; and tables of what literal bytes mean.
+//! Both codecs with arbitrary bytes in arbitrary pieces, and tables of literal bytes and their meaning.
 
 use bytes::{Bytes, BytesMut};
 use dantok_protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame, ServerFrame};
@@ -378,7 +378,7 @@ proptest! {
     }
 
     #[test]
-    fn lines_come_back(requests in vec((text_tag(), command()), 1..6)) {
+    fn lines_survive_encoding_and_decoding(requests in vec((text_tag(), command()), 1..6)) {
         let mut bytes = b"HELLO first\n".to_vec();
         for (tag, command) in &requests {
             line::encode_request(tag, command, &mut bytes);
@@ -389,7 +389,7 @@ proptest! {
     }
 
     #[test]
-    fn request_frames_come_back(requests in vec((any::<u64>(), any::<u16>(), command()), 1..6)) {
+    fn request_frames_survive_encoding_and_decoding(requests in vec((any::<u64>(), any::<u16>(), command()), 1..6)) {
         let (mut bytes, mut by_codec, mut expected) = (Vec::new(), BytesMut::new(), Vec::new());
         for (id, version, mut command) in requests {
             if let Command::Hello(commands::Hello { version: of, .. }) = &mut command {
@@ -405,7 +405,7 @@ proptest! {
     }
 
     #[test]
-    fn server_frames_come_back(sent in vec(server_frame(), 1..6)) {
+    fn server_frames_survive_encoding_and_decoding(sent in vec(server_frame(), 1..6)) {
         let mut bytes = Vec::new();
         for frame in &sent {
             frame::encode_server(frame, &mut bytes).unwrap();
@@ -415,7 +415,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(bytes in vec(any::<u8>(), 0..3000)) {
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..3000)) {
         lines(&[&bytes]);
         lines(&[b"HELLO a\n", &bytes]);
         frames(&[&bytes]);
@@ -580,7 +580,7 @@ fn literal_lines() {
 }
 
 #[test]
-fn the_third_wrong_line_is_the_last_and_one_of_another_protocol_the_first() {
+fn the_third_wrong_line_or_the_first_of_another_protocol_ends_the_connection() {
     let long = vec![b'x'; BODY_MAX + ENVELOPE_BYTES + 1];
     for bytes in [&b"GET / HTTP/1.1\r\nHELLO a\r\n\r\n"[..], b"@1 SENDB r 8\nHELLO a\n\n", b"@1 EHLO x\nHELLO a\n"] {
         assert_eq!(found(lines(&[bytes])), [Found::Broken(ErrorCode::HelloFirst)], "{}", bytes.escape_ascii());

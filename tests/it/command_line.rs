@@ -1,4 +1,4 @@
-//! The command line: its help, its manual pages, its completions, and which version it says it is.
+//! The command line: help, manual pages, completions and version.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -60,7 +60,7 @@ fn h_is_short_and_help_is_long() {
 }
 
 #[test]
-fn a_command_shows_the_settings_that_it_goes_by_and_takes_all() {
+fn a_command_shows_the_settings_it_uses_and_accepts_all() {
     let settings = |words: &[&str]| {
         let help = said(&[words, &["--help"]].concat());
         let found = SETTINGS.iter().map(|setting| setting.name).filter(|name| options(&help).contains(name));
@@ -128,7 +128,7 @@ fn every_command_has_a_manual_page_to_print() {
 
 #[test]
 #[cfg(feature = "manual")]
-fn shells_take_what_they_are_to_complete() {
+fn shells_accept_the_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let script = said(&["completions", shell]);
         for words in commands() {
@@ -150,7 +150,7 @@ fn shells_take_what_they_are_to_complete() {
 /// Who reads the beginning and goes has not broken anything.
 #[test]
 #[cfg(feature = "manual")]
-fn a_reader_that_goes_is_no_failure() {
+fn a_closed_output_pipe_is_not_a_failure() {
     for args in [&["man"][..], &["completions", "zsh"], &["config", "--example"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -208,7 +208,7 @@ fn times(watched: &[PathBuf]) -> Vec<(PathBuf, std::time::SystemTime)> {
 }
 
 #[test]
-fn the_version_has_the_commit_of_a_checkout_of_a_crate_and_of_a_tarball_none() {
+fn the_version_names_the_commit_in_a_checkout_and_a_crate_but_not_in_a_tarball() {
     let said = said(&["--version"]);
     assert_eq!(said, format!("dantok {}\n", dantok::cli::version()));
     assert!(said.starts_with(concat!("dantok ", env!("CARGO_PKG_VERSION"))), "{said}");

@@ -1,4 +1,4 @@
-//! Every command of the line protocol and its answer, and every error that a client can provoke.
+//! Every command of the line protocol with its answer, and every error that a client can cause.
 
 use std::time::{Duration, SystemTime};
 
@@ -43,7 +43,7 @@ fn hello_states_version_limits_retention_and_epoch() {
 }
 
 #[test]
-fn rooms_are_made_joined_listed_and_left() {
+fn rooms_are_created_joined_listed_and_left() {
     let daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     let mut bob = daemon.lines("bob/desk");
@@ -117,7 +117,7 @@ fn messages_are_sent_fetched_and_acknowledged() {
 }
 
 #[test]
-fn an_ack_without_a_seq_covers_what_was_handed_over_and_nothing_skipped() {
+fn an_ack_without_a_seq_covers_exactly_what_was_handed_over() {
     let daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN r");
@@ -132,7 +132,7 @@ fn an_ack_without_a_seq_covers_what_was_handed_over_and_nothing_skipped() {
 }
 
 #[test]
-fn read_is_a_loop_of_one_word() {
+fn read_acknowledges_the_previous_page_and_fetches_the_next() {
     let daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN r");
@@ -148,7 +148,7 @@ fn read_is_a_loop_of_one_word() {
 }
 
 #[test]
-fn follow_hands_over_the_backlog_and_goes_on_live() {
+fn follow_pushes_the_backlog_and_then_live_messages() {
     let daemon = Daemon::start();
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     alice.ask("JOIN r");
@@ -169,7 +169,7 @@ fn follow_hands_over_the_backlog_and_goes_on_live() {
 }
 
 #[test]
-fn watch_tells_of_rooms_that_appear_and_change() {
+fn watch_reports_rooms_that_appear_and_change() {
     let daemon = Daemon::start();
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     alice.expect("CREATE a first", "OK");
@@ -228,7 +228,7 @@ fn help_stats_ping_and_quit() {
 }
 
 #[test]
-fn every_error_says_its_code_and_the_connection_goes_on() {
+fn every_error_has_its_code_and_the_connection_stays_usable() {
     let daemon = Daemon::start();
     let mut lines = Lines::connect(daemon.address());
     lines.expect("PING", "OK pong");
@@ -290,7 +290,7 @@ fn every_error_says_its_code_and_the_connection_goes_on() {
 }
 
 #[test]
-fn what_is_no_client_is_told_so_and_closed() {
+fn other_protocols_are_answered_with_an_error_and_closed() {
     let daemon = Daemon::start();
     for (bytes, code) in [
         (&b"GET / HTTP/1.1\r\nHELLO a\r\nJOIN r\r\n\r\n"[..], "hello-first"),
@@ -505,7 +505,7 @@ fn an_option_means_the_same_wherever_it_stands() {
 }
 
 #[test]
-fn what_looks_like_an_option_and_is_none_is_refused() {
+fn words_that_look_like_unknown_options_are_refused() {
     let daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN r");
@@ -592,7 +592,7 @@ fn what_looks_like_an_option_and_is_none_is_refused() {
 }
 
 #[test]
-fn a_topic_is_shown_and_cleared_only_when_that_is_said() {
+fn a_topic_is_cleared_only_with_the_clear_option() {
     let daemon = Daemon::start();
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     alice.ask("CREATE r 점심\u{a0}is at noon");
@@ -621,7 +621,7 @@ fn a_topic_is_shown_and_cleared_only_when_that_is_said() {
 }
 
 #[test]
-fn retain_leaves_what_is_not_said() {
+fn retain_keeps_values_that_are_not_given() {
     let daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN r");
@@ -739,7 +739,7 @@ const TYPED: [(&str, &str); 58] = [
 ];
 
 #[test]
-fn what_people_type_is_answered_with_what_they_may_have_meant() {
+fn mistyped_commands_are_answered_with_suggestions() {
     let daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     for (typed, hint) in TYPED {
@@ -775,7 +775,7 @@ fn what_people_type_is_answered_with_what_they_may_have_meant() {
 }
 
 #[test]
-fn who_begins_with_a_wrong_line_has_another_try() {
+fn a_wrong_first_line_may_be_retried() {
     let daemon = Daemon::start();
     for (first, code, hint) in [
         ("NICK alice", "hello-first", "HELLO <client> first: that is who you are"),

@@ -1,4 +1,5 @@
-//! SIGKILL under load: every acknowledged message is there exactly once, seqs have no gaps, all see the same order.
+//! SIGKILL under load: every acknowledged message is stored exactly once, seqs have no gaps, and all readers see the
+//! same order.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};

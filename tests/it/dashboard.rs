@@ -1,4 +1,4 @@
-//! What is in `contrib` for who watches: the dashboard and the alerts name what is really there, and a real Prometheus takes them.
+//! The dashboard and alerts in `contrib`: they use existing metrics, and a real Prometheus accepts them.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -73,7 +73,7 @@ fn visit(watched: &Watched) {
 }
 
 #[test]
-fn the_dashboard_and_the_alerts_name_what_is_there_and_the_dashboard_all_of_it() {
+fn the_dashboard_shows_every_metric_and_the_alerts_use_only_existing_ones() {
     let watched = visited(&[]);
     let page = watched.page();
     let there: BTreeSet<&str> =
@@ -95,7 +95,7 @@ fn the_dashboard_and_the_alerts_name_what_is_there_and_the_dashboard_all_of_it()
 }
 
 #[test]
-fn every_figure_says_what_it_means() {
+fn every_metric_has_a_help_text() {
     let page = visited(&[]).page();
     for family in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
         let help = format!("# HELP {family} ");
@@ -109,7 +109,7 @@ fn every_figure_says_what_it_means() {
 
 /// What Grafana asks of a dashboard, as far as its file says: it has a schema that what does not fit is dropped by, silently.
 #[test]
-fn the_dashboard_is_whole() {
+fn the_dashboard_is_complete() {
     let dashboard = dashboard();
     assert_eq!((text(&dashboard, "uid"), text(&dashboard, "title")), ("dantok", "dantok"));
     // Grafana 10.2 to 11 write 38 and 39.
@@ -155,7 +155,7 @@ fn the_dashboard_is_whole() {
 }
 
 #[test]
-fn promtool_has_nothing_against_the_page_and_the_alerts_are_as_they_are_tested() {
+fn promtool_accepts_the_metrics_and_the_alerts_pass_their_tests() {
     if !has_tool("promtool") {
         return;
     }
@@ -237,7 +237,7 @@ impl Drop for Prometheus {
 }
 
 #[test]
-fn a_prometheus_shows_what_the_dashboard_asks_for() {
+fn a_prometheus_answers_every_query_of_the_dashboard() {
     if !has_tool("prometheus") {
         return;
     }

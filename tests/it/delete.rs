@@ -1,5 +1,5 @@
-//! Rooms that are deleted: nothing of them is shown again, nothing of them gets into another one of the name, their space comes
-//! back, and a kill at any moment changes none of that.
+//! Deleted rooms: nothing in them is shown again or appears in a new room of the same name, their space is freed, and a
+//! kill at any moment changes none of that.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -48,7 +48,7 @@ fn furnish(daemon: &Daemon) -> Lines {
 }
 
 #[test]
-fn another_room_of_the_name_has_nothing_of_the_one_that_was_deleted() {
+fn a_recreated_room_has_nothing_of_the_deleted_one() {
     let mut daemon = Daemon::start();
     let mut alice = furnish(&daemon);
     let mut bob = daemon.lines("bob");
@@ -131,7 +131,7 @@ fn check_number(lines: &mut Lines, expected: u64) {
 }
 
 #[test]
-fn who_follows_watches_or_waits_is_told_before_anything_of_another_room() {
+fn followers_watchers_and_waiting_takes_learn_of_a_deletion_before_anything_of_the_next_room() {
     let daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
@@ -184,7 +184,7 @@ fn who_follows_watches_or_waits_is_told_before_anything_of_another_room() {
 }
 
 #[test]
-fn what_is_asked_at_once_is_done_in_its_order() {
+fn pipelined_deletions_are_carried_out_in_order() {
     let daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
@@ -239,7 +239,7 @@ fn disk_bytes(data: &Path) -> u64 {
 }
 
 #[test]
-fn the_space_of_a_deleted_room_comes_back_and_nothing_else_goes() {
+fn deleting_a_room_frees_its_space_and_nothing_else() {
     const MIB: u64 = 1024 * 1024;
     let mut daemon = Daemon::start();
     let mut alice = daemon.frames("alice");
@@ -287,7 +287,7 @@ fn the_space_of_a_deleted_room_comes_back_and_nothing_else_goes() {
 }
 
 #[test]
-fn a_backup_goes_on_over_a_room_that_was_deleted_and_made_anew() {
+fn incremental_backups_cover_a_room_that_was_deleted_and_recreated() {
     let mut daemon = Daemon::start();
     let to = tempfile::tempdir().unwrap();
     let mut alice = furnish(&daemon);
@@ -417,7 +417,7 @@ fn step(frames: &mut Frames, name: &str, known: &mut Known, n: u64) -> Option<()
 }
 
 #[test]
-fn rooms_that_are_deleted_and_made_anew_survive_kills() {
+fn deleted_and_recreated_rooms_survive_kills() {
     const KILLS: u64 = 8;
     let daemon = Mutex::new(Daemon::start());
     let (progress, over) = (AtomicU64::new(0), AtomicBool::new(false));

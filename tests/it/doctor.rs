@@ -1,4 +1,4 @@
-//! `dantok doctor`, the real command, on a disk and in memory.
+//! The real `dantok doctor`, on a disk and in memory.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ fn doctor(dir: &Path) -> (Option<i32>, String) {
 }
 
 #[test]
-fn it_tells_every_figure_and_leaves_nothing_behind() {
+fn it_reports_every_figure_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let (_, said) = doctor(dir.path());
     for what in
@@ -34,7 +34,7 @@ fn programs_get_the_same_as_json() {
 }
 
 #[test]
-fn memory_is_no_disk() {
+fn a_directory_in_memory_is_not_accepted_as_a_disk() {
     let shm = Path::new("/dev/shm");
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     if !mounts.lines().any(|line| line.contains(" /dev/shm tmpfs ") && line.contains("rw")) {

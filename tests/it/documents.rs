@@ -1,4 +1,4 @@
-//! Every document but `protocol.md`: its sessions are typed and its commands run, its links lead somewhere, and the two READMEs
+//! Every document except `protocol.md`: its sessions are played, its commands run, its links resolve, and both READMEs
 //! show the same commands.
 //!
 //! A `console` block is a session with the daemon, a `sh` block is a script, `cron` and `ini` blocks have commands in them. One that
@@ -58,7 +58,7 @@ fn not_played<'a>(block: &Block<'a>) -> Option<&'a str> {
 }
 
 #[test]
-fn every_session_was_really_typed() {
+fn every_session_in_the_documents_is_played() {
     let mut played = 0;
     for name in documents() {
         let doc = read(&name);
@@ -77,7 +77,7 @@ fn every_session_was_really_typed() {
 }
 
 #[test]
-fn every_command_was_really_run() {
+fn every_command_in_the_documents_is_run() {
     let mut played = 0;
     for name in documents() {
         let doc = read(&name);
@@ -99,7 +99,7 @@ fn every_command_was_really_run() {
 }
 
 #[test]
-fn what_is_not_played_is_counted_and_what_it_names_exists() {
+fn unplayed_blocks_are_counted_and_the_files_they_name_exist() {
     let mut counted = BTreeMap::new();
     for name in documents() {
         let doc = read(&name);
@@ -150,7 +150,7 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
-fn every_option_has_its_row_and_no_other_is_named() {
+fn every_option_has_a_row_and_no_other_is_named() {
     let operating = read("docs/operating.md");
     for setting in dantok::config::SETTINGS {
         let row = format!("| `--{}` |", setting.name);

@@ -1,4 +1,4 @@
-//! SIGTERM: how long the daemon waits for those who have not taken their answers.
+//! SIGTERM: how long the daemon waits for clients that have not read their answers.
 
 use std::io::Read;
 
@@ -19,7 +19,7 @@ fn with_somebody_stuck(drain_timeout: &str) -> (Daemon, Lines, usize) {
 }
 
 #[test]
-fn whoever_takes_their_answers_late_gets_them_all() {
+fn a_client_that_reads_its_answers_late_gets_them_all() {
     let (mut daemon, mut lines, fetches) = with_somebody_stuck("1h");
     daemon.signal("TERM");
     wait_until("it stops", || daemon.log().contains("stopping connections=1"));
@@ -33,7 +33,7 @@ fn whoever_takes_their_answers_late_gets_them_all() {
 }
 
 #[test]
-fn whoever_takes_none_holds_it_up_no_longer_than_that() {
+fn a_client_that_reads_nothing_delays_the_stop_by_no_more_than_the_timeout() {
     let (mut daemon, mut lines, fetches) = with_somebody_stuck("300ms");
     // Whoever has nothing to take is done at once.
     let mut idle = daemon.lines("b");

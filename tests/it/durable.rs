@@ -1,5 +1,5 @@
-//! Each OK is preceded by a successful fdatasync of the journal that holds the message, and so is what a start recovers; seen with
-//! strace.
+//! Observed with strace: a successful fdatasync of the journal precedes each OK, and precedes serving what a start has
+//! recovered.
 
 use std::process::{Command, Stdio};
 

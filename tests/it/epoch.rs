@@ -1,4 +1,4 @@
-//! A store that goes back to a backup has another epoch, and who remembers a seq from before is told.
+//! A restored store has a new epoch, and clients that remember a seq from before are told.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -36,7 +36,7 @@ fn taken_back(renew: bool) -> (Daemon, String) {
 }
 
 #[test]
-fn the_epoch_stays_through_restarts_and_kills_and_is_told() {
+fn the_epoch_survives_restarts_and_kills_and_hello_reports_it() {
     let mut daemon = Daemon::start();
     let data = daemon.data_dir();
     let told = |daemon: &Daemon| {
@@ -71,7 +71,7 @@ fn the_epoch_stays_through_restarts_and_kills_and_is_told() {
 }
 
 #[test]
-fn an_epoch_is_not_renewed_where_no_data_is() {
+fn a_directory_without_data_gets_no_new_epoch() {
     let dir = tempfile::tempdir().unwrap();
     let output = epoch(&["--renew"], dir.path());
     assert_eq!(output.status.code(), Some(1));
@@ -80,7 +80,7 @@ fn an_epoch_is_not_renewed_where_no_data_is() {
 }
 
 #[test]
-fn who_remembers_a_seq_from_before_is_told_and_misses_nothing() {
+fn a_client_with_a_seq_from_before_a_restore_is_told_and_misses_nothing() {
     let (daemon, before) = taken_back(true);
     let now = epoch_of(&daemon.data_dir());
     assert_ne!(now, before);
@@ -111,7 +111,7 @@ fn who_remembers_a_seq_from_before_is_told_and_misses_nothing() {
 }
 
 #[test]
-fn without_the_epoch_messages_would_be_missed_and_nothing_would_tell() {
+fn without_the_epoch_messages_would_be_missed_silently() {
     // The same without the renewal: what the epoch is for.
     let (daemon, before) = taken_back(false);
     let mut bob = common::Lines::connect(daemon.address());
@@ -137,7 +137,7 @@ fn set_back() -> Daemon {
 }
 
 #[test]
-fn who_is_ahead_of_a_room_is_told_that_it_was_set_back() {
+fn a_client_ahead_of_a_room_is_told_that_it_was_restored() {
     let daemon = set_back();
     let mut bob = daemon.lines("bob");
     for seq in [6, 9, u64::MAX] {
@@ -179,7 +179,7 @@ fn who_is_ahead_of_a_room_is_told_that_it_was_set_back() {
 }
 
 #[test]
-fn by_frames_too() {
+fn frames_report_the_epoch_too() {
     let daemon = set_back();
     let mut frames = Frames::connect(daemon.address());
     let hello = Request::Hello(commands::Hello {
@@ -209,7 +209,7 @@ fn by_frames_too() {
 }
 
 #[test]
-fn what_was_lost_is_stored_when_it_is_sent_again_and_nothing_twice() {
+fn resent_messages_that_a_restore_lost_are_stored_once() {
     let (daemon, _) = taken_back(true);
     let mut alice = daemon.lines("alice");
     alice.expect("SEND id=b-5 lobby before 5", "OK 5 dup");

@@ -1,4 +1,4 @@
-//! The client library, and the chat that uses it, where a daemon comes back with rooms that were restored from a backup.
+//! The client library and the chat client when a daemon comes back with rooms restored from a backup.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -133,7 +133,7 @@ fn is_restored<T: std::fmt::Debug>(result: Result<T, Error>) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_is_told_before_anything_that_names_a_seq_and_begins_at_its_cursor() {
+async fn a_client_is_told_before_any_answer_with_a_seq_and_restarts_at_its_cursor() {
     let mut daemon = Daemon::start();
     let backup = tokio::task::block_in_place(|| backed_up(&mut daemon));
     let bob = connect(&daemon, "bob").await;
@@ -166,7 +166,7 @@ async fn a_client_is_told_before_anything_that_names_a_seq_and_begins_at_its_cur
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_answered_is_sent_again_unless_it_names_a_seq() {
+async fn unanswered_requests_are_resent_unless_they_name_a_seq() {
     let mut daemon = Daemon::start();
     let backup = tokio::task::block_in_place(|| backed_up(&mut daemon));
     let bob = std::sync::Arc::new(connect(&daemon, "bob").await);
@@ -183,7 +183,7 @@ async fn what_was_not_answered_is_sent_again_unless_it_names_a_seq() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follow_tells_it_and_goes_on_from_the_cursor() {
+async fn a_follow_reports_the_restore_and_continues_from_the_cursor() {
     let mut daemon = Daemon::start();
     let backup = tokio::task::block_in_place(|| backed_up(&mut daemon));
     let bob = connect(&daemon, "bob").await;
@@ -205,7 +205,7 @@ async fn a_follow_tells_it_and_goes_on_from_the_cursor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_feed_tells_it_and_does_not_go_by_seqs_from_before() {
+async fn a_feed_reports_the_restore_and_forgets_earlier_seqs() {
     let mut daemon = Daemon::start();
     let backup = tokio::task::block_in_place(|| backed_up(&mut daemon));
     let bob = connect(&daemon, "bob").await;
@@ -239,7 +239,7 @@ async fn a_feed_tells_it_and_does_not_go_by_seqs_from_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_remembers_an_epoch_from_an_earlier_process_is_refused() {
+async fn an_epoch_remembered_from_an_earlier_process_is_refused() {
     let mut daemon = Daemon::start();
     let backup = tokio::task::block_in_place(|| backed_up(&mut daemon));
     let bob = connect(&daemon, "bob").await;
@@ -259,7 +259,7 @@ async fn who_remembers_an_epoch_from_an_earlier_process_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_ahead_of_a_room_that_was_set_back_without_a_word_is_told_and_begins_at_the_cursor() {
+async fn a_client_ahead_of_a_silently_restored_room_is_told_and_restarts_at_its_cursor() {
     let mut daemon = Daemon::start();
     let backup = tokio::task::block_in_place(|| backed_up(&mut daemon));
     let bob = connect(&daemon, "bob").await;
@@ -284,7 +284,7 @@ async fn who_is_ahead_of_a_room_that_was_set_back_without_a_word_is_told_and_beg
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follow_of_a_room_that_was_set_back_goes_on_from_the_cursor() {
+async fn a_follow_of_a_restored_room_continues_from_the_cursor() {
     // When the feed is back the room is shorter than what it yielded; as long; longer.
     for others in [0, 5, 8] {
         let mut daemon = Daemon::start();
@@ -315,7 +315,7 @@ async fn a_follow_of_a_room_that_was_set_back_goes_on_from_the_cursor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_feed_tells_which_rooms_were_set_back() {
+async fn a_feed_reports_which_rooms_were_restored() {
     let mut daemon = Daemon::start();
     let backup = tokio::task::block_in_place(|| backed_up(&mut daemon));
     let bob = connect(&daemon, "bob").await;
@@ -348,7 +348,7 @@ async fn a_feed_tells_which_rooms_were_set_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_feed_that_yielded_nothing_of_a_room_knows_it_all_the_same() {
+async fn a_feed_notices_a_restored_room_of_which_it_yielded_nothing() {
     let mut daemon = Daemon::start();
     let backup = tokio::task::block_in_place(|| backed_up(&mut daemon));
     let bob = connect(&daemon, "bob").await;
@@ -379,7 +379,7 @@ async fn a_feed_that_yielded_nothing_of_a_room_knows_it_all_the_same() {
 }
 
 #[test]
-fn a_chat_in_a_pipe_goes_on_in_a_room_that_was_set_back() {
+fn a_chat_in_a_pipe_continues_in_a_restored_room() {
     let mut daemon = Daemon::start();
     let backup = backed_up(&mut daemon);
     let (mut chat, mut take) = piped(&daemon);
@@ -394,7 +394,7 @@ fn a_chat_in_a_pipe_goes_on_in_a_room_that_was_set_back() {
 }
 
 #[test]
-fn the_full_screen_shows_the_room_as_it_was_set_back_and_sends_what_waited() {
+fn the_full_screen_shows_a_silently_restored_room_and_sends_what_waited() {
     if !has_tool("tmux") {
         return;
     }
@@ -420,7 +420,7 @@ fn the_full_screen_shows_the_room_as_it_was_set_back_and_sends_what_waited() {
 }
 
 #[test]
-fn a_chat_in_a_pipe_prints_what_the_restored_room_has() {
+fn a_chat_in_a_pipe_prints_the_messages_of_a_restored_room() {
     let mut daemon = Daemon::start();
     let backup = backed_up(&mut daemon);
     let (mut chat, mut take) = piped(&daemon);

@@ -1,4 +1,4 @@
-//! The example client shows what its user has not read, posts its input, and goes on from its cursor.
+//! The example client shows unread messages, posts its input and continues from its cursor.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -22,7 +22,7 @@ fn run(daemon: &Daemon, arguments: &[&str], input: &str) -> (String, String) {
 }
 
 #[test]
-fn what_was_not_read_is_shown_once_and_what_is_typed_is_stored() {
+fn unread_messages_are_shown_once_and_input_is_stored() {
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN general", "OK cursor=0 last=0 created");

@@ -1,4 +1,4 @@
-//! `dantok export` and `dantok import`, with a daemon and without one. All are the real ones.
+//! The real `dantok export` and `dantok import`, with a running daemon and without one.
 
 use std::io::Write;
 use std::path::Path;
@@ -58,7 +58,7 @@ fn fetched(daemon: &Daemon, room: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_export_says_everything_and_an_import_brings_it_back_once() {
+fn an_export_is_complete_and_importing_it_stores_everything_once() {
     let mut daemon = talkative();
     let data = daemon.data_dir();
     let lines = run(&data, &["export", "lobby"], "");
@@ -106,7 +106,7 @@ fn an_export_says_everything_and_an_import_brings_it_back_once() {
 }
 
 #[test]
-fn a_part_of_a_room_is_exported_and_as_text_it_is_for_people() {
+fn part_of_a_room_is_exported_also_as_readable_text() {
     let daemon = talkative();
     let data = daemon.data_dir();
     let all = run(&data, &["export", "lobby", "--format", "text"], "");
@@ -130,7 +130,7 @@ fn a_part_of_a_room_is_exported_and_as_text_it_is_for_people() {
 }
 
 #[test]
-fn what_comes_from_elsewhere_is_taken_by_its_line_or_refused_by_it() {
+fn an_import_from_elsewhere_reports_the_line_of_each_error() {
     let mut daemon = Daemon::start();
     let data = daemon.data_dir();
     let line = |n: u64, text: &str| {
@@ -174,7 +174,7 @@ fn what_comes_from_elsewhere_is_taken_by_its_line_or_refused_by_it() {
 }
 
 #[test]
-fn an_import_that_was_cut_off_goes_on_when_it_is_repeated() {
+fn an_interrupted_import_resumes_when_it_is_repeated() {
     let mut daemon = Daemon::start();
     let data = daemon.data_dir();
     let many: String =
@@ -202,7 +202,7 @@ fn an_import_that_was_cut_off_goes_on_when_it_is_repeated() {
 }
 
 #[test]
-fn what_only_looks_the_same_is_not_passed_over() {
+fn an_import_does_not_skip_messages_that_only_look_the_same() {
     let daemon = Daemon::start();
     let data = daemon.data_dir();
     // Two channels of something else, each with its own seqs, without a `room`.
@@ -217,7 +217,7 @@ fn what_only_looks_the_same_is_not_passed_over() {
 }
 
 #[test]
-fn a_file_in_which_nothing_is_a_message_is_not_imported() {
+fn a_file_without_messages_is_not_imported() {
     let daemon = Daemon::start();
     let data = daemon.data_dir();
     let of_other_types = "{\"type\":\"end\",\"room\":\"r\",\"seq\":\"none\"}\n{\"type\":\"ok\"}\n\n";
@@ -249,7 +249,7 @@ fn a_file_in_which_nothing_is_a_message_is_not_imported() {
 }
 
 #[test]
-fn both_ends_of_a_pipe_work_on_one_data_directory() {
+fn export_and_import_in_one_pipe_work_on_one_data_directory() {
     let mut daemon = Daemon::start();
     let data = daemon.data_dir();
     // More than a pipe holds, and than two batches.
@@ -291,7 +291,7 @@ fn both_ends_of_a_pipe_work_on_one_data_directory() {
 }
 
 #[test]
-fn nobody_who_stops_reading_is_complained_at() {
+fn a_reader_that_stops_early_causes_no_error_message() {
     let daemon = Daemon::start();
     let data = daemon.data_dir();
     let many: String = (1..=3000).map(|n| format!("{{\"client\":\"a\",\"text\":\"{n:0>200}\"}}\n")).collect();

@@ -1,4 +1,4 @@
-//! Honest failure: after a sync that fails nothing is acknowledged any more, and the daemon says why and ends.
+//! Honest failure: after a failed sync the daemon acknowledges nothing more, says why and exits.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -102,7 +102,7 @@ fn an_error_while_it_opens_the_store_leaves_the_store_as_it_was() {
 
 /// What dies is named in the log, and begins again: its work goes on, and so does everything else.
 #[test]
-fn what_dies_is_named_and_begins_again() {
+fn a_task_that_panics_is_named_and_restarted() {
     if !cfg!(debug_assertions) {
         return eprintln!("skipped: a release build can't be told to panic");
     }
@@ -153,7 +153,7 @@ fn dies_and_begins_again(duty: &Duty) {
 
 /// What can't begin again ends the daemon, which says why.
 #[test]
-fn what_can_not_begin_again_ends_the_daemon() {
+fn a_panic_without_a_restart_ends_the_daemon() {
     if !cfg!(debug_assertions) {
         return eprintln!("skipped: a release build can't be told to panic");
     }
@@ -186,7 +186,7 @@ fn what_can_not_begin_again_ends_the_daemon() {
 
 /// A connection that dies says so, in either framing, and takes no other with it.
 #[test]
-fn a_connection_that_dies_says_so() {
+fn a_connection_that_panics_is_logged() {
     if !cfg!(debug_assertions) {
         return eprintln!("skipped: a release build can't be told to panic");
     }
@@ -233,7 +233,7 @@ fn written_again(trace: &[String], file: &str, at: &str, before: &str) {
 }
 
 #[test]
-fn a_start_writes_again_what_a_failed_sync_of_a_killed_daemon_has_left_in_memory() {
+fn a_start_rewrites_what_a_killed_daemons_failed_sync_left_in_memory() {
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN lobby");
@@ -258,7 +258,7 @@ fn a_start_writes_again_what_a_failed_sync_of_a_killed_daemon_has_left_in_memory
 }
 
 #[test]
-fn a_start_writes_again_what_a_failed_sync_of_sled_has_left_in_memory() {
+fn a_start_rewrites_what_a_failed_sync_of_sled_left_in_memory() {
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN lobby");
@@ -277,7 +277,7 @@ fn a_start_writes_again_what_a_failed_sync_of_sled_has_left_in_memory() {
 }
 
 #[test]
-fn a_note_that_says_nothing_has_all_of_sled_written_again() {
+fn an_empty_note_makes_a_start_rewrite_all_of_sled() {
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN lobby");

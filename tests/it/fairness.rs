@@ -1,4 +1,4 @@
-//! What one client may ask for in a second, and that others do not suffer from one that asks for more.
+//! Rate limits of a client, and service to others beside a client that exceeds them.
 
 use std::io::Write;
 use std::process::{Command as Process, Stdio};
@@ -73,7 +73,7 @@ fn requests_are_counted_over_all_connections_and_devices_of_a_person() {
 }
 
 #[test]
-fn what_is_refused_for_another_reason_counts_and_so_does_what_comes_before_hello() {
+fn requests_refused_for_other_reasons_and_before_hello_count_too() {
     let daemon = Daemon::start_with(&["--max-requests-per-second", "5"]);
     for (mut lines, command) in [(daemon.lines("a"), "DANCE"), (Lines::connect(daemon.address()), "PING")] {
         let start = Instant::now();
@@ -117,7 +117,7 @@ fn bytes_are_counted_over_all_connections_and_devices_of_a_person() {
 }
 
 #[test]
-fn the_wait_that_is_told_is_enough() {
+fn the_wait_in_the_refusal_is_long_enough() {
     let limits = ["--max-requests-per-second", "40", "--max-bytes-per-second", "200KiB"];
     for flags in [&limits[..2], &limits[2..], &limits[..]] {
         let daemon = Daemon::start_with(flags);
@@ -219,7 +219,7 @@ fn a_half_closing_flooder_gets_all_its_answers() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_a_flooder_and_answers_what_has_come() {
+fn a_stop_answers_what_arrived_and_does_not_wait_for_a_flooder() {
     let mut daemon = Daemon::start_with(&["--max-requests-per-second", "1", "--drain-timeout", "20s"]);
     for half_closed in [false, true] {
         let mut lines = daemon.lines("a");
@@ -238,7 +238,7 @@ fn a_stop_does_not_wait_for_a_flooder_and_answers_what_has_come() {
 }
 
 #[test]
-fn a_flooder_is_read_from_less_and_others_as_before() {
+fn a_flooder_is_slowed_down_and_others_are_not() {
     let daemon = Daemon::start_with(&["--max-requests-per-second", "50"]);
     let (mut flooder, mut other) = (daemon.lines("flooder"), daemon.frames("other"));
     let start = Instant::now();

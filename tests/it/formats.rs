@@ -1,5 +1,5 @@
-//! Data directories of every format and every released version, as their daemons left them: this one opens each, and nothing is
-//! missing. `tests/data/README.md` tells how they are made.
+//! Data directories of every format and released version, as their daemons left them: the current daemon opens each
+//! with all its data. `tests/data/README.md` explains how they are made.
 
 mod fill;
 
@@ -33,7 +33,7 @@ fn each_format_and_each_release_is_kept() {
 }
 
 #[test]
-fn each_is_opened_with_all_that_it_had_and_goes_on() {
+fn each_directory_opens_with_all_its_data_and_stays_usable() {
     let newest = current();
     for fixture in Fixture::all() {
         let name = fixture.path.display();

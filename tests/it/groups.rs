@@ -1,4 +1,4 @@
-//! Shared cursors: each message is for one worker, until it is done or its time is over. On the real daemon.
+//! Groups on the real daemon: each message belongs to one worker until it is done or its timeout passes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -33,7 +33,7 @@ fn take(lines: &mut Lines, rest: &str) -> Vec<u64> {
 }
 
 #[test]
-fn each_message_goes_to_one_and_comes_again_when_it_is_not_done() {
+fn each_message_goes_to_one_worker_and_is_handed_out_again_if_not_done() {
     let (daemon, mut alice) = filled(5, "w timeout=2s");
     let mut bob = daemon.lines("bob");
     bob.expect("TAKE jobs w", "ERR not-joined JOIN jobs first");
@@ -74,7 +74,7 @@ fn each_message_goes_to_one_and_comes_again_when_it_is_not_done() {
 }
 
 #[test]
-fn what_is_done_stays_done_over_a_kill_and_the_rest_comes_again() {
+fn done_messages_stay_done_after_a_kill_and_the_rest_are_handed_out_again() {
     let (mut daemon, mut alice) = filled(9, "w timeout=1h");
     assert_eq!(take(&mut alice, "w 9"), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     for seq in [2, 3, 1, 7] {
@@ -104,7 +104,7 @@ fn what_is_done_stays_done_over_a_kill_and_the_rest_comes_again() {
 }
 
 #[test]
-fn a_take_waits_for_what_comes() {
+fn a_take_waits_for_new_messages() {
     let (mut daemon, mut alice) = filled(1, "w");
     assert_eq!(take(&mut alice, "w"), [1]);
     let mut bob = daemon.lines("bob");
@@ -169,7 +169,7 @@ fn many_workers_do_each_job_once() {
 }
 
 #[test]
-fn what_expires_is_said_and_holds_nobody_up() {
+fn expired_messages_are_reported_and_delay_nobody() {
     let daemon = Daemon::start_with(&["--allow-short-retention", "--retention", "2s"]);
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN jobs", "OK cursor=0 last=0");
@@ -187,7 +187,7 @@ fn what_expires_is_said_and_holds_nobody_up() {
 }
 
 #[test]
-fn a_message_that_nobody_does_holds_up_a_bounded_number() {
+fn a_message_that_is_never_done_blocks_a_bounded_number() {
     let (_daemon, mut alice) = filled(GROUP_WINDOW + 100, "w timeout=1h");
     let mut taken = 0;
     loop {
@@ -212,7 +212,7 @@ fn a_message_that_nobody_does_holds_up_a_bounded_number() {
 }
 
 #[test]
-fn what_can_t_be_is_refused() {
+fn impossible_requests_are_refused() {
     let (_daemon, mut alice) = filled(1, "w");
     for (line, answer) in [
         (
@@ -261,7 +261,7 @@ fn worker(daemon: &Daemon, client: &str) -> Lines {
 }
 
 #[test]
-fn a_worker_that_goes_while_it_waits_is_handed_nothing() {
+fn a_worker_that_disconnects_while_waiting_is_handed_nothing() {
     let (daemon, mut alice) = filled(0, "w timeout=1h");
     let behind = "PING\n".repeat(20_000);
     let mut seq = 0;
@@ -280,7 +280,7 @@ fn a_worker_that_goes_while_it_waits_is_handed_nothing() {
 }
 
 #[test]
-fn a_worker_that_goes_gives_its_place_up() {
+fn a_worker_that_disconnects_frees_its_place() {
     let daemon = Daemon::start_with(&["--max-connections-per-address", "1"]);
     for how in [End::Close, End::Reset] {
         let mut served = None;
@@ -304,7 +304,7 @@ fn a_worker_that_goes_gives_its_place_up() {
 }
 
 #[test]
-fn what_does_not_arrive_is_nobodys() {
+fn messages_that_do_not_reach_a_worker_stay_available() {
     let (daemon, mut alice) = filled(4, "w timeout=1h");
     // Handed over, and not read.
     let mut bob = worker(&daemon, "bob");
@@ -327,7 +327,7 @@ fn what_does_not_arrive_is_nobodys() {
 }
 
 #[test]
-fn what_has_arrived_stays_whosever_it_is() {
+fn messages_that_reached_a_worker_stay_with_it() {
     let (daemon, mut alice) = filled(3, "w timeout=1h");
     // Closed, or half-closed, in order.
     let mut bob = worker(&daemon, "bob");
@@ -366,7 +366,7 @@ fn a_half_closed_take_does_not_wait() {
 }
 
 #[test]
-fn what_is_told_unasked_does_not_wait_behind_a_take() {
+fn pushes_do_not_wait_behind_a_take() {
     let (daemon, mut alice) = filled(0, "w");
     alice.ask("JOIN talk");
     let mut bob = worker(&daemon, "bob");
@@ -403,7 +403,7 @@ fn what_is_told_unasked_does_not_wait_behind_a_take() {
 }
 
 #[test]
-fn who_is_reset_is_away_whatever_waits_for_the_disk() {
+fn a_reset_connection_is_gone_even_while_a_commit_waits_for_the_disk() {
     if !has_tool("strace") {
         return;
     }
@@ -428,7 +428,7 @@ fn who_is_reset_is_away_whatever_waits_for_the_disk() {
 }
 
 #[test]
-fn what_nobody_was_handed_is_not_done() {
+fn a_message_not_yet_handed_out_can_not_be_done() {
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN jobs", "OK cursor=0 last=0");

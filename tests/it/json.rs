@@ -1,4 +1,4 @@
-//! FORMAT json: each answer and each push is an object on a line of its own.
+//! FORMAT json: each answer and each push is an object on a separate line.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -101,7 +101,7 @@ fn every_answer_and_every_push_is_an_object() {
 }
 
 #[test]
-fn followers_in_every_format_are_told_the_same() {
+fn followers_get_the_same_in_every_format() {
     let daemon = Daemon::start();
     let mut plain = [daemon.lines("a"), daemon.lines("b")];
     let mut json = [daemon.lines("c"), daemon.lines("d")];

@@ -1,4 +1,4 @@
-//! The limits that an operator sets, and those that protect memory.
+//! The limits that operators set, and those that protect memory.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,7 +114,7 @@ fn a_connection_that_says_no_hello_is_closed() {
 }
 
 #[test]
-fn a_large_length_is_refused_before_its_bytes_come() {
+fn a_large_length_is_refused_before_its_bytes_arrive() {
     let daemon = Daemon::start();
     let mut frames = Frames::connect(daemon.address());
     frames.send_bytes(&[0x00, 0xff, 0xff, 0xff]);
@@ -163,7 +163,7 @@ fn rooms_and_joined_rooms_are_bounded() {
 }
 
 #[test]
-fn rooms_are_bounded_for_each_person_apart_so_that_nobody_makes_all_there_may_be() {
+fn each_person_may_own_a_bounded_number_of_rooms() {
     let mut daemon = Daemon::start_with(&["--max-rooms", "10", "--max-rooms-per-client", "3"]);
     let mut mallory = daemon.lines("mallory");
     let answers = |lines: &mut common::Lines, count: usize| -> Vec<String> {
@@ -187,7 +187,7 @@ fn rooms_are_bounded_for_each_person_apart_so_that_nobody_makes_all_there_may_be
 }
 
 #[test]
-fn an_admin_owns_as_many_rooms_as_may_be() {
+fn an_admin_may_own_any_number_of_rooms() {
     let daemon = Daemon::start_with(&["--max-rooms-per-client", "1"]);
     let root = daemon.token(&["issue", "root", "--admin"]);
     let alice = daemon.token(&["issue", "alice"]);
@@ -199,7 +199,7 @@ fn an_admin_owns_as_many_rooms_as_may_be() {
 }
 
 #[test]
-fn a_request_that_waits_for_those_before_it_counts_once() {
+fn a_request_that_waits_in_the_pipeline_counts_once() {
     let daemon = Daemon::start_with(&["--max-requests-per-second", "41"]);
     let mut lines = daemon.lines("a");
     lines.send(&["JOIN r"].into_iter().chain(["SEND r hello", "PING"].repeat(19)).collect::<Vec<_>>().join("\n"));

@@ -1,7 +1,8 @@
-//! What users and operators see of dantok, shown on the real programs: a module for each behaviour, and in `common` what they share.
-//! One binary, so that it is linked once; `cargo test --test it reload::` runs the tests of one module.
+//! The behaviour that users and operators see, tested on the real programs: one module per subject, with shared code in
+//! `common`. All are one binary, so that it is linked once; `cargo test --test it reload::` runs the tests of one
+//! module.
 //!
-//! What takes systemd or root is in `tests/system`.
+//! Tests that need systemd or root are in `tests/system`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;

@@ -1,4 +1,4 @@
-//! What watches over the daemon sees: each figure moves for the right reason, and the health checks say what is so.
+//! Metrics and health checks: each metric changes for the right reason, and the health checks tell the truth.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -47,7 +47,7 @@ fn after_moves(
 }
 
 #[test]
-fn each_figure_moves_for_its_own_reason() {
+fn each_metric_changes_only_for_its_own_reason() {
     let watched = Watched::start(&[]);
     let mut alice = watched.daemon.lines("alice");
     // Who asked whether it has started is gone.
@@ -112,7 +112,7 @@ fn each_figure_moves_for_its_own_reason() {
 }
 
 #[test]
-fn what_goes_over_the_network_is_counted() {
+fn network_bytes_are_counted() {
     let watched = Watched::start(&[]);
     watched.wait_for("dantok_connections", |open| open == 0.0);
     let before = watched.figures();
@@ -242,7 +242,7 @@ fn the_oldest_unread_ages_until_it_is_acknowledged() {
 }
 
 #[test]
-fn what_a_writer_does_not_read_is_not_unread() {
+fn a_room_that_a_client_only_writes_to_has_no_unread_messages() {
     const MEMBER: &str = "dantok_oldest_unread_age_seconds{kind=\"member\"}";
     let watched = Watched::start(&[]);
     let mut cron = watched.daemon.lines("cron");
@@ -275,7 +275,7 @@ fn the_oldest_unread_is_known_after_a_restart() {
 }
 
 #[test]
-fn what_expires_is_counted() {
+fn expired_messages_are_counted() {
     let watched = Watched::start(&SHORT);
     assert_eq!(watched.figure("dantok_retention_seconds"), 1.0);
     let mut alice = watched.daemon.lines("alice");
@@ -294,7 +294,7 @@ fn what_expires_is_counted() {
 }
 
 #[test]
-fn the_disk_and_the_process_are_seen() {
+fn the_metrics_cover_the_disk_and_the_process() {
     let watched = Watched::start(&[]);
     let mut alice = watched.daemon.lines("alice");
     alice.ask("JOIN lobby");
@@ -333,7 +333,7 @@ impl Drop for Killed {
 }
 
 #[test]
-fn health_is_told_before_the_store_is_open_and_while_the_daemon_stops() {
+fn health_checks_answer_before_the_store_is_open_and_while_the_daemon_stops() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     std::fs::create_dir(&data).unwrap();
@@ -405,7 +405,7 @@ fn health_is_told_before_the_store_is_open_and_while_the_daemon_stops() {
 }
 
 #[test]
-fn a_disk_that_hangs_is_told_and_no_more_once_it_does_not() {
+fn a_hanging_disk_is_reported_until_it_recovers() {
     let watched = Watched::start(&[]);
     let mut alice = watched.daemon.lines("alice");
     alice.ask("JOIN lobby");
@@ -429,7 +429,7 @@ fn a_disk_that_hangs_is_told_and_no_more_once_it_does_not() {
 }
 
 #[test]
-fn how_long_a_commit_takes_is_seen_while_it_does() {
+fn the_duration_of_a_commit_is_visible_while_it_runs() {
     let watched = Watched::start(&[]);
     let mut alice = watched.daemon.lines("alice");
     alice.ask("JOIN lobby");
@@ -449,7 +449,7 @@ fn how_long_a_commit_takes_is_seen_while_it_does() {
 }
 
 #[test]
-fn a_store_that_failed_is_told_as_long_as_there_is_a_daemon() {
+fn a_failed_store_is_reported_as_long_as_the_daemon_runs() {
     // Who does not take his answers keeps it from ending at once.
     let watched = Watched::start(&["--drain-timeout", "60s"]);
     let mut alice = watched.daemon.lines("alice");
@@ -476,7 +476,7 @@ fn a_store_that_failed_is_told_as_long_as_there_is_a_daemon() {
 }
 
 #[test]
-fn the_socket_may_be_handed_in() {
+fn the_metrics_socket_may_be_passed_in() {
     if !has_tool("python3") {
         return;
     }
@@ -506,7 +506,7 @@ os.execv(sys.argv[1], sys.argv[1:])";
 }
 
 #[test]
-fn only_three_paths_answer_and_only_to_be_read() {
+fn only_three_paths_answer_and_only_to_get_and_head() {
     let watched = Watched::start(&[]);
     let address = watched.address;
     let page = get(address, "/metrics");
@@ -529,7 +529,7 @@ fn only_three_paths_answer_and_only_to_be_read() {
 }
 
 #[test]
-fn who_asks_and_says_no_more_is_not_waited_for() {
+fn an_unfinished_http_request_times_out() {
     let watched = Watched::start(&[]);
     let mut idle: Vec<_> = (0..9)
         .map(|_| {
@@ -547,7 +547,7 @@ fn who_asks_and_says_no_more_is_not_waited_for() {
 }
 
 #[test]
-fn who_says_at_once_that_there_is_no_more_is_answered() {
+fn a_half_closed_http_request_is_answered() {
     let watched = Watched::start(&[]);
     // As `nc -N` does. The answer of this one waits for the disk.
     for _ in 0..20 {
@@ -561,7 +561,7 @@ fn who_says_at_once_that_there_is_no_more_is_answered() {
 }
 
 #[test]
-fn many_who_say_nothing_do_not_keep_out_who_asks() {
+fn many_silent_http_connections_do_not_block_a_request() {
     let watched = Watched::start(&[]);
     // They are closed after a while; where that comes first, it is tried again.
     wait_until("somebody is answered while they are there", || {

@@ -1,4 +1,4 @@
-//! The Python example, which was written from protocol.md alone, against the real daemon.
+//! The Python example, written from protocol.md alone, against the real daemon.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! Names: what looks like another name is none that may be new, what is written another way is the same name, and what has such a name
-//! from before stays reachable; on the real daemon.
+//! Names on the real daemon: a lookalike of another name can't be created, different spellings of a name are the same
+//! name, and earlier lookalike names stay reachable.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn refused(answer: &[String], says: &str) {
 }
 
 #[test]
-fn what_looks_like_another_name_is_none_in_any_framing() {
+fn a_name_that_looks_like_another_is_refused_in_every_framing() {
     let daemon = Daemon::start();
     let (mut alice, mut json) = (daemon.lines("alice"), daemon.lines("alice/json"));
     let mut frames = daemon.frames("alice/frames");
@@ -209,7 +209,7 @@ fn names_from_before_stay_reachable() {
 }
 
 #[test]
-fn an_import_makes_no_room_of_such_a_name_and_finds_one_from_before() {
+fn an_import_creates_no_lookalike_room_but_finds_an_existing_one() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     old_store(&data, &["a\u{200b}b"], "alice");

@@ -1,4 +1,4 @@
-//! A person with `nc` or `telnet`, and a script with `printf … | nc -N`.
+//! Use by hand with `nc` or `telnet`, and by a script with `printf … | nc -N`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -143,7 +143,7 @@ fn takes(client: &mut Lines, expected: &[&[u8]]) {
 }
 
 #[test]
-fn telnet_is_not_mute_after_an_interrupt() {
+fn telnet_still_shows_answers_after_an_interrupt() {
     let daemon = Daemon::start();
     // Before HELLO and behind it, in two pieces and in one.
     for at in 0..=INTERRUPT.len() {
@@ -217,7 +217,7 @@ fn an_interrupt_ends_what_waits() {
 }
 
 #[test]
-fn text_that_looks_like_telnet_is_no_key() {
+fn text_that_looks_like_a_telnet_command_is_text() {
     let daemon = Daemon::start();
     let mut script = daemon.lines("me");
     script.expect("JOIN r", "OK cursor=0 last=0 created");
@@ -234,7 +234,7 @@ fn text_that_looks_like_telnet_is_no_key() {
 }
 
 #[test]
-fn marks_that_nobody_reads_hold_up_only_their_asker() {
+fn unread_timing_marks_delay_only_their_own_connection() {
     let daemon = Daemon::start();
     let mut client = daemon.lines("me");
     let many = 1 << 20;
@@ -307,7 +307,7 @@ impl Drop for Terminal {
 }
 
 #[test]
-fn a_person_with_telnet_goes_on_after_ctrl_c() {
+fn a_telnet_session_continues_after_ctrl_c() {
     if !(has_tool("telnet") && has_tool("script")) {
         return;
     }

@@ -1,4 +1,4 @@
-//! What a service manager is told, and when its watchdog is not.
+//! Notifications to a service manager and its watchdog.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ impl Manager {
 }
 
 #[test]
-fn the_service_manager_is_told_of_start_reload_and_end() {
+fn the_service_manager_is_notified_of_start_reload_and_stop() {
     let (manager, mut daemon) = Manager::start(Duration::from_secs(3600));
     let opening = manager.wait_for("READY=1");
     assert!(opening.contains("STATUS=opening the store\nEXTEND_TIMEOUT_USEC="), "{opening}");
@@ -59,7 +59,7 @@ fn the_service_manager_is_told_of_start_reload_and_end() {
 }
 
 #[test]
-fn the_watchdog_is_told_as_long_as_the_disk_answers() {
+fn the_watchdog_is_notified_as_long_as_the_disk_responds() {
     let (manager, mut daemon) = Manager::start(Duration::from_secs(1));
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN r");

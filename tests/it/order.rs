@@ -1,4 +1,4 @@
-//! A room has one order: every reader sees it, live or later, and each sender's own order is kept in it.
+//! A room has one order: every reader sees it, live or later, and it keeps each sender's own order.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{Shutdown, SocketAddr};
@@ -94,7 +94,7 @@ fn follow_frames(mut frames: Frames, start: &Barrier) -> Vec<(u64, String)> {
 }
 
 #[test]
-fn all_readers_see_one_order_and_every_senders_own_in_it() {
+fn all_readers_see_one_order_that_keeps_each_senders_order() {
     let daemon = Daemon::start();
     let start = &Barrier::new(SENDERS + 4);
     let (sent, followed): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
@@ -153,7 +153,7 @@ fn all_readers_see_one_order_and_every_senders_own_in_it() {
 }
 
 #[test]
-fn what_was_sent_before_the_end_is_carried_out_however_much_it_is() {
+fn everything_sent_before_the_end_of_the_stream_is_carried_out() {
     const MESSAGES: usize = 5000;
     let daemon = Daemon::start();
     // On a busy machine, all that wait for their commit are answered before their connection gets its turn.
@@ -194,7 +194,7 @@ fn what_was_sent_before_the_end_is_carried_out_however_much_it_is() {
 }
 
 #[test]
-fn without_a_bound_everything_is_handed_over_up_to_what_the_end_says() {
+fn without_max_a_fetch_returns_everything_up_to_the_seq_in_end() {
     let daemon = Daemon::start();
     let ends = AtomicBool::new(false);
     let mut wrong = Vec::new();
@@ -248,7 +248,7 @@ fn until_both(mut send: impl FnMut() -> (First, u64)) {
 }
 
 #[test]
-fn an_own_message_is_pushed_before_its_ok_or_behind_it() {
+fn a_senders_own_message_is_pushed_before_or_after_its_ok() {
     let daemon = Daemon::start();
     let mut lines = daemon.lines("alice");
     lines.ask("JOIN l");

@@ -1,4 +1,4 @@
-//! The same script in both framings: the same answers, and the same log on disk.
+//! The same script in both framings gives the same answers and the same log on disk.
 
 use crate::common::{Daemon, Frames, Lines};
 use bytes::{Bytes, BytesMut};

@@ -1,4 +1,4 @@
-//! Who is there, since when, and what goes on, on the real daemon.
+//! Presence on the real daemon: WHO, events, typing and keepalive.
 
 use crate::common::{Daemon, Lines, asked_in, wait_until, wait_until_it_takes};
 use dantok::limits::{EVENTS_MAX, KEEPALIVE, KEEPALIVE_TAKING, TYPING_EVERY};
@@ -30,7 +30,7 @@ fn listener(daemon: &Daemon) -> Lines {
 }
 
 #[test]
-fn who_says_since_when() {
+fn who_shows_since_when_a_member_is_connected() {
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
@@ -54,7 +54,7 @@ fn who_says_since_when() {
 }
 
 #[test]
-fn who_follows_and_wants_to_is_told_what_goes_on() {
+fn followers_with_events_on_get_events() {
     let daemon = Daemon::start();
     let mut alice = listener(&daemon);
     let mut bob = daemon.lines("bob");
@@ -84,7 +84,7 @@ fn who_follows_and_wants_to_is_told_what_goes_on() {
 }
 
 #[test]
-fn events_are_for_those_who_follow_and_none_is_of_their_own() {
+fn events_go_only_to_followers_and_never_to_their_cause() {
     let daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.expect("EVENTS on", "OK");
@@ -103,7 +103,7 @@ fn events_are_for_those_who_follow_and_none_is_of_their_own() {
 }
 
 #[test]
-fn typing_is_told_again_after_a_while_and_never_stored() {
+fn typing_is_announced_again_after_a_while_and_never_stored() {
     let mut daemon = Daemon::start();
     let mut alice = listener(&daemon);
     let mut bob = daemon.frames("bob");
@@ -134,7 +134,7 @@ fn typing_is_told_again_after_a_while_and_never_stored() {
 }
 
 #[test]
-fn who_does_not_read_events_costs_nothing_and_misses_some() {
+fn a_client_that_does_not_read_events_misses_some_and_uses_no_memory() {
     let daemon = Daemon::start();
     let mut alice = listener(&daemon);
     let mut bob = daemon.lines("bob");
@@ -152,7 +152,7 @@ fn who_does_not_read_events_costs_nothing_and_misses_some() {
 }
 
 #[test]
-fn typing_is_told_once_a_second_for_all_connections_and_rooms_of_a_client() {
+fn typing_is_announced_once_a_second_per_client() {
     let daemon = Daemon::start();
     let mut alice = listener(&daemon);
     let mut bobs = [daemon.lines("bob"), daemon.lines("bob")];
@@ -182,7 +182,7 @@ fn typing_is_told_once_a_second_for_all_connections_and_rooms_of_a_client() {
 }
 
 #[test]
-fn unfollow_tells_nobody_which_rooms_there_are() {
+fn unfollow_does_not_reveal_which_rooms_exist() {
     let daemon = Daemon::start();
     daemon.lines("alice").expect("CREATE --private secret", "OK");
     let mut bob = daemon.lines("bob");
@@ -193,7 +193,7 @@ fn unfollow_tells_nobody_which_rooms_there_are() {
 }
 
 #[test]
-fn a_client_that_says_nothing_is_asked_by_the_kernel_whether_it_is_there() {
+fn the_kernel_probes_silent_clients_by_keepalive() {
     let daemon = Daemon::start();
     // As often as a connection says, and not as often as the other.
     wait_until("a connection's keepalive", || {

@@ -1,6 +1,6 @@
-//! `protocol.md`, played against the real daemon; `protocol/vectors.json`, through the real codec.
+//! Plays `protocol.md` against the real daemon, and runs `protocol/vectors.json` through the real codec.
 //!
-//! How a block is written is said in `protocol.md` under "The examples".
+//! `protocol.md` explains the notation under "The examples".
 
 pub mod blocks;
 pub mod index;
@@ -15,7 +15,7 @@ use dantok::limits;
 use dantok_protocol::{ErrorCode, line};
 
 #[test]
-fn the_examples_were_really_exchanged() {
+fn the_examples_are_played() {
     let doc = read("protocol.md");
     let mut player = player::Player::start(&[]);
     let mut played = 0;
@@ -33,7 +33,7 @@ fn the_examples_were_really_exchanged() {
 }
 
 #[test]
-fn the_examples_with_a_retention_were_really_exchanged() {
+fn the_examples_with_a_retention_are_played() {
     let doc = read("protocol.md");
     let mut played = 0;
     for block in blocks(&doc) {
@@ -47,7 +47,7 @@ fn the_examples_with_a_retention_were_really_exchanged() {
 }
 
 #[test]
-fn the_vectors_are_what_the_codec_and_the_tables_make() {
+fn the_vectors_match_the_codec_and_the_tables() {
     let doc = read("protocol.md");
     let tables = tables::Tables::read(&doc);
     let mut seen = vectors::Seen::default();

@@ -1,4 +1,4 @@
-//! Messages that answer others, and messages that are taken back, on the real daemon.
+//! Replies and redactions on the real daemon.
 
 use std::path::Path;
 use std::process::Command;
@@ -25,7 +25,7 @@ fn fetched(lines: &mut Lines) -> Vec<String> {
 }
 
 #[test]
-fn a_reply_says_what_it_answers() {
+fn a_reply_names_the_message_it_answers() {
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
@@ -48,7 +48,7 @@ fn a_reply_says_what_it_answers() {
 }
 
 #[test]
-fn what_is_redacted_keeps_its_place_and_says_so() {
+fn a_redacted_message_keeps_its_seq_and_is_marked() {
     let mut daemon = Daemon::start();
     let (mut alice, mut bob) = (daemon.lines("alice/desk"), daemon.lines("bob"));
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
@@ -137,7 +137,7 @@ fn fill(lines: &mut Lines, secret: &str) {
 }
 
 #[test]
-fn what_is_redacted_goes_from_the_disk_and_nothing_else_does() {
+fn a_redaction_erases_its_text_and_nothing_else_from_the_disk() {
     const SECRET: &str = "Kwisatz-Haderach-7341";
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
@@ -165,7 +165,7 @@ fn what_is_redacted_goes_from_the_disk_and_nothing_else_does() {
 }
 
 #[test]
-fn a_kill_forgets_nothing_that_is_to_be_erased() {
+fn a_kill_loses_no_pending_erasure() {
     const SECRET: &str = "Muad-Dib-1965";
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
@@ -195,7 +195,7 @@ fn a_kill_forgets_nothing_that_is_to_be_erased() {
 }
 
 #[test]
-fn large_messages_are_erased_from_no_file_that_a_start_reads() {
+fn large_messages_are_not_erased_from_files_that_a_start_still_reads() {
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     for room in ["lobby", "other"] {
@@ -218,7 +218,7 @@ fn large_messages_are_erased_from_no_file_that_a_start_reads() {
 }
 
 #[test]
-fn a_redaction_is_not_passed_over_where_its_text_can_come_back() {
+fn a_redaction_is_not_skipped_while_its_text_could_come_back() {
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN lobby", "OK cursor=0 last=0");

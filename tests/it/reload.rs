@@ -1,4 +1,4 @@
-//! SIGHUP: what of the configuration changes while the daemon runs, and what does not.
+//! SIGHUP: which settings change while the daemon runs, and which do not.
 
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ impl Configured {
 }
 
 #[test]
-fn limits_and_retention_change_for_those_who_are_there() {
+fn limits_and_retention_change_for_existing_connections() {
     let mut configured = Configured::start("max-rooms = 1\nmax-room-retention = \"30days\"");
     let mut alice = configured.daemon.lines("alice");
     alice.expect("JOIN one", "OK cursor=0 last=0");
@@ -59,7 +59,7 @@ fn limits_and_retention_change_for_those_who_are_there() {
 }
 
 #[test]
-fn what_is_logged_changes() {
+fn the_log_filter_changes() {
     let mut configured = Configured::start("log = \"info\"");
     configured.daemon.lines("alice");
     assert!(!configured.daemon.log().contains("DEBUG"));
@@ -69,7 +69,7 @@ fn what_is_logged_changes() {
 }
 
 #[test]
-fn a_configuration_that_is_none_changes_nothing() {
+fn an_invalid_configuration_changes_nothing() {
     let mut configured = Configured::start("max-rooms = 1");
     for wrong in
         ["max-rooms = 2\nmax-body = 0", "max-rooms = 2\nmax-room = 3", "max-rooms = 2\nretention = \"1h\"", "="]
@@ -83,7 +83,7 @@ fn a_configuration_that_is_none_changes_nothing() {
 }
 
 #[test]
-fn what_needs_a_start_is_named() {
+fn settings_that_need_a_restart_are_named() {
     let mut configured = Configured::start("");
     let said = configured.reload("log-format = \"json\"\ntokens = \"elsewhere.toml\"\nmax-rooms = 5");
     assert!(said.contains("log-format stays \"text\" until the daemon is restarted"), "{said}");
@@ -111,7 +111,7 @@ impl Connected {
 
 /// Each limit, low, high and low again, for those who were there before.
 #[test]
-fn each_limit_changes_for_those_who_are_there_up_and_down() {
+fn each_limit_changes_for_existing_connections_up_and_down() {
     let join = |name: &'static str| {
         move |of: &'static str| {
             let room = format!("{name}{of}");
@@ -162,7 +162,7 @@ fn each_limit_changes_for_those_who_are_there_up_and_down() {
 
 /// Who is there counts, since when ever it is limited.
 #[test]
-fn connections_that_are_there_count() {
+fn existing_connections_count_towards_a_new_limit() {
     let mut configured = Configured::start("");
     let first = configured.daemon.lines("alice");
     let is_turned_away = |daemon: &Daemon| Lines::connect(daemon.address()).ask("PING")[0].starts_with("ERR limit ");
@@ -177,7 +177,7 @@ fn connections_that_are_there_count() {
 
 /// A filter that would log nothing leaves the one that there was.
 #[test]
-fn a_filter_that_is_none_leaves_the_old_one() {
+fn an_invalid_log_filter_leaves_the_old_one() {
     let mut configured = Configured::start("log = \"info\"");
     for wrong in ["warning", "verbose", "", "dantok=loud", "info,"] {
         let said = configured.reload(&format!("log = \"{wrong}\""));
@@ -191,7 +191,7 @@ fn a_filter_that_is_none_leaves_the_old_one() {
 
 /// Also before HELLO.
 #[test]
-fn a_stranger_goes_by_the_limits_of_now() {
+fn a_new_connection_gets_the_current_limits() {
     let mut configured = Configured::start("");
     let mut stranger = Lines::connect(configured.daemon.address());
     stranger.expect("PING", "OK pong");

@@ -1,6 +1,6 @@
-//! Ten days of a chat channel are replayed into ten rooms by their original speakers, and come back line by line.
+//! Replays ten days of a chat channel into ten rooms as their original speakers, and reads them back line by line.
 //!
-//! `DANTOK_TEST_LOGS` names a directory of real logs; without it the test makes some of the same shape.
+//! `DANTOK_TEST_LOGS` names a directory of real logs; without it, the test generates similar ones.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
-//! Restarts under load, as a supervisor makes them that keeps the sockets: nobody is refused, and nothing is lost.
+//! Restarts under load by a supervisor that keeps the sockets: no client is refused, and nothing is lost.
 //!
-//! The supervisor here speaks systemd's protocols (`LISTEN_FDS`, `NOTIFY_SOCKET`, `WATCHDOG_USEC`) and needs nothing but cargo;
-//! `tests/system/booted.rs` does the same under systemd itself.
+//! The supervisor here speaks systemd's protocols (`LISTEN_FDS`, `NOTIFY_SOCKET`, `WATCHDOG_USEC`) and needs only
+//! cargo; `tests/system/booted.rs` does the same under systemd itself.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -128,7 +128,7 @@ fn restarts_under_load_refuse_nobody_and_lose_nothing() {
 }
 
 #[test]
-fn a_daemon_whose_disk_hangs_does_not_say_that_it_lives() {
+fn a_daemon_whose_disk_hangs_does_not_notify_the_watchdog() {
     if !has_tool("strace") {
         return;
     }

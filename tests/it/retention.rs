@@ -1,4 +1,4 @@
-//! What is past retention is not served, is said to be gone, and leaves its seqs; what is not is kept.
+//! Messages past retention are not served but reported as gone, and their seqs stay used; younger ones are kept.
 
 use std::io::Read;
 
@@ -18,7 +18,7 @@ fn wait_for_gap(lines: &mut Lines, fetch: &str, gap: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_expired_is_said_in_a_gap_and_its_seqs_stay() {
+fn expired_messages_are_reported_as_a_gap_and_their_seqs_stay_used() {
     let mut daemon = Daemon::start_with(&SHORT);
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN lobby");
@@ -60,7 +60,7 @@ fn a_follower_is_told_of_a_gap() {
 }
 
 #[test]
-fn what_others_were_pushed_is_not_told_again_once_it_has_expired() {
+fn an_expired_message_is_not_shown_from_a_page_pushed_to_others() {
     let daemon = Daemon::start_with(&SHORT);
     let mut followers = ["alice", "bob"].map(|client| {
         let mut lines = daemon.lines(client);
@@ -80,7 +80,7 @@ fn what_others_were_pushed_is_not_told_again_once_it_has_expired() {
 }
 
 #[test]
-fn the_unread_count_leaves_out_what_expired() {
+fn the_unread_count_excludes_expired_messages() {
     let daemon = Daemon::start_with(&SHORT);
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN lobby");

@@ -1,4 +1,4 @@
-//! Private rooms, who may what in a room, and what a room keeps, on the real daemon.
+//! Private rooms, permissions, unread counts, cursors, and what a room keeps, on the real daemon.
 
 use crate::common::{Daemon, Lines, wait_until};
 
@@ -14,7 +14,7 @@ fn rooms(lines: &mut Lines) -> Vec<String> {
 }
 
 #[test]
-fn a_private_room_is_seen_by_those_who_are_invited_and_nobody_else() {
+fn only_invited_people_see_a_private_room() {
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice/desk");
     alice.expect("CREATE --private secret what nobody knows", "OK");
@@ -69,7 +69,7 @@ fn a_private_room_is_seen_by_those_who_are_invited_and_nobody_else() {
 }
 
 #[test]
-fn who_is_banned_stays_out_until_the_ban_ends() {
+fn a_banned_person_stays_out_until_the_ban_is_lifted() {
     let mut daemon = Daemon::start();
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
@@ -90,7 +90,7 @@ fn who_is_banned_stays_out_until_the_ban_ends() {
 }
 
 #[test]
-fn an_admin_may_what_members_may_not() {
+fn an_admin_may_do_what_members_may_not() {
     let daemon = Daemon::start();
     let tokens: Vec<String> = ["alice", "bob"].iter().map(|name| daemon.token(&["issue", name])).collect();
     let admins = daemon.token(&["issue", "root", "--admin"]);
@@ -201,7 +201,7 @@ fn unread(lines: &mut Lines) -> u64 {
 }
 
 #[test]
-fn what_has_expired_is_not_unread() {
+fn expired_messages_are_not_unread() {
     let daemon = Daemon::start_with(&["--allow-short-retention", "--retention", "2s"]);
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
@@ -220,7 +220,7 @@ fn what_has_expired_is_not_unread() {
 }
 
 #[test]
-fn a_watch_is_told_when_what_is_unread_expires() {
+fn a_watch_reports_when_unread_messages_expire() {
     let daemon = Daemon::start_with(&["--allow-short-retention", "--retention", "2s"]);
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     let mut reader = daemon.lines("reader");
@@ -246,7 +246,7 @@ fn a_watch_is_told_when_what_is_unread_expires() {
 }
 
 #[test]
-fn what_was_taken_back_is_not_unread_and_neither_is_what_took_it_back() {
+fn neither_redacted_messages_nor_redactions_are_unread() {
     let mut daemon = Daemon::start();
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
@@ -275,7 +275,7 @@ fn what_was_taken_back_is_not_unread_and_neither_is_what_took_it_back() {
 }
 
 #[test]
-fn what_a_person_has_sent_is_unread_for_others_only() {
+fn a_persons_own_messages_are_unread_for_others_only() {
     let daemon = Daemon::start();
     let (mut alice, mut phone, mut bob) = (daemon.lines("alice"), daemon.lines("alice/phone"), daemon.lines("bob"));
     for lines in [&mut alice, &mut phone, &mut bob] {
@@ -294,7 +294,7 @@ fn what_a_person_has_sent_is_unread_for_others_only() {
 
 /// By what FETCH hands over.
 #[test]
-fn what_is_unread_is_exact_however_much_it_is() {
+fn the_unread_count_is_exact_however_large_it_is() {
     const ROUNDS: u64 = 1700;
     let mut daemon = Daemon::start();
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
@@ -333,7 +333,7 @@ fn what_is_unread_is_exact_however_much_it_is() {
 }
 
 #[test]
-fn a_watch_tells_what_comes_what_changes_and_what_vanishes() {
+fn a_watch_reports_rooms_that_appear_change_and_vanish() {
     let daemon = Daemon::start();
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     bob.expect("WATCH", "OK");
@@ -368,7 +368,7 @@ fn a_watch_tells_what_comes_what_changes_and_what_vanishes() {
 }
 
 #[test]
-fn history_hands_over_a_part_and_moves_nothing() {
+fn history_returns_a_part_and_leaves_the_cursor() {
     let daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
@@ -409,7 +409,7 @@ fn end_of(end: &str) -> u64 {
 }
 
 #[test]
-fn seek_moves_the_cursor_wherever_its_client_says() {
+fn seek_moves_the_cursor_anywhere() {
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
@@ -436,7 +436,7 @@ fn seek_moves_the_cursor_wherever_its_client_says() {
 }
 
 #[test]
-fn a_first_join_begins_where_it_says() {
+fn a_first_join_starts_where_from_says() {
     let daemon = Daemon::start();
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     alice.expect("JOIN lobby from=now", "OK cursor=0 last=0");
@@ -449,7 +449,7 @@ fn a_first_join_begins_where_it_says() {
 }
 
 #[test]
-fn a_room_is_kept_longer_than_others_and_never_shorter() {
+fn a_room_may_be_kept_longer_than_the_default_but_not_shorter() {
     let flags = ["--allow-short-retention", "--retention", "2s"];
     let mut daemon = Daemon::start_with(&flags);
     let mut alice = daemon.lines("alice");
@@ -513,7 +513,7 @@ fn a_full_room_refuses_and_drops_nothing() {
 }
 
 #[test]
-fn who_is_kicked_is_handed_nothing_more_however_slowly_he_reads() {
+fn a_kicked_client_gets_nothing_more_however_slowly_it_reads() {
     let daemon = Daemon::start();
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     alice.expect("CREATE --private secret", "OK");
@@ -542,7 +542,7 @@ fn who_is_kicked_is_handed_nothing_more_however_slowly_he_reads() {
 }
 
 #[test]
-fn a_follower_who_is_kicked_hears_of_that_and_of_nothing_behind_it() {
+fn a_kicked_follower_is_told_and_gets_nothing_after_that() {
     let daemon = Daemon::start();
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     for lines in [&mut alice, &mut bob] {
@@ -569,7 +569,7 @@ fn of_many(lines: &mut Lines, verb: &str, persons: std::ops::Range<usize>) {
 }
 
 #[test]
-fn no_member_uses_up_what_the_owner_needs() {
+fn members_can_not_exhaust_limits_that_the_owner_needs() {
     use dantok::limits::{BANNED_MAX, INVITED_BY_OWNER_MAX, INVITED_MAX};
     let mut daemon = Daemon::start();
     let mut alice = daemon.lines("alice");

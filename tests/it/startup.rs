@@ -47,7 +47,7 @@ fn each_file(path: &Path, see: &mut impl FnMut(&Path)) {
 }
 
 #[test]
-fn what_is_stored_is_for_nobody_else_on_the_machine() {
+fn stored_files_are_private_to_the_user() {
     let mut daemon = Daemon::start();
     daemon.lines("alice").ask("JOIN general");
     assert!(daemon.terminate().success());
@@ -61,7 +61,7 @@ fn what_is_stored_is_for_nobody_else_on_the_machine() {
 }
 
 #[test]
-fn what_can_not_be_is_refused_by_name_with_exit_code_2() {
+fn impossible_settings_are_refused_by_name_with_exit_code_2() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let data = data.to_str().unwrap();
@@ -166,7 +166,7 @@ fn sigterm_answers_everything_that_was_received() {
 }
 
 #[test]
-fn sigterm_answers_what_waits_for_its_turn() {
+fn sigterm_answers_requests_that_wait_for_their_turn() {
     const SENDS: u64 = 1500;
     let mut daemon = Daemon::start();
     // A PING waits until the SEND before it is answered; so almost all of this waits in the socket.
@@ -227,7 +227,7 @@ fn sigint_stops_idle_connections_too() {
 }
 
 #[test]
-fn sighup_is_not_the_end() {
+fn sighup_does_not_stop_the_daemon() {
     let mut daemon = Daemon::start();
     let mut lines = daemon.lines("a");
     daemon.signal("HUP");
@@ -294,7 +294,7 @@ fn a_damaged_record_in_the_middle_stops_the_start() {
 }
 
 #[test]
-fn a_commit_that_was_torn_is_cut() {
+fn a_torn_commit_is_cut_off() {
     let mut daemon = killed_after_five();
     let (path, records, end) = journal(&daemon);
     // A sixth, of which the first half got to the disk: nobody was told that it is stored.
@@ -315,7 +315,7 @@ fn a_commit_that_was_torn_is_cut() {
 }
 
 #[test]
-fn the_last_record_broken_is_cut_too() {
+fn a_damaged_last_record_is_cut_off_too() {
     let mut daemon = killed_after_five();
     let (path, records, _) = journal(&daemon);
     flip(&path, records[5] + 26);
@@ -327,7 +327,7 @@ fn the_last_record_broken_is_cut_too() {
 
 /// Whatever only the operator can mend is 2, so that nobody tries again and again; what may pass by itself is 1.
 #[test]
-fn what_only_the_operator_can_mend_ends_with_2() {
+fn errors_that_only_the_operator_can_fix_exit_with_2() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (data, file, tokens) = (path("data"), path("a-file"), path("tokens.toml"));
@@ -417,7 +417,7 @@ fn a_check_finds_everything_and_changes_nothing() {
 }
 
 #[test]
-fn a_variable_that_nobody_reads_is_told_of() {
+fn an_unknown_variable_is_reported() {
     let daemon =
         Daemon::start_as(tempfile::tempdir().unwrap(), &[], &[("DANTOK_MAX_ROOM", "5"), ("DANTOK_MAX_BODY", "1KiB")]);
     let warned = |text: &str, name: &str| {
@@ -430,7 +430,7 @@ fn a_variable_that_nobody_reads_is_told_of() {
 }
 
 #[test]
-fn the_example_is_a_file_that_changes_nothing() {
+fn the_example_configuration_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let example = dantok(&["config", "--example"], &[]);
     let file = dir.path().join("dantok.toml");
@@ -444,7 +444,7 @@ fn the_example_is_a_file_that_changes_nothing() {
 
 /// Addresses that have others in them, or are them.
 #[test]
-fn each_address_is_listened_on_once() {
+fn each_address_is_bound_once() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -466,7 +466,7 @@ fn each_address_is_listened_on_once() {
 }
 
 #[test]
-fn both_families_have_their_addresses_beside_each_other() {
+fn ipv4_and_ipv6_addresses_work_side_by_side() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
         return eprintln!("skipped: this machine has no IPv6");
     }

@@ -426,7 +426,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_store_does_what_the_model_does(
+    fn the_store_behaves_like_the_model(
         steps in proptest::collection::vec(step(), 1..60),
         page_messages in 1..600usize,
         page_bytes in 1..200_000usize,
@@ -436,7 +436,7 @@ proptest! {
 
     /// A kill between two checkpoints: sled has some of what the journal has, in other groups, and is not said to.
     #[test]
-    fn what_the_journal_holds_is_applied_again_without_harm(
+    fn replaying_the_journal_again_does_no_harm(
         commits in proptest::collection::vec(proptest::collection::vec((0..3u64, 0..9000usize, 0..4u8), 1..12), 1..24),
         applied in 0..24usize,
         group in 1..6usize,
@@ -525,7 +525,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_segment_that_a_start_began_stays_while_it_is_written_to() {
+fn a_segment_begun_at_a_start_stays_while_it_is_written_to() {
     let send = |body: &'static str| {
         Command::Send(commands::Send { room: "lobby".to_owned(), id: None, body: body.into(), reply: None })
     };

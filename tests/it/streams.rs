@@ -1,4 +1,5 @@
-//! A stream that can't go on says so, and its client goes on from where it was: on the real daemon, with files that can't be read.
+//! A stream that can't continue says so, and its client resumes from where it was: on the real daemon, with unreadable
+//! files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -72,7 +73,7 @@ fn expect_all(lines: &mut Lines) {
 }
 
 #[test]
-fn a_follow_that_can_t_be_read_ends_with_a_word_in_every_framing_and_begins_anew() {
+fn an_unreadable_follow_ends_with_an_error_in_every_framing_and_can_be_restarted() {
     for damaged in [false, true] {
         let daemon = stored();
         let mut lines = daemon.lines("alice");
@@ -142,7 +143,7 @@ fn while_it_passes(mut read: impl FnMut(&Daemon) -> Box<dyn FnOnce() -> bool>) {
 }
 
 #[test]
-fn an_error_that_passes_ends_nothing() {
+fn a_passing_error_ends_nothing() {
     // Most of it is waiting, each for its own daemon.
     std::thread::scope(|scope| {
         scope.spawn(|| while_it_passes(a_follow));
@@ -188,7 +189,7 @@ fn dantok(arguments: &[&str], dir: &Path) -> std::process::Child {
 }
 
 #[test]
-fn exports_and_backups_go_on_behind_an_error_that_passes_and_say_what_does_not() {
+fn exports_and_backups_survive_passing_errors_and_report_lasting_ones() {
     while_it_passes(|daemon| {
         let export = dantok(&["export", "lobby"], &daemon.data_dir());
         Box::new(move || {
@@ -215,7 +216,7 @@ async fn connect(daemon: &Daemon) -> Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_client_library_goes_on_where_it_was() {
+async fn the_client_library_continues_where_it_was() {
     let daemon = stored();
     let client = connect(&daemon).await;
     damage(&daemon);
@@ -252,7 +253,7 @@ async fn the_client_library_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_client_library_gives_a_room_up_in_the_end() {
+async fn the_client_library_finally_gives_up_on_a_room() {
     let daemon = stored();
     damage(&daemon);
     let options = Options::new(daemon.address().to_string(), "alice");
@@ -266,7 +267,7 @@ async fn the_client_library_gives_a_room_up_in_the_end() {
 }
 
 #[test]
-fn frames_tell_of_a_refused_page_behind_what_came_of_it() {
+fn frames_report_a_read_error_after_the_messages_before_it() {
     let daemon = stored();
     let mut frames: Frames = daemon.frames("alice");
     damage(&daemon);

@@ -1,4 +1,4 @@
-//! TLS: both framings inside it, its certificates, and all that a plain connection can do as well.
+//! TLS: both framings inside it, certificates, and everything that a plain connection can do.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -208,7 +208,7 @@ fn narrow(to: SocketAddr) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_stays_behind_in_front_of_a_full_socket() {
+async fn nothing_stays_buffered_in_front_of_a_full_socket() {
     let files = Files::new();
     let daemon = files.daemon(&["--max-body", "1MiB"]);
     let address = narrow(address(&daemon)).to_string();
@@ -224,7 +224,7 @@ async fn nothing_stays_behind_in_front_of_a_full_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_trusts_nobody_but_its_ca() {
+async fn a_client_trusts_only_its_ca() {
     let files = Files::new();
     let daemon = files.daemon(&[]);
     Ca::new(&files.path("other.pem"));
@@ -242,7 +242,7 @@ async fn a_client_trusts_nobody_but_its_ca() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_is_for_tls_or_is_not() {
+async fn a_port_speaks_either_tls_or_plain() {
     let files = Files::new();
     let daemon = files.daemon(&[]);
     for first in [&b"HELLO alice\n"[..], b"\n", b"\x00\x00\x00\x01\x00", b"\x80\x2e\x01"] {
@@ -264,7 +264,7 @@ async fn a_port_is_for_tls_or_is_not() {
 
 #[test]
 #[cfg(feature = "metrics")]
-fn a_certificate_that_is_not_good_is_warned_of_wherever_it_stands() {
+fn a_bad_certificate_anywhere_in_the_chain_causes_a_warning() {
     let files = Files::new();
     let ends_on = |name: &str, from: i32, to: i32| {
         let pair = KeyPair::generate().unwrap();
@@ -363,7 +363,7 @@ fn ping(files: &Files, daemon: &Daemon, identity: Option<&str>, version: &'stati
 }
 
 #[test]
-fn a_client_certificate_is_asked_for() {
+fn a_client_certificate_is_required() {
     let files = Files::new();
     let client_ca = Ca::new(&files.path("clients.pem"));
     client_ca.sign(&files.path("alice.pem"), &files.path("alice-key.pem"));
@@ -385,7 +385,7 @@ fn a_client_certificate_is_asked_for() {
 }
 
 #[test]
-fn a_client_certificate_stays_asked_for_where_nothing_else_keeps_strangers_out() {
+fn a_client_certificate_stays_required_if_nothing_else_keeps_strangers_out() {
     let files = Files::new();
     let config = files.path("dantok.toml");
     std::fs::write(&config, format!("tls-client-ca = {:?}", files.path("ca.pem"))).unwrap();
@@ -402,7 +402,7 @@ fn a_client_certificate_stays_asked_for_where_nothing_else_keeps_strangers_out()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_client_library_shows_its_certificate() {
+async fn the_client_library_presents_its_certificate() {
     let files = Files::new();
     files.ca.sign(&files.path("alice.pem"), &files.path("alice-key.pem"));
     let daemon = files.daemon(&["--tls-client-ca", &files.text("ca.pem")]);
@@ -599,7 +599,7 @@ fn chat_talks_tls() {
 }
 
 #[test]
-fn openssl_is_client_enough() {
+fn openssl_s_client_works_as_a_client() {
     if !has_tool("openssl") {
         return;
     }

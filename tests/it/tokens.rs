@@ -1,4 +1,4 @@
-//! Who may be whom, on the real daemon.
+//! Tokens, which decide who may connect as whom, on the real daemon.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -15,7 +15,7 @@ fn hello(daemon: &Daemon, client: &str) -> String {
 }
 
 #[test]
-fn tokens_take_effect_at_once_and_end_what_came_without() {
+fn tokens_take_effect_at_once_and_close_connections_without_one() {
     let daemon = Daemon::start();
     let mut before = daemon.lines("alice");
     before.expect("JOIN lobby", "OK cursor=0 last=0");
@@ -62,7 +62,7 @@ fn revoking_a_token_closes_its_connections_and_no_others() {
 }
 
 #[test]
-fn to_revoke_a_person_is_to_revoke_all_her_devices_and_nobody_elses() {
+fn revoking_a_person_revokes_all_their_devices_and_nobody_elses() {
     let daemon = Daemon::start();
     let mut connections = Vec::new();
     for client in ["alice", "alice/phone", "alice/desk", "alicex", "alice.b/phone", "bob/alice"] {
@@ -102,7 +102,7 @@ fn to_revoke_a_person_is_to_revoke_all_her_devices_and_nobody_elses() {
 }
 
 #[test]
-fn a_named_tokens_file_has_to_be_there_and_to_be_one() {
+fn a_named_tokens_file_must_exist_and_be_valid() {
     let mut daemon = Daemon::start();
     daemon.kill();
     let dir = daemon.data_dir();
@@ -216,7 +216,7 @@ fn tokens_kept_elsewhere_are_not_forgotten() {
 }
 
 #[test]
-fn what_is_no_data_directory_is_told_so_and_stays_as_it_is() {
+fn a_directory_that_is_not_a_data_directory_is_refused_and_left_alone() {
     let daemon = Daemon::start();
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("empty")).unwrap();
@@ -303,7 +303,7 @@ fn tokens_are_written_through_a_link_and_nothing_beside_them_is_touched() {
 }
 
 #[test]
-fn a_token_that_ends_closes_its_connections() {
+fn an_expiring_token_closes_its_connections() {
     let daemon = Daemon::start();
     let token = daemon.token(&["issue", "alice", "--expires", "2s"]);
     let mut alice = daemon.lines(&format!("alice {token}"));
@@ -312,7 +312,7 @@ fn a_token_that_ends_closes_its_connections() {
 }
 
 #[test]
-fn whatever_is_wrong_the_answer_is_the_same_and_no_sooner() {
+fn every_failed_login_has_the_same_answer_and_delay() {
     let daemon = Daemon::start();
     let revoked = daemon.token(&["issue", "alice"]);
     daemon.token(&["revoke", "alice"]);
@@ -340,7 +340,7 @@ fn whatever_is_wrong_the_answer_is_the_same_and_no_sooner() {
 }
 
 #[test]
-fn the_commands_say_what_is_wrong() {
+fn the_token_commands_report_errors() {
     let daemon = Daemon::start();
     for (arguments, code, said) in [
         (&["issue", "a b"][..], 1, "the client's name may not contain"),
@@ -376,7 +376,7 @@ fn beyond_loopback(daemon: &mut Daemon, flags: &[&str]) -> (Option<i32>, String)
 }
 
 #[test]
-fn beyond_loopback_wants_tokens_or_to_be_meant() {
+fn listening_beyond_loopback_needs_tokens_or_an_explicit_option() {
     let mut daemon = Daemon::start();
     let (code, said) = beyond_loopback(&mut daemon, &[]);
     assert_eq!(code, Some(2));

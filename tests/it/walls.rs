@@ -1,4 +1,5 @@
-//! Which crate may know which, and which module of a crate: what ARCHITECTURE.md and the crates' documentation draw, the build keeps.
+//! Allowed dependencies of crates and modules: the build matches what ARCHITECTURE.md and the crates' documentation
+//! show.
 
 mod layers;
 
@@ -50,7 +51,7 @@ fn cargo(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn each_crate_uses_only_those_that_it_may() {
+fn each_crate_depends_only_on_allowed_ones() {
     let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--format-version=1", "--no-deps"])).unwrap();
     let used = |package: &Value| -> Vec<String> {
         let dependencies = package["dependencies"].as_array().unwrap().iter();
@@ -70,7 +71,7 @@ fn each_crate_uses_only_those_that_it_may() {
 }
 
 #[test]
-fn a_client_is_given_nothing_of_the_daemon() {
+fn the_client_library_depends_on_nothing_of_the_daemon() {
     let tree = cargo(&["tree", "--package=dantok-client", "--edges=normal", "--prefix=none", "--format={p}"]);
     let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(names.contains(&"dantok-protocol"));

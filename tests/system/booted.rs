@@ -1,5 +1,5 @@
-//! The units in `systemd/` under a systemd that was booted for it, by `systemd/boot`: in namespaces of its own, on this machine's
-//! files, of which it changes nothing. That takes root.
+//! The units in `systemd/` under a systemd that `systemd/boot` boots in separate namespaces, on this machine's files
+//! without changing them. Needs root.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -137,7 +137,7 @@ fn write(path: &str, text: &str) {
 
 #[test]
 #[ignore = "under_a_booted_systemd runs it"]
-fn a_connection_starts_a_daemon_that_is_shut_in() {
+fn a_connection_activates_a_sandboxed_daemon() {
     let Some(service) = Service::install("") else { return };
     assert_eq!(show("ActiveState"), "inactive");
     let (_, said) = run(r"printf 'HELLO alice\nJOIN lobby\nSEND lobby hello\nFETCH lobby\n' | nc -N 127.0.0.1 7420");
@@ -241,7 +241,7 @@ fn a_reload_reads_the_configuration_again_and_keeps_connections() {
 
 #[test]
 #[ignore = "under_a_booted_systemd runs it"]
-fn a_configuration_that_can_not_be_is_not_tried_again() {
+fn an_invalid_configuration_is_not_retried() {
     let Some(service) = Service::install("[Service]\nRestartSec=50ms\n") else { return };
     service.lines("alice");
     write("/etc/default/dantok", "DANTOK_MAX_BODY=much\n");
@@ -261,7 +261,7 @@ fn a_configuration_that_can_not_be_is_not_tried_again() {
 
 #[test]
 #[ignore = "under_a_booted_systemd runs it"]
-fn a_store_that_does_not_open_is_tried_again_and_again() {
+fn a_store_that_does_not_open_is_retried() {
     let Some(service) = Service::install("[Service]\nRestartSec=50ms\n[Unit]\nStartLimitIntervalSec=0\n") else {
         return;
     };
@@ -331,7 +331,7 @@ fn root_issues_tokens_and_makes_backups_while_it_runs() {
 
 #[test]
 #[ignore = "under_a_booted_systemd runs it"]
-fn figures_have_a_socket_of_their_own() {
+fn metrics_have_a_separate_socket() {
     let Some(service) = Service::install("") else { return };
     service.lines("alice");
     systemctl("enable dantok-metrics.socket");

@@ -1,4 +1,4 @@
-//! Disks that are too small. To mount them takes root.
+//! Disks that are too small. Mounting them needs root.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -91,7 +91,7 @@ impl Drop for Mounted {
 
 #[test]
 #[cfg(feature = "metrics")]
-fn a_disk_that_is_full_is_told_until_there_is_room() {
+fn a_full_disk_is_reported_until_there_is_space() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     std::fs::create_dir(&data).unwrap();

@@ -1,5 +1,5 @@
-//! What takes systemd or root: units, services, small disks, other hosts. What this machine has not, or does not let its user do, is
-//! said and skipped.
+//! Tests that need systemd or root: units, services, small disks, other hosts. If the machine lacks something or does
+//! not permit it, the test says so and is skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod booted;

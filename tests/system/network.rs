@@ -1,4 +1,4 @@
-//! Who comes from another host, which is a network namespace here. To make one takes root.
+//! Clients from another host, which is a network namespace here. Creating one needs root.
 
 use std::process::{Command, Output};
 

@@ -1,4 +1,4 @@
-//! The units in `systemd/`, as `systemd-analyze` judges them.
+//! The units in `systemd/`, checked by `systemd-analyze`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,7 +30,7 @@ fn analyze(verb: &[&str], units: &[PathBuf]) -> (bool, String) {
 }
 
 #[test]
-fn units_are_what_systemd_takes_without_a_word() {
+fn systemd_accepts_the_units_without_a_warning() {
     if !has_tool("systemd-analyze") {
         return;
     }
@@ -43,7 +43,7 @@ fn units_are_what_systemd_takes_without_a_word() {
 }
 
 #[test]
-fn the_service_is_shut_in() {
+fn the_service_is_sandboxed() {
     if !has_tool("systemd-analyze") {
         return;
     }

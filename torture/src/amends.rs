@@ -1,5 +1,5 @@
-//! What is taken back and what is done: a thread of the load that redacts its own messages and shares out the rest of them, in a room of
-//! its own, and what must be true of it whatever happens to the daemon.
+//! Redactions and group work: a load thread that redacts some of its own messages and takes the rest as a group's
+//! worker, in a room of its own; and the rules that must hold for that room whatever happens to the daemon.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,15 +10,15 @@ use crate::wire::Wire;
 
 const CLIENT: &str = "amender";
 const ROOM: &str = "amends";
-/// Fewer than a group hands out beyond one that nobody does.
+/// Fewer than a group hands out past a message that nobody finishes.
 const MESSAGES_MAX: usize = 1500;
 
-/// How far something is that was asked for.
+/// How far a request has got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Asked {
     #[default]
     No,
-    /// Without an answer: it may have happened.
+    /// Sent but unanswered: it may have taken effect.
     Yes,
     /// It was answered OK.
     Answered,
@@ -32,12 +32,12 @@ struct Entry {
     done: Asked,
 }
 
-/// Everything that was asked for, by seq.
+/// Every request so far, by seq.
 #[derive(Debug, Default)]
 pub struct Amends(Mutex<BTreeMap<u64, Entry>>);
 
 impl Amends {
-    /// Higher whenever more is known.
+    /// Increases whenever more is known.
     pub fn mark(&self) -> u64 {
         self.with(|entries| entries.values().map(|entry| 1 + entry.redacted as u64 + entry.done as u64).sum())
     }
@@ -51,7 +51,7 @@ impl Amends {
         with(&mut self.0.lock().expect("no thread died with it"))
     }
 
-    /// Sends, redacts and does, until the connection breaks or `goes_on` says no.
+    /// Sends, redacts and finishes messages until the connection breaks or `goes_on` returns false.
     pub fn work(&self, address: SocketAddr, random: &mut fastrand::Rng, goes_on: impl Fn() -> bool) -> io::Result<()> {
         let mut wire = Wire::hello(address, CLIENT)?;
         wire.ask(&format!("JOIN {ROOM}"))?;
@@ -65,7 +65,7 @@ impl Amends {
                 }
                 (1, Some(seq)) => self.ask(&mut wire, seq, &format!("DONE {ROOM} w {seq}"), |entry| &mut entry.done)?,
                 _ if known.len() < MESSAGES_MAX => {
-                    // Some so large that they stay where they are in the journal.
+                    // Some are so large that they stay in the journal.
                     let size = [20, 200, 9000][random.usize(..3)];
                     let text = format!("secret {:016x} {}", random.u64(..), "x".repeat(size));
                     let answer = wire.ask(&format!("SEND {ROOM} {text}"))?;
@@ -83,7 +83,7 @@ impl Amends {
         let note = |asked: Asked| {
             self.with(|entries| {
                 let entry = entries.get_mut(&seq).map(of);
-                // What was answered once stays so.
+                // An acknowledged state is never downgraded.
                 if let Some(entry) = entry.filter(|entry| **entry != Asked::Answered) {
                     *entry = asked;
                 }
@@ -96,7 +96,7 @@ impl Amends {
         Ok(())
     }
 
-    /// Looks at everything while nobody works; returns what must not be.
+    /// Audits the room while nothing else uses it; returns the violations.
     ///
     /// # Errors
     /// The connection breaks.
@@ -119,10 +119,13 @@ impl Amends {
                 Asked::Answered => is_redacted && !has_text,
             };
             if !is_right {
-                wrong.push(format!("{ROOM} {seq}, redacted: {:?}, is {line}, and was {}", entry.redacted, entry.text));
+                wrong.push(format!(
+                    "{ROOM} {seq}, redacted: {:?}: shown as {line}, expected {}",
+                    entry.redacted, entry.text
+                ));
             }
         }
-        // What was answered as done is handed to nobody.
+        // A message acknowledged as done is never handed out again.
         loop {
             let lines = read(&mut wire, &format!("TAKE {ROOM} w 256"))?;
             if lines.is_empty() {
@@ -130,7 +133,7 @@ impl Amends {
             }
             for seq in lines.iter().filter_map(|line| line.split(' ').nth(2)?.parse::<u64>().ok()) {
                 if entries.get(&seq).is_some_and(|entry| entry.done == Asked::Answered) {
-                    wrong.push(format!("{ROOM} {seq} was done, and is handed out again"));
+                    wrong.push(format!("{ROOM} {seq} was done, but was handed out again"));
                 }
             }
         }
@@ -147,7 +150,7 @@ fn read(wire: &mut Wire, command: &str) -> io::Result<Vec<String>> {
         match line.split(' ').next() {
             Some("MSG") => lines.push(line),
             Some("END" | "OK") => return Ok(lines),
-            // The group may never have been made.
+            // The group may never have been created.
             Some("ERR") if line.starts_with("ERR no-group") => return Ok(lines),
             _ => return Err(io::Error::other(line)),
         }

@@ -1,4 +1,4 @@
-//! The real daemon, as a process.
+//! Runs the real daemon as a process.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -9,43 +9,43 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-/// Longer than any start or end takes on a busy machine.
+/// Longer than any start or stop takes on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How daemons are started.
 #[derive(Clone, Debug)]
 pub struct Recipe {
-    /// What runs the program, where it is not to be run as it is.
+    /// A command that runs the program, if it is not run directly.
     pub wrapper: Vec<String>,
     /// The program.
     pub program: PathBuf,
     /// Its data directory.
     pub data_dir: PathBuf,
-    /// Where its log goes, start after start.
+    /// Its log file, to which each start appends.
     pub log: PathBuf,
     /// More options.
     pub flags: Vec<String>,
-    /// Its environment, besides what dantok itself reads.
+    /// Its environment, apart from dantok's own variables.
     pub env: Vec<(String, String)>,
 }
 
-/// A process that is dantok; killed when it is dropped.
+/// A dantok process; killed on drop.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
     log: PathBuf,
-    /// Where its log began.
+    /// The offset in the log file at which this process started.
     log_from: u64,
 }
 
-/// Why there is no answering daemon.
+/// Why the daemon did not come up.
 #[derive(Debug)]
 pub enum NotUp {
-    /// It has ended, with this status and log.
+    /// It exited, with this status and log.
     Ended(ExitStatus, String),
-    /// It does neither come up nor end; its log.
+    /// It neither came up nor exited; its log.
     Hangs(String),
-    /// Somebody else had a reason not to wait any longer.
+    /// The caller gave up waiting.
     GivenUp,
 }
 
@@ -74,7 +74,7 @@ impl Recipe {
         command
     }
 
-    /// Starts it; does not wait.
+    /// Starts it without waiting.
     pub fn spawn(&self) -> Daemon {
         let log = File::options().create(true).append(true).open(&self.log).expect("the log can be written");
         let log_from = log.metadata().map_or(0, |metadata| metadata.len());
@@ -92,7 +92,7 @@ impl Recipe {
         Ok((daemon, address))
     }
 
-    /// Runs another of its commands on the data directory; returns its status and all it said.
+    /// Runs another dantok command on the data directory; returns its status and all its output.
     pub fn run(&self, command: &str) -> (ExitStatus, String) {
         let output = self.command().arg(command).arg("--data-dir").arg(&self.data_dir).output();
         let output = output.unwrap_or_else(|error| panic!("can't run {}: {error}", self.program.display()));
@@ -107,13 +107,13 @@ impl Daemon {
         self.child.id()
     }
 
-    /// What it has logged since it was started.
+    /// What it has logged since its start.
     pub fn log(&self) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(log.get(self.log_from as usize..).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until it answers, and says where; or until it ends, or `give_up` says so.
+    /// Waits until it answers and returns its address, or until it exits or `give_up` returns true.
     pub fn wait_up(&mut self, give_up: impl Fn() -> bool) -> Result<SocketAddr, NotUp> {
         let start = Instant::now();
         let mut address: Option<SocketAddr> = None;
@@ -140,12 +140,12 @@ impl Daemon {
         }
     }
 
-    /// Its status, once it has ended.
+    /// Its exit status, once it has exited.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("the daemon is our child")
     }
 
-    /// Waits for its end; none where it does not come.
+    /// Waits for it to exit; `None` if it does not in time.
     pub fn wait_end(&mut self, most: Duration) -> Option<ExitStatus> {
         let start = Instant::now();
         loop {
@@ -157,25 +157,25 @@ impl Daemon {
         }
     }
 
-    /// SIGKILL; does not wait.
+    /// Sends SIGKILL without waiting.
     pub fn kill(&mut self) {
-        // It may have ended by itself.
+        // It may have exited on its own.
         let _ = self.child.kill();
     }
 
-    /// SIGKILL, and waits for the end.
+    /// Sends SIGKILL and waits for the exit.
     pub fn kill_and_wait(&mut self) {
         self.kill();
         let _ = self.child.wait();
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM and waits for the exit.
     pub fn terminate(&mut self) -> Option<ExitStatus> {
         let _ = rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM);
         self.wait_end(DEADLINE)
     }
 
-    /// Its resident memory, in bytes: now, and the most so far.
+    /// Its resident memory in bytes: now, and the peak.
     pub fn memory(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
         let field = |name: &str| {

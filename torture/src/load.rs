@@ -1,4 +1,4 @@
-//! Senders, readers and ackers on real sockets, that go on over restarts of the daemon.
+//! Senders and readers on real sockets, which carry on across restarts of the daemon.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -16,25 +16,25 @@ use crate::wire::{Got, Item, Wire};
 /// The rooms that the load uses.
 pub const ROOMS: [&str; 3] = ["lobby", "단톡", "ops"];
 
-/// What the bodies are like.
+/// Kinds of message bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bodies {
     /// Chat lines.
     Lines,
-    /// Mostly chat lines; some of a few KiB up to the limit, some with bytes that are no text.
+    /// Mostly chat lines; some from a few KiB up to the limit, some binary.
     Mixed,
-    /// 16 to 64 KiB: journal files fill up and are freed.
+    /// 16 to 64 KiB, so that journal files fill up and are freed.
     Large,
 }
 
-/// What the load is like.
+/// The shape of the load.
 #[derive(Clone, Debug)]
 pub struct Shape {
-    /// Threads that send.
+    /// Number of threads that send.
     pub senders: usize,
-    /// Threads that FOLLOW, and ACK some of what they get.
+    /// Number of threads that FOLLOW and acknowledge some of what they get.
     pub followers: usize,
-    /// Threads that READ in a loop.
+    /// Number of threads that READ in a loop.
     pub readers: usize,
     /// The bodies.
     pub bodies: Bodies,
@@ -43,7 +43,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// A random one.
+    /// A random load.
     pub fn random(random: &mut fastrand::Rng) -> Shape {
         Shape {
             senders: random.usize(1..=6),
@@ -55,13 +55,13 @@ impl Shape {
     }
 }
 
-/// What the threads are told.
+/// State shared with the threads.
 #[derive(Debug, Default)]
 pub struct Control {
     stop: AtomicBool,
-    /// Where the daemon is, while the load may use it.
+    /// The daemon's address, while the load may use it.
     address: Mutex<Option<SocketAddr>>,
-    /// Threads that have a connection.
+    /// Number of threads that have a connection.
     busy: AtomicUsize,
 }
 
@@ -80,17 +80,17 @@ impl Control {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the load may go on with the daemon.
+    /// Whether the load may still use the daemon.
     pub fn goes_on(&self) -> bool {
         !self.stop.load(Ordering::Relaxed) && self.address().is_some()
     }
 
-    /// Runs `work` on the daemon's address, again and again, while there is one.
+    /// Runs `work` on the daemon's address repeatedly, as long as there is one.
     pub fn while_up(&self, mut work: impl FnMut(SocketAddr) -> io::Result<()>) {
         while !self.stop.load(Ordering::Relaxed) {
             self.busy.fetch_add(1, Ordering::SeqCst);
             if let Some(address) = self.address() {
-                // A connection that breaks is what this is about; the next one goes on.
+                // Broken connections are expected here; the next one carries on.
                 let _ = work(address);
             }
             self.busy.fetch_sub(1, Ordering::SeqCst);
@@ -100,7 +100,7 @@ impl Control {
 }
 
 impl Load {
-    /// Starts the threads; they wait until they are [told](Load::resume) where the daemon is.
+    /// Starts the threads, which wait for the daemon's [address](Load::resume).
     pub fn start(history: &Arc<History>, shape: &Shape, random: &mut fastrand::Rng) -> Load {
         let mut works: Vec<(String, Work)> = Vec::new();
         let mut spawn = |name: String, work: Work| works.push((name, work));
@@ -148,7 +148,7 @@ impl Load {
         Load::of(works, history, random)
     }
 
-    /// The same for other threads: their names, and what they do.
+    /// The same for other threads, each with a name and its work.
     pub fn of(works: Vec<(String, Work)>, history: &Arc<History>, random: &mut fastrand::Rng) -> Load {
         let control = Arc::new(Control::default());
         let begin = |(name, work): (String, Work)| {
@@ -165,13 +165,13 @@ impl Load {
         *self.control.address.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
     }
 
-    /// Has the load leave the daemon, with every answer taken, and waits until it has.
+    /// Makes the load leave the daemon once every answer has been read, and waits until it has.
     pub fn pause(&self) {
         *self.control.address.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let start = Instant::now();
-        // Each thread looks at the address after it has counted itself in.
+        // Each thread reads the address only after counting itself in.
         while self.control.busy.load(Ordering::SeqCst) > 0 {
-            assert!(start.elapsed() < DEADLINE * 2, "the load does not end");
+            assert!(start.elapsed() < DEADLINE * 2, "the load does not stop");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -191,9 +191,9 @@ struct Sender {
     name: String,
     shape: Shape,
     random: fastrand::Rng,
-    /// Messages with an id that were sent and not answered with OK.
+    /// Messages with an id that were sent but not answered OK.
     unanswered: Vec<usize>,
-    /// Some that were, to be sent once more.
+    /// Some acknowledged messages, to be sent once more.
     done: Vec<usize>,
     made: usize,
 }
@@ -226,7 +226,7 @@ impl Sender {
                 let answer = wire.line()?;
                 let Some((seq, repeated)) = ok(&answer) else {
                     if !answer.starts_with("ERR ") {
-                        history.violation(format!("{} was answered to a SEND: {answer}", self.name));
+                        history.violation(format!("{}'s SEND was answered: {answer}", self.name));
                     }
                     history.refused();
                     continue;
@@ -234,24 +234,24 @@ impl Sender {
                 history.acked(number, seq, repeated);
                 let before = last.entry(history.sent(number).room).or_default();
                 if !repeated && seq <= std::mem::replace(before, seq) {
-                    history.violation(format!("message {number} overtook one of the same connection"));
+                    history.violation(format!("message {number} overtook an earlier one on the same connection"));
                 }
                 self.unanswered.retain(|other| *other != number);
                 if self.random.u8(..10) == 0 {
                     self.done.push(number);
                 }
             }
-            // Every audit reads everything: a long run sends more slowly.
+            // Every audit reads everything, so a long run sends more slowly.
             let slower = history.figures().sent as f64 / 5000.0;
             std::thread::sleep(self.shape.pause.mul_f64(self.random.f64() * (1.0 + slower)));
         }
         Ok(())
     }
 
-    /// Numbers of messages to send next: first those without an answer, mostly.
+    /// Numbers of the messages to send next: usually those without an answer first.
     fn batch(&mut self, history: &History) -> Vec<usize> {
         let mut batch = std::mem::take(&mut self.unanswered);
-        // Some are given up: they may be there or not, but never twice.
+        // Some are given up: they may be stored or not, but never twice.
         batch.retain(|_| self.random.u8(..20) > 0);
         let with_id: Vec<usize> = batch.iter().copied().filter(|&number| history.sent(number).id.is_some()).collect();
         batch = with_id;
@@ -283,7 +283,7 @@ impl Sender {
     }
 }
 
-/// A SEND or, where the body asks for it or chance wants it, a SENDB.
+/// A SEND, or a SENDB if the body needs it, and sometimes at random.
 pub fn encode(sent: &crate::history::Sent, random: &mut fastrand::Rng, out: &mut Vec<u8>) {
     let id = sent.id.as_ref().map(|id| format!("id={id} ")).unwrap_or_default();
     let text = std::str::from_utf8(&sent.body).is_ok() && !sent.body.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
@@ -296,18 +296,18 @@ pub fn encode(sent: &crate::history::Sent, random: &mut fastrand::Rng, out: &mut
     out.push(b'\n');
 }
 
-/// The seq of an OK, and whether it repeats an earlier one.
+/// The seq in an OK, and whether the OK repeats an earlier one.
 pub fn ok(answer: &str) -> Option<(u64, bool)> {
     let mut words = answer.strip_prefix("OK ")?.split(' ');
     Some((words.next()?.parse().ok()?, words.next() == Some("dup")))
 }
 
-/// A number that stands behind a name and `=` in an answer.
+/// The number after `<name>=` in an answer.
 pub fn field(answer: &str, name: &str) -> Option<u64> {
     word(answer, name)?.parse().ok()
 }
 
-/// The same where it is any word.
+/// The word after `<name>=` in an answer.
 pub fn word<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     answer.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
 }
@@ -332,7 +332,7 @@ fn follow(
         let cursor = join(&mut wire, name, room, history)?;
         reached.insert(room.to_owned(), cursor);
     }
-    // FOLLOW's own answer comes before anything that it hands over.
+    // FOLLOW's answer comes before anything that it pushes.
     for room in ROOMS {
         wire.send(format!("FOLLOW {room}\n").as_bytes())?;
     }
@@ -361,7 +361,7 @@ fn follow(
                 }
             }
             Some(None) => {}
-            None => history.violation(format!("{name} was told, unasked: {line}")),
+            None => history.violation(format!("{name} received an unexpected push: {line}")),
         }
     }
     Ok(())
@@ -382,7 +382,7 @@ fn read(
     while control.goes_on() {
         let room = ROOMS[random.usize(..ROOMS.len())];
         let after = reached[room];
-        // This READ acknowledges what the one before it handed over.
+        // This READ acknowledges what the previous one returned.
         history.asks_cursor(name, room, after);
         let (items, end) = wire.fetch(&format!("READ {room} {}", random.usize(1..200)))?;
         let mut next = after;
@@ -393,7 +393,7 @@ fn read(
             history.cursor_is(name, room, after);
             reached.insert(room, next);
         } else {
-            // Messages handed before an error came count as well; the next READ begins behind the cursor.
+            // Messages that came before an error count as well; the next READ starts after the cursor.
             return Err(io::Error::other(end));
         }
         std::thread::sleep(Duration::from_millis(random.u64(..10)));

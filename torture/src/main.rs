@@ -1,11 +1,11 @@
-//! Tries to make dantok lose, double or reorder a message, under every fault that can be made on one machine.
+//! Tries to make dantok lose, duplicate or reorder a message, under every fault that one machine can produce.
 //!
-//! It runs the real daemon and talks to it through real sockets, makes one kind of fault again and again, and keeps a history
-//! of its own, by which it judges what the daemon shows after each restart. A run is decided by its schedule and seed; a run
-//! that fails names the command that repeats it. The same faults come at the same places, though the threads of the two
-//! processes may race otherwise.
+//! It runs the real daemon, talks to it through real sockets and injects one kind of fault repeatedly. It keeps its own
+//! history, by which it judges what the daemon shows after each restart. Schedule and seed determine a run; a run that
+//! fails prints the command that repeats it. The same faults then occur at the same places, although threads of the two
+//! processes may interleave differently.
 
-// A program that tests: what can't be goes no further than the end of the run.
+// A test program: a panic only ends the run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod amends;
@@ -31,24 +31,24 @@ use clap::Parser;
 use history::Figures;
 use schedules::{Missing, Run, SCHEDULES, Schedule};
 
-/// Tries to make dantok lose, double or reorder a message.
+/// Tries to make dantok lose, duplicate or reorder a message.
 #[derive(Debug, Parser)]
 struct Args {
-    /// The schedules to run; without one, they are listed
+    /// Schedules to run; without any, lists them
     schedules: Vec<String>,
-    /// The first seed; without it, a random one
+    /// The first seed (default: random)
     #[arg(long)]
     seed: Option<u64>,
-    /// Runs of each schedule, each with the next seed
+    /// Number of runs of each schedule, each with the next seed
     #[arg(long, default_value_t = 1)]
     runs: u64,
-    /// Faults in a run; without it, as many as the schedule wants
+    /// Number of faults in a run (default: set by the schedule)
     #[arg(long)]
     cycles: Option<u64>,
-    /// The daemon; without it, the one of this build
+    /// The daemon to test (default: built with this program)
     #[arg(long)]
     dantok: Option<PathBuf>,
-    /// Where runs have their files; without it, the system's directory for temporary ones
+    /// Directory for the files of runs (default: the system's temporary directory)
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Stop at the first run that fails
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         let found: Vec<&Schedule> =
             SCHEDULES.iter().filter(|schedule| schedule.name == name || name == "all").collect();
         if found.is_empty() {
-            eprintln!("dantok-torture: there is no schedule {name}; without arguments they are listed");
+            eprintln!("dantok-torture: there is no schedule {name}; run without arguments to list them");
             return ExitCode::from(2);
         }
         chosen.extend(found);
@@ -93,11 +93,11 @@ fn main() -> ExitCode {
         match schedule.needs.iter().find_map(|need| need.missing(cycles)) {
             None => {}
             Some(Missing::Permission(what)) => {
-                println!("{}: SKIPPED: it needs {what}", schedule.name);
+                println!("{}: SKIPPED: needs {what}", schedule.name);
                 continue;
             }
             Some(Missing::Program(what)) => {
-                println!("{}: SKIPPED: it needs {what}", schedule.name);
+                println!("{}: SKIPPED: needs {what}", schedule.name);
                 sound &= !ci;
                 continue;
             }
@@ -107,10 +107,10 @@ fn main() -> ExitCode {
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Builds the daemon as this program was built, so that it is never an old one.
+/// Builds the daemon in the same profile as this program, so that it is never out of date.
 fn build() -> PathBuf {
-    let own = std::env::current_exe().expect("a program has a path");
-    let mut dir = own.parent().expect("a program is in a directory");
+    let own = std::env::current_exe().expect("an executable has a path");
+    let mut dir = own.parent().expect("an executable is in a directory");
     if dir.ends_with("deps") {
         dir = dir.parent().unwrap_or(dir);
     }
@@ -123,82 +123,116 @@ fn build() -> PathBuf {
     dir.join("dantok")
 }
 
+/// What the runs of a schedule add up to.
+#[derive(Debug, Default)]
+struct Totals {
+    tried: BTreeMap<String, u64>,
+    figures: Figures,
+}
+
+impl Totals {
+    fn add(&mut self, run: &Run) {
+        for (what, times) in &run.tried {
+            *self.tried.entry(what.clone()).or_default() += times;
+        }
+        self.figures += run.history.figures();
+    }
+
+    fn print(&self) {
+        for (what, times) in &self.tried {
+            println!("  {times:>9}  {what}");
+        }
+        let figures = &self.figures;
+        for (times, what) in [
+            (figures.sent, "messages sent"),
+            (figures.acked, "answered OK"),
+            (figures.repeated, "repeats answered with the first OK"),
+            (figures.refused, "answered with an error"),
+            (figures.read, "messages handed to readers"),
+            (figures.cursors, "cursors moved"),
+            (figures.audits, "audits of a room"),
+        ] {
+            println!("  {times:>9}  {what}");
+        }
+    }
+}
+
+/// Runs a schedule with each seed; returns whether all runs were sound.
 fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
     let first = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
-    let cycles = args.cycles(schedule);
     let start = Instant::now();
-    let mut tried: BTreeMap<String, u64> = BTreeMap::new();
-    let mut figures = Figures::default();
+    let mut totals = Totals::default();
     let mut failed = Vec::new();
     for seed in first..first + args.runs {
-        let dir = match &args.dir {
-            Some(dir) => tempfile::Builder::new().prefix("dantok-torture-").tempdir_in(dir),
-            None => tempfile::Builder::new().prefix("dantok-torture-").tempdir(),
-        };
-        let mut dir = dir.unwrap_or_else(|error| panic!("can't make a directory: {error}"));
-        let mut run = Run::new(format!("{} seed {seed}", schedule.name), seed, cycles, program, dir.path());
-        run.soak = args.soak.clone();
-        let run_start = Instant::now();
-        run.progress();
-        // A run that can't go on is one that failed, and the next one goes on.
-        if catch_unwind(AssertUnwindSafe(|| (schedule.run)(&mut run))).is_err() {
-            run.history.violation("the run itself died: see its message above");
-        }
-        run.end_progress();
-        for (what, times) in &run.tried {
-            *tried.entry(what.clone()).or_default() += times;
-        }
-        let of_run = run.history.figures();
-        figures += of_run;
-        let violations = run.history.violations();
-        let outcome = if violations.is_empty() { "sound" } else { "FAILED" };
-        println!(
-            "{} seed {seed}: {outcome}, {cycles} cycles in {}, {} sent, {} answered OK, {} read",
-            schedule.name,
-            seconds(run_start.elapsed()),
-            of_run.sent,
-            of_run.acked,
-            of_run.read,
-        );
-        for what in violations.iter().chain(&run.figures) {
-            println!("  {what}");
-        }
-        if !violations.is_empty() {
-            println!(
-                "  to repeat it: dantok-torture {} --seed {seed} --cycles {cycles}{}",
-                schedule.name,
-                args.soak.repeated()
-            );
+        if !run_once(schedule, args, program, seed, &mut totals) {
             failed.push(seed);
-            if args.keep {
-                dir.disable_cleanup(true);
-                println!("  its files: {}", dir.path().display());
-            }
             if args.stop {
                 break;
             }
         }
     }
     println!("{}: {} runs from seed {first} in {}", schedule.name, args.runs, seconds(start.elapsed()));
-    for (what, times) in &tried {
-        println!("  {times:>9}  {what}");
-    }
-    for (times, what) in [
-        (figures.sent, "messages sent"),
-        (figures.acked, "answered OK"),
-        (figures.repeated, "repeated, with the OK of the first"),
-        (figures.refused, "answered with an error"),
-        (figures.read, "messages handed to readers"),
-        (figures.cursors, "cursors moved"),
-        (figures.audits, "complete looks at a room"),
-    ] {
-        println!("  {times:>9}  {what}");
-    }
+    totals.print();
     match failed.as_slice() {
-        [] => println!("  nothing lost, doubled or reordered"),
-        seeds => println!("  FAILED with the seeds {seeds:?}"),
+        [] => println!("  nothing lost, duplicated or reordered"),
+        seeds => println!("  FAILED with seeds {seeds:?}"),
     }
     failed.is_empty()
+}
+
+/// Runs a schedule with one seed and reports the run; returns whether it was sound.
+fn run_once(schedule: &Schedule, args: &Args, program: &Path, seed: u64, totals: &mut Totals) -> bool {
+    let cycles = args.cycles(schedule);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("dantok-torture-");
+    let dir = match &args.dir {
+        Some(dir) => builder.tempdir_in(dir),
+        None => builder.tempdir(),
+    };
+    let mut dir = dir.unwrap_or_else(|error| panic!("can't make a directory: {error}"));
+    let mut run = Run::new(format!("{} seed {seed}", schedule.name), seed, cycles, program, dir.path());
+    run.soak = args.soak.clone();
+    let start = Instant::now();
+    run.progress();
+    // A run that panics has failed; the next one still runs.
+    if catch_unwind(AssertUnwindSafe(|| (schedule.run)(&mut run))).is_err() {
+        run.history.violation("the run itself panicked: see the message above");
+    }
+    run.end_progress();
+    totals.add(&run);
+    let is_sound = report(schedule, args, seed, &run, start.elapsed());
+    if !is_sound && args.keep {
+        dir.disable_cleanup(true);
+        println!("  files: {}", dir.path().display());
+    }
+    is_sound
+}
+
+/// Prints the outcome of a run; returns whether it was sound.
+fn report(schedule: &Schedule, args: &Args, seed: u64, run: &Run, took: Duration) -> bool {
+    let cycles = args.cycles(schedule);
+    let figures = run.history.figures();
+    let violations = run.history.violations();
+    let outcome = if violations.is_empty() { "sound" } else { "FAILED" };
+    println!(
+        "{} seed {seed}: {outcome}, {cycles} cycles in {}, {} sent, {} answered OK, {} read",
+        schedule.name,
+        seconds(took),
+        figures.sent,
+        figures.acked,
+        figures.read,
+    );
+    for what in violations.iter().chain(&run.figures) {
+        println!("  {what}");
+    }
+    if !violations.is_empty() {
+        println!(
+            "  to repeat: dantok-torture {} --seed {seed} --cycles {cycles}{}",
+            schedule.name,
+            args.soak.repeated()
+        );
+    }
+    violations.is_empty()
 }
 
 fn seconds(time: Duration) -> String {

@@ -1,4 +1,4 @@
-//! A network between the load and the daemon that does what networks do.
+//! A proxy between the load and the daemon that behaves like a bad network.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 enum Fate {
     /// Nothing.
     Whole,
-    /// Cut after so many bytes to the daemon: by a reset, or by an end of the stream.
+    /// Cut after this many bytes to the daemon, by a reset or an end of stream.
     CutUp(usize, bool),
-    /// Cut after so many bytes from the daemon, in the middle of a line mostly.
+    /// Cut after this many bytes from the daemon, usually in the middle of a line.
     CutDown(usize, bool),
-    /// Answers are lost after so many bytes; requests still arrive for a while.
+    /// Answers are lost after this many bytes; requests still arrive for a while.
     Deaf(usize),
-    /// A byte at a time, both ways.
+    /// One byte at a time in both directions.
     Bytes,
-    /// After so many bytes the client's side takes nothing for a while.
+    /// After this many bytes the client's side stops reading for a while.
     Stalls(usize),
-    /// After so many bytes the client is gone, and the daemon is not told.
+    /// After this many bytes the client is gone, without the daemon being told.
     HalfOpen(usize),
 }
 
@@ -50,8 +50,8 @@ impl Fate {
             Fate::CutDown(_, true) => "connections reset while receiving",
             Fate::CutDown(_, false) => "connections ended while receiving",
             Fate::Deaf(_) => "connections whose answers were lost",
-            Fate::Bytes => "connections a byte at a time",
-            Fate::Stalls(_) => "connections whose reader stopped for a while",
+            Fate::Bytes => "connections served one byte at a time",
+            Fate::Stalls(_) => "connections whose reader paused",
             Fate::HalfOpen(_) => "connections left half open",
         }
     }
@@ -71,7 +71,7 @@ struct Shared {
     /// Where the daemon is.
     to: Mutex<Option<SocketAddr>>,
     fates: Mutex<BTreeMap<&'static str, u64>>,
-    /// Daemon-side sockets of peers that are gone.
+    /// Sockets to the daemon whose clients are gone.
     half_open: Mutex<Vec<TcpStream>>,
 }
 
@@ -98,7 +98,7 @@ impl Proxy {
                 *of_thread.fates.lock().unwrap_or_else(PoisonError::into_inner).entry(fate.name()).or_default() += 1;
                 let shared = of_thread.clone();
                 connections.push(std::thread::spawn(move || {
-                    // What breaks here was to break.
+                    // Errors here are intended.
                     let _ = carry(client, daemon, fate, &shared);
                 }));
             }
@@ -109,7 +109,7 @@ impl Proxy {
         Ok(Proxy { address, shared, thread: Some(thread) })
     }
 
-    /// Where the load connects.
+    /// The address that the load connects to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -119,7 +119,7 @@ impl Proxy {
         *self.shared.to.lock().unwrap_or_else(PoisonError::into_inner) = Some(daemon);
     }
 
-    /// What has happened to connections, and how often.
+    /// What happened to connections, and how often.
     pub fn fates(&self) -> BTreeMap<&'static str, u64> {
         self.shared.fates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -160,7 +160,7 @@ fn carry(client: TcpStream, daemon: TcpStream, fate: Fate, shared: &Shared) -> i
         };
         let cut = pass(&daemon, &client, limit, matches!(fate, Fate::Bytes), shared, &ended);
         match fate {
-            // Takes what the daemon says, and tells nobody.
+            // Reads what the daemon sends and discards it.
             Fate::Deaf(_) if cut => swallow(&daemon, Duration::from_millis(30), &ended),
             Fate::Stalls(_) if cut => {
                 std::thread::sleep(Duration::from_millis(200));
@@ -175,7 +175,7 @@ fn carry(client: TcpStream, daemon: TcpStream, fate: Fate, shared: &Shared) -> i
             shared.half_open.lock().unwrap_or_else(PoisonError::into_inner).push(daemon);
         }
         Fate::CutUp(_, true) | Fate::CutDown(_, true) => {
-            // Closed with nothing to wait for: a reset.
+            // Closing without lingering sends a reset.
             for stream in [&client, &daemon] {
                 socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))?;
             }
@@ -187,7 +187,7 @@ fn carry(client: TcpStream, daemon: TcpStream, fate: Fate, shared: &Shared) -> i
     Ok(())
 }
 
-/// Passes bytes on until their number is reached (true), the stream ends, or the other direction has.
+/// Forwards bytes until the limit is reached (true), the stream ends, or the other direction has ended.
 fn pass(
     mut from: &TcpStream,
     mut to: &TcpStream,

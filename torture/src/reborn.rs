@@ -1,6 +1,6 @@
-//! A room that is deleted and made anew, again and again: a thread of the load that does it, and what must be true of that room whatever
-//! happens to the daemon. What was deleted is never seen again; of the one that there is nothing is missing; and each has a number of its
-//! own, higher than all before it.
+//! A room that is deleted and recreated repeatedly: a load thread that does so, and the rules that must hold for that
+//! room whatever happens to the daemon. Deleted content never reappears, nothing is missing from the current room, and
+//! each incarnation has its own number, higher than all before it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,10 +11,10 @@ use crate::wire::Wire;
 
 const CLIENT: &str = "deleter";
 const ROOM: &str = "reborn";
-/// A room is deleted with so many messages at the most.
+/// A room is deleted once it has this many messages, or earlier.
 const MESSAGES_MAX: usize = 60;
 
-/// What was asked for and not answered with OK: it may have happened.
+/// A request that was not answered OK: it may have taken effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum May {
     #[default]
@@ -26,16 +26,16 @@ enum May {
 
 #[derive(Clone, Debug, Default)]
 struct Known {
-    /// The room's number, and its messages from the first one on; none: there is no such room.
+    /// The room's number and its messages from the first one on; `None` if there is no such room.
     room: Option<(u64, Vec<String>)>,
     may: May,
-    /// The highest number that a room of the name has had.
+    /// The highest number that a room of this name has had.
     highest: u64,
-    /// What must not be, and was.
+    /// The violations found.
     wrong: Vec<String>,
 }
 
-/// See the module.
+/// See the module documentation.
 #[derive(Debug, Default)]
 pub struct Reborn(Mutex<Known>);
 
@@ -44,7 +44,7 @@ impl Reborn {
         self.0.lock().expect("no thread died with it")
     }
 
-    /// Makes, fills and deletes the room, until the connection breaks or `goes_on` says no.
+    /// Creates, fills and deletes the room until the connection breaks or `goes_on` returns false.
     pub fn work(&self, address: SocketAddr, random: &mut fastrand::Rng, goes_on: impl Fn() -> bool) -> io::Result<()> {
         let mut wire = Wire::hello(address, CLIENT)?;
         self.known().look(&mut wire)?;
@@ -55,7 +55,7 @@ impl Reborn {
         Ok(())
     }
 
-    /// Looks at it while nobody works; returns what must not be.
+    /// Audits the room while nothing else uses it; returns the violations.
     ///
     /// # Errors
     /// The connection breaks.
@@ -68,7 +68,7 @@ impl Reborn {
     }
 }
 
-/// An answer that is OK; any other leaves open what has happened.
+/// An answer that is OK; any other leaves the outcome open.
 fn granted(answer: String) -> io::Result<String> {
     if answer.starts_with("OK") { Ok(answer) } else { Err(io::Error::other(answer)) }
 }
@@ -81,7 +81,7 @@ impl Known {
                 let answer = granted(wire.ask(&format!("JOIN {ROOM}"))?)?;
                 let number = field(&answer, "number").unwrap_or(0);
                 if number <= self.highest || !answer.contains(" created ") {
-                    self.wrong.push(format!("{ROOM} was made after number {}: {answer}", self.highest));
+                    self.wrong.push(format!("{ROOM} was created after number {}: {answer}", self.highest));
                 }
                 (self.room, self.highest) = (Some((number, Vec::new())), number);
             }
@@ -91,14 +91,14 @@ impl Known {
                 self.room = None;
             }
             Some((_, messages)) => {
-                // Some so large that they stay where they are in the journal.
+                // Some are so large that they stay in the journal.
                 let size = [20, 200, 9000][random.usize(..3)];
                 let text = format!("{:016x}{}", random.u64(..), "x".repeat(size));
                 self.may = May::HaveMore(text.clone());
-                // The same ids in each room.
+                // Each incarnation uses the same ids.
                 let answer = granted(wire.ask(&format!("SEND id=m{} {ROOM} {text}", messages.len()))?)?;
                 if answer != format!("OK {}", messages.len() + 1) {
-                    self.wrong.push(format!("{ROOM} has {} messages; the next is answered {answer}", messages.len()));
+                    self.wrong.push(format!("{ROOM} has {} messages; the next was answered {answer}", messages.len()));
                 }
                 if let Some((_, messages)) = &mut self.room {
                     messages.push(text);
@@ -109,7 +109,7 @@ impl Known {
         Ok(())
     }
 
-    /// Compares what is there with what is known, and goes on from there.
+    /// Compares what is stored with what is known, and continues from there.
     fn look(&mut self, wire: &mut Wire) -> io::Result<()> {
         wire.send(format!("FETCH {ROOM} after=0\n").as_bytes())?;
         let (mut shown, mut gone) = (Vec::new(), 0);
@@ -122,7 +122,7 @@ impl Known {
                 (Some("END"), _) => break,
                 _ if line.starts_with("ERR no-room") => {
                     if self.room.is_some() && self.may != May::BeGone {
-                        self.wrong.push(format!("{ROOM} is gone, and was not deleted: {self:.300?}"));
+                        self.wrong.push(format!("{ROOM} is gone but was not deleted: {self:.300?}"));
                     }
                     (self.room, self.may) = (None, May::Nothing);
                     return Ok(());
@@ -136,7 +136,7 @@ impl Known {
             Some(room) => room,
             None => {
                 if self.may != May::BeMade || number <= self.highest {
-                    self.wrong.push(format!("{ROOM} is there again: {answer}, {self:.300?}"));
+                    self.wrong.push(format!("{ROOM} has come back: {answer}, {self:.300?}"));
                 }
                 (number, Vec::new())
             }
@@ -148,7 +148,7 @@ impl Known {
         }
         if number != expected || shown != messages.get(gone..).unwrap_or_default() {
             let (shown, known) = (shown.len(), messages.len());
-            self.wrong.push(format!("{ROOM} {expected} has {known} messages; {number} shows {shown} behind {gone}"));
+            self.wrong.push(format!("{ROOM} {expected} has {known} messages; {number} shows {shown} after {gone}"));
         }
         (self.room, self.may, self.highest) = (Some((number, messages)), May::Nothing, self.highest.max(number));
         Ok(())

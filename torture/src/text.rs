@@ -1,13 +1,13 @@
-//! What people say: chat lines, and what programs send.
+//! Realistic message texts: chat lines, and what programs send.
 
 use std::sync::OnceLock;
 
 use crate::load::Bodies;
 
-/// Where a directory of real chat logs is, for their lines.
+/// The variable that names a directory of real chat logs to take lines from.
 const LOGS: &str = "DANTOK_TEST_LOGS";
 
-/// Stand-ins where there are no logs.
+/// Lines to use if there are no logs.
 const PHRASES: [&str; 6] = [
     "has anybody tried the new kernel on a thinkpad?",
     "it works here, but the wireless card needs its firmware",
@@ -39,7 +39,7 @@ pub fn line(random: &mut fastrand::Rng) -> &'static [u8] {
     lines[random.usize(..lines.len())].as_bytes()
 }
 
-/// A random content.
+/// Random content for a message.
 pub fn content(bodies: Bodies, random: &mut fastrand::Rng) -> Vec<u8> {
     let line = line(random);
     match bodies {
@@ -54,7 +54,7 @@ pub fn content(bodies: Bodies, random: &mut fastrand::Rng) -> Vec<u8> {
     }
 }
 
-/// A line again and again, so many bytes of it.
+/// A line repeated to fill this many bytes.
 pub fn repeated(line: &[u8], bytes: usize) -> Vec<u8> {
     let mut text = [line, b" "].concat().repeat(bytes / (line.len() + 1) + 1);
     text.truncate(bytes);

@@ -1,4 +1,4 @@
-//! A small blocking client of the line protocol, of the harness's own: nothing of the daemon's code judges the daemon.
+//! The harness's own small blocking client for the line protocol: none of the daemon's code judges the daemon.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-/// Longer than any answer takes while the daemon runs; a client that waits longer has been forgotten.
+/// Longer than any answer takes while the daemon runs; a client left waiting longer has been forgotten.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(50);
 
@@ -17,11 +17,11 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct Wire {
     stream: Stream,
     input: Vec<u8>,
-    /// Where the next line begins in `input`.
+    /// The offset of the next line in `input`.
     at: usize,
 }
 
-/// A socket, or TLS on one.
+/// A socket, with or without TLS.
 #[derive(Debug)]
 enum Stream {
     Plain(TcpStream),
@@ -44,27 +44,27 @@ impl Stream {
     }
 }
 
-/// What a wait for a line ended with.
+/// The outcome of waiting for a line.
 #[derive(Debug)]
 pub enum Got {
-    /// A line, without its end.
+    /// A line, without its line ending.
     Line(String),
-    /// None within the time given.
+    /// No line within the given time.
     Nothing,
 }
 
 impl Wire {
-    /// Connects; says nothing.
+    /// Connects without sending anything.
     pub fn connect(address: SocketAddr) -> io::Result<Wire> {
         Ok(Wire { stream: Stream::Plain(socket(address)?), input: Vec::new(), at: 0 })
     }
 
-    /// The same, with TLS.
+    /// The same with TLS.
     pub fn connect_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Wire> {
         let name = ServerName::IpAddress(address.ip().into());
         let mut tls = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
         let mut socket = socket(address)?;
-        // Its writes read as well until hands are shaken.
+        // Until the handshake is complete, its writes also read.
         socket.set_read_timeout(Some(PATIENCE))?;
         while tls.is_handshaking() {
             tls.complete_io(&mut socket)?;
@@ -74,7 +74,7 @@ impl Wire {
         Ok(Wire { stream, input: Vec::new(), at: 0 })
     }
 
-    /// Connects and says HELLO.
+    /// Connects and sends HELLO.
     pub fn hello(address: SocketAddr, client: &str) -> io::Result<Wire> {
         let mut wire = Wire::connect(address)?;
         let answer = wire.ask(&format!("HELLO {client}"))?;
@@ -94,14 +94,14 @@ impl Wire {
         self.stream.write_all(bytes)
     }
 
-    /// Waits for a line for a while.
+    /// Waits for a line for a limited time.
     pub fn line_within(&mut self, most: Duration) -> io::Result<Got> {
         let line = self.piece_within(most, whole_line)?;
         let line = line.map(|line| String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line)).into_owned());
         Ok(line.map_or(Got::Nothing, Got::Line))
     }
 
-    /// Waits for a frame for a while; it comes without its length.
+    /// Waits for a frame for a limited time; returns it without its length.
     pub fn frame_within(&mut self, most: Duration) -> io::Result<Option<Vec<u8>>> {
         let whole = |input: &[u8]| {
             let length = u32::from_be_bytes(*input.first_chunk()?) as usize + 4;
@@ -110,7 +110,7 @@ impl Wire {
         Ok(self.piece_within(most, whole)?.map(|frame| frame[4..].to_vec()))
     }
 
-    /// Waits for input that begins with something whole, which `whole` tells the length of, and takes that.
+    /// Waits until the input begins with a complete item, whose length `whole` returns, and takes it.
     fn piece_within(&mut self, most: Duration, whole: impl Fn(&[u8]) -> Option<usize>) -> io::Result<Option<Vec<u8>>> {
         let start = Instant::now();
         loop {
@@ -146,13 +146,13 @@ impl Wire {
         }
     }
 
-    /// Sends a command and takes its one line of answer.
+    /// Sends a command and reads its one-line answer.
     pub fn ask(&mut self, command: &str) -> io::Result<String> {
         self.send(format!("{command}\n").as_bytes())?;
         self.line()
     }
 
-    /// Sends a FETCH or a READ; returns its lines but the last, and the last.
+    /// Sends a FETCH or READ; returns the lines of its answer except the last, and the last.
     pub fn fetch(&mut self, command: &str) -> io::Result<(Vec<Item>, String)> {
         self.send(format!("{command}\n").as_bytes())?;
         let mut items = Vec::new();
@@ -166,7 +166,7 @@ impl Wire {
     }
 }
 
-/// The length of the first line, with its end.
+/// The length of the first line, including its line ending.
 fn whole_line(mut input: &[u8]) -> Option<usize> {
     let whole = input;
     let length = input.skip_until(b'\n').ok()?;
@@ -181,18 +181,18 @@ fn socket(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// A line that hands something over.
+/// A line that hands over a message or reports a gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// `MSG`.
     Message(Message),
     /// `GAP`: these seqs are gone.
     Gap {
-        /// Of this room.
+        /// The room.
         room: String,
-        /// The first.
+        /// The first seq.
         from: u64,
-        /// The last.
+        /// The last seq.
         to: u64,
     },
 }
@@ -200,22 +200,22 @@ pub enum Item {
 /// A message, as it was shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Of this room.
+    /// The room.
     pub room: String,
-    /// Its place.
+    /// Its seq.
     pub seq: u64,
-    /// When, as text that sorts.
+    /// Its time, as text that sorts chronologically.
     pub time: String,
-    /// What it is about, like `reply=7`; empty where it is about nothing.
+    /// What it refers to, such as `reply=7`; otherwise empty.
     pub about: String,
-    /// From whom.
+    /// Its sender.
     pub client: String,
-    /// Its bytes.
+    /// Its body.
     pub body: Vec<u8>,
 }
 
 impl Item {
-    /// Reads a `MSG` or `GAP` line; none where it is another.
+    /// Parses a `MSG` or `GAP` line; returns `None` for any other.
     pub fn parse(line: &str) -> Option<Item> {
         let (verb, rest) = line.split_once(' ')?;
         let mut words = rest.splitn(5, ' ');
@@ -224,7 +224,7 @@ impl Item {
         match verb {
             "MSG" => {
                 let (time, next) = (words.next()?.to_owned(), words.next()?);
-                // No client's name has a `=`.
+                // No client name contains `=`.
                 let (about, rest) = match next.contains('=') {
                     true => (next, words.next()?.split_once(' ')?),
                     false => ("", (next, words.next().unwrap_or_default())),
@@ -238,7 +238,7 @@ impl Item {
     }
 }
 
-/// The bytes that a shown text stands for, as protocol.md tells.
+/// Decodes the escapes in a message text, as protocol.md describes them.
 fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

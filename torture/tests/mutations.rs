@@ -1,4 +1,4 @@
-//! The mutations are of the code that there is.
+//! Checks that every mutation applies to the current code.
 
 use std::path::Path;
 use std::process::Command;

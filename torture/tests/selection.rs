@@ -1,6 +1,7 @@
-//! A short selection of each schedule, on fixed seeds. docs/reliability.md tells what is run in full.
+//! A short run of each schedule on fixed seeds. docs/reliability.md describes the full runs.
 //!
-//! What a schedule needs of the machine and does not find, it says, and is skipped; but not a program where CI is true.
+//! A schedule that lacks something it needs says so and is skipped. With CI=true, a missing program is a failure
+//! instead.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../../tests/it/common/build.rs"]
@@ -10,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The daemon, as new as its source.
+/// The daemon, built from the current sources.
 fn daemon() -> &'static Path {
     static DAEMON: OnceLock<PathBuf> = OnceLock::new();
     DAEMON.get_or_init(|| {
-        let dir = Path::new(env!("CARGO_BIN_EXE_dantok-torture")).parent().expect("a program is in a directory");
+        let dir = Path::new(env!("CARGO_BIN_EXE_dantok-torture")).parent().expect("an executable is in a directory");
         build::build("dantok", &Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), dir);
         dir.join("dantok")
     })

@@ -1,4 +1,4 @@
-//! A file's bytes.
+//! The contents of a simulated file.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -6,22 +6,22 @@ use std::sync::Arc;
 const PAGE: usize = 16 * 1024;
 static ZEROS: [u8; PAGE] = [0; PAGE];
 
-/// Whether these are nothing but zeros: by whole pages, since most of what is written to a disk is, and a debug build looks at
-/// single bytes a hundred times slower.
+/// Whether these bytes are all zero. It compares whole pages first: most of what is written to a disk is zeros, and a
+/// debug build checks single bytes a hundred times more slowly.
 pub(super) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(PAGE).all(|piece| *piece == ZEROS[..piece.len()])
 }
 
-/// Bytes in pages, which copies share until they are written to: a copy of a whole disk costs next to nothing.
+/// Bytes in copy-on-write pages, so that a copy of a whole disk costs next to nothing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
     len: usize,
-    /// None: zeros.
+    /// `None` stands for zeros.
     pages: Vec<Option<Arc<Vec<u8>>>>,
 }
 
 impl Content {
-    /// Which pages it has. Two contents that are there at the same time and have the same are the same.
+    /// The identity of its pages. Two contents that exist at the same time and have the same pages are equal.
     pub(super) fn mark(&self, hasher: &mut impl Hasher) {
         self.len.hash(hasher);
         for page in &self.pages {
@@ -33,7 +33,7 @@ impl Content {
         self.len
     }
 
-    /// What is there of these bytes.
+    /// Reads these bytes, as far as they exist.
     pub(super) fn read(&self, at: usize, bytes: usize) -> Vec<u8> {
         let end = at.saturating_add(bytes).min(self.len);
         let mut out = Vec::with_capacity(end.saturating_sub(at));
@@ -50,7 +50,7 @@ impl Content {
         out
     }
 
-    /// Writes; the file becomes larger where it has to.
+    /// Writes, growing the file if needed.
     pub(super) fn put(&mut self, at: usize, bytes: &[u8]) {
         if self.len < at + bytes.len() {
             self.resize(at + bytes.len());
@@ -69,7 +69,7 @@ impl Content {
         }
     }
 
-    /// Cuts it, or goes on with zeros.
+    /// Truncates it, or extends it with zeros.
     pub(super) fn resize(&mut self, len: usize) {
         if len < self.len
             && !len.is_multiple_of(PAGE)

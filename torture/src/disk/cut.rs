@@ -1,11 +1,12 @@
-//! What a power cut leaves.
+//! What survives a power cut.
 
-use super::{Change, Disk, FileData, Names, Node, ROOT, apply};
+use super::operations::apply;
+use super::{Change, Disk, FileData, Names, Node, ROOT};
 
 /// Sectors are written whole or not at all.
 const SECTOR: usize = 512;
 
-/// How much of what was not synced a cut leaves.
+/// How much unsynced data survives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Leaves {
     Nothing,
@@ -19,7 +20,7 @@ enum Leaves {
 }
 
 impl Disk {
-    /// The power comes back: what was synced is there, and of the rest what chance leaves. Says what it left.
+    /// Turns the power back on: what was synced is there, and a random part of the rest. Describes what survived.
     pub fn power_on(&mut self) -> String {
         let mut random = self.random.fork();
         let leaves = match random.u8(..6) {
@@ -60,12 +61,12 @@ impl Disk {
             Leaves::Everything => "everything",
             Leaves::Sectors(_) => "some sectors",
             Leaves::Writes(_) => "some writes",
-            Leaves::Until(_) => "what came before some moment",
+            Leaves::Until(_) => "everything before some moment",
         };
         format!("{leaves}; names {mode:?}").to_lowercase()
     }
 
-    /// A random operation among those of the changes that are not synced, mostly a late one.
+    /// The operation of a random unsynced change, usually a late one.
     fn last_changes(&self, random: &mut fastrand::Rng) -> u64 {
         let files = self.nodes.values().filter_map(|node| if let Node::File(file) = node { Some(file) } else { None });
         let mut operations: Vec<u64> =
@@ -94,7 +95,7 @@ impl Disk {
 }
 
 impl FileData {
-    /// Makes the file what a cut leaves of it; returns how many changes it took.
+    /// Reduces the file to what survives the cut; returns how many changes were lost.
     fn settle(&mut self, leaves: Leaves, random: &mut fastrand::Rng) -> u64 {
         let mut lost = 0;
         let synced = self.stable.len();
@@ -125,7 +126,7 @@ impl FileData {
                 _ => lost += 1,
             }
         }
-        // The size is written apart from the bytes.
+        // The size is written separately from the bytes.
         if self.stable.len() > synced && !matches!(leaves, Leaves::Everything) && random.u8(..4) == 0 {
             let size = if random.bool() { synced } else { random.usize(synced..=self.stable.len()) };
             self.stable.resize(size);

@@ -1,4 +1,4 @@
-//! The disk as a file system that any process can use, through FUSE.
+//! Mounts the simulated disk through FUSE, so that any process can use it.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,40 +13,40 @@ use fuser::{
 
 use super::{Disk, Kind, Outcome, ROOT, Stop};
 
-/// Nothing is cached by the kernel: a cut changes files behind its back.
+/// The kernel must not cache anything: a power cut changes files behind its back.
 const TTL: Duration = Duration::ZERO;
 const BLOCK: u64 = 4096;
 
 #[derive(Debug)]
 struct State {
     disk: Disk,
-    /// The machine that lost its power is gone: nobody waits for an answer any more.
+    /// The machine that lost power is gone, and no process waits for an answer any more.
     dead: bool,
-    /// The longest that a sync takes, in microseconds.
+    /// The longest time that a sync takes, in microseconds.
     slow_us: u64,
     waits: Vec<Wait>,
-    /// Operations that are held now, and those that were let go since.
+    /// Operations held now, and operations released so far.
     held: u64,
     let_go: u64,
-    /// Whether those that were let go last are carried out.
+    /// Whether the operations released last are carried out.
     goes_on: bool,
     random: fastrand::Rng,
 }
 
-/// An order to have operations wait.
+/// A rule that makes operations wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Wait {
-    /// Reads, or syncs.
+    /// Which operations: reads or syncs.
     pub kind: Kind,
-    /// Of files whose path has this in it.
+    /// Only for files whose path contains this.
     pub path: &'static str,
-    /// Only the sync of what was written to a file's very beginning.
+    /// Only syncs of data written to the very beginning of a file.
     pub of_beginning: bool,
-    /// Only a sync that has so much to write, zeros not counted.
+    /// Only syncs with at least this many bytes to write, not counting zeros.
     pub at_least_bytes: usize,
-    /// So many of them …
+    /// How many operations …
     pub times: u32,
-    /// … for so long; none: until they are [let go](Mount::let_go).
+    /// … wait for how long; `None`: until they are [let go](Mount::let_go).
     pub takes: Option<Duration>,
 }
 
@@ -61,7 +61,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an operation is to wait.
+    /// Whether an operation has to wait.
     fn wait_for(&self, kind: Kind, ino: u64) -> Option<Wait> {
         let mut state = self.lock();
         let State { disk, waits, .. } = &mut *state;
@@ -81,7 +81,7 @@ impl Shared {
         Some(*wait)
     }
 
-    /// Waits so long; false where it is not to be carried out.
+    /// Waits for that time; returns false if the operation must not be carried out.
     fn wait(&self, wait: Option<Wait>) -> bool {
         let Some(wait) = wait else { return true };
         if let Some(takes) = wait.takes {
@@ -98,8 +98,8 @@ impl Shared {
         state.goes_on && !state.dead
     }
 
-    /// Carries out an operation. Once the power is off none ends before the machine is gone, and nothing that hangs before its processes
-    /// are.
+    /// Carries out an operation. Once the power is off, none returns before the machine is gone; an operation that
+    /// hangs does not return before its processes are gone.
     fn run<T>(&self, operation: impl FnOnce(&mut Disk) -> Outcome<T>) -> Result<T, Errno> {
         let mut state = self.lock();
         match operation(&mut state.disk) {
@@ -121,7 +121,7 @@ impl Shared {
     }
 }
 
-/// A mounted disk; unmounted when it is dropped.
+/// A mounted disk; unmounted on drop.
 #[derive(Debug)]
 pub struct Mount {
     shared: Arc<Shared>,
@@ -133,7 +133,7 @@ impl Mount {
     /// Mounts a disk at an empty directory.
     ///
     /// # Errors
-    /// What the system says; it takes root, or `fusermount3`.
+    /// The mount fails; it needs root or `fusermount3`.
     pub fn new(disk: Disk, at: &Path, seed: u64) -> std::io::Result<Mount> {
         let random = fastrand::Rng::with_seed(seed);
         let state =
@@ -145,27 +145,27 @@ impl Mount {
         Ok(Mount { shared, path: at.to_owned(), _session: session })
     }
 
-    /// Where it is.
+    /// Its mount point.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Does something with the disk, between two operations.
+    /// Accesses the disk between two operations.
     pub fn disk<T>(&self, with: impl FnOnce(&mut Disk) -> T) -> T {
         with(&mut self.shared.lock().disk)
     }
 
-    /// How long a sync takes at the most.
+    /// Sets the longest time that a sync takes.
     pub fn set_slow(&self, most: Duration) {
         self.shared.lock().slow_us = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
     }
 
-    /// Orders that operations wait.
+    /// Makes operations wait.
     pub fn wait_at(&self, wait: Wait) {
         self.shared.lock().waits.push(wait);
     }
 
-    /// Waits until an operation is held; false where none is in time.
+    /// Waits until an operation is held; returns false if none is in time.
     pub fn wait_held(&self, most: Duration) -> bool {
         self.wait_until(most, |state| state.held > 0)
     }
@@ -176,7 +176,8 @@ impl Mount {
         is_so(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
-    /// Takes all such orders back, and lets what is held go: to be carried out, or as if it had never come, for whoever was killed meanwhile.
+    /// Clears all these rules and releases the operations held: either they are carried out, or they are dropped
+    /// because the calling process was killed meanwhile.
     pub fn let_go(&self, goes_on: bool) {
         let mut state = self.shared.lock();
         state.waits.clear();
@@ -185,37 +186,37 @@ impl Mount {
         self.shared.changed.notify_all();
     }
 
-    /// Puts another disk in the place of this one, when no process is left on it.
+    /// Replaces the disk by another one, once no process uses it.
     pub fn put(&self, disk: Disk) {
         let mut state = self.shared.lock();
         state.dead = false;
         state.disk = disk;
     }
 
-    /// Waits until the power goes; false where it does not in time.
+    /// Waits until the power is cut; returns false if it is not in time.
     pub fn wait_cut(&self, most: Duration) -> bool {
         self.wait_until(most, |state| state.disk.is_cut())
     }
 
-    /// Waits until something hangs; false where nothing does in time.
+    /// Waits until an operation hangs; returns false if none does in time.
     pub fn wait_hung(&self, most: Duration) -> bool {
         self.wait_until(most, |state| state.disk.is_hung())
     }
 
-    /// Lets what hangs end, with an error that nobody sees: its processes have been killed.
+    /// Ends the operations that hang, with an error that no process sees because they have all been killed.
     pub fn release(&self) {
         self.shared.lock().dead = true;
         self.shared.changed.notify_all();
     }
 
-    /// After the end of all processes, with the power on: what is in memory is there for the next ones.
+    /// To be called after all processes have ended with the power on: the next ones see what is in memory.
     pub fn go_on(&self) {
         let mut state = self.shared.lock();
         state.dead = false;
         state.disk.heal();
     }
 
-    /// After the end of all processes: the power comes back. Says what it left.
+    /// To be called after all processes have ended: turns the power back on. Describes what survived.
     pub fn power_on(&self) -> String {
         let mut state = self.shared.lock();
         state.dead = false;
@@ -249,7 +250,7 @@ impl Served {
         })
     }
 
-    /// The sync runs beside everything else, and takes its time.
+    /// The sync runs concurrently with everything else and takes time.
     fn sync(&self, ino: u64, reply: ReplyEmpty) {
         let shared = self.0.clone();
         let began = match shared.run(Disk::begin_sync) {
@@ -379,7 +380,7 @@ impl Filesystem for Served {
         let read = self.0.run(|disk| disk.read(ino.0, place(offset), size as usize));
         let shared = self.0.clone();
         let end = move || {
-            // What was read may be out of date when it is answered.
+            // What was read may be out of date by the time it is returned.
             shared.wait(wait);
             match read {
                 Ok(bytes) => reply.data(&bytes),

@@ -1,48 +1,49 @@
-//! Where the power may go: copies of the disk, made around each operation that decides what a cut leaves.
+//! Points at which the power may be cut: copies of the disk around each operation that affects what survives a cut.
 //!
-//! A copy is made before and after each sync, and after each change of a name or of a size. Together with it is kept what
-//! was known outside at that moment. What a cut leaves of a copy is not up to chance: see [`Keeps`].
+//! A copy is made before and after each sync, and after each change of a name or size. It is kept together with what
+//! was known outside the daemon at that moment. What survives a cut at a copy is not random: see [`Keeps`].
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::{Change, Disk, NameChange, Names, Node, apply};
+use super::operations::apply;
+use super::{Change, Disk, NameChange, Names, Node};
 use crate::history::History;
 
-/// Of one kind of operation in one phase, so many copies at the most: chance decides which.
+/// The most copies for one kind of operation in one phase, chosen at random.
 const OF_ONE_KIND: usize = 10;
 
-/// What a moment is just before, or behind.
+/// The operation that a point is just before or after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Around {
-    /// Behind this change of a name or a size.
+    /// After this change of a name or size.
     Change(u64),
     /// Before a sync of this file or directory.
     SyncToCome(u64),
-    /// Behind a sync.
+    /// After a sync.
     Sync,
 }
 
-/// How much of what was not synced a cut leaves.
+/// How much unsynced data survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeps {
-    /// What is worst at this moment: of a change of a name or a size that one alone; before a sync all but what it would write; behind one
-    /// nothing.
+    /// The worst case at this point: after a change of a name or size, that change alone; before a sync, everything
+    /// except what it would write; after a sync, nothing.
     Worst,
-    /// Nothing: the worst that must do no harm to what was synced.
+    /// Nothing: the worst case that must not harm what was synced.
     Nothing,
-    /// Names and sizes, and no bytes.
+    /// Names and sizes, but no bytes.
     Names,
-    /// Everything in these files, and nothing elsewhere.
+    /// Everything in these files, and nothing else.
     Only(&'static str),
-    /// Everything but what is in these files.
+    /// Everything except in these files.
     AllBut(&'static str),
-    /// Everything: as after SIGKILL.
+    /// Everything, as after SIGKILL.
     Everything,
 }
 
-/// All that are tried, from what is worst on.
+/// All that are tried, worst first.
 pub const KEEPS: [Keeps; 7] = [
     Keeps::Worst,
     Keeps::Nothing,
@@ -53,21 +54,21 @@ pub const KEEPS: [Keeps; 7] = [
     Keeps::Everything,
 ];
 
-/// A moment at which the power may go.
+/// A point at which the power may be cut.
 #[derive(Debug)]
 pub struct Point {
-    /// In which phase of the run.
+    /// The phase of the run.
     pub phase: &'static str,
-    /// Around which operation, in words.
+    /// The operation, in words.
     pub what: String,
     around: Around,
     /// The disk.
     pub disk: Disk,
-    /// What was known.
+    /// What was known at that moment.
     pub known: History,
 }
 
-/// Who makes the copies.
+/// Makes the copies.
 #[derive(Debug)]
 pub(super) struct Watch {
     history: Arc<History>,
@@ -78,36 +79,36 @@ pub(super) struct Watch {
 }
 
 impl Disk {
-    /// Begins to make copies, together with what this history knows.
+    /// Starts making copies, each together with what this history knows.
     pub fn watch(&mut self, history: &Arc<History>, phase: &'static str) {
         let random = self.random.fork();
-        // What a file system must not promise is not to be relied upon.
+        // The daemon must not rely on more than POSIX promises.
         self.names_mode = Names::Strict;
         let watch = Watch { history: history.clone(), phase, kinds: BTreeMap::new(), order: Vec::new(), random };
         self.watch = Some(Box::new(watch));
     }
 
-    /// What comes from here on is of another phase.
+    /// Starts another phase.
     pub fn set_phase(&mut self, phase: &'static str) {
         if let Some(watch) = &mut self.watch {
             watch.phase = phase;
         }
     }
 
-    /// How often something was done in this phase, as [`Point::what`] says it.
+    /// How often an operation, as named in [`Point::what`], occurred in this phase.
     pub fn times(&self, what: &str) -> usize {
         let Some(watch) = &self.watch else { return 0 };
         watch.kinds.get(&(watch.phase, what.to_owned())).map_or(0, |(times, _)| *times)
     }
 
-    /// Ends it; returns the copies, by kind of operation, in the order in which each kind came first.
+    /// Stops making copies; returns them by kind of operation, in the order in which each kind first occurred.
     pub fn points(&mut self) -> Vec<Vec<Point>> {
         let Some(mut watch) = self.watch.take() else { return Vec::new() };
         let kinds = watch.order.iter().filter_map(|kind| watch.kinds.remove(kind));
         kinds.map(|(_, points)| points).collect()
     }
 
-    /// Makes a copy, where somebody wants it.
+    /// Makes a copy if copies are being made.
     pub(super) fn point(&mut self, around: Around, what: impl FnOnce(&Disk) -> String) {
         let Some(mut watch) = self.watch.take() else { return };
         let what = without_numbers(&what(self));
@@ -129,7 +130,7 @@ impl Disk {
         self.watch = Some(watch);
     }
 
-    /// What tells what a cut leaves from what another one does, of copies that are all there still.
+    /// Identifies what survives a cut, among copies that all still exist.
     pub fn mark(&self, kept: &[u64]) -> u64 {
         let mut hasher = DefaultHasher::new();
         for (ino, node) in &self.nodes {
@@ -143,7 +144,7 @@ impl Disk {
         hasher.finish()
     }
 
-    /// What a cut leaves: what was synced, and of the rest these changes.
+    /// The disk after a cut: what was synced, and these changes of the rest.
     pub fn after_cut(&self, kept: &[u64]) -> Disk {
         let mut left = Disk { watch: None, cut_at: None, faults: Vec::new(), ..self.clone() };
         let is_kept = |operation: &u64| kept.contains(operation);
@@ -168,7 +169,7 @@ impl Disk {
 }
 
 impl Point {
-    /// The changes that are not synced, and that a cut leaves.
+    /// The unsynced changes that survive.
     pub fn kept(&self, keeps: Keeps) -> Vec<u64> {
         let disk = &self.disk;
         let mut kept = Vec::new();
@@ -195,7 +196,7 @@ impl Point {
         kept
     }
 
-    /// Whether a change stays: of the file, or the name in the directory, `of`.
+    /// Whether a change to the file `of`, or to a name in the directory `of`, survives.
     fn keeps(&self, keeps: Keeps, operation: u64, of: u64, path: &str, is_bytes: bool) -> bool {
         match (keeps, self.around) {
             (Keeps::Worst, Around::Change(change)) => operation == change,
@@ -209,7 +210,7 @@ impl Point {
     }
 }
 
-/// A path whose numbers are the same for all files of a kind.
+/// A path with its numbers replaced, so that it is the same for all files of a kind.
 fn without_numbers(path: &str) -> String {
     let is_number = |word: &str| {
         word.len() >= 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'T' || byte == b'Z')

@@ -1,4 +1,4 @@
-//! Peers that want too much, or nothing: memory stays bounded, and everybody else is served.
+//! Peers that demand too much, or do nothing: memory stays bounded, and everyone else is served.
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ use crate::wire::Wire;
 
 pub(super) const IDLE: Schedule = Schedule {
     name: "idle",
-    about: "10,000 connections that follow a room, and say nothing more",
+    about: "10,000 idle connections that follow a room",
     needs: &[Need::Descriptors],
     cycles: 10_000,
     run: |run| abuse(run, &[], idle),
@@ -31,7 +31,7 @@ pub(super) const SILENT: Schedule = Schedule {
 
 pub(super) const LENGTHS: Schedule = Schedule {
     name: "lengths",
-    about: "Connections that announce 16 MiB, lines without an end, and bodies of which little comes",
+    about: "Connections that announce 16 MiB, lines that never end, and bodies that arrive only in part",
     needs: &[Need::Descriptors],
     cycles: 1_500,
     run: |run| abuse(run, &[], lengths),
@@ -39,7 +39,7 @@ pub(super) const LENGTHS: Schedule = Schedule {
 
 pub(super) const SLOW: Schedule = Schedule {
     name: "slow",
-    about: "A reader that takes 1 KB/s of a room with a million messages",
+    about: "A reader that reads a room with a million messages at 1 KB/s",
     needs: &[],
     cycles: 1_000_000,
     run: |run| abuse(run, &[], slow),
@@ -47,7 +47,7 @@ pub(super) const SLOW: Schedule = Schedule {
 
 pub(super) const ROOMS: Schedule = Schedule {
     name: "rooms",
-    about: "100,000 rooms, and one more; a restart with them",
+    about: "100,000 rooms, the refusal of one more, and a restart",
     needs: &[],
     cycles: 100_000,
     run: |run| {
@@ -57,10 +57,10 @@ pub(super) const ROOMS: Schedule = Schedule {
 };
 
 const MIB: u64 = 1024 * 1024;
-/// What the daemon may take, whatever is done to it here: its caches, the commits on their way, and 10,000 connections.
+/// The most memory the daemon may use here: its caches, the commits under way, and 10,000 connections.
 const MEMORY_MAX: u64 = 400 * MIB;
 
-/// Somebody who is served meanwhile: how long each SEND of theirs took.
+/// Another client that is served meanwhile, and the latency of each of its SENDs.
 struct Served {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<io::Result<Vec<Duration>>>,
@@ -90,12 +90,12 @@ impl Served {
 
     fn end(self) -> io::Result<String> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut taken = self.thread.join().map_err(|_| io::Error::other("its thread died"))??;
+        let mut taken = self.thread.join().map_err(|_| io::Error::other("its thread panicked"))??;
         taken.sort_unstable();
         let at = |part: f64| taken.get((taken.len() as f64 * part) as usize).copied().unwrap_or_default();
         let most = taken.last().copied().unwrap_or_default();
         Ok(format!(
-            "{} SENDs of another client meanwhile: median {:.1?}, 99 in 100 within {:.1?}, slowest {most:.1?}",
+            "{} SENDs of another client meanwhile: median {:.1?}, p99 {:.1?}, slowest {most:.1?}",
             taken.len(),
             at(0.5),
             at(0.99)
@@ -105,7 +105,7 @@ impl Served {
 
 fn abuse(run: &mut Run, flags: &[&str], what: fn(&mut Run, &Recipe, &Daemon, SocketAddr) -> io::Result<()>) {
     if let Err(error) = descriptors() {
-        return run.history.violation(format!("can't raise the number of descriptors: {error}"));
+        return run.history.violation(format!("can't raise the descriptor limit: {error}"));
     }
     let mut recipe = run.recipe();
     recipe.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
@@ -121,9 +121,9 @@ fn abuse(run: &mut Run, flags: &[&str], what: fn(&mut Run, &Recipe, &Daemon, Soc
         Err(error) => run.history.violation(format!("another client was not served: {error}")),
     }
     let (_, most) = daemon.memory();
-    run.figures.push(format!("memory of the daemon: {} before, {} at the most", mib(before), mib(most)));
+    run.figures.push(format!("daemon memory: {} before, {} at most", mib(before), mib(most)));
     if most > MEMORY_MAX {
-        run.history.violation(format!("the daemon took {}; {} are its bound", mib(most), mib(MEMORY_MAX)));
+        run.history.violation(format!("the daemon used {}; the bound is {}", mib(most), mib(MEMORY_MAX)));
     }
     run.must_end(daemon);
 }
@@ -132,7 +132,7 @@ fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / MIB as f64)
 }
 
-/// As many as the system lets us have.
+/// As many descriptors as the system allows.
 fn descriptors() -> io::Result<()> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -145,7 +145,7 @@ fn idle(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::
     let mut peers = Vec::new();
     for n in 0..run.cycles {
         let mut stream = TcpStream::connect(address)?;
-        // Answers are read by the hundred, not one by one: there are many.
+        // Answers are read by the hundred, because there are many.
         io::Write::write_all(&mut stream, format!("HELLO peer{}\nJOIN idle\nFOLLOW idle\n", n % 100).as_bytes())?;
         peers.push(stream);
     }
@@ -155,7 +155,7 @@ fn idle(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::
     let (after, _) = daemon.memory();
     let each = after.saturating_sub(before) / run.cycles.max(1);
     run.figures.push(format!("{} idle connections: {} in all, {each} bytes each", peers.len(), mib(after)));
-    // One message reaches them all.
+    // One message reaches all of them.
     let mut wire = Wire::hello(address, "speaker")?;
     wire.ask("JOIN idle")?;
     let start = Instant::now();
@@ -164,12 +164,12 @@ fn idle(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::
         answers(peer, 1)?;
     }
     run.figures.push(format!("one message reached all of them within {:.1?}", start.elapsed()));
-    run.count("messages to all of many followers");
+    run.count("messages to all followers");
     std::thread::sleep(Duration::from_secs(2));
     Ok(())
 }
 
-/// Reads so many lines.
+/// Reads this many lines.
 fn answers(stream: &mut TcpStream, lines: usize) -> io::Result<()> {
     stream.set_read_timeout(Some(DEADLINE))?;
     let mut found = 0;
@@ -188,7 +188,7 @@ fn silent(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io
     let start = Instant::now();
     let peers: io::Result<Vec<TcpStream>> = (0..run.cycles).map(|_| TcpStream::connect(address)).collect();
     let mut peers = peers?;
-    // Half of them say something, a byte a second, though not HELLO.
+    // Half of them send one byte a second, but never HELLO.
     let mut closed = vec![false; peers.len()];
     while closed.iter().any(|closed| !closed) {
         if start.elapsed() > DEADLINE {
@@ -213,7 +213,7 @@ fn silent(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io
         peers.len(),
         start.elapsed()
     ));
-    run.figures.push(format!("memory behind them: {}", mib(daemon.memory().0)));
+    run.figures.push(format!("memory afterwards: {}", mib(daemon.memory().0)));
     run.count("rounds of silent connections");
     Ok(())
 }
@@ -225,11 +225,11 @@ fn lengths(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> i
         stream.set_nonblocking(true)?;
         let begun = match n % 3 {
             0 => vec![0, 0xff, 0xff, 0xff],
-            // As much of a line as it takes.
+            // As much of a line as the daemon accepts.
             1 => vec![b'x'; 256 * 1024],
             _ => [&b"HELLO greedy\nJOIN r\nSENDB r 65536\n"[..], &[b'x'; 60_000]].concat(),
         };
-        // What it does not take stays with us.
+        // What the daemon does not read stays in our socket.
         let _ = io::Write::write(&mut stream, &begun);
         peers.push(stream);
     }
@@ -237,7 +237,7 @@ fn lengths(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> i
     run.figures.push(format!("{} of them: {}", peers.len(), mib(daemon.memory().0)));
     let mut closed = 0;
     for peer in peers.iter_mut().step_by(3) {
-        // The refusal, and the end.
+        // The refusal, and then the end of the stream.
         let mut piece = [0; 4096];
         let told = peer.read(&mut piece).is_ok_and(|read| read > 0);
         let ended = matches!(peer.read(&mut piece), Ok(0)) || peer.take_error().ok().flatten().is_some();
@@ -245,30 +245,58 @@ fn lengths(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> i
     }
     let announced = run.cycles.div_ceil(3);
     if closed < announced {
-        return Err(io::Error::other(format!("of {announced} that announced 16 MiB, {closed} were told and closed")));
+        return Err(io::Error::other(format!(
+            "{announced} connections announced 16 MiB, but only {closed} were refused and closed"
+        )));
     }
     run.count("rounds of large lengths");
     Ok(())
 }
 
+/// SENDs that a sender pipelines.
+const SLOW_BATCH: u64 = 1000;
+/// Threads that fill the room.
+const SLOW_SENDERS: u64 = 4;
+
 fn slow(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::Result<()> {
-    const BATCH: u64 = 1000;
     let start = Instant::now();
-    let senders: Vec<JoinHandle<io::Result<()>>> = (0..4)
+    fill_room(run, address)?;
+    run.figures.push(format!(
+        "{} messages stored in {:.1?}; memory afterwards {}",
+        run.cycles,
+        start.elapsed(),
+        mib(daemon.memory().0)
+    ));
+    let slow = read_slowly(run, daemon, address)?;
+    run.count("slow readers");
+    // A fast reader gets all of it while the slow one is still connected.
+    let start = Instant::now();
+    let messages = read_fast(address)?;
+    run.figures.push(format!("a fast reader at the same time: {messages} messages in {:.1?}", start.elapsed()));
+    if messages != run.cycles / SLOW_BATCH / SLOW_SENDERS * SLOW_SENDERS * SLOW_BATCH {
+        return Err(io::Error::other(format!("{messages} messages were read")));
+    }
+    drop(slow);
+    Ok(())
+}
+
+/// Sends the room's messages, over several connections at once.
+fn fill_room(run: &mut Run, address: SocketAddr) -> io::Result<()> {
+    let senders: Vec<JoinHandle<io::Result<()>>> = (0..SLOW_SENDERS)
         .map(|n| {
-            let (batches, mut random) = (run.cycles / BATCH / 4, run.random.fork());
+            let (batches, mut random) = (run.cycles / SLOW_BATCH / SLOW_SENDERS, run.random.fork());
             std::thread::spawn(move || {
                 let mut wire = Wire::hello(address, &format!("sender{n}"))?;
                 wire.ask("JOIN million")?;
                 for _ in 0..batches {
                     let mut bytes = Vec::new();
-                    for _ in 0..BATCH {
+                    for _ in 0..SLOW_BATCH {
                         bytes.extend_from_slice(b"SEND million ");
                         bytes.extend_from_slice(&text::content(crate::load::Bodies::Lines, &mut random));
                         bytes.push(b'\n');
                     }
                     wire.send(&bytes)?;
-                    for _ in 0..BATCH {
+                    for _ in 0..SLOW_BATCH {
                         let answer = wire.line()?;
                         ok(&answer).ok_or_else(|| io::Error::other(answer))?;
                     }
@@ -278,14 +306,13 @@ fn slow(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::
         })
         .collect();
     for sender in senders {
-        sender.join().map_err(|_| io::Error::other("a sender died"))??;
+        sender.join().map_err(|_| io::Error::other("a sender panicked"))??;
     }
-    run.figures.push(format!(
-        "{} messages stored in {:.1?}; memory then {}",
-        run.cycles,
-        start.elapsed(),
-        mib(daemon.memory().0)
-    ));
+    Ok(())
+}
+
+/// Reads 1 KB/s of the room for a while, and reports the daemon's memory before and afterwards. Returns the connection.
+fn read_slowly(run: &mut Run, daemon: &Daemon, address: SocketAddr) -> io::Result<Wire> {
     let slow = Wire::hello(address, "slow")?;
     socket2::SockRef::from(slow.stream()).set_recv_buffer_size(4096)?;
     let mut slow = slow;
@@ -297,7 +324,7 @@ fn slow(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::
     let mut taken = 0;
     while start.elapsed() < Duration::from_secs(15) {
         match stream.read(&mut piece) {
-            Ok(0) => return Err(io::Error::other("the slow reader was closed")),
+            Ok(0) => return Err(io::Error::other("the slow reader was disconnected")),
             Ok(read) => taken += read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
@@ -306,13 +333,15 @@ fn slow(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::
     }
     let (after, _) = daemon.memory();
     run.figures.push(format!(
-        "a reader that took {taken} bytes in 15 s: memory {} before, {} behind it",
+        "a reader that took {taken} bytes in 15 s: memory {} before, {} afterwards",
         mib(before),
         mib(after)
     ));
-    run.count("slow readers");
-    // And one that is fast gets all of it.
-    let start = Instant::now();
+    Ok(slow)
+}
+
+/// Reads the whole room; returns the number of messages.
+fn read_fast(address: SocketAddr) -> io::Result<u64> {
     let mut fast = Wire::hello(address, "fast")?;
     fast.ask("JOIN million")?;
     fast.send(b"FETCH million after=0\n")?;
@@ -320,22 +349,17 @@ fn slow(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::
     loop {
         let line = fast.line()?;
         if line.starts_with("END ") {
-            break;
+            return Ok(messages);
         }
         messages += u64::from(line.starts_with("MSG "));
     }
-    run.figures.push(format!("a fast reader beside it: {messages} messages in {:.1?}", start.elapsed()));
-    if messages != run.cycles / BATCH / 4 * 4 * BATCH {
-        return Err(io::Error::other(format!("{messages} messages are there")));
-    }
-    Ok(())
 }
 
 fn rooms(run: &mut Run, recipe: &Recipe, daemon: &Daemon, address: SocketAddr) -> io::Result<()> {
     const BATCH: u64 = 500;
     let start = Instant::now();
     let mut wire = Wire::hello(address, "maker")?;
-    // One is there already: who is served meanwhile has made it.
+    // One room exists already: the client that is served meanwhile has created it.
     let wanted = run.cycles - 1;
     for first in (0..wanted).step_by(BATCH as usize) {
         let last = (first + BATCH).min(wanted);
@@ -349,14 +373,14 @@ fn rooms(run: &mut Run, recipe: &Recipe, daemon: &Daemon, address: SocketAddr) -
         }
     }
     run.figures.push(format!(
-        "{} rooms made in {:.1?}; memory then {}",
+        "{} rooms created in {:.1?}; memory afterwards {}",
         run.cycles,
         start.elapsed(),
         mib(daemon.memory().0)
     ));
     let answer = wire.ask("CREATE one-more")?;
     if !answer.starts_with("ERR limit ") {
-        return Err(io::Error::other(format!("one room more was answered: {answer}")));
+        return Err(io::Error::other(format!("creating one more room was answered: {answer}")));
     }
     let start = Instant::now();
     let listed = super::rooms(&mut wire)?.len() as u64;
@@ -367,7 +391,7 @@ fn rooms(run: &mut Run, recipe: &Recipe, daemon: &Daemon, address: SocketAddr) -
     if !status.success() || listed != run.cycles {
         return Err(io::Error::other(format!("{listed} rooms are listed; the copy: {status}")));
     }
-    // As after a kill: from what is on the disk now.
+    // As after a kill, from what is on the disk now.
     let start = Instant::now();
     if let Some((copy, of_copy)) = run.must_start(&again, "a kill") {
         let took = start.elapsed();

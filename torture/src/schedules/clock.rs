@@ -1,4 +1,4 @@
-//! The wall clock is set: days ahead, days back, while the daemon runs and while it is down.
+//! Steps of the wall clock: days forward and back, while the daemon runs and while it is down.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::wire::{Item, Wire};
 
 pub(super) const SCHEDULE: Schedule = Schedule {
     name: "clock",
-    about: "The wall clock steps by days, ahead and back, while the daemon runs and while it is down",
+    about: "The wall clock steps by days, forward and back, while the daemon runs and while it is down",
     needs: &[Need::Faketime],
     cycles: 6,
     run,
@@ -18,13 +18,13 @@ pub(super) const SCHEDULE: Schedule = Schedule {
 
 pub(super) const REBOOT: Schedule = Schedule {
     name: "reboot",
-    about: "The machine starts anew: another boot id or time namespace, another uptime, a wall clock that is anywhere",
+    about: "The machine reboots: another boot id or time namespace, another uptime, an arbitrary wall clock",
     needs: &[Need::Faketime, Need::Namespaces],
     cycles: 6,
     run: reboot,
 };
 
-/// Where Debian and others put the library.
+/// Where Debian and other distributions install the library.
 const LIBRARIES: [&str; 5] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -33,14 +33,14 @@ const LIBRARIES: [&str; 5] = [
     "/usr/local/lib/faketime/libfaketimeMT.so.1",
 ];
 
-/// libfaketime, where it is installed.
+/// The path of libfaketime, if it is installed.
 pub(super) fn library() -> Option<PathBuf> {
     LIBRARIES.iter().map(PathBuf::from).find(|path| path.exists())
 }
 
 const STEPS: [&str; 7] = ["+30d", "-30d", "+400d", "+25h", "-25h", "-1h", "+0d"];
 
-/// A daemon whose wall clock is what a file says.
+/// A daemon whose wall clock a file sets.
 fn faked(run: &Run, setting: &Path) -> Recipe {
     let library = library().unwrap_or_default();
     let mut recipe = run.recipe();
@@ -96,7 +96,7 @@ fn run(run: &mut Run) {
         }
     }
     drop(up);
-    // A step ahead is the last: were it believed, everything would be gone.
+    // The last step is forward: a daemon that believed it would drop everything.
     set(&setting, "+800d");
     if let Some((daemon, address)) = run.must_start(&recipe, "a step of the clock") {
         run.audit(address);
@@ -105,7 +105,8 @@ fn run(run: &mut Run) {
         load.pause();
         run.audit(address);
         if !shows_the_step(run, address).unwrap_or(false) {
-            run.history.violation("no message shows the time that the clock was set to: libfaketime does nothing here");
+            run.history
+                .violation("no message shows the time that the clock was set to: libfaketime has no effect here");
         }
         run.must_end(daemon);
     }
@@ -123,12 +124,12 @@ fn reboot(run: &mut Run) {
         set(&setting, step);
         if run.random.bool() {
             recipe.wrapper = namespace(run);
-            run.count("time namespaces of the same boot that are days ahead");
+            run.count("time namespaces days ahead in the same boot");
         } else {
             match boot(run) {
                 Ok(wrapper) => recipe.wrapper = wrapper,
                 Err(error) => {
-                    run.history.violation(format!("can't make a boot: {error}"));
+                    run.history.violation(format!("can't simulate a boot: {error}"));
                     break;
                 }
             }
@@ -154,7 +155,7 @@ fn reboot(run: &mut Run) {
     run.must_check(&recipe);
 }
 
-/// What runs a program as on a machine that was started less than an hour ago.
+/// A command that runs a program as on a machine started less than an hour ago.
 fn boot(run: &mut Run) -> std::io::Result<Vec<String>> {
     let uptime = std::fs::read_to_string("/proc/uptime")?;
     let uptime: f64 = uptime.split(' ').next().and_then(|seconds| seconds.parse().ok()).unwrap_or_default();
@@ -180,21 +181,21 @@ fn boot(run: &mut Run) -> std::io::Result<Vec<String>> {
     Ok(words.map(str::to_owned).to_vec())
 }
 
-/// What runs a program where the machine seems to have been up for days more.
+/// A command that runs a program as if the machine had been up for days longer.
 fn namespace(run: &mut Run) -> Vec<String> {
     let ahead = run.random.u64(2 * 86_400..20 * 86_400).to_string();
     ["unshare", "--time", "--boottime", &ahead].map(str::to_owned).to_vec()
 }
 
 fn set(setting: &Path, step: &str) {
-    // In one step, so that no half of it is read.
+    // Replaced atomically, so that no partial file is read.
     let new = setting.with_extension("new");
     std::fs::write(&new, format!("{step}\n"))
         .and_then(|()| std::fs::rename(&new, setting))
         .expect("a file can be written");
 }
 
-/// Whether a new message is of a later year than this run's machine is in: the step was 800 days.
+/// Whether a new message has a later year than the real clock: the step was 800 days.
 fn shows_the_step(run: &Run, address: std::net::SocketAddr) -> std::io::Result<bool> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let year = 1970 + now / 31_557_600;

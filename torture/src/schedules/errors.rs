@@ -1,4 +1,4 @@
-//! Errors of the disk: at a write, at a sync, at a read, and at any of them while the daemon starts.
+//! Disk errors: at a write, a sync or a read, and at any of them while the daemon starts.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ pub(super) const WRITE: Schedule = Schedule {
 
 pub(super) const SYNC: Schedule = Schedule {
     name: "sync-error",
-    about: "EIO at a sync, which throws away what it should have written; then a restart or a power cut",
+    about: "EIO at a sync, which loses the data that it should have written; then a restart or a power cut",
     needs: &[Need::Fuse],
     cycles: 4,
     run: |run| under_load(run, Kind::Sync),
@@ -27,7 +27,7 @@ pub(super) const SYNC: Schedule = Schedule {
 
 pub(super) const READ: Schedule = Schedule {
     name: "read-error",
-    about: "EIO at reads while readers want what is only on the disk",
+    about: "EIO at reads while readers need data that is only on the disk",
     needs: &[Need::Fuse],
     cycles: 4,
     run: |run| under_load(run, Kind::Read),
@@ -35,13 +35,13 @@ pub(super) const READ: Schedule = Schedule {
 
 pub(super) const START: Schedule = Schedule {
     name: "start-error",
-    about: "EIO or ENOSPC at a read, write, sync or name while the daemon starts",
+    about: "EIO or ENOSPC at a read, write, sync or name change while the daemon starts",
     needs: &[Need::Fuse],
     cycles: 12,
     run: at_start,
 };
 
-/// How long a fault is waited for, and what comes of it.
+/// How long to wait for a fault and for its consequence.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn under_load(run: &mut Run, kind: Kind) {
@@ -49,7 +49,7 @@ fn under_load(run: &mut Run, kind: Kind) {
     let shape = Shape::random(&mut run.random);
     let load = Load::start(&run.history, &shape, &mut run.random);
     for _ in 0..run.cycles {
-        let Some((mut daemon, address)) = run.must_start(&recipe, "an error of the disk") else { break };
+        let Some((mut daemon, address)) = run.must_start(&recipe, "a disk error") else { break };
         run.audit(address);
         let fault = fault(run, kind);
         let given = mount.disk(|disk| {
@@ -60,7 +60,7 @@ fn under_load(run: &mut Run, kind: Kind) {
         let start = Instant::now();
         while daemon.ended().is_none() && start.elapsed() < PATIENCE {
             if kind == Kind::Read {
-                // Its answer is an END or an error; what comes before is judged either way.
+                // Its answer is an END or an error; what precedes it is judged either way.
                 read_old(run, address);
             }
             std::thread::sleep(Duration::from_millis(if kind == Kind::Read { 100 } else { 5 }));
@@ -72,13 +72,13 @@ fn under_load(run: &mut Run, kind: Kind) {
         let given = mount.disk(|disk| disk.counts.errors) > given;
         match (given, daemon.ended()) {
             (false, None) => run.count("faults that were not reached"),
-            (true, None) => run.count("errors after which the daemon went on"),
+            (true, None) => run.count("errors that the daemon survived"),
             (true, Some(_)) => {
-                run.count("errors after which the daemon ended");
+                run.count("errors after which the daemon exited");
                 must_have_failed(run, &mut daemon);
             }
             (false, Some(status)) => {
-                run.history.violation(format!("the daemon ended with {status}, for no reason\n{}", daemon.log()));
+                run.history.violation(format!("the daemon exited with {status} for no reason\n{}", daemon.log()));
             }
         }
         end(run, &mount, daemon);
@@ -102,7 +102,7 @@ fn fault(run: &mut Run, kind: Kind) -> Fault {
     Fault { kind, path, nth: random.u64(1..=most), lasting: random.bool(), errno, hangs: false }
 }
 
-/// Reads a room from its beginning, which is mostly not in memory.
+/// Reads a room from its beginning, which is usually not in memory.
 fn read_old(run: &Run, address: std::net::SocketAddr) {
     let Ok(mut wire) = Wire::hello(address, "audit") else { return };
     for room in ROOMS {
@@ -114,7 +114,7 @@ fn read_old(run: &Run, address: std::net::SocketAddr) {
     }
 }
 
-/// Honest failure: it says why, naming a file, and ends with 1.
+/// Expects an honest failure: the daemon says why, naming a file, and exits with 1.
 fn must_have_failed(run: &Run, daemon: &mut Daemon) {
     let log = daemon.log();
     let named = log.contains("ERROR") && (log.contains("/disk") || log.contains("of the store failed"));
@@ -124,29 +124,30 @@ fn must_have_failed(run: &Run, daemon: &mut Daemon) {
     }
 }
 
-/// Ends a daemon that may have ended: by a power cut, which takes what a failed sync did not write; or by SIGKILL.
+/// Ends a daemon that may have exited already: by a power cut, which loses what a failed sync did not write, or by
+/// SIGKILL.
 fn end(run: &mut Run, mount: &Mount, mut daemon: Daemon) {
     if run.random.bool() {
         run.cut_power(mount, daemon);
-        run.count("power cuts behind it");
+        run.count("power cuts afterwards");
     } else {
         daemon.kill_and_wait();
         mount.disk(|disk| disk.heal());
-        run.count("restarts behind it");
+        run.count("restarts afterwards");
     }
 }
 
 fn last_look(run: &mut Run, mount: &Mount, recipe: &Recipe) {
     mount.disk(|disk| disk.heal());
     if run.is_sound()
-        && let Some((daemon, address)) = run.must_start(recipe, "an error of the disk")
+        && let Some((daemon, address)) = run.must_start(recipe, "a disk error")
     {
         run.audit(address);
         run.must_end(daemon);
         run.must_check(recipe);
     }
     if !run.is_sound() {
-        run.history.violation(format!("the errors given were: {}", mount.disk(|disk| disk.given.join(", "))));
+        run.history.violation(format!("the injected errors were: {}", mount.disk(|disk| disk.given.join(", "))));
     }
     let given = mount.disk(|disk| disk.counts.errors);
     *run.tried.entry("errors given".to_owned()).or_default() += given;
@@ -167,15 +168,15 @@ fn at_start(run: &mut Run) {
         match daemon.wait_up(|| false) {
             Ok(address) => {
                 mount.disk(|disk| disk.heal());
-                // The error may have come when it was up already.
+                // The error may have occurred once it was up.
                 if run.try_audit(address) {
                     load.resume(address);
                 }
                 if daemon.wait_end(Duration::from_millis(run.random.u64(20..200))).is_some() {
-                    run.count("starts that failed when they were done");
+                    run.count("starts that failed just after they had completed");
                     must_have_failed(run, &mut daemon);
                 } else {
-                    run.count("starts that took no harm");
+                    run.count("starts that succeeded nevertheless");
                     load.pause();
                     run.audit(address);
                 }

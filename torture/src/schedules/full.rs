@@ -1,4 +1,4 @@
-//! A disk that is full, and has room again: a tmpfs, or ext4 in a loop device.
+//! A disk that fills up and then has space again: a tmpfs, or ext4 on a loop device.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,7 +14,7 @@ use crate::wire::Wire;
 
 pub(super) const SCHEDULE: Schedule = Schedule {
     name: "full",
-    about: "The disk fills up under load, to the last byte or nearly; restarts on it; room again",
+    about: "The disk fills up under load, completely or nearly; restarts; then space is freed",
     needs: &[Need::Mount],
     cycles: 3,
     run,
@@ -23,7 +23,7 @@ pub(super) const SCHEDULE: Schedule = Schedule {
 const DISK_MIB: u64 = 320;
 const MIB: u64 = 1024 * 1024;
 
-/// A small file system; unmounted when it is dropped.
+/// A small file system; unmounted on drop.
 struct Small(PathBuf);
 
 impl Small {
@@ -33,7 +33,7 @@ impl Small {
         if run.random.bool() && Small::ext4(&run.dir.join("image"), &at).is_ok() {
             run.count("runs on ext4");
         } else {
-            // Not every machine that lets us mount has loop devices.
+            // Not every machine that allows mounting has loop devices.
             run.count("runs on tmpfs");
             sh("mount", &["-t", "tmpfs", "-o", &format!("size={DISK_MIB}m"), "dantok-torture"], &at)?;
         }
@@ -54,12 +54,12 @@ impl Small {
         self.0.join("filler")
     }
 
-    /// Fills it until no more than this is free.
+    /// Fills it until at most this much is free.
     fn fill(&self, left: u64) {
         let Ok(mut filler) = File::options().create(true).append(true).open(self.filler()) else { return };
         let piece = vec![7; MIB as usize / 4];
         while self.free() > left + piece.len() as u64 || left == 0 {
-            // At the last byte.
+            // Down to the last byte.
             if filler.write_all(&piece).is_err() {
                 return;
             }
@@ -86,7 +86,7 @@ fn sh(program: &str, arguments: &[&str], path: &Path) -> Result<(), String> {
 fn run(run: &mut Run) {
     let small = match Small::new(run) {
         Ok(small) => small,
-        Err(error) => return run.history.violation(format!("can't make a small disk: {error}")),
+        Err(error) => return run.history.violation(format!("can't create a small disk: {error}")),
     };
     let mut recipe = run.recipe();
     recipe.data_dir = small.0.join("data");
@@ -105,7 +105,7 @@ fn run(run: &mut Run) {
         load.pause();
         if daemon.log().contains("dantok::server: stopping") {
             daemon.wait_end(DEADLINE);
-            run.count("full disks that ended the daemon");
+            run.count("full disks after which the daemon exited");
             if daemon.ended().and_then(|status| status.code()) != Some(1) {
                 run.history.violation(format!("not an honest failure: {:?}\n{}", daemon.ended(), daemon.log()));
             }
@@ -122,14 +122,14 @@ fn run(run: &mut Run) {
         }
         read_all(run, address);
         if std::fs::remove_file(small.filler()).is_err() {
-            run.history.violation("can't make room again");
+            run.history.violation("can't free the space again");
         }
-        // It may find out by a write that it still believed in.
+        // A write that it still accepted may be the one that shows it.
         if !wait(|| daemon.ended().is_some() || !refuses(address)) {
-            run.history.violation("there is room again, but writes are still refused");
+            run.history.violation("space was freed, but writes are still refused");
         }
         if daemon.ended().is_none() {
-            run.count("rooms again without a restart");
+            run.count("recoveries without a restart");
             run.audit(address);
         }
         end(run, daemon);
@@ -166,7 +166,7 @@ fn wait(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// Whether a write is answered with an error.
+/// Whether a write is refused.
 fn refuses(address: SocketAddr) -> bool {
     let asked = Wire::hello(address, "probe").and_then(|mut wire| {
         let joined = wire.ask("JOIN probe")?;
@@ -175,7 +175,7 @@ fn refuses(address: SocketAddr) -> bool {
     asked.is_ok_and(|answer| ok(&answer).is_none())
 }
 
-/// What is stored can be read, whatever the disk is like.
+/// What is stored can be read even while the disk is full.
 fn read_all(run: &Run, address: SocketAddr) {
     let Ok(mut wire) = Wire::hello(address, "audit") else {
         return run.history.violation("no connection while the disk is full");

@@ -1,4 +1,4 @@
-//! SIGKILL at random moments: under load, and while it starts. Now and then SIGTERM.
+//! SIGKILL at random moments, under load and while the daemon starts; now and then SIGTERM.
 
 use std::time::Duration;
 

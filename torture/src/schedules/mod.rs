@@ -1,4 +1,4 @@
-//! The fault schedules, by name, and what they share.
+//! The fault schedules and what they share.
 
 mod abuse;
 mod clock;
@@ -29,7 +29,7 @@ use crate::wire::{Item, Wire};
 pub use need::{Missing, Need};
 pub use power::mounted;
 
-/// A schedule.
+/// A fault schedule.
 #[derive(Debug)]
 pub struct Schedule {
     /// Its name.
@@ -38,13 +38,13 @@ pub struct Schedule {
     pub about: &'static str,
     /// What it needs.
     pub needs: &'static [Need],
-    /// Faults in a run, where `--cycles` does not say.
+    /// Faults in a run, unless `--cycles` is given.
     pub cycles: u64,
     /// Runs it.
     pub run: fn(&mut Run),
 }
 
-/// All of them.
+/// All schedules.
 pub const SCHEDULES: &[Schedule] = &[
     kill::SCHEDULE,
     power::SCHEDULE,
@@ -74,23 +74,23 @@ pub const SCHEDULES: &[Schedule] = &[
 /// One run of one schedule, with one seed.
 #[derive(Debug)]
 pub struct Run {
-    /// What it is called, for whoever watches.
+    /// Its name, for progress output.
     label: String,
-    /// Decides everything that is random here.
+    /// The source of all randomness in this run.
     pub random: fastrand::Rng,
-    /// The faults to make.
+    /// The number of faults to inject.
     pub cycles: u64,
     /// The daemon's program.
     pub program: PathBuf,
-    /// For everything on disk.
+    /// The directory for all its files.
     pub dir: PathBuf,
-    /// What happened.
+    /// What was sent and seen.
     pub history: Arc<History>,
-    /// What was tried, and how often.
+    /// What was tried, with counts.
     pub tried: BTreeMap<String, u64>,
     /// What was measured.
     pub figures: Vec<String>,
-    /// What is said of soaks.
+    /// Options of soaks.
     pub soak: soak::Options,
     audits: u64,
 }
@@ -116,13 +116,13 @@ impl Run {
         Recipe::new(&self.program, &self.dir)
     }
 
-    /// Counts something that was tried.
+    /// Counts one thing that was tried.
     pub fn count(&mut self, what: &str) {
         *self.tried.entry(what.to_owned()).or_default() += 1;
         self.progress();
     }
 
-    /// Says where the run is: over and over on a terminal, once elsewhere.
+    /// Shows the progress of the run: continuously on a terminal, otherwise once.
     pub fn progress(&self) {
         let figures = self.history.figures();
         let faults: u64 = self.tried.values().sum();
@@ -133,7 +133,7 @@ impl Run {
         }
     }
 
-    /// Makes room for what is said of the run.
+    /// Clears the progress line before the report.
     pub fn end_progress(&self) {
         if io::stderr().is_terminal() {
             eprint!("\r\x1b[K");
@@ -145,7 +145,7 @@ impl Run {
         self.history.violations().is_empty()
     }
 
-    /// Starts a daemon that must come up; notes it as a violation where it does not.
+    /// Starts a daemon, and records a violation if it does not come up.
     pub fn must_start(&self, recipe: &Recipe, after: &str) -> Option<(Daemon, SocketAddr)> {
         match recipe.start() {
             Ok(up) => Some(up),
@@ -161,19 +161,19 @@ impl Run {
         }
     }
 
-    /// Ends a daemon with SIGTERM; it must end well.
+    /// Stops a daemon with SIGTERM, and records a violation if it does not exit cleanly.
     pub fn must_end(&self, mut daemon: Daemon) {
         match daemon.terminate() {
             Some(status) if status.success() => {}
             Some(status) => {
-                self.history.violation(format!("the daemon ended with {status} at SIGTERM\n{}", daemon.log()));
+                self.history.violation(format!("the daemon exited with {status} at SIGTERM\n{}", daemon.log()));
             }
-            None => self.history.violation("the daemon does not end at SIGTERM"),
+            None => self.history.violation("the daemon does not exit at SIGTERM"),
         }
     }
 
-    /// Takes the power from a disk, where it is not gone yet, and so ends the daemon on it, in the middle of whatever it does; and gives it
-    /// back.
+    /// Cuts the power of a disk, unless it is off already, which ends the daemon in the middle of whatever it does;
+    /// then turns the power back on.
     pub fn cut_power(&mut self, mount: &Mount, mut daemon: Daemon) {
         mount.disk(|disk| disk.cut_after(0));
         daemon.kill();
@@ -183,26 +183,26 @@ impl Run {
         self.count(&format!("power cuts that left {left}"));
     }
 
-    /// Looks at everything, while nobody sends.
+    /// Audits everything while nobody sends.
     fn audit(&mut self, address: SocketAddr) {
         self.audits += 1;
         let fresh = self.audits.is_multiple_of(4).then(|| format!("newcomer{}", self.audits));
         if let Err(error) = audit(&self.history, address, fresh.as_deref()) {
-            self.history.violation(format!("an audit ended with: {error}"));
+            self.history.violation(format!("an audit failed: {error}"));
         }
     }
 
-    /// The same of a daemon that may end meanwhile; false where it does.
+    /// The same for a daemon that may exit meanwhile; returns false if it does.
     fn try_audit(&mut self, address: SocketAddr) -> bool {
         audit(&self.history, address, None).is_ok()
     }
 
-    /// `dantok check` on a directory that no daemon has: it must find nothing.
+    /// Runs `dantok check` on a directory that no daemon uses; it must find nothing.
     pub fn must_check(&mut self, recipe: &Recipe) {
         self.count("offline checks");
         let (status, said) = recipe.run("check");
         if !status.success() {
-            self.history.violation(format!("dantok check ended with {status}:\n{said}"));
+            self.history.violation(format!("dantok check exited with {status}:\n{said}"));
         }
     }
 }
@@ -245,7 +245,7 @@ fn last_seq(wire: &mut Wire, room: &str) -> io::Result<u64> {
     field(&answer, "last").ok_or_else(|| io::Error::other(answer))
 }
 
-/// The rooms, with their topics.
+/// The rooms and their topics.
 fn rooms(wire: &mut Wire) -> io::Result<HashMap<String, String>> {
     wire.send(b"ROOMS\n")?;
     let mut rooms = HashMap::new();
@@ -260,7 +260,7 @@ fn rooms(wire: &mut Wire) -> io::Result<HashMap<String, String>> {
     }
 }
 
-/// All that is stored of a room, for schedules that expect an error; and the answer's last line.
+/// Everything stored in a room and the last line of the answer, for schedules that expect an error.
 pub fn fetch_all(wire: &mut Wire, room: &str) -> io::Result<(Vec<Item>, String)> {
     wire.ask(&format!("JOIN {room}"))?;
     wire.fetch(&format!("FETCH {room} after=0"))

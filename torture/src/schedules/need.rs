@@ -1,4 +1,4 @@
-//! What schedules need of the machine: tried out, not guessed.
+//! What schedules need from the machine, found out by trying it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,31 +9,31 @@ use crate::disk::{Disk, Mount};
 /// What a schedule needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// To mount a file system of our own.
+    /// Mounting a FUSE file system.
     Fuse,
-    /// To mount a tmpfs, and to make an ext4.
+    /// Mounting a tmpfs, and creating an ext4 file system.
     Mount,
-    /// To stop single threads of a process of our own.
+    /// Stopping single threads of a child process.
     Ptrace,
     /// libfaketime.
     Faketime,
-    /// A time namespace, and a mount in it.
+    /// A time namespace with a mount in it.
     Namespaces,
-    /// A descriptor for each cycle.
+    /// One descriptor per cycle.
     Descriptors,
 }
 
-/// What is not there.
+/// What is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// Something that can be installed.
+    /// A program that can be installed.
     Program(&'static str),
-    /// Something that the machine, or whoever runs it, does not allow.
+    /// A permission that the machine does not grant.
     Permission(String),
 }
 
 impl Need {
-    /// What is missing for so many cycles.
+    /// What is missing for this many cycles.
     pub fn missing(self, cycles: u64) -> Option<Missing> {
         match self {
             Need::Fuse => in_directory(|dir| {
@@ -49,7 +49,7 @@ impl Need {
                 let stopped = races::Stopped::stop(child.id().cast_signed());
                 let missing = stopped.is_none().then(|| Missing::Permission("ptrace of its own children".to_owned()));
                 drop(stopped);
-                // It is ours, and has nothing to lose.
+                // It is our child and has nothing to lose.
                 let _ = child.kill().and_then(|()| child.wait());
                 missing
             }
@@ -72,7 +72,7 @@ impl Need {
     }
 }
 
-/// Tries something in a new directory.
+/// Tries an action in a new directory.
 fn in_directory(tried: impl FnOnce(&Path) -> Result<(), String>) -> Option<Missing> {
     let dir = tempfile::tempdir().map_err(|error| error.to_string());
     dir.and_then(|dir| tried(dir.path())).err().map(Missing::Permission)

@@ -1,4 +1,4 @@
-//! A bad network, and peers that do not behave.
+//! A bad network and misbehaving peers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::wire::Wire;
 
 pub(super) const SCHEDULE: Schedule = Schedule {
     name: "network",
-    about: "Connections cut in every state, answers lost, half-open peers, a byte at a time, readers that stop",
+    about: "Connections cut in every state, lost answers, half-open peers, one byte at a time, readers that stop",
     needs: &[],
     cycles: 6,
     run,
@@ -46,7 +46,7 @@ fn run(run: &mut Run) {
         if run.random.u8(..3) == 0 {
             let mut daemon = daemon;
             daemon.kill_and_wait();
-            run.count("SIGKILL behind it");
+            run.count("SIGKILLs afterwards");
         } else {
             up = Some((daemon, address));
         }
@@ -56,7 +56,7 @@ fn run(run: &mut Run) {
     }
     drop(up);
     if let Some((daemon, address)) = run.must_start(&recipe, "a bad network") {
-        // What was given up on the bad network is repeated on a good one.
+        // What failed on the bad network is repeated on a good one.
         load.resume(address);
         std::thread::sleep(Duration::from_millis(100));
         load.pause();
@@ -71,7 +71,7 @@ fn run(run: &mut Run) {
     run.must_check(&recipe);
 }
 
-/// A peer that stops in the middle of something, and stays.
+/// A peer that stops in the middle of a command and stays connected.
 fn pest(address: SocketAddr, random: &mut fastrand::Rng) -> io::Result<Wire> {
     let mut wire = Wire::connect(address)?;
     let room = ROOMS[0];
@@ -81,14 +81,14 @@ fn pest(address: SocketAddr, random: &mut fastrand::Rng) -> io::Result<Wire> {
         2 => format!("HELLO pest\nJOIN {room}\nSEND {room} #0 never ended"),
         3 => format!("HELLO pest\nJOIN {room}\nSENDB {room} 50000\n#0 never all of it"),
         4 => format!("HELLO pest\nJOIN {room}\nSENDB {room} 9\n#0 whole "),
-        // Wants everything, and reads nothing.
+        // Asks for everything and reads nothing.
         5 => format!("HELLO pest\nJOIN {room}\nFOLLOW {room}\n"),
         6 => format!("HELLO pest\nJOIN {room}\n{}", format!("FETCH {room} after=0\n").repeat(500)),
         _ => "\0\0\0".to_owned(),
     };
     wire.send(begun.as_bytes())?;
     if random.bool() {
-        // An end of what it sends, though not of what it wants to hear.
+        // Closes its sending direction only.
         wire.stream().shutdown(std::net::Shutdown::Write)?;
     }
     Ok(wire)

@@ -1,9 +1,10 @@
-//! Power cuts on purpose: around each sync, and each change of a name or a size, of a run that does everything once.
+//! Systematic power cuts: around each sync, and after each change of a name or size, in a run that does everything
+//! once.
 //!
-//! First the daemon runs on a disk that is [copied](crate::disk::Point) at each of them: it starts on an empty disk, commits, moves,
-//! is killed in the middle of a sync, begins new journal files while the disk is slow, makes checkpoints, stops, is backed up and
-//! restored. Then each copy becomes a disk that has just got its power back, in all the ways in which what was not synced can have
-//! been there or not, and a daemon on it is judged by what was known at that moment.
+//! First the daemon runs on a disk that is [copied](crate::disk::Point) at each of these points: it starts on an empty
+//! disk, commits, moves, is killed in the middle of a sync, begins new journal files while the disk is slow, makes
+//! checkpoints, stops, and is backed up and restored. Then each copy becomes a disk after a power cut, once for each
+//! variant of what unsynced data may survive, and a daemon on it is judged by what was known at that moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -23,25 +24,25 @@ use crate::load::{Bodies, Load, Shape};
 
 pub(super) const SCHEDULE: Schedule = Schedule {
     name: "points",
-    about: "Power cuts on purpose, at each sync and name of commits, moves, checkpoints, starts, backups",
+    about: "Systematic power cuts, at each sync and name change of commits, moves, checkpoints, starts and backups",
     needs: &[Need::Fuse],
     cycles: 250,
     run,
 };
 
-/// How long something is waited for that the daemon does when it gets to it.
+/// How long to wait for something that the daemon does in the background.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How long the sync of a new journal file's header takes: longer than commits wait before they move.
+/// How long the sync of a new journal file's header takes: longer than commits wait before they are moved.
 const SLOW: Duration = Duration::from_millis(1500);
-/// In a directory whose names nothing but a backup syncs.
+/// In a directory whose names only a backup syncs.
 const KEPT: &str = "kept";
 const BACKUPS: &str = "kept/backups";
 const RESTORE: &str = "a restore";
 const RESTORED: &str = "an incremental backup";
 
-/// What was made before the power goes.
+/// The backups made before the power is cut.
 struct Made {
-    /// What was known when it was backed up.
+    /// What was known at the time of the backup.
     backed_up: Option<Arc<History>>,
     points: Vec<Vec<Point>>,
 }
@@ -56,13 +57,13 @@ fn run(run: &mut Run) {
         return;
     }
     let found = made.points.iter().map(Vec::len).sum::<usize>();
-    *run.tried.entry("moments at which the power may go".to_owned()).or_default() += found as u64;
+    *run.tried.entry("points at which the power may be cut".to_owned()).or_default() += found as u64;
     let mut mounts = vec![(mount, recipe)];
     mounts.extend(mounted(run, "other", 1 << 40));
     judge_all(run, &mounts, &made);
 }
 
-/// Does everything once. Returns what was known when it was backed up.
+/// Does everything once. Returns what was known at the time of the backup.
 fn everything(run: &mut Run, mount: &Mount, recipe: &Recipe) -> Option<Arc<History>> {
     let shape = |bodies| Shape { senders: 2, followers: 1, readers: 1, bodies, pause: Duration::from_millis(4) };
     let small = Load::start(&run.history, &shape(Bodies::Mixed), &mut run.random);
@@ -98,9 +99,9 @@ fn phases(run: &mut Run, mount: &Mount, recipe: &Recipe, small: &Load, large: &L
         takes: Some(SLOW),
     });
     large.resume(address);
-    // The first one is slow; the next is begun while commits wait to move.
+    // The first one is slow; the next is begun while commits wait to be moved.
     wait(|| done("cut /data/journal/N.journal")() >= 2);
-    // One whose messages stay where they are in the journal.
+    // A commit so large that its messages stay in the journal.
     killed_in_a_sync(run, mount, daemon, 16 * 1024);
     large.pause();
     phase("a start after a kill with large commits");
@@ -114,11 +115,11 @@ fn phases(run: &mut Run, mount: &Mount, recipe: &Recipe, small: &Load, large: &L
     phase("a start after a stop");
     let (daemon, address) = run.must_start(recipe, "SIGTERM")?;
     run.audit(address);
-    // No socket can be made on this disk: `dantok backup` opens the store itself.
+    // This disk can't hold sockets, so `dantok backup` opens the store itself.
     run.must_end(daemon);
     phase("backups");
     if let Err(error) = make_kept(mount.path()) {
-        run.history.violation(format!("the harness can't make a directory: {error}"));
+        run.history.violation(format!("the harness can't create a directory: {error}"));
     }
     let backups = mount.path().join(BACKUPS);
     let must = |words: &[&Path]| {
@@ -166,7 +167,7 @@ fn wait(is_done: impl Fn() -> bool) {
     }
 }
 
-/// Runs one of dantok's commands, which must do what it is told.
+/// Runs a dantok command, which must succeed.
 fn dantok(recipe: &Recipe, words: &[&Path]) -> Result<(), String> {
     let output = Command::new(&recipe.program).args(words).output();
     match output {
@@ -175,11 +176,11 @@ fn dantok(recipe: &Recipe, words: &[&Path]) -> Result<(), String> {
     }
 }
 
-/// A moment, and what is left of it.
+/// A point, and how much unsynced data survives.
 type Turn<'a> = (&'a Point, Keeps);
 
-/// Moments and what is left in the order in which they are judged: first the worst of each kind of operation, of each phase one after the
-/// other.
+/// Points and variants in the order in which they are judged: the worst of each kind of operation first, taking the
+/// phases in turn.
 fn in_turn(points: &[Vec<Point>]) -> Vec<Turn<'_>> {
     let mut phases: Vec<(&str, Vec<Vec<Turn<'_>>>)> = Vec::new();
     for of_kind in points {
@@ -191,7 +192,7 @@ fn in_turn(points: &[Vec<Point>]) -> Vec<Turn<'_>> {
         }
     }
     for (_, kinds) in &mut phases {
-        // What goes comes before what is synced, and that before what is new and leads nowhere yet.
+        // Removals come before syncs, and those before new names that nothing refers to yet.
         kinds.sort_by_key(|kind| {
             match kind.first().map(|(point, _)| point.what.split(' ').next().unwrap_or_default()) {
                 Some("cut" | "removed" | "renamed") => 0,
@@ -210,12 +211,12 @@ fn alternating<T: Copy>(lists: Vec<Vec<T>>) -> Vec<T> {
     (0..most).flat_map(|nth| lists.iter().filter_map(move |list| list.get(nth).copied())).collect()
 }
 
-/// Judges what cuts leave until there have been enough, or one has left something wrong.
+/// Judges cuts until there have been enough, or one violates a rule.
 fn judge_all(run: &mut Run, mounts: &[(Mount, Recipe)], made: &Made) {
     let mut seen = BTreeSet::new();
     let mut turns = in_turn(&made.points);
     turns.retain(|(point, keeps)| {
-        // Many moments leave the same.
+        // Many points leave the same state.
         seen.len() < run.cycles as usize && seen.insert((point.disk.mark(&point.kept(*keeps)), point.known.mark()))
     });
     let next = AtomicUsize::new(0);
@@ -228,12 +229,12 @@ fn judge_all(run: &mut Run, mounts: &[(Mount, Recipe)], made: &Made) {
                     && run.is_sound()
                 {
                     judge(run, mount, recipe, made, point, *keeps);
-                    *tried.lock().expect("no thread died with it").entry(point.phase).or_default() += 1;
+                    *tried.lock().expect("no thread panicked while holding it").entry(point.phase).or_default() += 1;
                 }
             });
         }
     });
-    for (phase, times) in tried.into_inner().expect("no thread died with it") {
+    for (phase, times) in tried.into_inner().expect("no thread panicked while holding it") {
         *run.tried.entry(format!("power cuts in {phase}")).or_default() += times;
     }
 }
@@ -250,7 +251,7 @@ fn judge(run: &Run, mount: &Mount, recipe: &Recipe, made: &Made, point: &Point, 
     }
 }
 
-/// A backup that was made is there; a restore that was cut off is refused, and one that looks whole has everything.
+/// A completed backup is there. A restore that was cut off is refused, and one that looks complete has everything.
 fn judge_backup(mount: &Mount, recipe: &Recipe, at_backup: &History, point: &Point, known: &History) {
     if ![RESTORE, RESTORED].contains(&point.phase) {
         return;
@@ -266,12 +267,12 @@ fn judge_backup(mount: &Mount, recipe: &Recipe, at_backup: &History, point: &Poi
     }
 }
 
-/// Starts a daemon, which must come up and show what is known.
+/// Starts a daemon, which must come up and show everything that is known.
 fn started(recipe: &Recipe, known: &History) {
     match recipe.start() {
         Ok((mut daemon, address)) => {
             if let Err(error) = audit(known, address, None) {
-                known.violation(format!("an audit ended with: {error}\n{}", daemon.log()));
+                known.violation(format!("an audit failed: {error}\n{}", daemon.log()));
             }
             daemon.kill_and_wait();
         }

@@ -1,4 +1,4 @@
-//! Power cuts: under load, and while it starts.
+//! Power cuts under load and while the daemon starts.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::load::{Load, Shape};
 
 pub(super) const SCHEDULE: Schedule = Schedule {
     name: "power",
-    about: "Power cuts: what was synced stays; of the rest any sectors, sizes and names go",
+    about: "Power cuts: what was synced stays; of the rest, any sectors, sizes and names are lost",
     needs: &[Need::Fuse],
     cycles: 10,
     run,
 };
 
-/// The longest that the load goes on if the cut's operation does not come.
+/// The longest time that the load runs if the operation for the cut is not reached.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 fn run(run: &mut Run) {
@@ -32,18 +32,18 @@ fn run(run: &mut Run) {
         let mut daemon = recipe.spawn();
         match daemon.wait_up(|| mount.disk(|disk| disk.is_cut())) {
             Ok(address) => {
-                // In the middle of an audit it would only make that hang.
+                // A cut in the middle of an audit would only make the audit hang.
                 mount.disk(|disk| disk.cut_after(u64::MAX / 2));
                 run.audit(address);
                 load.resume(address);
                 if run.random.u8(..3) == 0 {
-                    // What it has written and not synced is there for the next start, and need not be behind the cut.
+                    // What it wrote but did not sync is there for the next start, and may be lost by the cut.
                     std::thread::sleep(Duration::from_micros(run.random.u64(5_000..200_000)));
                     daemon.kill_and_wait();
                     load.pause();
                     let Some((started, _)) = run.must_start(&recipe, "SIGKILL") else { break };
                     daemon = started;
-                    run.count("power cuts right behind SIGKILL and a start");
+                    run.count("power cuts right after a SIGKILL and a start");
                 } else {
                     mount.disk(|disk| disk.cut_after(after));
                     mount.wait_cut(PATIENCE);
@@ -73,11 +73,11 @@ fn run(run: &mut Run) {
     load.stop(&run.history);
     let counts = mount.disk(|disk| disk.counts);
     *run.tried.entry("syncs".to_owned()).or_default() += counts.syncs;
-    *run.tried.entry("writes that cuts took, whole or in part".to_owned()).or_default() += counts.lost_writes;
-    *run.tried.entry("names that cuts took".to_owned()).or_default() += counts.lost_names;
+    *run.tried.entry("writes lost in cuts, in whole or in part".to_owned()).or_default() += counts.lost_writes;
+    *run.tried.entry("name changes lost in cuts".to_owned()).or_default() += counts.lost_names;
 }
 
-/// A disk of so many bytes, mounted, and how to start a daemon on it.
+/// Mounts a disk of this size; returns it, and how to start a daemon on it.
 pub fn mounted(run: &mut Run, name: &str, capacity: u64) -> Option<(Mount, Recipe)> {
     let at = run.dir.join(name);
     let disk = Disk::new(run.random.u64(..), capacity);

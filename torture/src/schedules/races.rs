@@ -1,8 +1,8 @@
-//! What goes wrong only where two things meet that seldom do: so they are held until they have.
+//! Race conditions that are rare in practice: one side is held until the other has happened.
 //!
-//! Between two looks at where something is, it moves: a thread of the daemon is stopped wherever it is, while all others go on. Between a
-//! reader's look at where a message stands and its read, the message is redacted: the read is held. While the first message with an id is
-//! on its way into the store, it expires, and the id is used again: the move is held.
+//! Something moves between two lookups of where it is: one thread of the daemon is stopped wherever it is, while all
+//! others continue. A message is redacted between a reader's lookup of its place and the read: the read is held. The
+//! first message with an id expires while it is being moved into the store, and the id is used again: the move is held.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,18 +22,18 @@ use crate::wire::{Item, Wire};
 
 pub(super) const SCHEDULE: Schedule = Schedule {
     name: "races",
-    about: "Threads, reads and moves that are held where something else must not come between",
+    about: "Threads, reads and moves held at points where nothing else must interfere",
     needs: &[Need::Fuse, Need::Ptrace],
     cycles: 12,
     run,
 };
 
 const ROOM: &str = "races";
-/// How long a message is kept where ids are used again.
+/// How long messages are kept in runs that reuse ids.
 const RETENTION: Duration = Duration::from_millis(1500);
-/// How long something is waited for that the daemon does when it gets to it.
+/// How long to wait for something that the daemon does in the background.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Messages that are repeated while they move.
+/// Messages that are repeated while they are moved.
 const REPEATED: usize = 200;
 
 fn run(run: &mut Run) {
@@ -71,7 +71,7 @@ fn seq_of(answer: &str) -> io::Result<u64> {
 }
 
 fn expect(is_so: bool, what: &str) -> io::Result<()> {
-    if is_so { Ok(()) } else { Err(io::Error::other(format!("it did not come to it that {what}"))) }
+    if is_so { Ok(()) } else { Err(io::Error::other(format!("this did not happen: {what}"))) }
 }
 
 fn until(is_so: impl Fn() -> bool) -> bool {
@@ -82,17 +82,17 @@ fn until(is_so: impl Fn() -> bool) -> bool {
     is_so()
 }
 
-/// A message is redacted, and moved, between a reader's look at where it stands and the end of its read.
+/// A message is redacted and moved between a reader's lookup of its place and the end of the read.
 fn redacted_while_it_is_read(run: &mut Run, mount: &Mount, recipe: &Recipe) -> io::Result<()> {
     let (daemon, address) = started(run, recipe)?;
     let mut wire = member(address, "writer", ROOM)?;
     let mut seqs = Vec::new();
     for n in 0..3 {
-        // The last one stays where it is in the journal.
+        // The last one stays in the journal.
         let text = format!("secret {n} {}", "x".repeat(if n == 2 { 9000 } else { 20 }));
         seqs.push(seq_of(&wire.ask(&format!("SEND {ROOM} {text}"))?)?);
     }
-    // So that nothing is in memory.
+    // After a restart, nothing is in memory.
     run.must_end(daemon);
     let (daemon, address) = started(run, recipe)?;
     let (mut wire, mut reader) = (member(address, "writer", ROOM)?, member(address, "reader", ROOM)?);
@@ -110,13 +110,11 @@ fn redacted_while_it_is_read(run: &mut Run, mount: &Mount, recipe: &Recipe) -> i
         mount.let_go(true);
         let line = reader.line()?;
         if line.contains("secret") {
-            run.history.violation(format!(
-                "{ROOM} {seq} was redacted, and {redacted} answered, when it was shown: {line:.60}"
-            ));
+            run.history.violation(format!("{ROOM} {seq} was redacted (answer: {redacted}) and then shown: {line:.60}"));
         }
         expect(Item::parse(&line).is_some(), "it was shown")?;
         while !reader.line()?.starts_with("END ") {}
-        run.count("redactions while the message was read");
+        run.count("redactions while the message was being read");
     }
     run.must_end(daemon);
     Ok(())
@@ -129,7 +127,7 @@ fn keeping_short(recipe: &Recipe) -> Recipe {
     recipe
 }
 
-/// Holds the next sync of a segment, and sends something, so that it comes.
+/// Holds the next sync of a segment, and sends messages to cause it.
 fn hold_a_move(mount: &Mount, wire: &mut Wire, send: &str) -> io::Result<()> {
     mount.wait_at(Wait {
         kind: Kind::Sync,
@@ -143,7 +141,7 @@ fn hold_a_move(mount: &Mount, wire: &mut Wire, send: &str) -> io::Result<()> {
     expect(mount.wait_held(PATIENCE), "a message moved")
 }
 
-/// Uses an id as soon as it is free again; returns the seq, and since when.
+/// Reuses an id as soon as it is free again; returns the seq and the time.
 fn used_again(wire: &mut Wire, room: &str) -> io::Result<(u64, Instant)> {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
@@ -154,7 +152,7 @@ fn used_again(wire: &mut Wire, room: &str) -> io::Result<(u64, Instant)> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    Err(io::Error::other("an id is not free again when its message has expired"))
+    Err(io::Error::other("an id is not free again after its message has expired"))
 }
 
 /// Repeats the second message with an id for as long as it is kept.
@@ -162,14 +160,12 @@ fn repeat(run: &mut Run, wire: &mut Wire, room: &str, seq: u64, since: Instant) 
     loop {
         let answer = wire.ask(&format!("SEND id=x {room} two"))?;
         if since.elapsed() + Duration::from_millis(50) > RETENTION {
-            run.count("ids used again");
+            run.count("ids reused");
             return Ok(());
         }
         if ok(&answer) != Some((seq, true)) {
             let after = since.elapsed();
-            let what = format!(
-                "{room} {seq} has an id that was used before; a repeat, {after:?} later, was answered {answer}"
-            );
+            let what = format!("{room} {seq} has a reused id; a repeat {after:?} later was answered {answer}");
             run.history.violation(what);
             return Ok(());
         }
@@ -177,7 +173,7 @@ fn repeat(run: &mut Run, wire: &mut Wire, room: &str, seq: u64, since: Instant) 
     }
 }
 
-/// A message expires while it moves, its id is used again, and then the move ends.
+/// A message expires while it is being moved, its id is reused, and then the move completes.
 fn used_again_while_it_moves(run: &mut Run, mount: &Mount, recipe: &Recipe, n: u64) -> io::Result<()> {
     let (daemon, address) = started(run, &keeping_short(recipe))?;
     let room = format!("again-{n}");
@@ -190,14 +186,14 @@ fn used_again_while_it_moves(run: &mut Run, mount: &Mount, recipe: &Recipe, n: u
     Ok(())
 }
 
-/// A message expires, its id is used again, and then those that it was gathered with are dropped.
+/// A message expires, its id is reused, and then the chunk that it was in is dropped.
 fn used_again_beside_others(run: &mut Run, mount: &Mount, recipe: &Recipe, n: u64) -> io::Result<()> {
     let (daemon, address) = started(run, &keeping_short(recipe))?;
     let room = format!("again-{n}");
     let mut wire = member(address, "writer", &room)?;
     hold_a_move(mount, &mut wire, &format!("SEND {room} zero"))?;
     seq_of(&wire.ask(&format!("SEND id=x {room} one"))?)?;
-    // It holds the chunk for so much longer, and not for as long as the second message with the id is kept.
+    // It keeps the chunk for this much longer, but not for as long as the second message with the id is kept.
     std::thread::sleep(RETENTION * 6 / 10);
     seq_of(&wire.ask(&format!("SEND {room} three"))?)?;
     mount.let_go(true);
@@ -207,7 +203,8 @@ fn used_again_beside_others(run: &mut Run, mount: &Mount, recipe: &Recipe, n: u6
     Ok(())
 }
 
-/// Messages are repeated all the time while they move, and the daemon's threads stop in between, each for as long as a move takes.
+/// Messages are repeated continuously while they are moved, and the daemon's threads are stopped now and then, each for
+/// as long as a move takes.
 fn repeated_while_it_moves(run: &mut Run, recipe: &Recipe, n: u64) -> io::Result<()> {
     let (mut daemon, address) = started(run, recipe)?;
     let room = format!("repeats-{n}");
@@ -216,7 +213,7 @@ fn repeated_while_it_moves(run: &mut Run, recipe: &Recipe, n: u64) -> io::Result
     let done = std::thread::scope(|scope| {
         for reader in 0..3 {
             let (room, stop) = (&room, &stop);
-            // They have the memory of the newest messages locked, for as long as it takes.
+            // Meanwhile they hold the lock on the newest messages in memory.
             scope.spawn(move || -> io::Result<()> {
                 let mut wire = member(address, &format!("reader/{reader}"), room)?;
                 while !stop.load(Ordering::Relaxed) {
@@ -236,7 +233,7 @@ fn repeated_while_it_moves(run: &mut Run, recipe: &Recipe, n: u64) -> io::Result
 
 fn repeats(run: &mut Run, daemon: &Daemon, wire: &mut Wire, room: &str) -> io::Result<()> {
     for turn in 0..8 {
-        // Each twice, so that they may share a commit.
+        // Each is sent twice, so that both may share a commit.
         let line = |n: usize| format!("SEND id={turn}-{n} {room} message {turn} {n}\n");
         let twice: String = (0..REPEATED).map(|n| line(n).repeat(2)).collect();
         wire.send(twice.as_bytes())?;
@@ -245,7 +242,7 @@ fn repeats(run: &mut Run, daemon: &Daemon, wire: &mut Wire, room: &str) -> io::R
             let (first, second) = (wire.line()?, wire.line()?);
             let seq = seq_of(&first)?;
             if ok(&second) != Some((seq, true)) {
-                run.history.violation(format!("{room} {seq} was sent twice, and answered {second}"));
+                run.history.violation(format!("{room} {seq} was sent twice and answered {second}"));
             }
             seqs.push(seq);
         }
@@ -253,7 +250,7 @@ fn repeats(run: &mut Run, daemon: &Daemon, wire: &mut Wire, room: &str) -> io::R
         let pause = Duration::from_millis(run.random.u64(50..350));
         let thread = run.random.usize(..8);
         std::thread::scope(|scope| {
-            // Who stops a thread has to let it go.
+            // The thread that stops another must be the one to release it.
             let stopped = scope.spawn(move || {
                 std::thread::sleep(pause);
                 let stopped = Stopped::stop_one_of(daemon, thread);
@@ -266,12 +263,12 @@ fn repeats(run: &mut Run, daemon: &Daemon, wire: &mut Wire, room: &str) -> io::R
                     let answer = wire.line()?;
                     if ok(&answer) != Some((*seq, true)) {
                         run.history
-                            .violation(format!("{room} {seq} was repeated while it moved, and answered {answer}"));
+                            .violation(format!("{room} {seq} was repeated while it was moved, and answered {answer}"));
                         return Ok(());
                     }
                 }
             }
-            run.count(if stopped.join().unwrap_or(false) { "threads stopped" } else { "threads that had gone" });
+            run.count(if stopped.join().unwrap_or(false) { "threads stopped" } else { "threads that had exited" });
             Ok::<(), io::Error>(())
         })?;
         if !run.is_sound() {
@@ -281,12 +278,12 @@ fn repeats(run: &mut Run, daemon: &Daemon, wire: &mut Wire, room: &str) -> io::R
     Ok(())
 }
 
-/// A thread that is stopped, by the thread that has this; it goes on when this is dropped.
+/// A thread stopped by the thread that holds this; it continues on drop.
 #[derive(Debug)]
 pub struct Stopped(Pid);
 
 impl Stopped {
-    /// Stops a thread; none where it is not there, or may not be stopped.
+    /// Stops a thread; `None` if it does not exist or may not be stopped.
     pub fn stop(thread: i32) -> Option<Stopped> {
         let thread = Pid::from_raw(thread);
         ptrace::seize(thread, ptrace::Options::empty()).ok()?;
@@ -296,7 +293,7 @@ impl Stopped {
         Some(stopped)
     }
 
-    /// Stops one of the daemon's threads that carry out commands: one that has something to do, where there is any.
+    /// Stops one of the daemon's worker threads: a busy one, if there is any.
     fn stop_one_of(daemon: &Daemon, which: usize) -> Option<Stopped> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).ok()?;
         let (mut busy, mut idle) = (Vec::new(), Vec::new());
@@ -316,7 +313,7 @@ impl Stopped {
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        // Its process may have ended.
+        // Its process may have exited.
         let _ = ptrace::detach(self.0, None);
     }
 }

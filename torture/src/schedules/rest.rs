@@ -1,4 +1,4 @@
-//! Damage at rest: bits that flip, sectors that turn to zeros, files that are cut short, while no daemon runs.
+//! Damage at rest: flipped bits, zeroed sectors and truncated files, while no daemon runs.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::wire::Wire;
 
 pub(super) const SCHEDULE: Schedule = Schedule {
     name: "rest",
-    about: "Bits flip, sectors are zeroed and files are cut short while the daemon is down",
+    about: "Bits flip, sectors are zeroed and files are truncated while the daemon is down",
     needs: &[],
     cycles: 6,
     run,
@@ -23,7 +23,7 @@ fn run(run: &mut Run) {
     let recipe = run.recipe();
     let shape = Shape::random(&mut run.random);
     let load = Load::start(&run.history, &shape, &mut run.random);
-    // Some of it in sled alone, some in the journal too.
+    // Some of it is in sled only, some in the journal as well.
     for _ in 0..run.random.u8(1..=3) {
         let Some((daemon, address)) = run.must_start(&recipe, "SIGTERM") else { break };
         run.audit(address);
@@ -38,7 +38,8 @@ fn run(run: &mut Run) {
             load.resume(address);
             std::thread::sleep(Duration::from_millis(run.random.u64(50..400)));
             load.pause();
-            // The last commit is one that a power cut could have torn, as far as anybody can tell: it is nobody's.
+            // Damage to the last commit can't be told from a power cut that tore it, so the loss of this message is
+            // excused.
             let number = run.history.begin(ROOMS[0], "last", false, b"");
             run.history.excuse(number);
             let body = run.history.sent(number).body;
@@ -99,17 +100,17 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Damages one file; says which and how.
+/// Damages one file; returns which and how.
 fn damage(run: &mut Run, dir: &Path) -> std::io::Result<String> {
     let mut all = Vec::new();
     files(dir, &mut all);
     let random = &mut run.random;
-    // Half of the damage goes to where the messages are.
+    // Half of the damage hits the files with messages.
     let db = dir.join("sled/db");
     let path = if random.bool() && db.exists() { db } else { all[random.usize(..all.len())].clone() };
     let bytes = std::fs::read(&path)?;
     let name = path.strip_prefix(dir).unwrap_or(&path).display().to_string();
-    // What is zero is mostly room that is not in use.
+    // Zeros are mostly unused space.
     let used: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] != 0).collect();
     let mut place = || {
         if used.is_empty() || random.u8(..5) == 0 {
@@ -128,7 +129,7 @@ fn damage(run: &mut Run, dir: &Path) -> std::io::Result<String> {
         }
         1 => {
             file.set_len(at as u64)?;
-            "files cut short"
+            "files truncated"
         }
         2 => {
             let garbage: Vec<u8> = (0..random.usize(1..64)).map(|_| random.u8(..)).collect();
@@ -156,7 +157,7 @@ fn trial(run: &mut Run, recipe: &Recipe, what: &str) {
     let sound = match status.code() {
         Some(0) => true,
         Some(1) => false,
-        _ => return run.history.violation(format!("{what}: dantok check ended with {status}:\n{said}")),
+        _ => return run.history.violation(format!("{what}: dantok check exited with {status}:\n{said}")),
     };
     match recipe.start() {
         Ok((daemon, address)) => {
@@ -164,25 +165,29 @@ fn trial(run: &mut Run, recipe: &Recipe, what: &str) {
             match (refused, sound) {
                 (Err(error), _) => run.history.violation(format!("{what}: {error}")),
                 (Ok(Some(answer)), true) => {
-                    run.history
-                        .violation(format!("{what}: a read is refused ({answer}), but a check found nothing:\n{said}"));
+                    run.history.violation(format!(
+                        "{what}: a read was refused ({answer}), but a check found nothing:\n{said}"
+                    ));
                 }
-                (Ok(Some(_)), false) => run.count("damage refused at a read, and named by a check"),
-                (Ok(None), true) => run.count("damage that did no harm"),
-                (Ok(None), false) => run.count("damage named by a check that did no harm to messages"),
+                (Ok(Some(_)), false) => run.count("damage refused at a read and reported by a check"),
+                (Ok(None), true) => run.count("harmless damage"),
+                (Ok(None), false) => run.count("damage reported by a check, with all messages intact"),
             }
             if !run.is_sound() {
-                run.history.violation(format!("with {what}; a check said:\n{said}\nthe daemon:\n{}", daemon.log()));
+                run.history
+                    .violation(format!("with {what}; the check printed:\n{said}\nthe daemon:\n{}", daemon.log()));
             }
         }
         Err(NotUp::Ended(status, log)) => {
             let path = recipe.data_dir.display().to_string();
             if !matches!(status.code(), Some(1 | 2)) || !log.contains(&path) {
-                run.history.violation(format!("{what}: the start does not say which file: {status}\n{log}"));
+                run.history.violation(format!(
+                    "{what}: the daemon did not say which file when it failed to start: {status}\n{log}"
+                ));
             } else if sound {
-                run.history.violation(format!("{what}: a check found nothing, the start did:\n{said}\n{log}"));
+                run.history.violation(format!("{what}: a check found nothing, but the start did:\n{said}\n{log}"));
             } else {
-                run.count("damage refused at start, and named by a check");
+                run.count("damage refused at start and reported by a check");
             }
         }
         Err(NotUp::Hangs(log)) => run.history.violation(format!("the daemon hangs while it starts\n{log}")),
@@ -190,7 +195,7 @@ fn trial(run: &mut Run, recipe: &Recipe, what: &str) {
     }
 }
 
-/// Everything is as it was, or refused: then with the answer that did.
+/// Checks that everything is as it was, or that a read is refused; returns the refusal.
 fn look(run: &mut Run, address: SocketAddr) -> std::io::Result<Option<String>> {
     let mut wire = Wire::hello(address, "audit")?;
     for room in ROOMS {

@@ -1,4 +1,4 @@
-//! SIGKILL while a sync fails: nobody sees that it has.
+//! SIGKILL while a sync fails, so that no process sees the failure.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::load::{Load, Shape};
 
 pub(super) const SCHEDULE: Schedule = Schedule {
     name: "sync-kill",
-    about: "SIGKILL at a sync that fails, before it returns; then starts, of which some are killed so too, and power cuts",
+    about: "SIGKILL at a failing sync, before it returns; then starts, some killed in the same way, and power cuts",
     needs: &[Need::Fuse],
     cycles: 8,
     run,
 };
 
-/// How long the load goes on where the sync does not come.
+/// How long the load runs if the sync is not reached.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 fn run(run: &mut Run) {
@@ -46,7 +46,7 @@ fn run(run: &mut Run) {
         }
         if run.random.u8(..6) == 0 {
             run.cut_power(&mount, daemon);
-            run.count("of them with a power cut instead");
+            run.count("of these, with a power cut instead");
         } else {
             kill(&mount, daemon);
         }
@@ -66,12 +66,12 @@ fn run(run: &mut Run) {
         run.must_check(&recipe);
     }
     if !run.is_sound() {
-        run.history.violation(format!("the errors given were: {}", mount.disk(|disk| disk.given.join(", "))));
+        run.history.violation(format!("the injected errors were: {}", mount.disk(|disk| disk.given.join(", "))));
     }
     load.stop(&run.history);
 }
 
-/// Whatever was written before it, and is not on the disk, is in memory alone from then on.
+/// From then on, whatever was written before the sync and did not reach the disk is in memory only.
 fn fault(run: &mut Run, starting: bool) -> Fault {
     let random = &mut run.random;
     let path = ["", "/journal/", "/sled/", "/segments/"][random.usize(..4)];
@@ -80,7 +80,7 @@ fn fault(run: &mut Run, starting: bool) -> Fault {
     Fault { kind: Kind::Sync, path, nth: random.u64(1..=most), lasting: false, errno: libc::EIO, hangs: true }
 }
 
-/// It is gone before the sync returns.
+/// The process is gone before the sync returns.
 fn kill(mount: &Mount, mut daemon: Daemon) {
     daemon.kill();
     mount.release();
@@ -88,7 +88,8 @@ fn kill(mount: &Mount, mut daemon: Daemon) {
     mount.go_on();
 }
 
-/// A start, which shows what is there; and a power cut, behind which that must be there still. Or it comes during the start.
+/// A start, which shows what is there, and then a power cut, after which it must still be there. Or the power is cut
+/// during the start.
 fn cut(run: &mut Run, mount: &Mount, recipe: &Recipe, load: &Load) {
     if run.random.u8(..3) == 0 {
         let after = run.random.u64(1..=60);
@@ -97,14 +98,14 @@ fn cut(run: &mut Run, mount: &Mount, recipe: &Recipe, load: &Load) {
     let mut daemon = recipe.spawn();
     match daemon.wait_up(|| mount.disk(|disk| disk.is_cut())) {
         Ok(address) => {
-            // In the middle of an audit it would only make that hang.
+            // A cut in the middle of an audit would only make the audit hang.
             mount.disk(|disk| disk.cut_after(u64::MAX / 2));
             run.audit(address);
             if run.random.bool() {
                 load.resume(address);
                 std::thread::sleep(Duration::from_micros(run.random.u64(5_000..300_000)));
             }
-            run.count("power cuts behind a start");
+            run.count("power cuts after a start");
         }
         Err(NotUp::GivenUp) => run.count("power cuts during a start"),
         Err(NotUp::Hangs(log)) => run.history.violation(format!("the daemon hangs while it starts\n{log}")),

@@ -1,4 +1,4 @@
-//! Power cuts while a data directory is taken from format 1 to what the daemon writes.
+//! Power cuts while a data directory is upgraded from format 1 to the daemon's own.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,20 +13,20 @@ use crate::wire::Wire;
 
 pub(super) const SCHEDULE: Schedule = Schedule {
     name: "upgrade",
-    about: "Power cuts while a data directory of format 1 is taken to the daemon's own",
+    about: "Power cuts while a data directory is upgraded from format 1 to the daemon's own",
     needs: &[Need::Fuse],
     cycles: 10,
     run,
 };
 
-/// What a daemon of format 1 has left, and what it had answered.
+/// A data directory as a daemon of format 1 left it, and what that daemon answered.
 const OLD: &[u8] = include_bytes!("../../../tests/data/format-1-unreleased.tar.gz");
 const ANSWERS: &str = include_str!("../../../tests/data/format-1-unreleased.answers");
-/// What of that is in the same words still.
+/// Questions that are still answered in the same words.
 const SAME: [&str; 2] = ["FETCH ", "JOIN "];
-/// Of what the disk does while it is upgraded; most of it is the copy.
+/// Disk operations during the upgrade; most of them are the copy.
 const OPERATIONS: u64 = 600;
-/// From here on it gets interesting: the copy is about to say that it is whole.
+/// The interesting part starts here: the copy is about to be marked complete.
 const NEARLY_DONE: &str = "before-format-2/FORMAT.new";
 
 fn run(run: &mut Run) {
@@ -43,14 +43,14 @@ fn run(run: &mut Run) {
 
 fn cycle(run: &mut Run) -> io::Result<()> {
     let Some((mount, mut recipe)) = mounted(run, "disk", 1 << 40) else { return Ok(()) };
-    // They are older than any retention.
+    // The messages are older than any retention.
     recipe.flags.extend(["--retention", "3650days"].map(str::to_owned));
     let data = recipe.data_dir.clone();
     let archive = flate2::read::GzDecoder::new(OLD);
     tar::Archive::new(archive).unpack(mount.path())?;
     sync(mount.path())?;
     let before = files(&data)?;
-    // Once, or again while it goes on from there.
+    // Once, or again while the upgrade resumes.
     for _ in 0..run.random.u8(1..=3) {
         cut(run, &mount, &recipe);
         judge(run, &data, &before)?;
@@ -59,17 +59,17 @@ fn cycle(run: &mut Run) -> io::Result<()> {
     let Some((daemon, address)) = run.must_start(&recipe, "a power cut in an upgrade") else { return Ok(()) };
     let wrong = ask(address)?;
     if let Some(wrong) = wrong {
-        run.history.violation(format!("behind an upgrade that a power cut had cut off: {wrong}"));
+        run.history.violation(format!("after an upgrade interrupted by a power cut: {wrong}"));
     }
     if files(&data.join("before-format-2"))? != before {
-        run.history.violation("not all is kept of what was there before an upgrade");
+        run.history.violation("the state before the upgrade was not kept completely");
     }
     run.must_end(daemon);
     run.must_check(&recipe);
     Ok(())
 }
 
-/// Starts a daemon, and takes the power from it.
+/// Starts a daemon and cuts its power.
 fn cut(run: &mut Run, mount: &Mount, recipe: &Recipe) {
     mount.set_slow(Duration::from_micros([500, 4000][run.random.usize(..2)]));
     let late = run.random.u8(..3) > 0;
@@ -87,15 +87,15 @@ fn cut(run: &mut Run, mount: &Mount, recipe: &Recipe) {
         }
     }
     match daemon.wait_up(|| mount.disk(|disk| disk.is_cut())) {
-        Err(NotUp::GivenUp) => run.count("power cuts in an upgrade"),
-        Ok(_) => run.count("power cuts right behind an upgrade"),
+        Err(NotUp::GivenUp) => run.count("power cuts during an upgrade"),
+        Ok(_) => run.count("power cuts right after an upgrade"),
         Err(NotUp::Hangs(log)) => run.history.violation(format!("the daemon hangs while it upgrades\n{log}")),
-        Err(NotUp::Ended(status, log)) => run.history.violation(format!("the upgrade ends with {status}\n{log}")),
+        Err(NotUp::Ended(status, log)) => run.history.violation(format!("the upgrade exited with {status}\n{log}")),
     }
     run.cut_power(mount, daemon);
 }
 
-/// It is what the old version left, or new, with what the old one left beside it.
+/// The directory is as the old version left it, or it is upgraded and has the old state beside it.
 fn judge(run: &mut Run, data: &Path, before: &BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
     let (format, kept) = (std::fs::read_to_string(data.join("FORMAT"))?, data.join("before-format-2"));
     match &*format {
@@ -104,7 +104,7 @@ fn judge(run: &mut Run, data: &Path, before: &BTreeMap<PathBuf, Vec<u8>>) -> io:
             if let Some((path, _)) = before.iter().find(|(path, bytes)| now.get(*path) != Some(bytes)) {
                 run.history.violation(format!("{} is not as the old version left it", path.display()));
             }
-            run.count("left as the old version had it");
+            run.count("directories left as the old version had them");
         }
         "2\n" => run.count("left upgraded"),
         other => run.history.violation(format!("the format is {other:?}")),
@@ -114,13 +114,13 @@ fn judge(run: &mut Run, data: &Path, before: &BTreeMap<PathBuf, Vec<u8>>) -> io:
         // The next start removes it.
         copy.remove(Path::new("COPYING"));
         if copy != *before {
-            run.history.violation("not all is kept of what was there before an upgrade");
+            run.history.violation("the state before the upgrade was not kept completely");
         }
     }
     Ok(())
 }
 
-/// What the daemon answers otherwise than the old one did.
+/// The first answer that differs from the old daemon's.
 fn ask(address: std::net::SocketAddr) -> io::Result<Option<String>> {
     let mut lines = ANSWERS.lines().peekable();
     while let Some(line) = lines.next() {
@@ -132,20 +132,20 @@ fn ask(address: std::net::SocketAddr) -> io::Result<Option<String>> {
         wire.send(format!("{question}\n").as_bytes())?;
         while let Some(expected) = lines.next_if(|line| line.starts_with(' ')) {
             let (answer, expected) = (wire.line()?, expected.trim_start());
-            // Of an error the sentence may be another; an OK may have more words by now.
+            // The sentence of an error may differ, and an OK may have more words by now.
             let is_longer = answer.strip_prefix(expected).is_some_and(|more| more.starts_with(' '));
             let same = answer == expected
                 || expected.starts_with("ERR ") && answer.starts_with(expected)
                 || expected.starts_with("OK ") && is_longer;
             if !same {
-                return Ok(Some(format!("{client} asked {question}, and was told {answer} and not {expected}")));
+                return Ok(Some(format!("{client} asked {question} and was answered {answer} instead of {expected}")));
             }
         }
     }
     Ok(None)
 }
 
-/// The files below a directory, and what is in them.
+/// The files below a directory and their contents.
 fn files(dir: &Path) -> io::Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut found = BTreeMap::new();
     let mut left = vec![dir.to_owned()];
@@ -163,7 +163,7 @@ fn files(dir: &Path) -> io::Result<BTreeMap<PathBuf, Vec<u8>>> {
     Ok(found)
 }
 
-/// Makes everything below a directory, and that itself, durable.
+/// Syncs a directory and everything below it.
 fn sync(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();

@@ -1,8 +1,8 @@
-//! Who uses the daemon in a soak, and what they share.
+//! The clients of a soak and the state that they share.
 //!
-//! What the daemon keeps for ever by design does not grow in number here: rooms, memberships and cursors until a LEAVE, nicks, the groups
-//! of a room. Everything else comes and goes all the time: messages and their ids, connections, devices that join and leave, groups,
-//! redactions, events.
+//! Things that the daemon keeps indefinitely by design do not grow in number here: rooms, memberships and cursors
+//! (until a LEAVE), nicks, the groups of a room. Everything else comes and goes all the time: messages and their ids,
+//! connections, devices that join and leave, groups, redactions, events.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,68 +20,68 @@ use crate::history::History;
 use crate::load::{Control, Work};
 use crate::wire::Wire;
 
-/// The rooms where most is said.
+/// The busiest rooms.
 pub const MAIN: [&str; 4] = ["lobby", "단톡", "ops", JOBS];
-/// One that workers share out.
+/// A room whose messages workers take through a group.
 pub const JOBS: &str = "jobs";
-/// One that keeps its messages for longer, by RETAIN.
+/// A room that keeps its messages for longer, by RETAIN.
 pub const KEPT: &str = "kept";
 /// So many times as long.
 pub const KEPT_TIMES: u32 = 3;
-/// One where little is said, and that keeps all of it for longer than any soak goes on.
+/// A quiet room that keeps all its messages for longer than any soak runs.
 pub const ARCHIVE: &str = "archive";
 /// So many times as long.
 const ARCHIVE_TIMES: u32 = 5_000;
-/// One that holds no more than so many bytes, by RETAIN.
+/// A room that holds at most this many bytes, by RETAIN.
 pub const CAPPED: &str = "capped";
 const CAP_BYTES: u64 = 256 * 1024;
-/// Rooms where little is said, and which guests come to.
+/// Quiet rooms that guests visit.
 pub const SIDES: usize = 48;
 
-/// Messages a second that a sender sends, about.
+/// The approximate rate of a sender, in messages per second.
 const PER_SECOND: f64 = 40.0;
 
-/// How long requests took, in milliseconds.
+/// Latencies of requests, in milliseconds.
 #[derive(Debug, Default)]
 pub struct Times(Mutex<Vec<f64>>);
 
 impl Times {
-    /// One more that began then.
+    /// Adds a request that began at this time.
     pub fn note(&self, began: Instant) {
         let took = began.elapsed().as_secs_f64() * 1000.0;
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(took);
     }
 
-    /// Those since the last time.
+    /// The latencies since the last call.
     pub fn take(&self) -> Vec<f64> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// What the threads share.
+/// State shared by the threads.
 #[derive(Debug)]
 pub struct World {
     /// What was sent and shown.
     pub ledger: Ledger,
-    /// Where violations go.
+    /// Collects violations.
     pub history: Arc<History>,
-    /// The daemon's.
+    /// The daemon's retention.
     pub retention: Duration,
     /// Whether connections may break, because the daemon is restarted.
     pub breaks: bool,
-    /// How TLS is spoken.
+    /// The clients' TLS configuration.
     pub tls: Arc<ClientConfig>,
-    /// Where.
+    /// The TLS address.
     pub tls_address: Mutex<Option<SocketAddr>>,
     /// Of SENDs.
     pub sends: Times,
     /// Of FETCHes.
     pub fetches: Times,
-    /// Connections that guests made.
+    /// Number of visits by guests.
     pub visits: AtomicU64,
-    /// Messages that workers took.
+    /// Number of messages that workers took.
     pub taken: AtomicU64,
-    /// What they were done with, and when that was answered.
+    /// What workers finished, and when DONE was answered.
     pub done: Mutex<BTreeMap<u64, Instant>>,
 }
 
@@ -90,7 +90,7 @@ pub fn side(number: usize) -> String {
     format!("side-{number}")
 }
 
-/// The rooms that are looked through.
+/// The rooms that are audited.
 pub fn audited() -> Vec<String> {
     let named = MAIN.iter().chain(&[KEPT, ARCHIVE, CAPPED]).map(|room| (*room).to_owned());
     named.chain((0..SIDES).step_by(12).map(side)).collect()
@@ -102,7 +102,7 @@ pub fn everywhere() -> impl Iterator<Item = String> {
 }
 
 impl World {
-    /// Makes the rooms, once, by whom they then belong to.
+    /// Creates the rooms, once, as the client who will own them.
     pub fn prepare(&self, address: SocketAddr) -> io::Result<()> {
         let mut boss = Wire::hello(address, "boss")?;
         for room in everywhere() {
@@ -118,19 +118,19 @@ impl World {
         Ok(())
     }
 
-    /// Takes where TLS is spoken out of the log of a daemon that is up.
+    /// Reads the TLS address from the log of a running daemon.
     pub fn find_tls(&self, daemon: &Daemon) {
         let address = super::logged(daemon, "listening for TLS address=");
         *self.tls_address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
-    /// A connection with TLS.
+    /// Opens a connection with TLS.
     pub fn connect_tls(&self) -> io::Result<Wire> {
         let address = *self.tls_address.lock().unwrap_or_else(PoisonError::into_inner);
         Wire::connect_tls(address.ok_or(io::ErrorKind::NotConnected)?, &self.tls)
     }
 
-    /// Everybody.
+    /// All clients.
     pub fn works(self: &Arc<World>) -> Vec<(String, Work)> {
         let mut works: Vec<(String, Work)> = Vec::new();
         let mut several = |count: usize, kind: &'static str, make: &dyn Fn(String) -> Job| {
@@ -162,7 +162,7 @@ impl World {
         works
     }
 
-    /// What workers were done with.
+    /// What workers finished.
     pub fn done(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -173,16 +173,16 @@ impl World {
     }
 }
 
-/// What a thread does with one connection after the other: called anew whenever it returns.
+/// A thread's work on one connection after another: called again whenever it returns.
 pub type Job = Box<dyn FnMut(&World, SocketAddr, &Control, &mut fastrand::Rng) -> io::Result<()> + Send>;
 
-/// Asks for something that must be answered OK.
+/// Sends a command that must be answered OK.
 pub fn expect(wire: &mut Wire, command: &str) -> io::Result<String> {
     let answer = wire.ask(command)?;
     if answer.starts_with("OK") { Ok(answer) } else { Err(io::Error::other(format!("{command}: {answer}"))) }
 }
 
-/// When something that goes on at a steady rate is due next.
+/// A steady rate: when the next event is due.
 #[derive(Debug)]
 pub struct Pace {
     next: Instant,
@@ -190,12 +190,12 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// So many a second.
+    /// This many per second.
     pub fn new(per_second: f64) -> Pace {
         Pace { next: Instant::now(), period: Duration::from_secs_f64(1.0 / per_second) }
     }
 
-    /// Waits until it is due, some sooner and some later. What was missed is not made up for.
+    /// Waits until the next event is due, with some jitter. Missed events are not made up for.
     pub fn wait(&mut self, random: &mut fastrand::Rng) {
         let now = Instant::now();
         self.next =

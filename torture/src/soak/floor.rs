@@ -1,5 +1,5 @@
-//! What the machine itself takes, beside the daemon: a message over loopback into a plain file, synced and answered. Where other
-//! programs have the processors and the disk, this takes longer as well.
+//! The machine's own latency, measured beside the daemon: a message over loopback into a plain file, synced and
+//! answered. If other programs occupy the processors and the disk, this takes longer as well.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,23 +14,23 @@ use super::crowd::{Pace, Times};
 
 const PER_SECOND: f64 = 50.0;
 const BODY: [u8; 200] = [b'x'; 200];
-/// The file is written from the beginning again behind so many bytes.
+/// After this many bytes the file is overwritten from the beginning.
 const FILE_BYTES: u64 = 1024 * 1024;
 
 /// Runs until it is dropped.
 #[derive(Debug)]
 pub struct Floor {
-    /// How long messages took.
+    /// Latencies of the messages.
     pub times: Arc<Times>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
 impl Floor {
-    /// With its file in this directory.
+    /// Starts it with its file in this directory.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn start(dir: &Path) -> io::Result<Floor> {
         let mut file = File::create(dir.join("floor"))?;
         file.write_all(&vec![0; FILE_BYTES as usize])?;
@@ -43,7 +43,7 @@ impl Floor {
         let answering = std::thread::spawn(move || {
             use std::os::unix::fs::FileExt;
             let (mut body, mut at) = (BODY, 0);
-            // Until the other thread ends.
+            // Runs until the other thread ends.
             while server.read_exact(&mut body).is_ok() {
                 file.write_all_at(&body, at)?;
                 file.sync_data()?;
@@ -75,7 +75,7 @@ impl Drop for Floor {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            // What went wrong there is seen in the times.
+            // Errors there show up in the latencies.
             let _ = thread.join();
         }
     }

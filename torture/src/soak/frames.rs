@@ -1,4 +1,4 @@
-//! The framed protocol, as far as the soak speaks it: protocol.md's numbers, written down once more.
+//! The part of the framed protocol that the soak uses, implemented independently from protocol.md.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,36 +6,36 @@ use std::time::Duration;
 
 use crate::wire::{Item, Message, PATIENCE, Wire};
 
-/// A connection that speaks frames.
+/// A connection with the framed protocol.
 #[derive(Debug)]
 pub struct Frames {
     wire: Wire,
     next_id: u64,
 }
 
-/// What the daemon says.
+/// A frame from the daemon.
 #[derive(Debug)]
 pub enum Told {
     /// The answer to the request with this id.
     Answer(u64, Answer),
-    /// Something handed over, in an answer or unasked.
+    /// An item, in an answer or pushed.
     Item(Item),
-    /// The connection is closed after this, and why.
+    /// The daemon closes the connection after this, and why.
     Closing(String),
-    /// Something else.
+    /// Any other frame.
     Other,
 }
 
-/// An answer, or its end.
+/// An answer, or the end of one.
 #[derive(Debug)]
 pub enum Answer {
     /// A message is stored.
     Sent(u64, bool),
-    /// Where the client stands.
+    /// The client's cursor.
     Joined(u64),
     /// An error, with its sentence.
     Error(String),
-    /// Any other that is none.
+    /// Any other answer that is not an error.
     Done,
 }
 
@@ -70,7 +70,7 @@ impl Request {
         Request::new(0).raw(&1u16.to_le_bytes()).bytes(client.as_bytes()).raw(&[0, 0])
     }
 
-    /// JOIN, with everything that is stored.
+    /// JOIN, starting with everything that is stored.
     pub fn join(room: &str) -> Request {
         Request::new(3).bytes(room.as_bytes()).raw(&0u32.to_le_bytes())
     }
@@ -107,7 +107,7 @@ impl Request {
 }
 
 impl Frames {
-    /// Says HELLO on a connection.
+    /// Sends HELLO on a connection.
     pub fn hello(wire: Wire, client: &str) -> io::Result<Frames> {
         let mut frames = Frames { wire, next_id: 1 };
         match frames.ask(Request::hello(client))? {
@@ -116,7 +116,7 @@ impl Frames {
         }
     }
 
-    /// Connects and says HELLO.
+    /// Connects and sends HELLO.
     pub fn connect(address: SocketAddr, client: &str) -> io::Result<Frames> {
         Frames::hello(Wire::connect(address)?, client)
     }
@@ -130,17 +130,17 @@ impl Frames {
         Ok(id)
     }
 
-    /// Waits for what the daemon says next.
+    /// Waits for the next frame.
     pub fn told_within(&mut self, most: Duration) -> io::Result<Option<Told>> {
         let Some(frame) = self.wire.frame_within(most)? else { return Ok(None) };
         match Reader(&frame).told() {
             Some(Told::Closing(text)) => Err(io::Error::other(text)),
             Some(told) => Ok(Some(told)),
-            None => Err(io::Error::other(format!("a frame that protocol.md does not know: {frame:x?}"))),
+            None => Err(io::Error::other(format!("a frame that is not in protocol.md: {frame:x?}"))),
         }
     }
 
-    /// Sends a request and takes its answer, of a connection that follows nothing; the items of the answer are left out.
+    /// Sends a request on a connection that follows nothing, and returns its answer without the items.
     pub fn ask(&mut self, request: Request) -> io::Result<Answer> {
         Ok(self.fetch(request)?.1)
     }

@@ -1,4 +1,4 @@
-//! What the daemon takes: read from /proc, from its data directory, and from itself.
+//! The daemon's resource use, read from /proc, its data directory and its own figures.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write as _};
@@ -11,21 +11,21 @@ use super::level::quantile;
 use crate::load::field;
 use crate::wire::{PATIENCE, Wire};
 
-/// Bytes in a MiB, for what is shown.
+/// Bytes in a MiB, for display.
 pub const MIB: f64 = 1_048_576.0;
 
 /// What was measured in one second.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
-    /// Since the start of the run.
+    /// Seconds since the start of the run.
     pub at_s: f64,
     /// Resident memory, in bytes.
     pub rss_bytes: u64,
-    /// What of it is no file's.
+    /// The part of it that is not backed by files.
     pub anon_bytes: u64,
-    /// Blocks of the data directory, in bytes; and of its parts.
+    /// Disk usage of the data directory and its parts, in bytes.
     pub disk: Disk,
-    /// What of it is messages that have not expired, as the daemon counts them.
+    /// Size of the messages that have not expired, as the daemon counts them.
     pub stored_bytes: u64,
     /// Descriptors.
     pub fds: u64,
@@ -37,17 +37,17 @@ pub struct Sample {
     pub connections: u64,
     /// Recent messages that the daemon holds for readers, in bytes.
     pub recent_bytes: u64,
-    /// Messages that it has not moved from the journal yet, in bytes.
+    /// Messages not yet moved out of the journal, in bytes.
     pub journal_memory_bytes: u64,
-    /// How long SENDs took, in milliseconds.
+    /// Latencies of SENDs, in milliseconds.
     pub sends_ms: Vec<f64>,
-    /// How long FETCHes took, in milliseconds.
+    /// Latencies of FETCHes, in milliseconds.
     pub fetches_ms: Vec<f64>,
-    /// How long a plain file takes, in milliseconds; see [`floor`](super::floor).
+    /// Latencies of the plain file, in milliseconds; see [`floor`](super::floor).
     pub floor_ms: Vec<f64>,
 }
 
-/// What the data directory takes, in bytes.
+/// Disk usage of the data directory, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disk {
     /// All of it.
@@ -60,7 +60,7 @@ pub struct Disk {
     pub sled: u64,
 }
 
-/// The blocks of what is in a directory, in bytes. Files come and go meanwhile.
+/// Disk usage of a directory, in bytes. Files may appear and vanish meanwhile.
 fn blocks(dir: &Path) -> u64 {
     let mut bytes = 0;
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -78,7 +78,7 @@ impl Disk {
     }
 }
 
-/// A connection to ask the daemon about itself, and where else it tells.
+/// A connection for STATS, and the metrics address.
 #[derive(Debug)]
 pub struct Gauge {
     wire: Wire,
@@ -87,7 +87,7 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// Joins the rooms whose bytes are to be added up.
+    /// Connects, and joins the rooms whose bytes are to be added up.
     pub fn new(address: SocketAddr, metrics: SocketAddr, rooms: Vec<String>) -> io::Result<Gauge> {
         let mut wire = Wire::hello(address, "gauge")?;
         for room in &rooms {
@@ -96,7 +96,7 @@ impl Gauge {
         Ok(Gauge { wire, rooms, metrics })
     }
 
-    /// Looks at everything but latencies.
+    /// Measures everything except latencies.
     ///
     /// # Errors
     /// The daemon does not answer.
@@ -143,7 +143,7 @@ fn metric(address: SocketAddr, name: &str) -> io::Result<u64> {
     value.map(|value| value as u64).ok_or_else(|| io::Error::other(format!("no {name} in: {page:.200}")))
 }
 
-/// How long something took in each window of so many samples: the time that this part (of 1) were not above.
+/// A quantile (of 1) of the latencies in each window of this many samples.
 pub fn by_window(samples: &[Sample], window: usize, part: f64, of: fn(&Sample) -> &[f64]) -> Vec<f64> {
     let windows = samples.chunks(window.max(1)).map(|window| {
         let mut times: Vec<f64> = window.iter().flat_map(of).copied().collect();
@@ -152,7 +152,7 @@ pub fn by_window(samples: &[Sample], window: usize, part: f64, of: fn(&Sample) -
     windows.collect()
 }
 
-/// All samples, for other programs.
+/// All samples as CSV.
 pub fn csv(samples: &[Sample]) -> String {
     let mut out =
         "second,rss,anon,disk,journal,segments,sled,stored,fds,threads,tasks,connections,recent,journal-memory,\

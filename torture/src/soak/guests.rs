@@ -1,5 +1,5 @@
-//! Those who come and go: a few dozen devices, which connect, look around in a room, and are gone in a moment, in all the ways in which
-//! one can go.
+//! Guests: a few dozen devices that connect, look around in a room and leave again after a moment, in every possible
+//! way.
 
 use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr};
@@ -10,13 +10,13 @@ use super::frames::{Answer, Frames, Request};
 use crate::load::ok;
 use crate::wire::{Item, PATIENCE, Wire};
 
-/// Persons, each with so many devices.
+/// Number of people, and devices of each.
 const PERSONS: usize = 16;
 const DEVICES: [&str; 3] = ["phone", "desk", "tv"];
-/// Visits a second.
+/// Visits per second.
 const PER_SECOND: f64 = 8.0;
 
-/// One visit after the other.
+/// Makes one visit after another.
 pub fn guests() -> Job {
     Box::new(move |world, address, control, random| {
         let mut pace = Pace::new(PER_SECOND);
@@ -40,20 +40,20 @@ fn name(random: &mut fastrand::Rng) -> (String, String) {
     (person, device)
 }
 
-/// Somebody who says nothing, or what nobody understands.
+/// A connection that sends nothing, or something unintelligible.
 fn stranger(address: SocketAddr, random: &mut fastrand::Rng) -> io::Result<()> {
     let mut wire = Wire::connect(address)?;
     let said: [&[u8]; 5] = [b"", b"GET / HTTP/1.1\r\n\r\n", b"\xfe\xfe", b"\0\0\0\x05hello", b"HELLO nobody\nSEND cut"];
     wire.send(said[random.usize(..said.len())])?;
     if random.bool() {
-        // Until it is closed, or for a moment.
+        // Stays until it is closed, or for a moment.
         wire.stream().set_read_timeout(Some(Duration::from_millis(30)))?;
         let _ = wire.stream().read(&mut [0; 256]);
     }
     Ok(())
 }
 
-/// A visit that is made of lines: everything at once, and whatever is answered.
+/// A visit with the line protocol: sends everything at once and accepts any answer.
 fn lines(world: &World, mut wire: Wire, random: &mut fastrand::Rng) -> io::Result<()> {
     let (person, device) = name(random);
     let room = side(random.usize(..SIDES));
@@ -91,7 +91,7 @@ fn lines(world: &World, mut wire: Wire, random: &mut fastrand::Rng) -> io::Resul
     said.push("@end PING".to_owned());
     wire.send(format!("{}\n", said.join("\n")).as_bytes())?;
     if random.u8(..8) == 0 {
-        // Gone without waiting for an answer.
+        // Leaves without waiting for an answer.
         return Ok(());
     }
     loop {
@@ -99,7 +99,7 @@ fn lines(world: &World, mut wire: Wire, random: &mut fastrand::Rng) -> io::Resul
         if line.starts_with("@end ") || line.contains("\"tag\":\"end\"") {
             break;
         }
-        // In JSON its seq is not read: it may be stored, as far as anybody can tell.
+        // The seq is not parsed from JSON, so this message counts as possibly stored.
         if let (Some(outgoing), Some((seq, repeated))) = (&sent, line.strip_prefix("@said ").and_then(ok)) {
             world.ledger.answered(outgoing, seq, repeated);
         }
@@ -117,14 +117,14 @@ fn lines(world: &World, mut wire: Wire, random: &mut fastrand::Rng) -> io::Resul
     Ok(())
 }
 
-/// The same in frames.
+/// A visit with the framed protocol.
 fn frames(world: &World, address: SocketAddr, random: &mut fastrand::Rng) -> io::Result<()> {
     let (_, device) = name(random);
     let room = side(random.usize(..SIDES));
     let mut frames = Frames::connect(address, &device)?;
     frames.ask(Request::join(&room))?;
     let (items, answer) = frames.fetch(Request::fetch(&room, None, Some(20)))?;
-    // Another guest may be this device as well, and leave the room.
+    // Another guest may use the same device and leave the room.
     if !matches!(answer, Answer::Error(_)) {
         let mut after = items.first().map_or(0, |item| match item {
             Item::Message(message) => message.seq - 1,

@@ -1,7 +1,9 @@
-//! What was sent and shown while messages expire, and the judge of it: as [`crate::history`], but for rooms that go at the front.
+//! A record of what was sent and shown while messages expire, and its rules: like [`crate::history`], but for rooms
+//! whose oldest messages disappear.
 //!
-//! A message is known from when its sender began to send it. Its time at the daemon lies between that and its OK, so it is too young
-//! to be gone until the retention has passed since the one, and too old to be shown once it has passed since the other.
+//! A message is known from the moment its sender begins to send it. Its time at the daemon lies between that moment and
+//! its OK. So it must not be gone before the retention has passed since the send, and must not be shown once it has
+//! passed since the OK.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,12 +13,13 @@ use std::time::{Duration, Instant};
 use crate::history::{Figures, History};
 use crate::wire::{Item, Message};
 
-/// More than the daemon's clock for ages may be behind: what is past retention by less may still be shown.
+/// More than the daemon's clock for ages may lag: a message past retention by less may still be shown.
 const SLACK: Duration = Duration::from_secs(2);
-/// What is known of messages is forgotten so many retentions after they were sent, so that this program levels off as well.
+/// Messages are forgotten this many retention periods after they were sent, so that the memory of this program levels
+/// off as well.
 const REMEMBERED: u32 = 3;
 
-/// A message that is to be sent.
+/// A message to send.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     /// Its number.
@@ -32,10 +35,10 @@ pub struct Outgoing {
 #[derive(Debug)]
 struct Sent {
     room: String,
-    /// Of client and body.
+    /// A hash of client and body.
     hash: u64,
     began: Instant,
-    /// Its sender sent it again, under the same id.
+    /// Whether its sender sent it again with the same id.
     again: bool,
     answered: Option<Instant>,
     seq: Option<u64>,
@@ -43,7 +46,7 @@ struct Sent {
     redacted: Option<Instant>,
 }
 
-/// What stands at a seq.
+/// What is at a seq.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entry {
     /// The message with this number.
@@ -55,7 +58,7 @@ enum Entry {
 #[derive(Debug, Default)]
 struct Room {
     by_seq: BTreeMap<u64, Entry>,
-    /// What it was told to keep messages for, where that is not the daemon's retention.
+    /// The room's own retention, if it differs from the daemon's.
     keeps: Option<Duration>,
     /// The highest seq that was answered or shown.
     last: u64,
@@ -69,7 +72,7 @@ struct Inner {
     rooms: HashMap<String, Room>,
 }
 
-/// See the module. Shared by the threads of a run.
+/// See the module documentation. Shared by the threads of a run.
 #[derive(Debug)]
 pub struct Ledger {
     retention: Duration,
@@ -83,14 +86,14 @@ fn hash(client: &str, body: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The number that a body begins with.
+/// The number at the start of a body.
 fn number_of(body: &[u8]) -> Option<u64> {
     let digits = body.strip_prefix(b"#")?.split(|byte| *byte == b' ').next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 impl Ledger {
-    /// For a daemon with this retention; what is wrong is told to `history`.
+    /// A ledger for a daemon with this retention; violations go to `history`.
     pub fn new(retention: Duration, history: &Arc<History>) -> Ledger {
         let inner = Inner { retention, ..Inner::default() };
         Ledger { retention, history: history.clone(), inner: inner.into() }
@@ -100,12 +103,12 @@ impl Ledger {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A room is told to keep its messages for this.
+    /// Records a room's own retention.
     pub fn keeps(&self, room: &str, time: Duration) {
         self.lock().rooms.entry(room.to_owned()).or_default().keeps = Some(time);
     }
 
-    /// A new message, about to be sent.
+    /// Records a message that is about to be sent.
     pub fn begin(&self, room: &str, client: &str, with_id: bool, content: &[u8]) -> Outgoing {
         let now = Instant::now();
         let mut inner = self.lock();
@@ -130,7 +133,7 @@ impl Ledger {
         Outgoing { number, room, id: with_id.then(|| format!("m{number}")), body }
     }
 
-    /// Forgets what stood longest in a room.
+    /// Forgets the oldest messages of a room.
     fn forget(&self, inner: &mut Inner, room: &str, now: Instant) {
         let Some(known) = inner.rooms.get_mut(room) else { return };
         let remembered = known.keeps.unwrap_or(self.retention) * REMEMBERED + 4 * SLACK;
@@ -145,7 +148,8 @@ impl Ledger {
         }
     }
 
-    /// Messages are about to be sent again: an id is known as long as its message is stored, and what comes later is another message.
+    /// Records that messages are about to be sent again. An id is known only as long as its message is stored; a repeat
+    /// after that is a new message.
     pub fn sends_again(&self, batch: &[Outgoing]) {
         let mut inner = self.lock();
         for outgoing in batch {
@@ -155,7 +159,7 @@ impl Ledger {
         }
     }
 
-    /// An OK with this seq came for a message.
+    /// Records that a message was answered OK with this seq.
     pub fn answered(&self, outgoing: &Outgoing, seq: u64, repeated: bool) {
         let now = Instant::now();
         let mut inner = self.lock();
@@ -164,19 +168,19 @@ impl Ledger {
         inner.stands(&self.history, "an OK", &outgoing.room, seq, Entry::Message(outgoing.number));
     }
 
-    /// An error came for a message.
+    /// Records that a message was answered with an error.
     pub fn refused(&self) {
         self.history.refused();
     }
 
-    /// Somebody asks for a redaction.
+    /// Records that a redaction is about to be requested.
     pub fn asks_redaction(&self, room: &str, seq: u64) {
         if let Some(sent) = self.lock().at(room, seq) {
             sent.redaction_asked = true;
         }
     }
 
-    /// A redaction was answered OK, with the seq of the message that says so.
+    /// Records a redaction answered OK, with the seq of the message that announces it.
     pub fn redacted(&self, room: &str, seq: u64, by: u64) {
         let mut inner = self.lock();
         inner.stands(&self.history, "an OK", room, by, Entry::Redaction);
@@ -185,15 +189,15 @@ impl Ledger {
         }
     }
 
-    /// A reader was handed something. `after` is the seq that it had reached, and the new one is returned. `asked` is when it asked, of
-    /// what is an answer.
+    /// Records what a reader was handed. `after` is the seq that it had reached; returns the new one. `asked` is when
+    /// the reader sent the request, if this is part of an answer.
     pub fn handed(&self, reader: &str, after: u64, item: &Item, asked: Option<Instant>) -> u64 {
         let now = Instant::now();
         let mut inner = self.lock();
         match item {
             Item::Message(message) => {
                 if message.seq != after + 1 {
-                    let what = format!("{reader} was shown {} {} behind {after}", message.room, message.seq);
+                    let what = format!("{reader} was shown {} {} right after {after}", message.room, message.seq);
                     self.history.violation(what);
                 }
                 self.shown(&mut inner, reader, message, asked);
@@ -201,7 +205,8 @@ impl Ledger {
             }
             Item::Gap { room, from, to } => {
                 if *from != after + 1 || to < from {
-                    self.history.violation(format!("{reader} was told a gap in {room} {from} to {to} behind {after}"));
+                    self.history
+                        .violation(format!("{reader} was told of a gap in {room}, {from} to {to}, after {after}"));
                 }
                 self.gone(&inner, reader, room, *from, *to, now);
                 *to
@@ -226,23 +231,23 @@ impl Ledger {
         }
         let Some((number, sent)) = number_of(body).and_then(|number| Some((number, inner.sent.get(&number)?))) else {
             let body = String::from_utf8_lossy(body);
-            return self.history.violation(format!("{at}, which nobody sent, or long ago: {body:.60?}"));
+            return self.history.violation(format!("{at}, which was never sent, or long ago: {body:.60?}"));
         };
         if sent.room != *room || sent.hash != hash(client, body) {
-            return self.history.violation(format!("{at} not as it was sent (message {number})"));
+            return self.history.violation(format!("{at}, not as it was sent (message {number})"));
         }
         if let Some(asked) = asked {
             if sent.answered.is_some_and(|answered| asked.saturating_duration_since(answered) > longest + SLACK) {
                 self.history.violation(format!("{at}, which is past retention"));
             }
             if sent.redacted.is_some_and(|redacted| redacted < asked) {
-                self.history.violation(format!("{at} with its text, which was redacted"));
+                self.history.violation(format!("{at} with its text, although it was redacted"));
             }
         }
         inner.stands(&self.history, &at, room, *seq, Entry::Message(number));
     }
 
-    /// Seqs are said to have expired.
+    /// Checks seqs that the daemon reported as expired.
     fn gone(&self, inner: &Inner, reader: &str, room: &str, from: u64, to: u64, now: Instant) {
         let Some(known) = inner.rooms.get(room) else { return };
         let least = known.keeps.unwrap_or(self.retention);
@@ -250,7 +255,7 @@ impl Ledger {
             Entry::Message(number) => inner.sent.get(number),
             Entry::Redaction => None,
         };
-        // The newest is the youngest.
+        // The last seq belongs to the youngest message.
         let newest = known.by_seq.range(from..=to).rev().find_map(|(seq, entry)| Some((seq, of(entry)?)));
         if let Some((seq, sent)) = newest.filter(|(_, sent)| now - sent.began < least) {
             let age = (now - sent.began).as_secs_f64();
@@ -259,36 +264,37 @@ impl Ledger {
         }
     }
 
-    /// The highest seq of a room that was answered or shown so far.
+    /// The highest seq of a room that was acknowledged or shown so far.
     pub fn last(&self, room: &str) -> u64 {
         self.lock().rooms.get(room).map_or(0, |room| room.last)
     }
 
-    /// A complete look at a room: what was handed from 0 on, and its last seq as the daemon said; `last` is what it was known to have
-    /// [before](Ledger::last) that. What is missing is at the front, and too old to be there.
+    /// Audits a room: `items` is everything that was handed over from 0 on, with the last seq according to the daemon;
+    /// `last` is the highest seq known [before](Ledger::last). Only messages at the front may be missing, and only if
+    /// they are too old.
     pub fn audit(&self, reader: &str, room: &str, items: &[Item], end: u64, last: u64, asked: Instant) {
         let mut after = 0;
         for (place, item) in items.iter().enumerate() {
             if place > 0 && matches!(item, Item::Gap { .. }) {
-                self.history.violation(format!("{reader} was told a gap in {room} behind {after}, amid messages"));
+                self.history.violation(format!("{reader} was told of a gap in {room} after {after}, amid messages"));
             }
             after = self.handed(reader, after, item, Some(asked));
         }
         self.history.count(Figures { audits: 1, ..Figures::default() });
         if after != end || end < last {
-            let what = format!("LOST: {reader} was handed {room} up to {after}; it goes to {end}, and went to {last}");
+            let what = format!("LOST: {reader} was handed {room} up to {after}; its last seq is {end}, and was {last}");
             self.history.violation(what);
         }
     }
 
-    /// How many messages this program knows of.
+    /// The number of messages that this program remembers.
     pub fn remembered(&self) -> usize {
         self.lock().sent.len()
     }
 }
 
 impl Inner {
-    /// The message at a seq, where it is known.
+    /// The message at a seq, if known.
     fn at(&mut self, room: &str, seq: u64) -> Option<&mut Sent> {
         match self.rooms.get(room)?.by_seq.get(&seq)? {
             Entry::Message(number) => self.sent.get_mut(number),
@@ -296,20 +302,20 @@ impl Inner {
         }
     }
 
-    /// Something stands at a seq: there only, and nothing else there.
+    /// Records what is at a seq. It must be at no other seq, and nothing else may be at this one.
     fn stands(&mut self, history: &History, what: &str, room: &str, seq: u64, entry: Entry) {
         let known = self.rooms.entry(room.to_owned()).or_default();
         known.last = known.last.max(seq);
         let found = *known.by_seq.entry(seq).or_insert(entry);
         if found != entry {
-            return history.violation(format!("{what}: {room} {seq} is {entry:?}, and was {found:?}"));
+            return history.violation(format!("{what}: {room} {seq} is {entry:?}, but was {found:?}"));
         }
         let Entry::Message(number) = entry else { return };
         let Some(sent) = self.sent.get_mut(&number) else { return };
         let before = *sent.seq.get_or_insert(seq);
         let may_have_expired = sent.again && sent.began.elapsed() >= known.keeps.unwrap_or(self.retention);
         if before != seq && !may_have_expired {
-            history.violation(format!("{what}: message {number} is at {room} {seq}, and at {before} too"));
+            history.violation(format!("{what}: message {number} is at {room} {seq}, and also at {before}"));
         }
     }
 }
@@ -351,7 +357,7 @@ mod tests {
         assert!(violations.iter().any(|violation| violation.contains(what)), "{violations:?}");
     }
 
-    /// As if so much time had passed since everything.
+    /// Ages everything by this much.
     fn age(ledger: &Ledger, by: Duration) {
         for sent in ledger.lock().sent.values_mut() {
             sent.began -= by;
@@ -386,7 +392,7 @@ mod tests {
         ledger.audit("audit", "r", &[shown(0, 1), gap(2, 2), shown(2, 3)], 3, 3, Instant::now());
         only(&history, "amid messages");
         ledger.audit("audit", "r", &[shown(0, 1), shown(2, 3)], 3, 3, Instant::now());
-        only(&history, "was shown r 3 behind 1");
+        only(&history, "was shown r 3 right after 1");
     }
 
     #[test]
@@ -396,7 +402,7 @@ mod tests {
         ledger.answered(&sent, 1, false);
         age(&ledger, RETENTION);
         ledger.handed("one", 1, &shown(sent.number, 2), None);
-        only(&history, "is at r 2, and at 1 too");
+        only(&history, "is at r 2, and also at 1");
         let (ledger, history) = self::ledger(0);
         let sent = ledger.begin("r", "a", true, b"hi");
         ledger.answered(&sent, 1, false);
@@ -410,10 +416,10 @@ mod tests {
     fn what_is_doubled_or_changed_is_found() {
         let (ledger, history) = ledger(2);
         ledger.handed("one", 2, &shown(1, 3), None);
-        only(&history, "message 1 is at r 3, and at 2 too");
+        only(&history, "message 1 is at r 3, and also at 2");
         let sent = ledger.begin("r", "a", true, b"hi");
         ledger.answered(&sent, 2, false);
-        only(&history, "r 2 is Message(2), and was Message(1)");
+        only(&history, "r 2 is Message(2), but was Message(1)");
         ledger.handed("one", 0, &about(1, "", b"#0 ho"), None);
         only(&history, "not as it was sent (message 0)");
         ledger.handed("one", 1, &about(2, "redacted=3", b""), None);
@@ -426,7 +432,7 @@ mod tests {
         ledger.asks_redaction("r", 1);
         ledger.redacted("r", 1, 3);
         ledger.handed("one", 0, &shown(0, 1), Some(Instant::now()));
-        only(&history, "which was redacted");
+        only(&history, "although it was redacted");
         age(&ledger, RETENTION + 2 * SLACK);
         ledger.handed("one", 1, &shown(1, 2), Some(Instant::now()));
         only(&history, "r 2, which is past retention");

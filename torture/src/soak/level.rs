@@ -1,37 +1,37 @@
-//! Whether something levels off.
+//! Decides whether a measure levels off.
 
 use std::fmt;
 
-/// What is asked of a measure.
+/// The bound on a measure's growth.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
-    /// How many times the level before it may come to …
+    /// The factor by which it may exceed the level before …
     pub times: f64,
-    /// … and so much more, in the measure's unit.
+    /// … plus this much, in the measure's unit.
     pub more: f64,
 }
 
-/// How a measure went.
+/// The course of a measure.
 #[derive(Clone, Debug)]
 pub struct Level {
-    /// What was measured.
+    /// Its name.
     pub name: &'static str,
-    /// In this unit.
+    /// Its unit.
     pub unit: &'static str,
     /// The medians of the three thirds of the run.
     pub thirds: [f64; 3],
-    /// What was asked of it; none where it is only told.
+    /// Its bound; `None` if it is only reported.
     pub bound: Option<Bound>,
 }
 
-/// The one in the middle; 0 where there is none.
+/// The median; 0 if there are no values.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// The value that so many of them (of 1) are not above; 0 where there is none.
+/// A quantile (of 1); 0 if there are no values.
 pub fn quantile(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let place = (values.len() as f64 * part).ceil() as usize;
@@ -39,20 +39,20 @@ pub fn quantile(values: &mut [f64], part: f64) -> f64 {
 }
 
 impl Level {
-    /// Of a run's values, in their order: evenly spread over all of it.
+    /// The course of a run's values, in order and evenly spread over the run.
     pub fn of(name: &'static str, unit: &'static str, values: &[f64], bound: Option<Bound>) -> Level {
         let third = values.len() / 3;
         let thirds = [&values[..third], &values[third..2 * third], &values[2 * third..]];
         Level { name, unit, thirds: thirds.map(median), bound }
     }
 
-    /// The last third's level to that of the one before; the first is for warming up.
+    /// The ratio of the last third's level to that of the second; the first third is for warming up.
     pub fn ratio(&self) -> f64 {
         let [_, before, last] = self.thirds;
         if before == 0.0 { 1.0 } else { last / before }
     }
 
-    /// Whether it has grown by more than it may.
+    /// Whether it has grown beyond its bound.
     pub fn has_grown(&self) -> bool {
         let [_, before, last] = self.thirds;
         self.bound.is_some_and(|bound| last > before * bound.times + bound.more)
@@ -64,7 +64,7 @@ impl fmt::Display for Level {
         let [first, before, last] = self.thirds;
         let (name, ratio) = (self.name, self.ratio());
         let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
-        write!(out, "{name}: {first:.1}, {before:.1}, {last:.1}{unit}; the last to the second: {ratio:.2}")?;
+        write!(out, "{name}: {first:.1}, {before:.1}, {last:.1}{unit}; last to second: {ratio:.2}")?;
         match self.bound {
             None => Ok(()),
             Some(Bound { times, more }) => write!(out, ", at most {times} and {more}{unit} more"),
@@ -91,7 +91,7 @@ mod tests {
         assert!(!grows(|second| if second == 500.0 { 1e9 } else { 50.0 }), "a spike");
         assert!(grows(|second| 50.0 + second / 10.0));
         assert!(grows(|second| if second < 400.0 { 50.0 } else { 60.0 }), "a step");
-        assert!(!grows(|second| 1.0 + second / 1000.0), "within what it may");
+        assert!(!grows(|second| 1.0 + second / 1000.0), "within the bound");
     }
 
     #[test]

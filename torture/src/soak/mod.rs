@@ -1,8 +1,9 @@
-//! A week in minutes: the daemon under a steady load while its messages expire again and again, and whether what it takes levels off.
+//! A week in minutes: the daemon under a steady load while messages keep expiring, and a check that its resource use
+//! levels off.
 //!
-//! Retention is seconds, so that minutes are as many windows of it as months are at 24 hours. Every second it is looked at what the daemon
-//! takes: memory, disk, descriptors, threads, tasks, and how long a SEND takes. The first third of the run is for warming up; the
-//! last third may not be above the second by more than the bounds below.
+//! Retention is a few seconds, so minutes contain as many retention periods as months do at 24 hours. Every second the
+//! daemon is measured: memory, disk, descriptors, threads, tasks and the latency of SENDs. The first third of the run
+//! is for warming up; the last third may exceed the second only by the bounds below.
 
 mod crowd;
 mod floor;
@@ -36,51 +37,51 @@ use ledger::Ledger;
 use level::{Bound, Level};
 pub use power::POWER;
 
-/// Without a restart: everything is to level off.
+/// Without restarts: everything must level off.
 pub const STEADY: Schedule = Schedule {
     name: "soak",
-    about: "A steady load over many windows of retention: memory, disk, descriptors, tasks and times level off",
+    about: "A steady load over many retention periods: memory, disk, descriptors, tasks and latencies level off",
     needs: &[],
     cycles: 60,
     run: |run| soak(run, None),
 };
 
-/// With restarts: what is on the disk is to level off all the same.
+/// With restarts: disk usage must level off all the same.
 pub const RESTARTS: Schedule = Schedule {
     name: "soak-restarts",
-    about: "The same with a SIGTERM or a SIGKILL every two windows: what is on the disk levels off",
+    about: "The same with a SIGTERM or SIGKILL every two retention periods: disk usage levels off",
     needs: &[],
     cycles: 30,
     run: |run| soak(run, Some(2)),
 };
 
-/// The daemon's retention, where nothing is said.
+/// The daemon's default retention.
 const RETENTION_S: u64 = 10;
 
-/// What is said of soaks on the command line.
+/// Options of soaks on the command line.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Options {
-    /// Of soaks: how long they go on, instead of --cycles windows of retention
+    /// Soaks: run for this long, instead of for --cycles retention periods
     #[arg(long, conflicts_with = "cycles")]
     pub minutes: Option<f64>,
-    /// Of soaks: the daemon's retention, in seconds
+    /// Soaks: the daemon's retention, in seconds
     #[arg(long, default_value_t = RETENTION_S)]
     pub retention: u64,
-    /// Of soaks: judge no times, and the rest with wider bounds; for short ones, and machines that have other things to do
+    /// Soaks: do not judge latencies, and use wider bounds for the rest; for short soaks and busy machines
     #[arg(long)]
     pub loose: bool,
-    /// Of soaks: write what was measured into this directory, as `<schedule>.csv` and `<schedule>.svg`
+    /// Soaks: write the measurements into this directory, as `<schedule>.csv` and `<schedule>.svg`
     #[arg(long)]
     pub write: Option<PathBuf>,
 }
 
 impl Options {
-    /// How many windows a soak goes on for, where `--minutes` says.
+    /// The number of retention periods that `--minutes` amounts to.
     pub fn cycles(&self) -> Option<u64> {
         self.minutes.map(|minutes| (minutes * 60.0 / self.retention as f64).ceil() as u64)
     }
 
-    /// What a run that is repeated has to be told as well.
+    /// The options needed to repeat a run.
     pub fn repeated(&self) -> String {
         let retention = format!(" --retention {}", self.retention);
         let loose = if self.loose { " --loose" } else { "" };
@@ -88,7 +89,8 @@ impl Options {
     }
 }
 
-/// Makes a certificate for this machine, which signs itself, and its key; has the daemon use it. Returns how clients speak TLS then.
+/// Makes a self-signed certificate for this machine and its key, and has the daemon use them. Returns the clients' TLS
+/// configuration.
 fn certify(recipe: &mut Recipe, dir: &Path) -> Arc<ClientConfig> {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate can be made");
     let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
@@ -99,13 +101,13 @@ fn certify(recipe: &mut Recipe, dir: &Path) -> Arc<ClientConfig> {
     }
     recipe.flags.extend(["--listen-tls", "127.0.0.1:0", "--metrics", "127.0.0.1:0"].map(str::to_owned));
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(made.cert)).expect("a certificate that signs itself");
+    roots.add(CertificateDer::from(made.cert)).expect("a self-signed certificate is a valid root");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    Arc::new(config.expect("versions that there are").with_root_certificates(roots).with_no_client_auth())
+    Arc::new(config.expect("the default versions are valid").with_root_certificates(roots).with_no_client_auth())
 }
 
-/// An address that the daemon has logged behind this.
+/// The address that the daemon logged after this text.
 fn logged(daemon: &Daemon, what: &str) -> Option<SocketAddr> {
     daemon.log().lines().find_map(|line| line.split_once(what)?.1.trim().parse().ok())
 }
@@ -118,7 +120,7 @@ struct Soak<'a> {
     began: Instant,
 }
 
-/// Has the daemon keep messages for seconds, and makes those who use it.
+/// Configures a retention of seconds, and creates the clients.
 fn world(run: &Run, recipe: &mut Recipe, breaks: bool) -> Arc<World> {
     let retention = Duration::from_secs(run.soak.retention);
     let tls = certify(recipe, &run.dir);
@@ -138,7 +140,7 @@ fn world(run: &Run, recipe: &mut Recipe, breaks: bool) -> Arc<World> {
     })
 }
 
-/// Looks through the rooms that are looked through, while nobody sends.
+/// Audits the rooms while nobody sends.
 fn audit(world: &World, address: SocketAddr) {
     let look = || -> std::io::Result<()> {
         let mut wire = Wire::hello(address, "auditor0")?;
@@ -149,7 +151,7 @@ fn audit(world: &World, address: SocketAddr) {
         Ok(())
     };
     if let Err(error) = look() {
-        world.history.violation(format!("an audit ended with: {error}"));
+        world.history.violation(format!("an audit failed: {error}"));
     }
 }
 
@@ -165,8 +167,9 @@ impl Soak<'_> {
     fn start(&mut self, after: &str) -> Option<(Daemon, SocketAddr, Gauge)> {
         let (daemon, address) = self.run.must_start(&self.recipe, after)?;
         self.world.find_tls(&daemon);
-        let gauge =
-            logged(&daemon, "metrics address=").ok_or("it says nothing of --metrics".to_owned()).and_then(|metrics| {
+        let gauge = logged(&daemon, "metrics address=")
+            .ok_or("it has not logged the metrics address".to_owned())
+            .and_then(|metrics| {
                 if self.samples.is_empty() {
                     self.world.prepare(address).map_err(|error| error.to_string())?;
                 }
@@ -175,7 +178,7 @@ impl Soak<'_> {
         match gauge {
             Ok(gauge) => Some((daemon, address, gauge)),
             Err(error) => {
-                self.run.history.violation(format!("nothing can be measured: {error}"));
+                self.run.history.violation(format!("measuring is not possible: {error}"));
                 None
             }
         }
@@ -196,7 +199,7 @@ impl Soak<'_> {
                 std::thread::sleep(next.saturating_duration_since(Instant::now()));
                 self.sample(&daemon, &mut gauge, &floor);
             }
-            self.run.count("windows of retention");
+            self.run.count("retention periods");
             if !self.run.is_sound() {
                 break;
             }
@@ -242,12 +245,12 @@ impl Soak<'_> {
         }
     }
 
-    /// Says what was measured, and that it is a violation if something has grown.
+    /// Reports the measurements, and records a violation if something has grown.
     fn judge(&mut self, is_restarted: bool) {
         let levels = levels(&self.samples, &self.run.soak, is_restarted);
         let (visits, taken) = (&self.world.visits, &self.world.taken);
         self.run.figures.push(format!(
-            "{} visits by guests, {} messages taken by workers; {} remembered here at the end",
+            "{} visits by guests, {} messages taken by workers; {} messages remembered by the harness at the end",
             visits.load(Ordering::Relaxed),
             taken.load(Ordering::Relaxed),
             self.world.ledger.remembered()
@@ -273,13 +276,13 @@ impl Soak<'_> {
     }
 }
 
-/// What of all that was measured is judged, and how.
+/// The measures that are judged, and their bounds.
 fn levels(samples: &[Sample], options: &Options, is_restarted: bool) -> Vec<Level> {
     let each = |of: fn(&Sample) -> f64| samples.iter().map(of).collect::<Vec<f64>>();
     let times = |part, of: fn(&Sample) -> &[f64]| gauge::by_window(samples, options.retention as usize, part, of);
     let bound = |times, more| Some(Bound { times, more });
     let on_disk = |times, more| if options.loose { bound(1.25, 3.0 * more) } else { bound(times, more) };
-    // A process that has just been started takes less than it will.
+    // A freshly started process uses less than it will later.
     let steady = |times, more| on_disk(times, more).filter(|_| !is_restarted);
     let sends = times(0.99, |sample| &sample.sends_ms);
     let floor = times(0.99, |sample| &sample.floor_ms);
@@ -287,23 +290,23 @@ fn levels(samples: &[Sample], options: &Options, is_restarted: bool) -> Vec<Leve
     let timed = bound(1.5, 0.5).filter(|_| !options.loose && !is_restarted);
     vec![
         Level::of("memory", "MiB", &each(|sample| sample.rss_bytes as f64 / MIB), steady(1.05, 2.0)),
-        // Files come in steps of 16 MiB, sled's in 8.
+        // Files grow in steps of 16 MiB, sled's in steps of 8 MiB.
         Level::of("disk", "MiB", &each(|sample| sample.disk.all as f64 / MIB), on_disk(1.05, 16.0)),
         Level::of("disk: journal", "MiB", &each(|sample| sample.disk.journal as f64 / MIB), on_disk(1.05, 16.0)),
         Level::of("disk: segments", "MiB", &each(|sample| sample.disk.segments as f64 / MIB), on_disk(1.05, 16.0)),
         Level::of("disk: sled", "MiB", &each(|sample| sample.disk.sled as f64 / MIB), on_disk(1.05, 8.0)),
-        // How much is sent goes up and down a little.
+        // The amount sent varies a little.
         Level::of("stored", "MiB", &each(|sample| sample.stored_bytes as f64 / MIB), bound(1.2, 1.0)),
         Level::of("descriptors", "", &each(|sample| sample.fds as f64), steady(1.05, 4.0)),
         Level::of("threads", "", &each(|sample| sample.threads as f64), steady(1.05, 4.0)),
         Level::of("tasks", "", &each(|sample| sample.tasks as f64), steady(1.05, 4.0)),
         Level::of("connections", "", &each(|sample| sample.connections as f64), None),
         Level::of("SENDs a second", "", &each(|sample| sample.sends_ms.len() as f64), None),
-        Level::of("half of the SENDs within", "ms", &times(0.5, |sample| &sample.sends_ms), None),
-        Level::of("99 in 100 SENDs within", "ms", &sends, None),
-        Level::of("99 in 100 syncs of a plain file beside it within", "ms", &floor, None),
-        // What other programs take from both is not the daemon's.
-        Level::of("the former to the latter", "", &to_floor, timed),
-        Level::of("99 in 100 FETCHes within", "ms", &times(0.99, |sample| &sample.fetches_ms), None),
+        Level::of("SENDs, p50", "ms", &times(0.5, |sample| &sample.sends_ms), None),
+        Level::of("SENDs, p99", "ms", &sends, None),
+        Level::of("syncs of a plain file beside it, p99", "ms", &floor, None),
+        // The ratio cancels out the effect of other programs.
+        Level::of("ratio of the former to the latter", "", &to_floor, timed),
+        Level::of("FETCHes, p99", "ms", &times(0.99, |sample| &sample.fetches_ms), None),
     ]
 }

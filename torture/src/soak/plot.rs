@@ -1,4 +1,4 @@
-//! A picture of a soak: what the daemon took, window after window.
+//! Draws a chart of a soak: the daemon's resource use over the retention periods.
 
 use std::error::Error;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::level::median;
 
 const WIDTH: u32 = 900;
 const PANEL: u32 = 170;
-/// Points of a line.
+/// The number of points in a line.
 const POINTS: usize = 240;
 const BLUE: RGBColor = RGBColor(38, 120, 178);
 const ORANGE: RGBColor = RGBColor(214, 110, 20);
@@ -21,7 +21,7 @@ const GREY: RGBColor = RGBColor(130, 130, 130);
 /// A line: its name, its colour, and its values, evenly spread over the run.
 type Line = (&'static str, RGBColor, Vec<f64>);
 
-/// Draws a picture into a file.
+/// Draws the chart into a file.
 ///
 /// # Errors
 /// The file can't be written.
@@ -34,7 +34,7 @@ pub fn draw(path: &Path, samples: &[Sample], window_s: u64) -> Result<(), Box<dy
             "Memory, MiB",
             vec![
                 ("resident", BLUE, each(|sample| sample.rss_bytes as f64 / MIB)),
-                ("of it recent messages for readers", GREY, each(|sample| sample.recent_bytes as f64 / MIB)),
+                ("of which recent messages for readers", GREY, each(|sample| sample.recent_bytes as f64 / MIB)),
             ],
         ),
         (
@@ -55,11 +55,11 @@ pub fn draw(path: &Path, samples: &[Sample], window_s: u64) -> Result<(), Box<dy
             ],
         ),
         (
-            "SEND until it is answered OK, ms, by windows",
+            "latency of SEND, ms, by retention period",
             vec![
-                ("99 in 100 within", BLUE, of_windows(0.99, |sample| &sample.sends_ms)),
-                ("half within", GREEN, of_windows(0.5, |sample| &sample.sends_ms)),
-                ("99 in 100 of a plain file beside it", GREY, of_windows(0.99, |sample| &sample.floor_ms)),
+                ("p99", BLUE, of_windows(0.99, |sample| &sample.sends_ms)),
+                ("p50", GREEN, of_windows(0.5, |sample| &sample.sends_ms)),
+                ("p99 of a plain file beside it", GREY, of_windows(0.99, |sample| &sample.floor_ms)),
             ],
         ),
     ];
@@ -69,13 +69,13 @@ pub fn draw(path: &Path, samples: &[Sample], window_s: u64) -> Result<(), Box<dy
     for (area, (title, lines)) in top.split_evenly((panels.len(), 1)).iter().zip(&panels) {
         panel(area, title, lines, windows)?;
     }
-    let text = format!("windows of retention, {window_s} s each");
+    let text = format!("retention periods of {window_s} s");
     bottom.draw(&Text::new(text, (WIDTH as i32 / 2 - 90, 2), ("sans-serif", 13).into_font()))?;
     root.present()?;
     Ok(())
 }
 
-/// No more points than can be told apart: the median of each piece.
+/// Reduces values to as many points as can be told apart: the median of each piece.
 fn thinned(values: &[f64]) -> Vec<f64> {
     values.chunks(values.len().div_ceil(POINTS).max(1)).map(median).collect()
 }
@@ -109,7 +109,7 @@ fn panel(
         let points = values.iter().enumerate().map(|(place, value)| ((place as f64 + 0.5) * step, *value));
         chart.draw_series(LineSeries::new(points, color.stroke_width(2)))?;
     }
-    // Above the lines, which may be anywhere below.
+    // The legend is above the plot, which the lines may fill anywhere.
     area.draw(&Text::new(title.to_owned(), (48, 6), ("sans-serif", 14).into_font()))?;
     let mut x = WIDTH as i32 - 16;
     for (name, color, _) in lines.iter().rev() {

@@ -1,4 +1,4 @@
-//! Power cuts around the moving of what is kept for longer out of files of which the rest has expired.
+//! Power cuts while longer-kept messages are moved out of files whose other messages have expired.
 
 use std::time::{Duration, Instant};
 
@@ -10,17 +10,17 @@ use crate::schedules::{Need, Run, Schedule, mounted};
 /// With power cuts.
 pub const POWER: Schedule = Schedule {
     name: "soak-power",
-    about: "Power cuts around the moving of what some rooms keep for longer than others",
+    about: "Power cuts while messages that some rooms keep for longer are moved",
     needs: &[Need::Fuse],
     cycles: 10,
     run,
 };
 
-/// What the daemon logs when it has moved something.
+/// The daemon's log message after such a move.
 const MOVED: &str = "compacted sparse files";
-/// The longest that is waited for that: it looks every ten seconds, and moves what it sees twice.
+/// The longest time to wait for it: the daemon looks every ten seconds, and moves what it has seen twice.
 const MOVES_WITHIN: Duration = Duration::from_secs(40);
-/// The longest that the load goes on if the cut's operation does not come.
+/// The longest time that the load runs if the operation for the cut is not reached.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 fn run(run: &mut Run) {
@@ -38,7 +38,7 @@ fn run(run: &mut Run) {
             }
             None => {
                 if let Err(error) = world.prepare(address) {
-                    run.history.violation(format!("the rooms can't be made: {error}"));
+                    run.history.violation(format!("the rooms can't be created: {error}"));
                 }
                 load.insert(Load::of(world.works(), &run.history, &mut run.random))
             }
@@ -47,9 +47,9 @@ fn run(run: &mut Run) {
             break;
         }
         load.resume(address);
-        // Mostly close behind a move: what it has written, and what then goes, is not durable for a while.
+        // Usually shortly after a move: what it wrote, and the removals that follow, are not durable for a while.
         let waits = match run.random.u8(..4) {
-            // There is nothing to be moved but in the files that are written to.
+            // Otherwise the only candidates for a move are in files that are still written to.
             _ if cycle == 0 => world.retention * 2,
             0 => MOVES_WITHIN.mul_f64(run.random.f64()),
             _ => MOVES_WITHIN,
@@ -58,7 +58,7 @@ fn run(run: &mut Run) {
         let soon = 1 << run.random.u8(..10);
         mount.disk(|disk| disk.cut_after(run.random.u64(1..=soon)));
         mount.wait_cut(PATIENCE);
-        run.count(if has_moved { "power cuts behind a move" } else { "power cuts before any move" });
+        run.count(if has_moved { "power cuts after a move" } else { "power cuts before any move" });
         run.cut_power(&mount, daemon);
         load.pause();
     }

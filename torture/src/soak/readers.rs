@@ -1,4 +1,4 @@
-//! Those who read: live, page by page, as workers, all of it, the list of rooms, and hardly at all.
+//! Readers: live, page by page, as workers, of whole rooms, of the list of rooms, and very slow ones.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, Read};
@@ -10,28 +10,30 @@ use crate::history::Figures;
 use crate::load::{Control, field, ok};
 use crate::wire::{Got, Item, Wire};
 
-/// How long somebody stays connected, about.
+/// The approximate time that a client stays connected.
 fn stay(random: &mut fastrand::Rng) -> Instant {
     Instant::now() + Duration::from_millis(random.u64(4_000..16_000))
 }
 
-/// Where a client stands in a room: what was confirmed, and the most that it asked for.
+/// A client's cursor in a room: what was confirmed, and the highest value requested.
 type Cursors = HashMap<String, (u64, u64)>;
 
-/// Joins a room, with a cursor that must be where it was left.
+/// Joins a room, where the cursor must be as it was left.
 fn join(world: &World, wire: &mut Wire, name: &str, room: &str, cursors: &mut Cursors) -> io::Result<u64> {
     let answer = expect(wire, &format!("JOIN {room}"))?;
     let cursor = field(&answer, "cursor").ok_or_else(|| io::Error::other(answer))?;
     let (confirmed, asked) = cursors.entry(room.to_owned()).or_default();
     if cursor < *confirmed || cursor > *asked {
-        let what = format!("{name}'s cursor in {room} is {cursor}; {confirmed} was confirmed, {asked} the most asked");
+        let what = format!(
+            "{name}'s cursor in {room} is {cursor}; {confirmed} was confirmed, and {asked} was the highest requested"
+        );
         world.history.violation(what);
     }
     *confirmed = cursor.max(*confirmed);
     Ok(cursor)
 }
 
-/// Follows all that is said, with EVENTS, and acknowledges it now and then.
+/// Follows all messages and EVENTS, and acknowledges now and then.
 pub fn follower(name: String) -> Job {
     let mut cursors = Cursors::new();
     Box::new(move |world, address, control, random| follow(world, &name, address, control, random, &mut cursors))
@@ -82,14 +84,14 @@ fn follow(
                     cursor.0 = cursor.0.max(seq);
                 }
                 (Some(None), _) if line.starts_with("OK after=") => {}
-                _ => return Err(io::Error::other(format!("{name} was told {line}"))),
+                _ => return Err(io::Error::other(format!("{name} received {line}"))),
             }
         }
     }
     Ok(())
 }
 
-/// Asks for pages, of all kinds, at a steady rate.
+/// Requests pages of all kinds at a steady rate.
 pub fn reader(name: String) -> Job {
     Box::new(move |world, address, control, random| {
         let mut wire = Wire::hello(address, &name)?;
@@ -116,7 +118,7 @@ pub fn reader(name: String) -> Job {
     })
 }
 
-/// A command that hands messages over; with `after` it is one whose time counts.
+/// Sends a command that returns messages; with `after`, its latency is recorded.
 fn ask_for(world: &World, wire: &mut Wire, name: &str, command: &str, after: Option<u64>) -> io::Result<()> {
     let asked = Instant::now();
     let (items, end) = wire.fetch(command)?;
@@ -137,7 +139,7 @@ fn ask_for(world: &World, wire: &mut Wire, name: &str, command: &str, after: Opt
     Ok(())
 }
 
-/// A command that is answered with lines, the last an OK.
+/// Sends a command that is answered with lines, the last one an OK.
 fn lines(wire: &mut Wire, command: &str) -> io::Result<()> {
     wire.send(format!("{command}\n").as_bytes())?;
     loop {
@@ -150,7 +152,7 @@ fn lines(wire: &mut Wire, command: &str) -> io::Result<()> {
     }
 }
 
-/// Takes messages and is done with most of them; leaves some, sometimes with the connection.
+/// Takes messages and finishes most of them; abandons some, sometimes together with the connection.
 pub fn worker(name: String) -> Job {
     Box::new(move |world, address, control, random| {
         let mut wire = Wire::hello(address, &name)?;
@@ -173,10 +175,10 @@ pub fn worker(name: String) -> Job {
                 World::count(&world.taken);
                 let known = world.done().get(seq).copied();
                 if known.is_some_and(|done| done < asked) {
-                    world.history.violation(format!("{name} was given {JOBS} {seq}, which is done"));
+                    world.history.violation(format!("{name} was handed {JOBS} {seq}, which is done"));
                 }
                 match random.u8(..20) {
-                    // Left to whoever comes next, when the time is over.
+                    // Left to another worker after the timeout.
                     0..2 => {}
                     2 if random.u8(..8) == 0 => return Ok(()),
                     _ => {
@@ -193,7 +195,7 @@ pub fn worker(name: String) -> Job {
     })
 }
 
-/// Looks through whole rooms, all the time.
+/// Audits whole rooms continuously.
 pub fn auditor(name: String) -> Job {
     Box::new(move |world, address, control, _| {
         let mut wire = Wire::hello(address, &name)?;
@@ -214,7 +216,7 @@ pub fn auditor(name: String) -> Job {
     })
 }
 
-/// Looks through one.
+/// Audits one room.
 pub fn audit(world: &World, wire: &mut Wire, name: &str, room: &str) -> io::Result<()> {
     let (last, asked) = (world.ledger.last(room), Instant::now());
     let (items, end) = wire.fetch(&format!("FETCH {room} after=0"))?;
@@ -225,7 +227,7 @@ pub fn audit(world: &World, wire: &mut Wire, name: &str, room: &str) -> io::Resu
     Ok(())
 }
 
-/// Has the list of rooms, live.
+/// Watches the list of rooms.
 pub fn watcher(name: String) -> Job {
     Box::new(move |_, address, control, random| {
         let mut wire = Wire::hello(address, &name)?;
@@ -235,14 +237,14 @@ pub fn watcher(name: String) -> Job {
             let Got::Line(line) = wire.line_within(Duration::from_millis(50))? else { continue };
             match line.strip_prefix("ROOM ").and_then(|rest| rest.split(' ').next()) {
                 Some(room) => drop(rooms.insert(room.to_owned(), ())),
-                None => return Err(io::Error::other(format!("{name} was told {line}"))),
+                None => return Err(io::Error::other(format!("{name} received {line}"))),
             }
         }
         Ok(())
     })
 }
 
-/// Follows everything, and reads a little of it now and then.
+/// Follows everything but reads only a little of it now and then.
 pub fn sluggard(name: String) -> Job {
     Box::new(move |_, address, control, random| {
         let mut wire = Wire::hello(address, &name)?;

@@ -1,4 +1,4 @@
-//! Those who say something, at a steady rate: in lines and in frames, with ids, which they repeat; and take some of it back.
+//! Senders at a steady rate, with lines and with frames. They use ids, repeat messages and redact some of them.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -12,25 +12,25 @@ use crate::load::{Bodies, Control, ok};
 use crate::text;
 use crate::wire::{Item, PATIENCE, Wire};
 
-/// Of what it sent, remembered to be repeated, answered or taken back.
+/// What a sender remembers of its messages, to repeat, answer or redact them.
 const RECENT: usize = 32;
 
 struct Sender {
     name: String,
     per_second: f64,
-    /// With an id, and not answered OK.
+    /// Sent with an id and not answered OK.
     unanswered: Vec<Outgoing>,
-    /// Answered OK, with their seqs and when.
+    /// Answered OK, with seqs and times.
     recent: VecDeque<(Outgoing, u64, Instant)>,
 }
 
-/// Sends lines.
+/// A sender with the line protocol.
 pub fn sender(name: String, per_second: f64) -> Job {
     let mut sender = Sender { name, per_second, unanswered: Vec::new(), recent: VecDeque::new() };
     Box::new(move |world, address, control, random| sender.work(world, address, control, random))
 }
 
-/// A room, and what is said there.
+/// A room and the messages for it.
 fn topic(random: &mut fastrand::Rng) -> (String, Vec<u8>) {
     let room = match random.u8(..100) {
         0 => return (ARCHIVE.to_owned(), text::content(Bodies::Lines, random)),
@@ -43,7 +43,7 @@ fn topic(random: &mut fastrand::Rng) -> (String, Vec<u8>) {
     (room, content)
 }
 
-/// Mostly a chat line; some are pasted, a few are files, or no text.
+/// Mostly chat lines; some are pasted text, a few are files or binary.
 fn said(random: &mut fastrand::Rng) -> Vec<u8> {
     let line = text::line(random);
     match random.u8(..100) {
@@ -82,7 +82,7 @@ impl Sender {
                 }
                 6 => self.reply(world, &mut wire, random)?,
                 _ => {
-                    // Most come one by one; now and then somebody pastes.
+                    // Most come one by one; now and then text is pasted.
                     let count = if random.u8(..40) == 0 { random.usize(2..12) } else { 1 };
                     let batch = std::iter::repeat_with(|| {
                         let (room, content) = topic(random);
@@ -101,7 +101,7 @@ impl Sender {
         for outgoing in &batch {
             encode(outgoing, &mut bytes);
         }
-        // Repeated where the connection breaks before all is answered.
+        // Repeated if the connection breaks before all are answered.
         let with_id = |outgoing: &&Outgoing| outgoing.id.is_some();
         self.unanswered = batch.iter().filter(with_id).cloned().collect();
         let began = Instant::now();
@@ -129,7 +129,7 @@ impl Sender {
         Ok(())
     }
 
-    /// One of its own that is young enough to be there for a while yet.
+    /// One of its own messages that is young enough to be kept for a while yet.
     fn own(&mut self, world: &World, random: &mut fastrand::Rng) -> Option<(Outgoing, u64)> {
         self.recent.retain(|(_, _, answered)| answered.elapsed() < world.retention / 2);
         let (outgoing, seq, _) = self.recent.get(random.usize(..self.recent.len().max(1)))?;
@@ -170,7 +170,7 @@ impl Sender {
     }
 }
 
-/// As SENDB where it can't be a line.
+/// A SEND, or a SENDB if the body can't be a line.
 fn encode(outgoing: &Outgoing, out: &mut Vec<u8>) {
     let Outgoing { room, body, id, .. } = outgoing;
     let id = id.as_ref().map(|id| format!("id={id} ")).unwrap_or_default();
@@ -184,7 +184,8 @@ fn encode(outgoing: &Outgoing, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// A program on frames: it sends, and follows and acknowledges what it and others send, on one connection.
+/// A client with the framed protocol: on one connection, it sends, and follows and acknowledges all messages, its own
+/// included.
 pub fn robot(name: String, per_second: f64) -> Job {
     Box::new(move |world, address, control, random| {
         let mut frames = Frames::connect(address, &name)?;
