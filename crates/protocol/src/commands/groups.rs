@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ask, Command, Local, Names, Request, Work, Write};
+use super::{Ask, Command, Local, Request, Work, Write};
+use crate::Begin;
 use crate::line::{About, Line, Rest, Verb};
-use crate::name::{check_group, check_room};
-use crate::{Begin, Refusal};
 
 /// Creates a group, which gives each message to one client; or sets the timeout of an existing group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,13 +50,7 @@ impl Request for Group {
         line.option("timeout=", self.timeout_ms.map(|ms| format!("{ms}ms")));
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room).and_then(|()| check_group(&self.group))
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), group: Some(&mut self.group), ..Names::default() }
-    }
+    named!(room, group);
 
     fn work(self) -> Work {
         Work::Write(Write::Group(self))
@@ -91,13 +84,7 @@ impl Request for Ungroup {
         line.word(&self.group);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room).and_then(|()| check_group(&self.group))
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), group: Some(&mut self.group), ..Names::default() }
-    }
+    named!(room, group);
 
     fn work(self) -> Work {
         Work::Write(Write::Ungroup(self))
@@ -144,13 +131,7 @@ impl Request for Take {
         line.option("wait=", (self.wait_ms > 0).then(|| format!("{}ms", self.wait_ms)));
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room).and_then(|()| check_group(&self.group))
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), group: Some(&mut self.group), ..Names::default() }
-    }
+    named!(room, group);
 
     fn work(self) -> Work {
         Work::Local(Local::Take(self))
@@ -187,13 +168,7 @@ impl Request for Done {
         line.word(self.seq);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room).and_then(|()| check_group(&self.group))
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), group: Some(&mut self.group), ..Names::default() }
-    }
+    named!(room, group);
 
     fn names_a_seq(&self) -> bool {
         true
@@ -231,13 +206,7 @@ impl Request for Pending {
         line.word(&self.group);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room).and_then(|()| check_group(&self.group))
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), group: Some(&mut self.group), ..Names::default() }
-    }
+    named!(room, group);
 
     fn work(self) -> Work {
         Work::Ask(Ask::Pending(self))
@@ -268,13 +237,7 @@ impl Request for Groups {
         line.word(&self.room);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn work(self) -> Work {
         Work::Ask(Ask::Groups(self))

@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ask, Command, Names, Request, Work, Write};
+use super::{Ask, Command, Request, Work, Write};
 use crate::line::{About, Line, Rest, Verb};
-use crate::name::{check_person, check_room};
-use crate::{Begin, ErrorCode, Refusal};
+use crate::{Begin, ErrorCode};
 
 /// Joins a room permanently, creating it if it does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,13 +40,7 @@ impl Request for Join {
         line.option("from=", (self.from != Begin::Start).then(|| self.from.as_str()));
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn work(self) -> Work {
         Work::Write(Write::Join(self))
@@ -78,13 +71,7 @@ impl Request for Leave {
         line.word(&self.room);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn refusal_means_done(&self, code: ErrorCode) -> bool {
         matches!(code, ErrorCode::NotJoined | ErrorCode::NoRoom)
@@ -122,13 +109,7 @@ impl Request for Invite {
         line.word(&self.client);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room).and_then(|()| check_person(&self.client))
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), person: Some(&mut self.client), ..Names::default() }
-    }
+    named!(room, client);
 
     fn introduces(&self) -> Option<&str> {
         Some(&self.client)
@@ -166,13 +147,7 @@ impl Request for Kick {
         line.word(&self.client);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room).and_then(|()| check_person(&self.client))
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), person: Some(&mut self.client), ..Names::default() }
-    }
+    named!(room, client);
 
     fn refusal_means_done(&self, code: ErrorCode) -> bool {
         // Whoever sends this need not be a member, so it is the other person who is not.
@@ -211,13 +186,7 @@ impl Request for Ban {
         line.word(&self.client);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room).and_then(|()| check_person(&self.client))
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), person: Some(&mut self.client), ..Names::default() }
-    }
+    named!(room, client);
 
     fn introduces(&self) -> Option<&str> {
         Some(&self.client)
@@ -255,13 +224,7 @@ impl Request for Unban {
         line.word(&self.client);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room).and_then(|()| check_person(&self.client))
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), person: Some(&mut self.client), ..Names::default() }
-    }
+    named!(room, client);
 
     fn work(self) -> Work {
         Work::Write(Write::Unban(self))
@@ -292,13 +255,7 @@ impl Request for Access {
         line.word(&self.room);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn work(self) -> Work {
         Work::Ask(Ask::Access(self))

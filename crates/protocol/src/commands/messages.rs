@@ -150,13 +150,7 @@ impl Request for Redact {
         line.word(self.seq);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn names_a_seq(&self) -> bool {
         true

@@ -11,6 +11,47 @@
 //! 4. If no [`Reply`](crate::Reply) or [`Item`](crate::Item) fits, add one, with its line and its JSON, in `reply.rs` or `item.rs`.
 //! 5. Describe it in `protocol.md` and add vectors of it; tests find what is missing there.
 
+/// The two methods of a [`Request`] about names, for one in which there are these and no others to check. What is checked is what
+/// is settled.
+macro_rules! named {
+    () => {
+        fn check(&self) -> Result<(), $crate::Refusal> {
+            Ok(())
+        }
+
+        fn names(&mut self) -> $crate::commands::Names<'_> {
+            $crate::commands::Names::default()
+        }
+    };
+    (room) => {
+        fn check(&self) -> Result<(), $crate::Refusal> {
+            $crate::name::check_room(&self.room)
+        }
+
+        fn names(&mut self) -> $crate::commands::Names<'_> {
+            $crate::commands::Names { room: Some(&mut self.room), ..Default::default() }
+        }
+    };
+    (room, client) => {
+        fn check(&self) -> Result<(), $crate::Refusal> {
+            $crate::name::check_room(&self.room).and_then(|()| $crate::name::check_person(&self.client))
+        }
+
+        fn names(&mut self) -> $crate::commands::Names<'_> {
+            $crate::commands::Names { room: Some(&mut self.room), person: Some(&mut self.client), ..Default::default() }
+        }
+    };
+    (room, group) => {
+        fn check(&self) -> Result<(), $crate::Refusal> {
+            $crate::name::check_room(&self.room).and_then(|()| $crate::name::check_group(&self.group))
+        }
+
+        fn names(&mut self) -> $crate::commands::Names<'_> {
+            $crate::commands::Names { room: Some(&mut self.room), group: Some(&mut self.group), ..Default::default() }
+        }
+    };
+}
+
 mod groups;
 mod members;
 mod messages;

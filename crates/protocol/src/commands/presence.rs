@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Ask, Command, Names, Request, Work, Write};
 use crate::Refusal;
 use crate::line::{About, Line, Rest, Verb};
-use crate::name::{check_nick, check_room};
+use crate::name::check_nick;
 
 /// Sets the name under which the client is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,13 +71,7 @@ impl Request for Who {
         line.word(&self.room);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn work(self) -> Work {
         Work::Ask(Ask::Who(self))
@@ -108,13 +102,7 @@ impl Request for Events {
         line.word(if self.on { "on" } else { "off" });
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names::default()
-    }
+    named!();
 
     fn work(self) -> Work {
         Work::Ask(Ask::Events(self))
@@ -145,13 +133,7 @@ impl Request for Typing {
         line.word(&self.room);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn work(self) -> Work {
         Work::Ask(Ask::Typing(self))

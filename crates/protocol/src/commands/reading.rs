@@ -4,10 +4,9 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ask, Command, Names, Request, Work, Write};
+use super::{Ask, Command, Request, Work, Write};
 use crate::line::{About, Line, Rest, Verb, Wrong, number, time};
-use crate::name::check_room;
-use crate::{Refusal, Since, units, value};
+use crate::{Since, units, value};
 
 /// Returns messages after the cursor, without moving it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,13 +42,7 @@ impl Request for Fetch {
         line.option("max=", self.max);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn names_a_seq(&self) -> bool {
         // After 0 comes everything, in every epoch.
@@ -93,13 +86,7 @@ impl Request for Ack {
         }
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn names_a_seq(&self) -> bool {
         self.seq.is_some()
@@ -141,13 +128,7 @@ impl Request for Read {
         line.option("max=", self.max);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn work(self) -> Work {
         Work::Ask(Ask::Read(self))
@@ -199,13 +180,7 @@ impl Request for History {
         line.option("max=", self.max);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn names_a_seq(&self) -> bool {
         self.before.is_some()
@@ -254,13 +229,7 @@ impl Request for Seek {
         }
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn names_a_seq(&self) -> bool {
         matches!(self.to, value::Seek::To(1..))

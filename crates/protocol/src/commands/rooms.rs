@@ -79,13 +79,7 @@ impl Request for Rooms {
 
     fn write(&self, _: &mut Line) {}
 
-    fn check(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names::default()
-    }
+    named!();
 
     fn work(self) -> Work {
         Work::Ask(Ask::Rooms)
@@ -198,13 +192,7 @@ impl Request for Retain {
         line.option("cap=", self.cap_bytes.map(cap));
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn work(self) -> Work {
         Work::Write(Write::Retain(self))
@@ -238,13 +226,7 @@ impl Request for Delete {
         line.option("number=", self.number);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn names_a_seq(&self) -> bool {
         self.number.is_some()

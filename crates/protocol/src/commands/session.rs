@@ -86,13 +86,7 @@ impl Request for Ping {
 
     fn write(&self, _: &mut Line) {}
 
-    fn check(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names::default()
-    }
+    named!();
 
     fn work(self) -> Work {
         Work::Ask(Ask::Ping)
@@ -123,13 +117,7 @@ impl Request for Format {
         line.word(if self.json { "json" } else { "text" });
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names::default()
-    }
+    named!();
 
     fn work(self) -> Work {
         Work::Local(Local::Format(self))
@@ -155,13 +143,7 @@ impl Request for Stats {
 
     fn write(&self, _: &mut Line) {}
 
-    fn check(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names::default()
-    }
+    named!();
 
     fn work(self) -> Work {
         Work::Ask(Ask::Stats)
@@ -231,13 +213,7 @@ impl Request for Quit {
 
     fn write(&self, _: &mut Line) {}
 
-    fn check(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names::default()
-    }
+    named!();
 
     fn work(self) -> Work {
         Work::Local(Local::Quit)

@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ask, Command, Names, Request, Work};
-use crate::Refusal;
+use super::{Ask, Command, Request, Work};
 use crate::line::{About, Line, Rest, Verb};
-use crate::name::check_room;
 
 /// A FETCH that continues live.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,13 +29,7 @@ impl Request for Follow {
         line.word(&self.room);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn work(self) -> Work {
         Work::Ask(Ask::Follow(self))
@@ -68,13 +60,7 @@ impl Request for Unfollow {
         line.word(&self.room);
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        check_room(&self.room)
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names { room: Some(&mut self.room), ..Names::default() }
-    }
+    named!(room);
 
     fn work(self) -> Work {
         Work::Ask(Ask::Unfollow(self))
@@ -100,13 +86,7 @@ impl Request for Watch {
 
     fn write(&self, _: &mut Line) {}
 
-    fn check(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names::default()
-    }
+    named!();
 
     fn work(self) -> Work {
         Work::Ask(Ask::Watch)
@@ -132,13 +112,7 @@ impl Request for Unwatch {
 
     fn write(&self, _: &mut Line) {}
 
-    fn check(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn names(&mut self) -> Names<'_> {
-        Names::default()
-    }
+    named!();
 
     fn work(self) -> Work {
         Work::Ask(Ask::Unwatch)
