@@ -103,33 +103,43 @@ fn run(run: &mut Run) {
             run.history.violation("the disk is full, but writes are not refused");
         }
         load.pause();
-        if daemon.log().contains("dantok::server: stopping") {
-            daemon.wait_end(DEADLINE);
-            run.count("full disks after which the daemon exited");
-            if daemon.ended().and_then(|status| status.code()) != Some(1) {
-                run.history.violation(format!("not an honest failure: {:?}\n{}", daemon.ended(), daemon.log()));
-            }
+        let read = if daemon.log().contains("dantok::server: stopping") {
+            Err("it is stopping".to_owned())
         } else {
             run.count("full disks on which writes were refused");
+            read_all(run, address)
+        };
+        if let Err(error) = &read {
+            run.count("full disks after which the daemon exited");
+            fails_honestly(run, &mut daemon, error);
         }
-        if run.random.bool() || daemon.ended().is_some() {
+        if read.is_err() || run.random.bool() {
             run.count("restarts on the full disk");
             daemon.kill_and_wait();
             match run.must_start(&recipe, "a restart on a full disk") {
                 Some(up) => (daemon, address) = up,
                 None => break,
             }
+            if let Err(error) = read_all(run, address) {
+                run.history.violation(format!("after a restart on the full disk: {error}"));
+            }
         }
-        read_all(run, address);
         if std::fs::remove_file(small.filler()).is_err() {
             run.history.violation("can't free the space again");
         }
-        // A write that it still accepted may be the one that shows it.
         if !wait(|| daemon.ended().is_some() || !refuses(address)) {
             run.history.violation("space was freed, but writes are still refused");
         }
-        if daemon.ended().is_none() {
+        // A write from before the space was freed may fail only now, even behind a probe that was accepted.
+        if run.try_audit(address) {
             run.count("recoveries without a restart");
+        } else {
+            run.count("recoveries with a restart");
+            fails_honestly(run, &mut daemon, "an audit failed");
+            match run.must_start(&recipe, "a restart with space again") {
+                Some(up) => (daemon, address) = up,
+                None => break,
+            }
             run.audit(address);
         }
         end(run, daemon);
@@ -145,6 +155,13 @@ fn run(run: &mut Run) {
         run.must_check(&recipe);
     }
     load.stop(&run.history);
+}
+
+/// A daemon that can't write exits by itself, with the status of a failure. `seen` is what told that it can't.
+fn fails_honestly(run: &Run, daemon: &mut Daemon, seen: &str) {
+    if daemon.wait_end(DEADLINE).and_then(|status| status.code()) != Some(1) {
+        run.history.violation(format!("{seen}, not an honest failure: {:?}\n{}", daemon.ended(), daemon.log()));
+    }
 }
 
 fn end(run: &mut Run, mut daemon: Daemon) {
@@ -175,21 +192,19 @@ fn refuses(address: SocketAddr) -> bool {
     asked.is_ok_and(|answer| ok(&answer).is_none())
 }
 
-/// What is stored can be read even while the disk is full.
-fn read_all(run: &Run, address: SocketAddr) {
-    let Ok(mut wire) = Wire::hello(address, "audit") else {
-        return run.history.violation("no connection while the disk is full");
-    };
+/// Reads what is stored, which works on a full disk too.
+fn read_all(run: &Run, address: SocketAddr) -> Result<(), String> {
+    let mut wire = Wire::hello(address, "audit").map_err(|error| format!("no connection: {error}"))?;
     for room in ROOMS {
-        match fetch_all(&mut wire, room) {
-            Ok((items, end)) if end.starts_with("END ") => {
-                let mut after = 0;
-                for item in &items {
-                    after = run.history.handed("audit", after, item);
-                }
-            }
-            Ok((_, end)) => run.history.violation(format!("while the disk is full, {room} can't be read: {end}")),
-            Err(error) => run.history.violation(format!("while the disk is full, {room} can't be read: {error}")),
+        let wrong = |error: &dyn std::fmt::Display| format!("{room} can't be read: {error}");
+        let (items, end) = fetch_all(&mut wire, room).map_err(|error| wrong(&error))?;
+        if !end.starts_with("END ") {
+            return Err(wrong(&end));
+        }
+        let mut after = 0;
+        for item in &items {
+            after = run.history.handed("audit", after, item);
         }
     }
+    Ok(())
 }
