@@ -86,7 +86,8 @@ const RESTORED: &str = "the rooms were restored from a backup, and seqs from bef
     without epoch=, and go on from your cursor or from 0";
 
 /// The text for a client whose token is a word, while the daemon has no tokens.
-const NO_TOKENS: &str = "this daemon has no tokens, and that is none; if it is part of your name: a name has no spaces, so write alice-smith, say";
+const NO_TOKENS: &str =
+    "this daemon uses no tokens; if that is part of your name: a name has no spaces, so try alice-smith";
 
 /// The text for a client whose list of rooms can't be brought up to date any more.
 const LOST: &str =

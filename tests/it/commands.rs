@@ -778,7 +778,7 @@ fn mistyped_commands_are_answered_with_suggestions() {
 fn a_wrong_first_line_may_be_retried() {
     let daemon = Daemon::start();
     for (first, code, hint) in [
-        ("NICK alice", "hello-first", "HELLO <client> first: that is who you are"),
+        ("NICK alice", "hello-first", "HELLO <client> first: it identifies you"),
         ("JOIN r", "hello-first", "HELLO <client> first, and then JOIN"),
         ("@", "bad-argument", "tag"),
         (" hola", "hello-first", "HELLO <client>"),

@@ -94,6 +94,8 @@ fn the_index_has_every_verb_under_its_chapter() {
         assert_eq!(of.anchor, chapter, "the chapter of {verb}: its section's / the index's");
         assert!(chapter.chars().all(|c| c.is_ascii_lowercase()), "{chapter}");
         assert!(purpose.len() < 80 && !purpose.contains(". "), "{verb}: one clause is enough: {purpose}");
+        let help = line::VERBS.iter().find(|found| found.name == verb).unwrap();
+        assert_eq!((help.purpose, help.about.title()), (purpose, of.text), "{verb}: HELP / the index and its chapter");
     }
 }
 

@@ -18,8 +18,8 @@ impl Request for Nick {
     const VERB: Verb = Verb {
         name: "NICK",
         usage: "NICK <name>",
-        purpose: "what you are shown as",
-        about: About::Connection,
+        purpose: "set your display name",
+        about: About::Presence,
         more: &["<name>     the rest of the line, 1 to 32 characters", "answer: OK"],
         options: &[],
         words: (0, 0),
@@ -55,8 +55,8 @@ impl Request for Who {
     const VERB: Verb = Verb {
         name: "WHO",
         usage: "WHO <room>",
-        purpose: "members, which are connected, and how far they have read",
-        about: About::Rooms,
+        purpose: "list members, with their connections and cursors",
+        about: About::Presence,
         more: &[
             "answer: MEMBER <room> <client> <connections> <cursor> <since> <nick>",
             "for each, by name, then OK <how many>",
@@ -89,9 +89,9 @@ impl Request for Events {
     const VERB: Verb = Verb {
         name: "EVENTS",
         usage: "EVENTS on|off",
-        purpose: "be told who comes, goes and types in the rooms that you FOLLOW",
-        about: About::Reading,
-        more: &["answer: OK"],
+        purpose: "get joins, departures, nicks and typing as they happen",
+        about: About::Presence,
+        more: &["They are of the rooms that you FOLLOW.", "answer: OK"],
         options: &[],
         words: (1, 1),
         rest: Rest::Nothing,
@@ -120,8 +120,8 @@ impl Request for Typing {
     const VERB: Verb = Verb {
         name: "TYPING",
         usage: "TYPING <room>",
-        purpose: "let the others know that you are typing",
-        about: About::Sending,
+        purpose: "tell others that you are typing",
+        about: About::Presence,
         more: &["answer: OK"],
         options: &[],
         words: (1, 1),

@@ -22,13 +22,13 @@ impl Request for Create {
     const VERB: Verb = Verb {
         name: "CREATE",
         usage: "CREATE [--private] <room> [<topic>]",
-        purpose: "make a room",
+        purpose: "create a room",
         about: About::Rooms,
         more: &[
             "<room>     its name, one word",
-            "<topic>    the rest of the line: what the room is about",
-            "--private  only those see it and may JOIN whom you INVITE",
-            "answer: OK, or ERR room-exists",
+            "<topic>    what the room is about: the rest of the line",
+            "--private  only people who are invited see it and may JOIN",
+            "answer: OK created number=<n>, or ERR room-exists",
         ],
         options: &["--private"],
         words: (1, 1),
@@ -65,11 +65,11 @@ impl Request for Rooms {
     const VERB: Verb = Verb {
         name: "ROOMS",
         usage: "ROOMS",
-        purpose: "the rooms that you see",
+        purpose: "list the rooms",
         about: About::Rooms,
         more: &[
             "answer: ROOM <room> <members> <last> <unread> <time> <access> [<topic>]",
-            "for each, the latest first, then OK <how many>",
+            "for each, most recently active first, then OK <how many>",
         ],
         options: &[],
         words: (0, 0),
@@ -99,12 +99,12 @@ impl Request for Topic {
     const VERB: Verb = Verb {
         name: "TOPIC",
         usage: "TOPIC <room> [<topic>|--clear]",
-        purpose: "what the room is about; with a topic, say it",
+        purpose: "show, set or clear a room's topic",
         about: About::Rooms,
         more: &[
             "<topic>    the rest of the line",
-            "--clear    the room has no topic any more",
-            "answer: OK <topic>, or OK where there is none",
+            "--clear    remove the topic",
+            "answer: OK <topic>, or OK if there is none",
         ],
         options: &["--clear"],
         words: (1, 1),
@@ -113,7 +113,7 @@ impl Request for Topic {
             let topic = match (of.text(), of.has("--clear")) {
                 ("", clear) => clear.then(String::new),
                 (topic, false) => Some(topic.to_owned()),
-                (_, true) => return Err(Wrong::Because("a topic, or --clear".to_owned())),
+                (_, true) => return Err(Wrong::Because("give a topic or --clear, not both".to_owned())),
             };
             Ok(Command::Topic(Topic { room: of.name(0)?, topic }))
         },
@@ -157,11 +157,12 @@ impl Request for Retain {
     const VERB: Verb = Verb {
         name: "RETAIN",
         usage: "RETAIN <room> [<time>|default] [cap=<size>|cap=none]",
-        purpose: "how long, and how much of, it is kept; what is not said stays",
-        about: About::Access,
+        purpose: "show or set how long, and how much, a room keeps",
+        about: About::Rooms,
         more: &[
-            "<time>     like 30d or 1y; default: as long as the daemon keeps messages",
-            "cap=       like 1GiB: past that, SEND is refused; none: no bound",
+            "<time>     such as 30d; default: as long as the daemon keeps messages",
+            "cap=       such as 1GiB; a SEND beyond it is refused; none: no limit",
+            "What you omit stays as it is.",
             "answer: OK retention=<seconds>s cap=<bytes>|none stored=<bytes>",
         ],
         options: &["cap="],
@@ -212,9 +213,12 @@ impl Request for Delete {
     const VERB: Verb = Verb {
         name: "DELETE",
         usage: "DELETE <room> [number=<n>]",
-        purpose: "delete the room, with all that is in it; for its owner",
-        about: About::Access,
-        more: &["number=    only where the room has this number, as JOIN tells it", "answer: OK"],
+        purpose: "delete a room and everything in it",
+        about: About::Rooms,
+        more: &[
+            "number=    only if the room has this number, which JOIN shows",
+            "answer: OK; only the room's owner and admins may",
+        ],
         options: &["number="],
         words: (1, 1),
         rest: Rest::Nothing,

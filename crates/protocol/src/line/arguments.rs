@@ -168,7 +168,7 @@ impl<'a> Arguments<'a> {
 
     fn put(&mut self, option: &'static str, word: &'a str) -> Result<(), Wrong> {
         if self.option(option).is_some() {
-            return Err(Wrong::Because(format!("{option} is said twice")));
+            return Err(Wrong::Because(format!("{option} is given twice")));
         }
         self.options.push((option, word.get(option.len()..).unwrap_or_default()));
         Ok(())
@@ -182,7 +182,7 @@ impl<'a> Arguments<'a> {
             (_, [.., last]) if verb.usage.contains("<room>") && last.parse::<u64>().is_err() => (*last).to_owned(),
             _ => return Wrong::Because(format!("{word} is one word too many")),
         };
-        let why = format!("{word} is one word too many; a name has no spaces, so write {name}-{word}, say");
+        let why = format!("{word} is one word too many; a name has no spaces, so try {name}-{word}");
         Wrong::Because(why)
     }
 
@@ -254,7 +254,7 @@ impl<'a> Arguments<'a> {
     /// `max=`, or a bare number in this place.
     pub(crate) fn max(&self, place: usize) -> Result<Option<u64>, Wrong> {
         match (self.word(place), self.number("max=")?) {
-            (Some(_), Some(_)) => Err(Wrong::Because("max= is said twice".to_owned())),
+            (Some(_), Some(_)) => Err(Wrong::Because("max= is given twice".to_owned())),
             (Some(word), None) => number("max=", word).map(Some),
             (None, max) => Ok(max),
         }
@@ -293,7 +293,7 @@ impl<'a> Arguments<'a> {
 /// A number: digits and nothing else.
 pub(crate) fn number(what: &str, text: &str) -> Result<u64, Wrong> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or_else(|| Wrong::Because(format!("{what} takes a number, and not {text}")))
+    text.parse().ok().filter(|_| digits).ok_or_else(|| Wrong::Because(format!("{what} takes a number, not {text}")))
 }
 
 pub(crate) fn duration(what: &str, text: &str) -> Result<Duration, Wrong> {

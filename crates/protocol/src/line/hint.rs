@@ -128,8 +128,8 @@ fn near(word: &str) -> Option<&'static Verb> {
     let length = word.chars().count();
     let distance = |verb: &&Verb| strsim::osa_distance(verb.name, word);
     let typed = VERBS.iter().min_by_key(distance).filter(|verb| distance(verb) <= length / 3);
-    let mut begun = VERBS.iter().filter(|verb| length >= 3 && verb.name.starts_with(word));
-    typed.or_else(|| begun.next().filter(|_| begun.next().is_none()))
+    let mut beginning = VERBS.iter().filter(|verb| length >= 3 && verb.name.starts_with(word));
+    typed.or_else(|| beginning.next().filter(|_| beginning.next().is_none()))
 }
 
 /// The verb that a word, in upper case, was probably meant to be.
@@ -170,14 +170,14 @@ pub(super) fn hello_first(word: &str) -> String {
 }
 
 /// NICK alone does not identify a client.
-pub const NICK_FIRST: &str = "say HELLO <client> first: that is who you are, and NICK only what you are shown as";
+pub const NICK_FIRST: &str = "say HELLO <client> first: it identifies you, while NICK only sets your display name";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn each_word_is_a_hint_to_one_verb_and_is_none_itself() {
+    fn each_word_is_a_hint_to_one_verb_and_not_a_verb_itself() {
         let mut seen = std::collections::BTreeSet::new();
         for (name, words) in MEANT {
             assert!(verb(name).is_some(), "{name}");

@@ -4,35 +4,52 @@ use super::arguments::{Arguments, Rest, Wrong};
 use crate::Command;
 use crate::commands::VERBS;
 
-/// The groups of verbs in HELP.
+/// The groups of verbs in HELP. Each is a chapter of protocol.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
-    /// Identifying the client, and the form of answers.
-    Connection,
-    /// The daemon.
-    Daemon,
-    /// Rooms and their members.
+    /// The connection and the daemon.
+    Session,
+    /// Rooms.
     Rooms,
-    /// What a room's owner and members may do.
-    Access,
-    /// Sending.
-    Sending,
-    /// Reading.
+    /// Who may be in a room.
+    Members,
+    /// Sending messages.
+    Messages,
+    /// Reading messages.
     Reading,
-    /// Groups: shared cursors.
-    Sharing,
+    /// Live updates.
+    Streams,
+    /// Cursors that workers share.
+    Groups,
+    /// Who is connected, and as what they are shown.
+    Presence,
 }
 
 impl About {
-    /// The lines of HELP.
-    const ALL: [(&[About], &str); 6] = [
-        (&[About::Connection, About::Daemon], "connection"),
-        (&[About::Rooms], "rooms"),
-        (&[About::Access], "access"),
-        (&[About::Sending], "sending"),
-        (&[About::Reading], "reading"),
-        (&[About::Sharing], "sharing work"),
+    const ALL: [About; 8] = [
+        About::Session,
+        About::Rooms,
+        About::Members,
+        About::Messages,
+        About::Reading,
+        About::Streams,
+        About::Groups,
+        About::Presence,
     ];
+
+    /// The chapter's title.
+    pub fn title(self) -> &'static str {
+        match self {
+            About::Session => "Session",
+            About::Rooms => "Rooms",
+            About::Members => "Members",
+            About::Messages => "Messages",
+            About::Reading => "Reading",
+            About::Streams => "Streams",
+            About::Groups => "Groups",
+            About::Presence => "Presence",
+        }
+    }
 }
 
 /// A verb.
@@ -42,7 +59,7 @@ pub struct Verb {
     pub name: &'static str,
     /// Its usage.
     pub usage: &'static str,
-    /// What it is for.
+    /// What it does, as in the index of protocol.md.
     pub purpose: &'static str,
     /// Its group in HELP.
     pub about: About,
@@ -94,24 +111,20 @@ pub fn help(name: Option<&str>) -> Option<Vec<String>> {
 }
 
 fn overview() -> Vec<String> {
-    let mut lines = vec!["These five are enough to talk:".to_owned()];
+    let mut lines = vec!["These five are enough to chat:".to_owned()];
     for name in FIRST {
         let Some(verb) = verb(name) else { continue };
         lines.push(format!("  {:PURPOSE_AT$}{}", verb.short(), verb.purpose));
     }
-    lines.push("All there are; HELP <verb> tells the rest of each:".to_owned());
-    for (about, name) in About::ALL {
-        let verbs: Vec<&str> = about
-            .iter()
-            .flat_map(|about| VERBS.iter().filter(move |verb| verb.about == *about))
-            .map(|verb| verb.name)
-            .collect();
-        lines.push(format!("  {name:14}{}", verbs.join(" ")));
+    lines.push("All commands; HELP <verb> explains one:".to_owned());
+    for about in About::ALL {
+        let verbs: Vec<&str> = VERBS.iter().filter(|verb| verb.about == about).map(|verb| verb.name).collect();
+        lines.push(format!("  {:14}{}", about.title(), verbs.join(" ")));
     }
     lines.extend(
         [
-            "Options (key=value, --word) may stand anywhere behind the verb, but in",
-            "SEND only before the room. After a lone -- there are no options. Names",
+            "Options (key=value, --word) may stand anywhere after the verb; in SEND,",
+            "they stand before the room. After a lone -- nothing is an option. Names",
             "have no spaces.",
         ]
         .map(str::to_owned),
