@@ -249,7 +249,7 @@ fn of_messages(page: &mut Page, hub: &Hub, survey: &Survey, store: &dantok_store
         "How long every message is kept at least. Rooms may keep theirs longer.",
         hub.settings.retention().as_secs_f64(),
     );
-    page.gauge("dantok_rooms", "Existing rooms.", survey.rooms as f64);
+    page.gauge("dantok_rooms", "The number of existing rooms.", survey.rooms as f64);
     page.gauge(
         "dantok_memberships",
         "Members of rooms: a client, or a device of one, counts once for each of its rooms.",

@@ -191,7 +191,7 @@ fn a_private_room_is_shown_to_invited_people() {
     a.line("/join 깜짝파티");
     a.wait_for("깜짝파티 (private)");
     a.line("/invite seojun");
-    a.wait_for("seojun is invited to 깜짝파티");
+    a.wait_for("seojun was invited to 깜짝파티");
     b.wait_for("*깜짝파티");
     b.line("/join 깜짝파티");
     b.wait("what was said in it", |_| b.said() == said(&[("minji", "쉿")]));

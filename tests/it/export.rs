@@ -151,7 +151,7 @@ fn an_import_from_elsewhere_reports_the_line_of_each_error() {
     daemon.start_again();
     assert_eq!(fetched(&daemon, "old"), old);
     for (bad, why) in [
-        ("nothing", "line 3: no JSON"),
+        ("nothing", "line 3: not a JSON object"),
         ("{\"client\":\"a b\",\"text\":\"x\"}", "line 3: the client's name"),
         ("{\"client\":\"a\"}", "line 3: it has neither"),
     ] {
@@ -227,10 +227,10 @@ fn a_file_without_messages_is_not_imported() {
         ("\r\n\n", "nothing was imported"),
         ("[\"r\",1,null,\"a\",null,null,null,null,\"text\"]\n", "line 1: not a JSON object"),
         ("[{\"client\":\"a\",\"text\":\"x\"}]\n", "jq -c"),
-        ("{\n\"client\": \"a\",\n\"text\": \"x\"\n}\n", "one object a line"),
+        ("{\n\"client\": \"a\",\n\"text\": \"x\"\n}\n", "one object per line"),
         ("\"text\"\n", "line 1: not a JSON object"),
         ("\u{0}\u{1}\n", "line 1: not a JSON object"),
-        ("{\"client\":\"a\",\"text\":\"cut o", "line 1: no JSON"),
+        ("{\"client\":\"a\",\"text\":\"cut o", "line 1: not JSON"),
     ] {
         let told = fail(&data, &["import", "none"], input);
         assert!(told.contains(why), "{input:?}: {told}");
