@@ -322,7 +322,6 @@ fn other_protocols_are_answered_with_an_error_and_closed() {
         (b"one\ntwo\nthree\nHELLO a\nJOIN r\n", "hello-first"),
         (b"@1 one\n@2 \xff\n@\nHELLO a\nJOIN r\n", "bad-argument"),
         (b"*1\r\n$4\r\nPING\r\nHELLO a\n", "bad-command"),
-        (b"{\"jsonrpc\":\"2.0\"}\nHELLO a\n", "bad-command"),
         (b"<?xml?>\nHELLO a\n", "bad-command"),
         (b"\x16\x03\x01\x02\x00", "bad-command"),
         (b"\x80hello", "bad-command"),

@@ -7,7 +7,7 @@ use tokio_util::codec::Decoder;
 
 use crate::frame::{self, RequestDecoder, ServerFrame};
 use crate::line::{self, LineDecoder};
-use crate::{ErrorCode, Incoming, Item, MessageRef, Refusal, Reply, Tag, json};
+use crate::{ErrorCode, Incoming, Item, MessageRef, Refusal, Reply, Tag, json, json_request};
 
 /// How answers are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +78,7 @@ impl Encoding {
         match byte {
             0x00 => Ok(Encoding::Frames),
             letter if letter.is_ascii_alphabetic() => Ok(Encoding::Lines),
+            b'{' => Ok(Encoding::Json),
             // Bytes with which a person may begin by mistake; the answer to the line says what is wrong. The last ones are letters of
             // other alphabets.
             b'@' | b'\r' | b'\n' | b' ' | b'\t' | 0x08 | 0x1b | 0x7f | 0xff | 0xc2..=0xf4 => Ok(Encoding::Lines),
@@ -98,6 +99,12 @@ impl Encoding {
     }
 }
 
+/// Creates a framing for a transport that keeps messages apart: each message is one request in JSON, and is decoded by itself, whole,
+/// without a line end. Answers and pushes are lines of JSON.
+pub fn messages(body_max: usize) -> Box<dyn Framing> {
+    Box::new(Messages { body_max })
+}
+
 struct Lines {
     decoder: LineDecoder,
     json: bool,
@@ -105,7 +112,9 @@ struct Lines {
 
 impl Framing for Lines {
     fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Incoming>> {
-        self.decoder.decode(bytes)
+        let found = self.decoder.decode(bytes);
+        self.json |= self.decoder.take_began_in_json();
+        found
     }
 
     fn is_interrupted(&self, bytes: &[u8]) -> bool {
@@ -151,6 +160,61 @@ impl Framing for Lines {
         } else {
             line::encode_message(tag, message, out)
         }
+        Ok(())
+    }
+
+    fn put_closing(&self, refusal: Refusal, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        self.put_reply(&Tag::None, Reply::Error(refusal), out)
+    }
+}
+
+struct Messages {
+    body_max: usize,
+}
+
+impl Framing for Messages {
+    fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Incoming>> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let message = bytes.split();
+        Ok(Some(match std::str::from_utf8(&message) {
+            Ok(text) => json_request::parse(text, self.body_max),
+            Err(_) => {
+                let refusal = Refusal::new(ErrorCode::NotUtf8, "a message is UTF-8; SEND takes any bytes as base64");
+                Incoming::Refused { tag: Tag::None, refusal }
+            }
+        }))
+    }
+
+    fn is_interrupted(&self, _bytes: &[u8]) -> bool {
+        false
+    }
+
+    fn set_body_max(&mut self, bytes: usize) {
+        self.body_max = bytes;
+    }
+
+    fn set_format(&mut self, _json: bool) -> Result<(), Refusal> {
+        Err(Refusal::new(ErrorCode::BadArgument, "here, every answer is JSON; FORMAT is for lines"))
+    }
+
+    fn encoding(&self) -> Encoding {
+        Encoding::Json
+    }
+
+    fn put_reply(&self, tag: &Tag, reply: Reply, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        json::encode_reply(tag, &reply, out);
+        Ok(())
+    }
+
+    fn put_item(&self, tag: Option<&Tag>, item: Item, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        json::encode_item(tag.unwrap_or(&Tag::None), &item, out);
+        Ok(())
+    }
+
+    fn put_message(&self, tag: Option<&Tag>, message: MessageRef<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        json::encode_message(tag.unwrap_or(&Tag::None), message, out);
         Ok(())
     }
 

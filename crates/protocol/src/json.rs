@@ -36,18 +36,21 @@ impl Formatter for Safe {
 }
 
 /// Writes an object.
-struct Object<'a>(&'a mut Vec<u8>);
+pub(crate) struct Object<'a>(&'a mut Vec<u8>);
 
 impl<'a> Object<'a> {
-    fn of(kind: &str, tag: &Tag, out: &'a mut Vec<u8>) -> Object<'a> {
+    /// Begins an object with its first member and its tag.
+    pub(crate) fn of(name: &str, value: &str, tag: &Tag, out: &'a mut Vec<u8>) -> Object<'a> {
         let mut object = Object(out);
-        object.begin(kind, tag);
+        object.begin(name, value, tag);
         object
     }
 
-    fn begin(&mut self, kind: &str, tag: &Tag) {
-        self.0.extend_from_slice(b"{\"type\":");
-        self.value(kind);
+    fn begin(&mut self, name: &str, value: &str, tag: &Tag) {
+        self.0.push(b'{');
+        self.value(name);
+        self.0.push(b':');
+        self.value(value);
         match tag {
             Tag::None => {}
             Tag::Text(tag) => self.put("tag", &**tag),
@@ -60,7 +63,8 @@ impl<'a> Object<'a> {
         let _ = value.serialize(&mut Serializer::with_formatter(&mut *self.0, Safe));
     }
 
-    fn put<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
+    /// Adds a member.
+    pub(crate) fn put<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
         self.0.push(b',');
         self.value(name);
         self.0.push(b':');
@@ -71,7 +75,8 @@ impl<'a> Object<'a> {
         self.put(name, &time(time_ms).to_string());
     }
 
-    fn end(self) {
+    /// Ends the object, and its line.
+    pub(crate) fn end(self) {
         self.0.extend_from_slice(b"}\n");
     }
 }
@@ -84,7 +89,7 @@ struct Json<'a> {
 
 impl Form for Json<'_> {
     fn kind(&mut self, kind: &str) {
-        self.object.begin(kind, self.tag);
+        self.object.begin("type", kind, self.tag);
     }
 
     fn line(&mut self, _: Arguments<'_>) {}
@@ -109,14 +114,14 @@ pub fn encode_reply(tag: &Tag, reply: &Reply, out: &mut Vec<u8>) {
 
 /// Appends a message: part of an answer or, without a tag, a push.
 pub fn encode_message(tag: &Tag, message: MessageRef<'_>, out: &mut Vec<u8>) {
-    let mut object = Object::of("message", tag, out);
+    let mut object = Object::of("type", "message", tag, out);
     put_message(&mut object, message);
     object.end();
 }
 
 /// Appends a message for an export: with its id and its sender's nick, if there are any.
 pub fn encode_exported(message: MessageRef<'_>, id: Option<&str>, nick: Option<&str>, out: &mut Vec<u8>) {
-    let mut object = Object::of("message", &Tag::None, out);
+    let mut object = Object::of("type", "message", &Tag::None, out);
     put_message(&mut object, message);
     for (name, value) in [("id", id), ("nick", nick)] {
         if let Some(value) = value {

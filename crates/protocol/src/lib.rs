@@ -1,7 +1,7 @@
 //! The vocabulary of the wire: what a client may request, what the daemon may answer, and what it may push.
 //!
 //! Two framings carry it: [`line`](mod@line) for people and scripts, and [`frame`] for programs. Neither has a command or an answer
-//! of its own. Answers to lines can also be [`json`]. The contract for both is `protocol.md`.
+//! of its own. A line can also be a [request in JSON](json_request), and its answer [`json`]. The contract for all is `protocol.md`.
 //!
 //! In every enum here, the order of the variants is the framed protocol's numbering: add variants only at the end.
 #![warn(clippy::disallowed_methods)]
@@ -22,6 +22,7 @@ pub mod frame;
 pub mod framing;
 pub mod item;
 pub mod json;
+pub mod json_request;
 pub mod limits;
 pub mod line;
 pub mod name;

@@ -14,6 +14,8 @@ pub const TOKEN_MAX_BYTES: usize = 256;
 pub const BODY_MAX_BYTES: usize = 1024 * 1024;
 /// What a line or frame may contain besides a body: verb, tag, names, topic, lengths.
 pub const ENVELOPE_BYTES: usize = 1024;
+/// How much longer than a line a request in JSON may be: an escape like `\u0041` has six bytes, and stands for at least one.
+pub const JSON_FACTOR: usize = 6;
 /// Frames are shorter than 2^24 bytes, so that a frame's first byte is 0x00 and distinguishes it from a line.
 pub const FRAME_CEILING_BYTES: usize = 1 << 24;
 

@@ -3,10 +3,22 @@
 //! A backslash becomes `\\`, a line feed `\n`, a carriage return `\r`, a tab `\t`. Each byte of any other control character, of a
 //! bidirectional or line-breaking character, and of invalid UTF-8 becomes `\xHH`. Everything else stays as it is.
 
+use std::borrow::Cow;
+
+use crate::limits::NAME_MAX_BYTES;
+
 /// Whether a character may change how a terminal shows the text around it.
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The beginning of a text that a refusal quotes: what is longer was not typed by a person.
+pub fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(NAME_MAX_BYTES) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";

@@ -32,6 +32,7 @@ impl Request for Group {
         ],
         options: &["from=", "timeout="],
         words: (2, 2),
+        names: &["room", "group"],
         rest: Rest::Nothing,
         read: |of| {
             Ok(Command::Group(Group {
@@ -75,6 +76,7 @@ impl Request for Ungroup {
         more: &["answer: OK"],
         options: &[],
         words: (2, 2),
+        names: &["room", "group"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Ungroup(Ungroup { room: of.name(0)?, group: of.name(1)? })),
     };
@@ -117,6 +119,7 @@ impl Request for Take {
         ],
         options: &["max=", "wait="],
         words: (2, 3),
+        names: &["room", "group"],
         rest: Rest::Nothing,
         read: |of| {
             let wait_ms = of.ms("wait=")?.unwrap_or(0);
@@ -158,6 +161,7 @@ impl Request for Done {
         more: &["answer: OK <seq>: all messages up to this one are done"],
         options: &[],
         words: (3, 3),
+        names: &["room", "group", "seq"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Done(Done { room: of.name(0)?, group: of.name(1)?, seq: of.seq(2)? })),
     };
@@ -197,6 +201,7 @@ impl Request for Pending {
         more: &["answer: PENDING <room> <group> <seq> <client> <time> <deliveries>", "for each, then OK <how many>"],
         options: &[],
         words: (2, 2),
+        names: &["room", "group"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Pending(Pending { room: of.name(0)?, group: of.name(1)? })),
     };
@@ -229,6 +234,7 @@ impl Request for Groups {
         more: &["answer: GROUP <room> <group> <cursor> <pending> <waiting> <timeout>", "for each, then OK <how many>"],
         options: &[],
         words: (1, 1),
+        names: &["room"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Groups(Groups { room: of.name(0)? })),
     };

@@ -28,6 +28,7 @@ impl Request for Join {
         ],
         options: &["from="],
         words: (1, 1),
+        names: &["room"],
         rest: Rest::Nothing,
         read: |of| {
             let from = if of.option("from=") == Some("none") { Begin::Nowhere } else { of.begin()? };
@@ -63,6 +64,7 @@ impl Request for Leave {
         more: &["answer: OK; the room and its messages stay"],
         options: &[],
         words: (1, 1),
+        names: &["room"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Leave(Leave { room: of.name(0)? })),
     };
@@ -100,6 +102,7 @@ impl Request for Invite {
         more: &["answer: OK; any member may"],
         options: &[],
         words: (2, 2),
+        names: &["room", "client"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Invite(Invite { room: of.name(0)?, client: of.name(1)? })),
     };
@@ -138,6 +141,7 @@ impl Request for Kick {
         more: &["answer: OK; only the room's owner and admins may"],
         options: &[],
         words: (2, 2),
+        names: &["room", "client"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Kick(Kick { room: of.name(0)?, client: of.name(1)? })),
     };
@@ -177,6 +181,7 @@ impl Request for Ban {
         more: &["answer: OK; only the room's owner and admins may"],
         options: &[],
         words: (2, 2),
+        names: &["room", "client"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Ban(Ban { room: of.name(0)?, client: of.name(1)? })),
     };
@@ -215,6 +220,7 @@ impl Request for Unban {
         more: &["answer: OK; only the room's owner and admins may"],
         options: &[],
         words: (2, 2),
+        names: &["room", "client"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Unban(Unban { room: of.name(0)?, client: of.name(1)? })),
     };
@@ -247,6 +253,7 @@ impl Request for Access {
         more: &["answer: ACCESS <room> <client> owner|invited|banned, then OK <how many>"],
         options: &[],
         words: (1, 1),
+        names: &["room"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Access(Access { room: of.name(0)? })),
     };

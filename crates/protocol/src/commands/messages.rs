@@ -46,19 +46,12 @@ impl Request for Send {
         ],
         options: &["id=", "reply="],
         words: (1, 1),
+        names: &["room", "text"],
         rest: Rest::Body,
         read: |of| {
-            let body = of.text();
-            if body.is_empty() {
-                return Err(Wrong::Usage);
-            }
-            let body = Bytes::copy_from_slice(body.as_bytes());
-            Ok(Command::Send(Send {
-                room: of.name(0)?,
-                id: of.option("id=").map(str::to_owned),
-                body,
-                reply: of.number("reply=")?,
-            }))
+            let id = of.option("id=").map(str::to_owned);
+            let body = of.body().ok_or(Wrong::Usage)?;
+            Ok(Command::Send(Send { room: of.name(0)?, id, body, reply: of.number("reply=")? }))
         },
     };
 
@@ -74,7 +67,7 @@ impl Request for Send {
             Some(text) => line.text(text),
             None => {
                 line.word(self.body.len());
-                line.payload(&self.body);
+                line.set_payload(&self.body);
             }
         }
     }
@@ -105,6 +98,7 @@ pub(super) const SENDB: Verb = Verb {
     more: &["<bytes>    how many bytes follow this line, before a line end", "answer: as for SEND"],
     options: &["id=", "reply="],
     words: (2, 2),
+    names: &["room"],
     rest: Rest::Nothing,
     read: |of| sendb(of).map(Command::Send),
 };
@@ -141,6 +135,7 @@ impl Request for Redact {
         more: &["answer: OK <seq>: the message that records the redaction"],
         options: &[],
         words: (2, 2),
+        names: &["room", "seq"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Redact(Redact { room: of.name(0)?, seq: of.seq(1)? })),
     };

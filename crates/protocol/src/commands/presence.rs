@@ -23,8 +23,9 @@ impl Request for Nick {
         more: &["<name>     the rest of the line, 1 to 32 characters", "answer: OK"],
         options: &[],
         words: (0, 0),
+        names: &["name"],
         rest: Rest::Text,
-        read: |of| Ok(Command::Nick(Nick { nick: of.text().to_owned() })),
+        read: |of| Ok(Command::Nick(Nick { nick: of.text().unwrap_or_default().to_owned() })),
     };
 
     fn write(&self, line: &mut Line) {
@@ -63,6 +64,7 @@ impl Request for Who {
         ],
         options: &[],
         words: (1, 1),
+        names: &["room"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Who(Who { room: of.name(0)? })),
     };
@@ -94,6 +96,7 @@ impl Request for Events {
         more: &["They are of the rooms that you FOLLOW.", "answer: OK"],
         options: &[],
         words: (1, 1),
+        names: &["on"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Events(Events { on: of.either("on", "off")? })),
     };
@@ -125,6 +128,7 @@ impl Request for Typing {
         more: &["answer: OK"],
         options: &[],
         words: (1, 1),
+        names: &["room"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Typing(Typing { room: of.name(0)? })),
     };

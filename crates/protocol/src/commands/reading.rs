@@ -32,6 +32,7 @@ impl Request for Fetch {
         ],
         options: &["after=", "max="],
         words: (1, 2),
+        names: &["room"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Fetch(Fetch { room: of.name(0)?, after: of.number("after=")?, max: of.max(1)? })),
     };
@@ -75,6 +76,7 @@ impl Request for Ack {
         ],
         options: &[],
         words: (1, 2),
+        names: &["room", "seq"],
         rest: Rest::Nothing,
         read: |of| {
             let seq = of.word(1).map(|word| number("<seq>", word)).transpose()?;
@@ -122,6 +124,7 @@ impl Request for Read {
         more: &["max=       at most this many messages; a bare number means the same", "answer: as for FETCH"],
         options: &["max="],
         words: (1, 2),
+        names: &["room"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Read(Read { room: of.name(0)?, max: of.max(1)? })),
     };
@@ -165,6 +168,7 @@ impl Request for History {
         ],
         options: &["before=", "since=", "max="],
         words: (1, 2),
+        names: &["room"],
         rest: Rest::Nothing,
         read: |of| {
             let since = of.option("since=").map(since).transpose()?;
@@ -212,6 +216,7 @@ impl Request for Seek {
         more: &["answer: OK <seq>: your cursor now"],
         options: &[],
         words: (2, 2),
+        names: &["room", "seq"],
         rest: Rest::Nothing,
         read: |of| {
             let to = match of.word(1).unwrap_or_default() {
@@ -250,6 +255,6 @@ fn since(text: &str) -> Result<Since, Wrong> {
         return Ok(Since::At(at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, units::ms)));
     }
     units::duration(text).map(units::ms).map(Since::Ago).map_err(|_| {
-        Wrong::Because("since= takes a time like 2026-11-21T09:30:00Z, or how long ago, like 90m".to_owned())
+        Wrong::Value("since=", "takes a time like 2026-11-21T09:30:00Z, or how long ago, like 90m".to_owned())
     })
 }

@@ -32,9 +32,14 @@ impl Request for Create {
         ],
         options: &["--private"],
         words: (1, 1),
+        names: &["room", "topic"],
         rest: Rest::Text,
         read: |of| {
-            Ok(Command::Create(Create { room: of.name(0)?, topic: of.text().to_owned(), private: of.has("--private") }))
+            Ok(Command::Create(Create {
+                room: of.name(0)?,
+                topic: of.text().unwrap_or_default().to_owned(),
+                private: of.has("--private"),
+            }))
         },
     };
 
@@ -73,6 +78,7 @@ impl Request for Rooms {
         ],
         options: &[],
         words: (0, 0),
+        names: &[],
         rest: Rest::Nothing,
         read: |_| Ok(Command::Rooms),
     };
@@ -108,12 +114,13 @@ impl Request for Topic {
         ],
         options: &["--clear"],
         words: (1, 1),
+        names: &["room", "topic"],
         rest: Rest::Text,
         read: |of| {
             let topic = match (of.text(), of.has("--clear")) {
-                ("", clear) => clear.then(String::new),
-                (topic, false) => Some(topic.to_owned()),
-                (_, true) => return Err(Wrong::Because("give a topic or --clear, not both".to_owned())),
+                (None, clear) => clear.then(String::new),
+                (Some(topic), false) => Some(topic.to_owned()),
+                (Some(_), true) => return Err(Wrong::Value("--clear", "and a topic exclude each other".to_owned())),
             };
             Ok(Command::Topic(Topic { room: of.name(0)?, topic }))
         },
@@ -156,24 +163,25 @@ pub struct Retain {
 impl Request for Retain {
     const VERB: Verb = Verb {
         name: "RETAIN",
-        usage: "RETAIN <room> [<time>|default] [cap=<size>|cap=none]",
+        usage: "RETAIN <room> [<retention>|default] [cap=<size>|cap=none]",
         purpose: "show or set how long, and how much, a room keeps",
         about: About::Rooms,
         more: &[
-            "<time>     such as 30d; default: as long as the daemon keeps messages",
-            "cap=       such as 1GiB; a SEND beyond it is refused; none: no limit",
+            "<retention>  such as 30d; default: as long as the daemon keeps messages",
+            "cap=         such as 1GiB; a SEND beyond it is refused; none: no limit",
             "What you omit stays as it is.",
             "answer: OK retention=<seconds>s cap=<bytes>|none stored=<bytes>",
         ],
         options: &["cap="],
         words: (1, 2),
+        names: &["room", "retention"],
         rest: Rest::Nothing,
         read: |of| {
             let secs = match of.word(1) {
                 None => None,
                 Some("default") => Some(0),
                 // Less than a second is too short; it must not become 0, which means the daemon's own retention.
-                Some(time) => Some(duration("<time>", time)?.as_secs().max(1)),
+                Some(time) => Some(duration("<retention>", time)?.as_secs().max(1)),
             };
             let cap_bytes = match of.option("cap=") {
                 None => None,
@@ -221,6 +229,7 @@ impl Request for Delete {
         ],
         options: &["number="],
         words: (1, 1),
+        names: &["room"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Delete(Delete { room: of.name(0)?, number: of.number("number=")? })),
     };
@@ -246,9 +255,9 @@ impl Request for Delete {
 }
 
 /// A size of at least one byte.
-fn bytes(what: &str, text: &str) -> Result<u64, Wrong> {
+fn bytes(what: &'static str, text: &str) -> Result<u64, Wrong> {
     match units::size(text) {
-        Ok(0) => Err(Wrong::Because(format!("{what} takes a size of at least one byte, or none"))),
-        size => size.map_err(|wrong| Wrong::Because(format!("{what} {wrong}, or none"))),
+        Ok(0) => Err(Wrong::Value(what, "takes a size of at least one byte, or none".to_owned())),
+        size => size.map_err(|wrong| Wrong::Value(what, format!("{wrong}, or none"))),
     }
 }

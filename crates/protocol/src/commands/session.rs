@@ -35,6 +35,7 @@ impl Request for Hello {
         ],
         options: &["epoch="],
         words: (1, 2),
+        names: &["client", "token"],
         rest: Rest::Nothing,
         read: |of| {
             let (token, epoch) = (of.word(1).map(str::to_owned), of.option("epoch=").map(str::to_owned));
@@ -80,6 +81,7 @@ impl Request for Ping {
         more: &["answer: OK pong"],
         options: &[],
         words: (0, 0),
+        names: &[],
         rest: Rest::Nothing,
         read: |_| Ok(Command::Ping),
     };
@@ -109,6 +111,7 @@ impl Request for Format {
         more: &["json       each line of an answer is an object", "answer: OK, in the new format"],
         options: &[],
         words: (1, 1),
+        names: &["format"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Format(Format { json: of.either("json", "text")? })),
     };
@@ -137,6 +140,7 @@ impl Request for Stats {
         more: &["answer: OK <name>=<value> …"],
         options: &[],
         words: (0, 0),
+        names: &[],
         rest: Rest::Nothing,
         read: |_| Ok(Command::Stats),
     };
@@ -166,6 +170,7 @@ impl Request for Help {
         more: &["answer: HELP lines, then OK <how many>"],
         options: &[],
         words: (0, 1),
+        names: &["verb"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Help(Help { verb: of.word(0).map(str::to_owned) })),
     };
@@ -207,6 +212,7 @@ impl Request for Quit {
         more: &["answer: OK bye, after all other answers"],
         options: &[],
         words: (0, 0),
+        names: &[],
         rest: Rest::Nothing,
         read: |_| Ok(Command::Quit),
     };

@@ -24,6 +24,7 @@ impl Request for Follow {
         ],
         options: &[],
         words: (1, 1),
+        names: &["room"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Follow(Follow { room: of.name(0)? })),
     };
@@ -55,6 +56,7 @@ impl Request for Unfollow {
         more: &["answer: OK"],
         options: &[],
         words: (1, 1),
+        names: &["room"],
         rest: Rest::Nothing,
         read: |of| Ok(Command::Unfollow(Unfollow { room: of.name(0)? })),
     };
@@ -83,6 +85,7 @@ impl Request for Watch {
         more: &["answer: OK, then a ROOM line for each room, and whenever one changes"],
         options: &[],
         words: (0, 0),
+        names: &[],
         rest: Rest::Nothing,
         read: |_| Ok(Command::Watch),
     };
@@ -109,6 +112,7 @@ impl Request for Unwatch {
         more: &["answer: OK"],
         options: &[],
         words: (0, 0),
+        names: &[],
         rest: Rest::Nothing,
         read: |_| Ok(Command::Unwatch),
     };

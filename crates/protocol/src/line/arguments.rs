@@ -1,8 +1,12 @@
 //! A verb's arguments: options, words and text, distinguished in the same way for all verbs.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::verbs::Verb;
+use crate::text::shortened;
 use crate::{Begin, units};
 
 /// What follows a verb's words.
@@ -23,6 +27,8 @@ pub(crate) enum Wrong {
     Usage,
     /// It is wrong for this reason.
     Because(String),
+    /// The value of this option or word is wrong, for the reason that continues its name.
+    Value(&'static str, String),
 }
 
 /// The most words that any verb has, without options and text.
@@ -31,8 +37,8 @@ pub(crate) const WORDS_MAX: usize = 3;
 /// A verb's arguments.
 #[derive(Debug, Default)]
 pub(crate) struct Arguments<'a> {
-    words: [Option<&'a str>; WORDS_MAX],
-    options: Vec<(&'static str, &'a str)>,
+    words: [Option<Cow<'a, str>>; WORDS_MAX],
+    options: Vec<(&'static str, Cow<'a, str>)>,
     text: Text<'a>,
 }
 
@@ -40,10 +46,16 @@ pub(crate) struct Arguments<'a> {
 enum Text<'a> {
     #[default]
     None,
-    /// As it is in the line.
-    Whole(&'a str),
-    /// With its options removed.
-    Joined(String),
+    Str(Cow<'a, str>),
+    /// A message that need not be text.
+    Bytes(Bytes),
+}
+
+impl<'a> Text<'a> {
+    /// The text of a line.
+    fn of(text: Cow<'a, str>) -> Text<'a> {
+        if text.is_empty() { Text::None } else { Text::Str(text) }
+    }
 }
 
 /// Words separated by one or more spaces.
@@ -113,7 +125,7 @@ fn option(verb: &Verb, word: &str) -> Option<&'static str> {
 }
 
 /// An option's name, without its dashes or its `=`.
-fn bare(option: &str) -> &str {
+pub(crate) fn bare(option: &str) -> &str {
     option.trim_start_matches(is_dash).trim_end_matches('=')
 }
 
@@ -152,7 +164,7 @@ impl<'a> Arguments<'a> {
             let Some(place) = arguments.words.get_mut(count).filter(|_| count < verb.words.1) else {
                 return Err(arguments.too_many(verb, word));
             };
-            *place = Some(word);
+            *place = Some(Cow::Borrowed(word));
             count += 1;
         }
         if count < verb.words.0 {
@@ -160,7 +172,7 @@ impl<'a> Arguments<'a> {
         }
         match verb.rest {
             Rest::Nothing => {}
-            Rest::Body => arguments.text = Text::Whole(rest.0),
+            Rest::Body => arguments.text = Text::of(Cow::Borrowed(rest.0)),
             Rest::Text => arguments.take_text(verb, rest, options_end)?,
         }
         Ok(arguments)
@@ -170,13 +182,13 @@ impl<'a> Arguments<'a> {
         if self.option(option).is_some() {
             return Err(Wrong::Because(format!("{option} is given twice")));
         }
-        self.options.push((option, word.get(option.len()..).unwrap_or_default()));
+        self.options.push((option, Cow::Borrowed(word.get(option.len()..).unwrap_or_default())));
         Ok(())
     }
 
     fn too_many(&self, verb: &Verb, word: &str) -> Wrong {
         // Probably a name with spaces in it, unless the last word is a number.
-        let words: Vec<&str> = self.words.iter().flatten().copied().collect();
+        let words: Vec<&str> = self.words.iter().flatten().map(|word| &**word).collect();
         let name = match (verb.name, &*words) {
             ("HELLO", name) => name.join("-"),
             (_, [.., last]) if verb.usage.contains("<room>") && last.parse::<u64>().is_err() => (*last).to_owned(),
@@ -213,13 +225,40 @@ impl<'a> Arguments<'a> {
             text.extend(std::iter::repeat_n(' ', if text.is_empty() { 0 } else { spaces + 1 }));
             text.push_str(word);
         }
-        self.text = if left_out { Text::Joined(text.trim().to_owned()) } else { Text::Whole(line.0.trim()) };
+        self.text = Text::of(if left_out { Cow::Owned(text.trim().to_owned()) } else { Cow::Borrowed(line.0.trim()) });
         Ok(())
     }
 
+    /// Adds a word, for a request that is not a line.
+    pub(crate) fn put_word(&mut self, place: usize, word: Cow<'a, str>) {
+        if let Some(free) = self.words.get_mut(place) {
+            *free = Some(word);
+        }
+    }
+
+    /// Adds an option with its value.
+    pub(crate) fn put_option(&mut self, option: &'static str, value: Cow<'a, str>) {
+        self.options.push((option, value));
+    }
+
+    /// Sets the text, which may be empty.
+    pub(crate) fn put_text(&mut self, text: Cow<'a, str>) {
+        self.text = Text::Str(text);
+    }
+
+    /// Sets a message that need not be text.
+    pub(crate) fn put_bytes(&mut self, bytes: Bytes) {
+        self.text = Text::Bytes(bytes);
+    }
+
+    /// Whether there is a text or a message.
+    pub(crate) fn has_text(&self) -> bool {
+        !matches!(self.text, Text::None)
+    }
+
     /// A word, by its place.
-    pub(crate) fn word(&self, place: usize) -> Option<&'a str> {
-        self.words.get(place).copied().flatten()
+    pub(crate) fn word(&self, place: usize) -> Option<&str> {
+        self.words.get(place).and_then(Option::as_deref)
     }
 
     /// A required word.
@@ -228,8 +267,8 @@ impl<'a> Arguments<'a> {
     }
 
     /// An option's value.
-    pub(crate) fn option(&self, option: &str) -> Option<&'a str> {
-        self.options.iter().find(|(of, _)| *of == option).map(|(_, value)| *value)
+    pub(crate) fn option(&self, option: &str) -> Option<&str> {
+        self.options.iter().find(|(of, _)| *of == option).map(|(_, value)| &**value)
     }
 
     /// Whether an option without a value is present.
@@ -237,17 +276,22 @@ impl<'a> Arguments<'a> {
         self.option(option).is_some()
     }
 
-    /// The text.
-    pub(crate) fn text(&self) -> &str {
+    /// The text. No line can state an empty one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        if let Text::Str(text) = &self.text { Some(text) } else { None }
+    }
+
+    /// A message.
+    pub(crate) fn body(&self) -> Option<Bytes> {
         match &self.text {
-            Text::None => "",
-            Text::Whole(text) => text,
-            Text::Joined(text) => text,
+            Text::None => None,
+            Text::Str(text) => Some(Bytes::copy_from_slice(text.as_bytes())),
+            Text::Bytes(bytes) => Some(bytes.clone()),
         }
     }
 
     /// An option's value as a number.
-    pub(crate) fn number(&self, option: &str) -> Result<Option<u64>, Wrong> {
+    pub(crate) fn number(&self, option: &'static str) -> Result<Option<u64>, Wrong> {
         self.option(option).map(|value| number(option, value)).transpose()
     }
 
@@ -279,25 +323,28 @@ impl<'a> Arguments<'a> {
         match self.option("from=") {
             None | Some("start") => Ok(Begin::Start),
             Some("now") => Ok(Begin::Now),
-            Some(_) => Err(Wrong::Because("from= takes start or now".to_owned())),
+            Some(_) => Err(Wrong::Value("from=", "takes start or now".to_owned())),
         }
     }
 
     /// An option's value as a duration like `30s`, in milliseconds.
-    pub(crate) fn ms(&self, option: &str) -> Result<Option<u64>, Wrong> {
+    pub(crate) fn ms(&self, option: &'static str) -> Result<Option<u64>, Wrong> {
         let Some(value) = self.option(option) else { return Ok(None) };
         duration(option, value).map(units::ms).map(Some)
     }
 }
 
 /// A number: digits and nothing else.
-pub(crate) fn number(what: &str, text: &str) -> Result<u64, Wrong> {
+pub(crate) fn number(what: &'static str, text: &str) -> Result<u64, Wrong> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or_else(|| Wrong::Because(format!("{what} takes a number, not {text}")))
+    text.parse()
+        .ok()
+        .filter(|_| digits)
+        .ok_or_else(|| Wrong::Value(what, format!("takes a number, not {}", shortened(text))))
 }
 
-pub(crate) fn duration(what: &str, text: &str) -> Result<Duration, Wrong> {
-    units::duration(text).map_err(|wrong| Wrong::Because(format!("{what} {wrong}")))
+pub(crate) fn duration(what: &'static str, text: &str) -> Result<Duration, Wrong> {
+    units::duration(text).map_err(|wrong| Wrong::Value(what, wrong.to_string()))
 }
 
 /// Appends a command's arguments so that they are read back as the same command: options, words and text.

@@ -133,7 +133,7 @@ fn near(word: &str) -> Option<&'static Verb> {
 }
 
 /// The verb that a word, in upper case, was probably meant to be.
-fn guess(word: &str) -> Option<&'static Verb> {
+pub(crate) fn guess(word: &str) -> Option<&'static Verb> {
     // Kilobytes were not typed by a person, and comparing them would take long.
     if word.len() > NAME_MAX_BYTES {
         return None;
@@ -155,6 +155,9 @@ pub fn no_verb(word: &str) -> String {
 
 /// What to tell people who have not found the first command.
 pub(super) const BEGIN: &str = "this is dantok; begin with HELLO <client>, or HELP";
+
+/// The same, to a request in JSON.
+pub(super) const BEGIN_IN_JSON: &str = "this is dantok; begin with {\"do\":\"hello\",\"client\":\"…\"}";
 
 /// What to say if a connection's first word, in upper case, is not valid before HELLO.
 pub(super) fn hello_first(word: &str) -> String {

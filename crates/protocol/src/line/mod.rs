@@ -17,16 +17,19 @@ use bytes::{Buf, Bytes, BytesMut};
 
 pub use crate::commands::VERBS;
 pub use answer::{encode_item, encode_message, encode_reply, time};
-pub(crate) use arguments::{Arguments, Rest, Words, Wrong, duration, number};
+pub(crate) use arguments::{Arguments, Rest, Words, Wrong, bare, duration, number};
+pub(crate) use hint::guess;
 pub use hint::{NICK_FIRST, no_verb};
 pub(crate) use opening::FIRST_VERBS;
+pub(crate) use verbs::verb;
 pub use verbs::{About, Verb, help};
 pub(crate) use write::Line;
 pub use write::encode_request;
 
 use super::{Command, ErrorCode, Incoming, Refusal, Tag};
 use crate::commands::{Send, sendb_line};
-use crate::limits::ENVELOPE_BYTES;
+use crate::json_request::{self, Parsed};
+use crate::limits::{ENVELOPE_BYTES, JSON_FACTOR};
 use opening::WRONG_LINES_MAX;
 use request::{ascii_tag, parse, split_tag};
 use telnet::{Act, Found, IAC, Skipped, Telnet};
@@ -79,10 +82,15 @@ pub struct LineDecoder {
     /// The line so far, if it contained telnet commands; the rest of it is in the buffer.
     half: Vec<u8>,
     telnet: Telnet,
+    /// The first line is a request in JSON, and nobody has asked yet.
+    began_in_json: bool,
 }
 
 /// `Break`: what was found, or `None` if more bytes are needed. `Continue`: the decoder goes on.
 type Step = ControlFlow<Option<Incoming>>;
+
+/// The byte order mark that some editors put at the beginning of a file.
+const MARK: &str = "\u{feff}";
 
 /// How far ahead to look for an interrupt key: more than anybody types in the meantime.
 const TYPED_AHEAD_BYTES: usize = 4096;
@@ -97,6 +105,7 @@ impl LineDecoder {
             opening: Some(0),
             half: Vec::new(),
             telnet: Telnet::default(),
+            began_in_json: false,
         }
     }
 
@@ -108,6 +117,19 @@ impl LineDecoder {
     fn broken(&mut self, code: ErrorCode, text: impl Into<String>) -> Option<Incoming> {
         self.state = State::Broken;
         Some(Incoming::Broken(Refusal::new(code, text)))
+    }
+
+    /// Whether the first line was just found to be a request in JSON.
+    pub(crate) fn take_began_in_json(&mut self) -> bool {
+        std::mem::take(&mut self.began_in_json)
+    }
+
+    /// The length limit of the line that begins with the half line and these bytes.
+    fn line_max(&self, bytes: &[u8]) -> usize {
+        let mut begin = self.half.iter().chain(bytes).copied();
+        let is_marked = self.opening == Some(0) && begin.clone().take(MARK.len()).eq(MARK.bytes());
+        let first = if is_marked { begin.nth(MARK.len()) } else { begin.next() };
+        if first == Some(b'{') { self.line_max.saturating_mul(JSON_FACTOR) } else { self.line_max }
     }
 
     fn too_long(&self) -> Refusal {
@@ -224,7 +246,7 @@ impl LineDecoder {
     fn in_line(&mut self, seen: usize, buffer: &mut BytesMut) -> Step {
         let found = buffer.iter().skip(seen).position(|&byte| matches!(byte, b'\n' | IAC)).map(|at| at + seen);
         let length = found.unwrap_or(buffer.len());
-        if self.half.len() + length > self.line_max {
+        if self.half.len() + length > self.line_max(buffer) {
             buffer.advance(length);
             self.half = Vec::new();
             self.state = State::SkipLine;
@@ -324,8 +346,10 @@ impl LineDecoder {
             // The tag is known only if it comes before the invalid byte.
             return Some(self.wrong(ascii_tag(&line), refusal));
         };
-        // The byte order mark that some editors put at the beginning of a file.
-        let text = text.strip_prefix('\u{feff}').filter(|_| self.opening == Some(0)).unwrap_or(text);
+        let text = text.strip_prefix(MARK).filter(|_| self.opening == Some(0)).unwrap_or(text);
+        if text.starts_with('{') {
+            return Some(self.object(text));
+        }
         let (tag, rest) = match split_tag(text) {
             Ok(split) => split,
             Err(refusal) => return Some(self.wrong(Tag::None, refusal)),
@@ -350,6 +374,28 @@ impl LineDecoder {
             Ok(command) => Incoming::Request { tag, command },
             Err(refusal) => Incoming::Refused { tag, refusal },
         })
+    }
+
+    /// Handles a line that is a request in JSON.
+    fn object(&mut self, text: &str) -> Incoming {
+        self.began_in_json |= self.opening == Some(0);
+        let Parsed { tag, verb, is_foreign, command } = json_request::read(text, self.body_max);
+        if self.opening.is_some() {
+            // What follows a request of another protocol must not run as commands.
+            if is_foreign || opening::is_foreign(text) {
+                self.state = State::Broken;
+                return Incoming::Broken(Refusal::new(ErrorCode::HelloFirst, hint::BEGIN_IN_JSON));
+            }
+            match (verb, &command) {
+                (Some(verb), _) if FIRST_VERBS.contains(&&*verb) => self.opening = None,
+                (None, Err(refusal)) => return self.wrong(tag, refusal.clone()),
+                _ => return self.wrong(tag, Refusal::new(ErrorCode::HelloFirst, hint::BEGIN_IN_JSON)),
+            }
+        }
+        match command {
+            Ok(command) => Incoming::Request { tag, command },
+            Err(refusal) => Incoming::Refused { tag, refusal },
+        }
     }
 
     /// Handles a line that is not a command: somebody who has just connected gets another try or two.

@@ -40,7 +40,7 @@ pub(super) fn is_foreign(line: &str) -> bool {
         _ => {
             let counted =
                 |mark| first.strip_prefix(mark).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-            verb.starts_with("SSH-") || first.starts_with(['{', '[', '<']) || counted('*') || counted('$')
+            verb.starts_with("SSH-") || first.starts_with(['[', '<']) || counted('*') || counted('$')
         }
     }
 }

@@ -69,6 +69,9 @@ pub struct Verb {
     pub options: &'static [&'static str],
     /// The least and most words it takes, without options and text.
     pub(crate) words: (usize, usize),
+    /// The names of its words, and then of its text, as members of a request in JSON. An optional word that only repeats an option
+    /// has none.
+    pub(crate) names: &'static [&'static str],
     /// What follows the words.
     pub(crate) rest: Rest,
     /// Makes the command.
@@ -93,6 +96,7 @@ impl Verb {
         match wrong {
             Wrong::Usage => format!("usage: {}", self.usage),
             Wrong::Because(why) => format!("{why}; usage: {}", self.usage),
+            Wrong::Value(what, why) => format!("{what} {why}; usage: {}", self.usage),
         }
     }
 }

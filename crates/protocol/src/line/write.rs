@@ -17,7 +17,8 @@ pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
     push_tag(out, tag);
     out.extend_from_slice(verb.name.as_bytes());
     let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
-    write(verb, &line.options, &words, line.text.as_deref().filter(|text| !text.is_empty()), out);
+    let options: Vec<String> = line.options.iter().map(|(option, value)| format!("{option}{value}")).collect();
+    write(verb, &options, &words, line.text.as_deref().filter(|text| !text.is_empty()), out);
     out.push(b'\n');
     if let Some(payload) = line.payload {
         out.extend_from_slice(&payload);
@@ -28,7 +29,7 @@ pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
 /// Writes a request.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    options: Vec<String>,
+    options: Vec<(&'static str, String)>,
     words: Vec<String>,
     text: Option<String>,
     payload: Option<Bytes>,
@@ -41,12 +42,12 @@ impl Line {
     }
 
     /// Adds an option with its value, if it has one.
-    pub(crate) fn option(&mut self, option: &str, value: Option<impl Display>) {
-        self.options.extend(value.map(|value| format!("{option}{value}")));
+    pub(crate) fn option(&mut self, option: &'static str, value: Option<impl Display>) {
+        self.options.extend(value.map(|value| (option, value.to_string())));
     }
 
     /// Adds an option without a value.
-    pub(crate) fn flag(&mut self, option: &str, is_there: bool) {
+    pub(crate) fn flag(&mut self, option: &'static str, is_there: bool) {
         self.option(option, is_there.then_some(""));
     }
 
@@ -56,7 +57,27 @@ impl Line {
     }
 
     /// Sets the bytes that follow the line.
-    pub(crate) fn payload(&mut self, bytes: &Bytes) {
+    pub(crate) fn set_payload(&mut self, bytes: &Bytes) {
         self.payload = Some(bytes.clone());
+    }
+
+    /// A word, by its place.
+    pub(crate) fn word_at(&self, place: usize) -> Option<&str> {
+        self.words.get(place).map(String::as_str)
+    }
+
+    /// An option's value.
+    pub(crate) fn option_of(&self, option: &str) -> Option<&str> {
+        self.options.iter().find(|(of, _)| *of == option).map(|(_, value)| &**value)
+    }
+
+    /// The text that follows the words.
+    pub(crate) fn text_of(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
+    /// The bytes that follow the line.
+    pub(crate) fn payload(&self) -> Option<&Bytes> {
+        self.payload.as_ref()
     }
 }
