@@ -9,6 +9,10 @@ const DIGITS: usize = 9;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    if std::env::var_os("CARGO_FEATURE_WEB").is_some() {
+        // The page is built into the program; the compiler would not notice a new file of it.
+        println!("cargo::rerun-if-changed=web/dist");
+    }
     let Some(dir) = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else { return };
     // In a tarball, neither is known.
     let commit = of_git(&dir).or_else(|| of_crate(&dir));

@@ -13,6 +13,8 @@ mod resolve;
 mod table;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "web")]
+mod web;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub use resolve::{ConfigError, Resolved, Source, resolve};
 pub use table::{AT_START, SETTINGS, Setting};
 #[cfg(feature = "tls")]
 pub use tls::Tls;
+#[cfg(feature = "web")]
+pub use web::{Network, Web};
 
 /// The configuration of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,9 @@ pub struct Config {
     /// The settings of TLS.
     #[cfg(feature = "tls")]
     pub tls: Tls,
+    /// The settings of the web.
+    #[cfg(feature = "web")]
+    pub web: Web,
     /// Addresses to serve metrics on.
     #[cfg(feature = "metrics")]
     pub metrics: Vec<String>,
@@ -69,6 +76,8 @@ impl Default for Config {
             listen: vec!["127.0.0.1:7420".to_owned()],
             #[cfg(feature = "tls")]
             tls: Tls::default(),
+            #[cfg(feature = "web")]
+            web: Web::default(),
             #[cfg(feature = "metrics")]
             metrics: Vec::new(),
             open: false,
@@ -87,9 +96,15 @@ impl Config {
     /// Whether anything is to be served over TLS.
     pub(crate) fn wants_tls(&self) -> bool {
         #[cfg(feature = "tls")]
-        return !self.tls.listen.is_empty() || self.tls.is_passed;
+        {
+            #[cfg(feature = "web")]
+            let by_web = !self.web.listen_tls.is_empty();
+            #[cfg(not(feature = "web"))]
+            let by_web = false;
+            by_web || !self.tls.listen.is_empty() || self.tls.is_passed
+        }
         #[cfg(not(feature = "tls"))]
-        return false;
+        false
     }
 
     /// The tokens file in use.

@@ -11,7 +11,7 @@
 //!
 //! ```text
 //! process    cli daemon doctor
-//! edge       server jobs backup export import control metrics liveness connection
+//! edge       server jobs backup export import control metrics web http liveness connection
 //! pipeline   pipeline
 //! session    session
 //! hub        hub
@@ -25,7 +25,8 @@
 //!   machine can keep the promises.
 //! - **edge**: [`server`] accepts and stops connections; a [`connection`] is a socket with its buffers and deadlines. [`control`] is how
 //!   commands reach a running daemon, and [`jobs`] what they ask of it: [`backup`], and [`export`] and [`import`] of a room's
-//!   messages. [`liveness`] says whether commits still complete, and `metrics` shows everything to Prometheus.
+//!   messages. [`liveness`] says whether commits still complete, and `metrics` shows everything to Prometheus. `web` serves browsers
+//!   and HTTP clients, over the same `http` as metrics.
 //! - **pipeline**: a [`pipeline`] stands between a session and an edge: requests in, answers and pushes out, in order and bounded.
 //! - **session**: [`session`] is one client, with one function a command.
 //! - **hub**: [`hub`] is what all sessions share.
@@ -51,7 +52,7 @@
     )
 )]
 
-mod addresses;
+pub mod addresses;
 pub mod backup;
 pub mod cli;
 pub mod committer;
@@ -64,6 +65,8 @@ pub mod duties;
 pub mod error;
 pub mod export;
 pub mod figures;
+#[cfg(any(feature = "metrics", feature = "web"))]
+pub mod http;
 pub mod hub;
 pub mod import;
 pub mod jobs;
@@ -87,3 +90,5 @@ pub mod survey;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod tokens;
+#[cfg(feature = "web")]
+pub mod web;

@@ -21,12 +21,14 @@ use crate::error::Error;
 use crate::figures::{Figures, TurnedAway};
 use crate::hub::Hub;
 use crate::jobs;
-use crate::limits::{KEEPALIVE, Limits, TOKENS_CHECKED_EVERY};
+use crate::limits::{KEEPALIVE, TOKENS_CHECKED_EVERY};
 use crate::reader::Reader;
 use crate::retention;
 use crate::rooms::Rooms;
 use crate::settings::{Live, Settings};
 use crate::tokens::Tokens;
+#[cfg(feature = "web")]
+use crate::web::{self, Site, Visitor};
 use dantok_protocol::Refusal;
 use dantok_store::Store;
 
@@ -43,13 +45,25 @@ pub struct Listener {
     pub socket: TcpListener,
     /// What is spoken on it.
     pub speaks: Speaks,
+    /// What is served on it.
+    pub serves: Serves,
     /// Whether the socket was passed in. It will be passed to the next daemon as well, which serves whoever connects while this one stops.
     pub is_passed: bool,
 }
 
+/// What is served on a listener.
+#[derive(Clone, Debug)]
+pub enum Serves {
+    /// The protocol itself: lines and frames.
+    Protocol,
+    /// The web.
+    #[cfg(feature = "web")]
+    Web(Arc<Site>),
+}
+
 impl From<TcpListener> for Listener {
     fn from(socket: TcpListener) -> Listener {
-        Listener { socket, speaks: Speaks::Plain, is_passed: false }
+        Listener { socket, speaks: Speaks::Plain, serves: Serves::Protocol, is_passed: false }
     }
 }
 
@@ -198,12 +212,39 @@ async fn recheck(tokens: Arc<Tokens>, rooms: Arc<Rooms>) {
     }
 }
 
+/// A connection that has been accepted.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    speaks: Speaks,
+    serves: Serves,
+}
+
+impl Accepted {
+    /// Whether it is a proxy's, which connects for others.
+    fn is_for_others(&self) -> bool {
+        match &self.serves {
+            Serves::Protocol => false,
+            #[cfg(feature = "web")]
+            Serves::Web(site) => site.trusts(self.peer),
+        }
+    }
+}
+
+/// What every connection is given.
+#[derive(Clone)]
+struct Shared {
+    hub: Arc<Hub>,
+    addresses: Addresses,
+    stop: watch::Receiver<bool>,
+}
+
 /// Accepts until `shutdown` completes or the store fails, then lets the connections end. Returns why the store failed, if it did.
 async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<Output = ()>) -> Option<Arc<str>> {
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let refusals = Arc::new(Semaphore::new(REFUSED_AT_ONCE));
-    let addresses = Addresses::default();
+    let shared = Shared { hub: hub.clone(), addresses: Addresses::default(), stop: stopped };
     let failure = async { hub.store.failure().wait().await };
     tokio::pin!(shutdown, failure);
     let failed = loop {
@@ -211,13 +252,13 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
             () = &mut shutdown => break None,
             why = &mut failure => break Some(why),
             accepted = accept(&listeners) => match accepted {
-                Ok((stream, peer, speaks)) => match admit(connections.len(), peer, &addresses, &hub.settings.get().limits) {
+                Ok(accepted) => match shared.admit(connections.len(), &accepted) {
                     Ok(slot) => {
-                        connections.spawn(connect(stream, speaks, slot, hub.clone(), stopped.clone()));
+                        connections.spawn(connect(accepted, slot, shared.clone()));
                     }
                     Err((why, refusal)) => {
                         hub.figures.turn_away(why);
-                        refuse(stream, speaks, refusal, hub.figures.clone(), &refusals);
+                        refuse(accepted, refusal, shared.clone(), &refusals);
                     }
                 },
                 Err(error) => {
@@ -235,15 +276,18 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
     };
     // Connections that wait in the kernel to be accepted: their peers may have sent something.
     let limits = &hub.settings.get().limits;
-    for Listener { socket, speaks, is_passed: _ } in listeners.into_iter().filter(|listener| !listener.is_passed) {
+    for Listener { socket, speaks, serves, is_passed: _ } in
+        listeners.into_iter().filter(|listener| !listener.is_passed)
+    {
         let Ok(socket) = socket.into_std() else { continue };
         while connections.len() < limits.connections_max
             && let Ok((stream, peer)) = socket.accept()
         {
-            if let Ok(slot) = admit(connections.len(), peer, &addresses, limits)
-                && let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream))
+            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream))
+                && let accepted = (Accepted { stream, peer, speaks: speaks.clone(), serves: serves.clone() })
+                && let Ok(slot) = shared.admit(connections.len(), &accepted)
             {
-                connections.spawn(connect(stream, speaks.clone(), slot, hub.clone(), stopped.clone()));
+                connections.spawn(connect(accepted, slot, shared.clone()));
             }
         }
     }
@@ -260,30 +304,47 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
     failed
 }
 
-/// Checks whether one more connection may be opened.
-fn admit(
-    connections: usize,
-    peer: SocketAddr,
-    addresses: &Addresses,
-    limits: &Limits,
-) -> Result<Option<Box<AddressSlot>>, (TurnedAway, Refusal)> {
-    if connections >= limits.connections_max {
-        return Err((TurnedAway::Connections, Refusal::limit("connections", limits.connections_max)));
+impl Shared {
+    /// Checks whether one more connection may be opened.
+    fn admit(
+        &self,
+        connections: usize,
+        accepted: &Accepted,
+    ) -> Result<Option<Box<AddressSlot>>, (TurnedAway, Refusal)> {
+        let limits = &self.hub.settings.get().limits;
+        if connections >= limits.connections_max {
+            return Err((TurnedAway::Connections, Refusal::limit("connections", limits.connections_max)));
+        }
+        if accepted.is_for_others() {
+            return Ok(None);
+        }
+        // They are counted even without a limit, because a reload may set one.
+        let max = match limits.connections_per_address_max {
+            0 => usize::MAX,
+            max => max,
+        };
+        let slot = self.addresses.admit(accepted.peer.ip(), max).map(|slot| Some(Box::new(slot)));
+        slot.ok_or_else(|| (TurnedAway::Address, Refusal::limit("connections from one address", max)))
     }
-    // They are counted even without a limit, because a reload may set one.
-    let max = match limits.connections_per_address_max {
-        0 => usize::MAX,
-        max => max,
-    };
-    let slot = addresses.admit(peer.ip(), max).map(|slot| Some(Box::new(slot)));
-    slot.ok_or_else(|| (TurnedAway::Address, Refusal::limit("connections from one address", max)))
+
+    #[cfg(feature = "web")]
+    fn visitor(self, peer: SocketAddr, site: Arc<Site>) -> Visitor {
+        let Shared { hub, addresses, stop } = self;
+        let is_trusted_proxy = site.trusts(peer);
+        Visitor { site, hub, addresses, stop, peer: peer.ip(), is_trusted_proxy, is_tls: false }
+    }
 }
 
-async fn accept(listeners: &[Listener]) -> io::Result<(TcpStream, SocketAddr, Speaks)> {
+async fn accept(listeners: &[Listener]) -> io::Result<Accepted> {
     std::future::poll_fn(|context| {
-        for listener in listeners {
-            if let std::task::Poll::Ready(accepted) = listener.socket.poll_accept(context) {
-                return std::task::Poll::Ready(accepted.map(|(stream, peer)| (stream, peer, listener.speaks.clone())));
+        for Listener { socket, speaks, serves, is_passed: _ } in listeners {
+            if let std::task::Poll::Ready(accepted) = socket.poll_accept(context) {
+                return std::task::Poll::Ready(accepted.map(|(stream, peer)| Accepted {
+                    stream,
+                    peer,
+                    speaks: speaks.clone(),
+                    serves: serves.clone(),
+                }));
             }
         }
         std::task::Poll::Pending
@@ -292,19 +353,18 @@ async fn accept(listeners: &[Listener]) -> io::Result<(TcpStream, SocketAddr, Sp
 }
 
 /// Not an `async fn`, whose future would keep the arguments and the peer's name beside what is made of them.
-fn connect(
-    stream: TcpStream,
-    speaks: Speaks,
-    slot: Option<Box<AddressSlot>>,
-    hub: Arc<Hub>,
-    stop: watch::Receiver<bool>,
-) -> impl Future<Output = ()> + Send {
-    let peer = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());
-    let span = tracing::debug_span!("connection", peer);
+fn connect(accepted: Accepted, slot: Option<Box<AddressSlot>>, shared: Shared) -> impl Future<Output = ()> + Send {
+    let Accepted { stream, peer, speaks, serves } = accepted;
+    let span = tracing::debug_span!("connection", peer = %peer);
     async move {
         prepare(&stream);
-        let open = Open::count(hub.figures.clone());
-        let served = connection::serve(stream, speaks, hub, stop).await;
+        let open = Open::count(shared.hub.figures.clone());
+        let served = match serves {
+            Serves::Protocol => connection::serve(stream, speaks, shared.hub, shared.stop).await,
+            // Boxed, because it is larger.
+            #[cfg(feature = "web")]
+            Serves::Web(site) => Box::pin(web::serve(stream, speaks, shared.visitor(peer, site))).await,
+        };
         drop(open);
         match served {
             Ok(()) => tracing::debug!("closed"),
@@ -331,11 +391,16 @@ impl Drop for Open {
     }
 }
 
-fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures: Arc<Figures>, refusals: &Arc<Semaphore>) {
+fn refuse(accepted: Accepted, refusal: Refusal, shared: Shared, refusals: &Arc<Semaphore>) {
+    let Accepted { stream, speaks, serves, .. } = accepted;
     if let Ok(permit) = refusals.clone().try_acquire_owned() {
         dantok_supervise::brief("a refusal", async move {
             // It does not matter if the peer never reads its refusal.
-            let _ = connection::refuse(stream, speaks, refusal, figures).await;
+            let _ = match serves {
+                Serves::Protocol => connection::refuse(stream, speaks, refusal, shared.hub.figures.clone()).await,
+                #[cfg(feature = "web")]
+                Serves::Web(site) => web::refuse(stream, speaks, refusal, shared.visitor(accepted.peer, site)).await,
+            };
             drop(permit);
         });
     }

@@ -21,6 +21,11 @@ fn is_address(text: &str) -> bool {
     }
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    is_port && is_host(host)
+}
+
+/// Whether it could be a host name. IP addresses are not.
+pub(super) fn is_host(host: &str) -> bool {
     let is_label = |label: &str| {
         let is_taken = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         (1..=63).contains(&label.len()) && !label.starts_with('-') && label.bytes().all(is_taken)
@@ -28,7 +33,7 @@ fn is_address(text: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     // Host names do not end in a number; this is a malformed address.
     let last = host.rsplit('.').next().unwrap_or_default();
-    is_port && host.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+    host.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

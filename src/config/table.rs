@@ -5,6 +5,8 @@ use std::time::Duration;
 
 #[cfg(feature = "tls")]
 use super::tls;
+#[cfg(feature = "web")]
+use super::web;
 use super::{Config, LogFormat, address, filter, per_client};
 use dantok_protocol::limits::BODY_MAX_BYTES;
 use dantok_protocol::units;
@@ -174,6 +176,16 @@ pub const SETTINGS: &[Setting] = &[
         parse: |config, values| address::list(values).map(|addresses| config.metrics = addresses),
         show: |config| toml::Value::from(config.metrics.clone()).to_string(),
     },
+    #[cfg(feature = "web")]
+    web::LISTEN,
+    #[cfg(all(feature = "web", feature = "tls"))]
+    web::LISTEN_TLS,
+    #[cfg(feature = "web")]
+    web::HOST,
+    #[cfg(feature = "web")]
+    web::PATH,
+    #[cfg(feature = "web")]
+    web::TRUSTED_PROXY,
     #[cfg(feature = "tls")]
     tls::LISTEN,
     #[cfg(feature = "tls")]
@@ -281,4 +293,17 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// Settings that take effect at a start only; SIGHUP applies the others.
-pub const AT_START: &[&str] = &["listen", "listen-tls", "metrics", "open", "data-dir", "tokens", "log-format"];
+pub const AT_START: &[&str] = &[
+    "listen",
+    "listen-tls",
+    "metrics",
+    "web",
+    "web-tls",
+    "web-host",
+    "web-path",
+    "web-trusted-proxy",
+    "open",
+    "data-dir",
+    "tokens",
+    "log-format",
+];

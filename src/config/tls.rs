@@ -89,7 +89,11 @@ impl Config {
             }
             (false, ..) => {
                 let missing = if cert.is_none() { "--tls-cert" } else { "--tls-key" };
-                let who = if self.tls.is_passed { "a socket for TLS" } else { "--listen-tls" };
+                let who = match () {
+                    () if self.tls.is_passed => "a socket for TLS",
+                    () if self.tls.listen.is_empty() => "--web-tls",
+                    () => "--listen-tls",
+                };
                 Err(ConfigError::of(format!(
                     "{who} needs a certificate and its key: {missing} FILE is missing (docs/operating.md tells how to make one)"
                 )))
@@ -99,7 +103,7 @@ impl Config {
                 let given = [(cert, "--tls-cert"), (key, "--tls-key"), (client_ca, "--tls-client-ca")];
                 let given = given.iter().find(|(path, _)| path.is_some()).map_or("", |(_, name)| name);
                 Err(ConfigError::of(format!(
-                    "{given} is of no use without --listen-tls ADDRESS: nothing would be served by TLS"
+                    "{given} is of no use without --listen-tls ADDRESS or --web-tls ADDRESS: nothing would be served by TLS"
                 )))
             }
         }

@@ -66,6 +66,34 @@ pub enum Speaks {
     Tls(Arc<crate::tls::Server>),
 }
 
+impl Speaks {
+    /// Whether it is TLS.
+    pub fn is_tls(&self) -> bool {
+        !matches!(self, Speaks::Plain)
+    }
+}
+
+/// Opens a connection up to where its framing begins; `None` if the peer closes it, or the daemon stops, before that. `plain` encodes what
+/// a peer reads that does not speak TLS where it should.
+///
+/// # Errors
+/// The socket or the handshake failed, or was not over in time.
+#[cfg(feature = "web")]
+pub(crate) async fn open(
+    stream: TcpStream,
+    speaks: Speaks,
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "no handshake"))] deadline: Instant,
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "no handshake"))] stop: watch::Receiver<bool>,
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "no handshake"))] figures: &Figures,
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "no handshake"))] plain: fn(Refusal) -> Vec<u8>,
+) -> io::Result<Option<(ReadHalf, WriteHalf)>> {
+    match speaks {
+        Speaks::Plain => Ok(Some(dantok_net::plain(stream))),
+        #[cfg(feature = "tls")]
+        Speaks::Tls(tls) => Box::pin(secure::open(stream, &tls, deadline, stop, figures, plain)).await,
+    }
+}
+
 /// Bytes that have arrived and that wait to be written, in the connection's framing.
 struct Wire {
     input: BytesMut,
@@ -245,7 +273,7 @@ async fn turn_away(
 }
 
 /// Closes so that the peer can still read what was written, which a close with unread input would discard.
-async fn linger(socket: &mut ReadHalf, write: &mut WriteHalf) -> io::Result<()> {
+pub(crate) async fn linger(socket: &mut ReadHalf, write: &mut WriteHalf) -> io::Result<()> {
     write.shutdown().await?;
     let mut sink = vec![0; 4096];
     let drain = async {

@@ -19,6 +19,33 @@ use dantok_protocol::{Encoding, ErrorCode, Refusal, Reply, Tag};
 /// The first byte of every TLS connection.
 const HANDSHAKE: u8 = 0x16;
 
+/// Does the handshake before the deadline; `None` if the peer closes, or the daemon stops, before that.
+pub(super) async fn open(
+    stream: TcpStream,
+    tls: &tls::Server,
+    deadline: Instant,
+    mut stop: watch::Receiver<bool>,
+    figures: &Figures,
+    plain: fn(Refusal) -> Vec<u8>,
+) -> io::Result<Option<(ReadHalf, WriteHalf)>> {
+    tokio::select! {
+        biased;
+        met = handshake(stream, tls, figures, plain) => met,
+        () = sleep_until(deadline) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake within the time for HELLO"))
+        }
+        // Before its handshake, a peer can't have requested anything.
+        _ = stop.wait_for(|stop| *stop) => Ok(None),
+    }
+}
+
+/// A refusal as a line.
+fn line_of(refusal: Refusal) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut bytes);
+    bytes
+}
+
 /// Waits for the first byte inside TLS; `None` if it does not arrive.
 pub(super) async fn begin(
     stream: TcpStream,
@@ -27,16 +54,8 @@ pub(super) async fn begin(
     mut stop: watch::Receiver<bool>,
     figures: &Figures,
 ) -> io::Result<Option<Begun>> {
-    let met = tokio::select! {
-        biased;
-        met = handshake(stream, &tls, figures) => met?,
-        () = sleep_until(deadline) => {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake within the time for HELLO"));
-        }
-        // Before its handshake, a peer can't have requested anything.
-        _ = stop.wait_for(|stop| *stop) => None,
-    };
-    let Some((mut socket, mut write)) = met else { return Ok(None) };
+    let opened = open(stream, &tls, deadline, stop.clone(), figures, line_of).await?;
+    let Some((mut socket, mut write)) = opened else { return Ok(None) };
     let mut input = BytesMut::new();
     tokio::select! {
         biased;
@@ -61,7 +80,9 @@ pub(super) async fn first(
     tls: &tls::Server,
     figures: &Figures,
 ) -> io::Result<Option<(u8, ReadHalf, WriteHalf)>> {
-    let Some((mut socket, write)) = timeout(REFUSE, handshake(stream, tls, figures)).await?? else { return Ok(None) };
+    let Some((mut socket, write)) = timeout(REFUSE, handshake(stream, tls, figures, line_of)).await?? else {
+        return Ok(None);
+    };
     let mut input = BytesMut::new();
     let _ = timeout(REFUSE, read(&mut socket, &mut input)).await;
     Ok(Some((input.first().copied().unwrap_or(b'\n'), socket, write)))
@@ -72,6 +93,7 @@ async fn handshake(
     stream: TcpStream,
     tls: &tls::Server,
     figures: &Figures,
+    plain: fn(Refusal) -> Vec<u8>,
 ) -> io::Result<Option<(ReadHalf, WriteHalf)>> {
     let mut first = [0];
     if stream.peek(&mut first).await? == 0 {
@@ -81,9 +103,7 @@ async fn handshake(
         let (mut socket, mut write) = dantok_net::plain(stream);
         let refusal = Refusal::new(ErrorCode::BadCommand, "this port speaks TLS only");
         figures.refused(refusal.code);
-        let mut bytes = Vec::new();
-        line::encode_reply(&Tag::None, &Reply::Error(refusal), &mut bytes);
-        write.write_all(&bytes).await?;
+        write.write_all(&plain(refusal)).await?;
         linger(&mut socket, &mut write).await?;
         return Err(io::Error::new(io::ErrorKind::InvalidData, "plain text on a port for TLS"));
     }

@@ -52,7 +52,7 @@ fn wanted(config: &Config) -> Result<Vec<Wanted>, Error> {
 /// Whether the address is safe from strangers: it reveals nothing about anybody, or requires a client certificate.
 fn is_kept(one: &Wanted, #[cfg_attr(not(feature = "tls"), expect(unused_variables))] config: &Config) -> bool {
     #[cfg(feature = "tls")]
-    if one.option == "--listen-tls" && config.tls.client_ca.is_some() {
+    if matches!(one.option, "--listen-tls" | "--web-tls") && config.tls.client_ca.is_some() {
         return true;
     }
     one.option == "--metrics"
@@ -64,5 +64,5 @@ pub(super) fn expect_open(address: SocketAddr, by_anybody: bool) -> Result<(), E
 }
 
 pub(super) fn no_address() -> Error {
-    Error::Setup("there is no address to listen on; name one by --listen or --listen-tls".to_owned())
+    Error::Setup("there is no address to listen on; name one by --listen, --listen-tls or --web".to_owned())
 }

@@ -30,6 +30,10 @@ pub(super) async fn wanted(config: &Config, listens: bool, passed: &Passed) -> R
     #[cfg(feature = "tls")]
     named.push(("--listen-tls", &config.tls.listen));
     named.push(("--listen", if listens { &config.listen } else { &[] }));
+    #[cfg(feature = "web")]
+    named.push(("--web", &config.web.listen));
+    #[cfg(all(feature = "web", feature = "tls"))]
+    named.push(("--web-tls", &config.web.listen_tls));
     #[cfg(feature = "metrics")]
     named.push(("--metrics", &config.metrics));
     let mut wanted: Vec<Wanted> = Vec::new();
@@ -51,7 +55,7 @@ pub(super) async fn wanted(config: &Config, listens: bool, passed: &Passed) -> R
         }
     }
     check(&wanted)?;
-    let of_passed = passed.plain.iter().chain(&passed.tls).chain(&passed.metrics);
+    let of_passed = passed.plain.iter().chain(&passed.tls).chain(&passed.web).chain(&passed.metrics);
     let passed: Vec<_> = of_passed.filter_map(|socket| socket.local_addr().ok()).collect();
     let all: Vec<_> = wanted.iter().map(|one| one.address).chain(passed).collect();
     for one in &mut wanted {

@@ -17,12 +17,14 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Resolved};
 use crate::connection::Speaks;
 use crate::error::Error;
+#[cfg(any(feature = "metrics", feature = "web"))]
+use crate::http::Watched;
 use crate::hub::Hub;
 use crate::limits::{Limits, RETENTION_FLOOR};
 use crate::liveness::Liveness;
 #[cfg(feature = "metrics")]
 use crate::metrics;
-use crate::server::{self, Listener, Server};
+use crate::server::{self, Listener, Server, Serves};
 use crate::settings::{Live, Settings};
 use crate::tokens::Tokens;
 pub use check::check;
@@ -104,16 +106,23 @@ async fn serve(
     let mut shutdown = Box::pin(shutdown().map_err(process)?);
     let hangup = signal(SignalKind::hangup()).map_err(process)?;
     let wanted = listen::wanted(&config, listens, &passed).await?;
+    #[cfg(any(feature = "metrics", feature = "web"))]
+    let watched = Arc::<Watched>::default();
     let mut opened = Opened { by_anybody: tokens.are_wanted() || config.open, ..Opened::default() };
     #[cfg(feature = "tls")]
     opened.listen_tls(&config, &wanted, passed.tls)?;
     opened.listen(&wanted, passed.plain)?;
+    #[cfg(feature = "web")]
+    opened.listen_for_web(&config, &wanted, passed.web, &watched)?;
+    if opened.listeners.is_empty() {
+        return Err(check::no_address());
+    }
     if !tokens.are_wanted() {
         let file = config.tokens_path();
         tracing::info!("there are no tokens in {}: whoever connects may be any client", file.display());
     }
     #[cfg(feature = "metrics")]
-    let watched = listen_for_metrics(&wanted, passed.metrics)?;
+    listen_for_metrics(&wanted, passed.metrics, &watched)?;
     let settings = Settings { retention: config.retention, limits: config.limits.clone() };
     let options = server::Options { data_dir: config.data_dir.clone(), tokens, settings };
     let server = tokio::select! {
@@ -124,7 +133,7 @@ async fn serve(
             return Ok(false);
         }
     };
-    #[cfg(feature = "metrics")]
+    #[cfg(any(feature = "metrics", feature = "web"))]
     watched.set_hub(server.hub());
     #[cfg(all(feature = "metrics", feature = "tls"))]
     watched.show_certificates(opened.tls.as_ref());
@@ -166,17 +175,20 @@ async fn serve(
 /// Serves metrics and health checks from now on, because the store may take a while to open. They reveal nothing about anybody, so any
 /// address is allowed.
 #[cfg(feature = "metrics")]
-fn listen_for_metrics(wanted: &[Wanted], passed: Vec<std::net::TcpListener>) -> Result<Arc<metrics::Watched>, Error> {
+fn listen_for_metrics(
+    wanted: &[Wanted],
+    passed: Vec<std::net::TcpListener>,
+    watched: &Arc<Watched>,
+) -> Result<(), Error> {
     let passed = passed.into_iter().map(TcpListener::from_std);
     let mut sockets = passed.collect::<Result<Vec<_>, _>>().map_err(process)?;
     sockets.extend(listen::bind(wanted, "--metrics")?);
-    let watched = Arc::<metrics::Watched>::default();
     for socket in sockets {
         tracing::info!(address = %socket.local_addr().map_err(process)?, "metrics");
         let (socket, watched) = (Arc::new(socket), watched.clone());
         dantok_supervise::task(&crate::duties::METRICS, move || metrics::serve(socket.clone(), watched.clone()));
     }
-    Ok(watched)
+    Ok(())
 }
 
 /// When the daemon stops, for whatever reason, tells the service manager how long that may take.
@@ -212,12 +224,18 @@ struct Opened {
 impl Opened {
     fn listen(&mut self, wanted: &[Wanted], passed: Vec<std::net::TcpListener>) -> Result<(), Error> {
         for socket in passed {
-            self.add(TcpListener::from_std(socket).map_err(process)?, Speaks::Plain, true, self.by_anybody)?;
+            self.add(
+                TcpListener::from_std(socket).map_err(process)?,
+                Speaks::Plain,
+                Serves::Protocol,
+                true,
+                self.by_anybody,
+            )?;
         }
         for socket in listen::bind(wanted, "--listen")? {
-            self.add(socket, Speaks::Plain, false, self.by_anybody)?;
+            self.add(socket, Speaks::Plain, Serves::Protocol, false, self.by_anybody)?;
         }
-        if self.listeners.is_empty() { Err(check::no_address()) } else { Ok(()) }
+        Ok(())
     }
 
     /// Listens for TLS, if it is configured.
@@ -235,28 +253,73 @@ impl Opened {
         let by_anybody = self.by_anybody || files.client_ca.is_some();
         for socket in passed {
             let socket = TcpListener::from_std(socket).map_err(process)?;
-            self.add(socket, Speaks::Tls(tls.clone()), true, by_anybody)?;
+            self.add(socket, Speaks::Tls(tls.clone()), Serves::Protocol, true, by_anybody)?;
         }
         for socket in listen::bind(wanted, "--listen-tls")? {
-            self.add(socket, Speaks::Tls(tls.clone()), false, by_anybody)?;
+            self.add(socket, Speaks::Tls(tls.clone()), Serves::Protocol, false, by_anybody)?;
         }
         self.tls = Some(tls);
-        let is_reached =
-            |listener: &Listener| listener.socket.local_addr().map_or(true, |address| !address.ip().is_loopback());
-        self.wants_client_ca = !self.by_anybody && self.listeners.iter().any(is_reached);
+        self.note_client_ca();
         Ok(())
     }
 
-    fn add(&mut self, socket: TcpListener, speaks: Speaks, is_passed: bool, by_anybody: bool) -> Result<(), Error> {
+    /// Notes whether only the required client certificate keeps strangers out of what is listened on so far.
+    #[cfg(feature = "tls")]
+    fn note_client_ca(&mut self) {
+        let is_reached =
+            |listener: &Listener| listener.socket.local_addr().map_or(true, |address| !address.ip().is_loopback());
+        self.wants_client_ca = !self.by_anybody && self.listeners.iter().any(is_reached);
+    }
+
+    /// Listens for browsers and HTTP clients.
+    #[cfg(feature = "web")]
+    fn listen_for_web(
+        &mut self,
+        config: &Config,
+        wanted: &[Wanted],
+        passed: Vec<std::net::TcpListener>,
+        watched: &Arc<Watched>,
+    ) -> Result<(), Error> {
+        let site = Arc::new(crate::web::Site { settings: config.web.clone(), watched: watched.clone() });
+        #[cfg(feature = "tls")]
+        if let Some(tls) = self.tls.clone() {
+            let by_anybody = self.by_anybody || config.tls.client_ca.is_some();
+            for socket in listen::bind(wanted, "--web-tls")? {
+                self.add(socket, Speaks::Tls(tls.clone()), Serves::Web(site.clone()), false, by_anybody)?;
+            }
+            self.note_client_ca();
+        }
+        for socket in passed {
+            let socket = TcpListener::from_std(socket).map_err(process)?;
+            self.add(socket, Speaks::Plain, Serves::Web(site.clone()), true, self.by_anybody)?;
+        }
+        for socket in listen::bind(wanted, "--web")? {
+            self.add(socket, Speaks::Plain, Serves::Web(site.clone()), false, self.by_anybody)?;
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        socket: TcpListener,
+        speaks: Speaks,
+        serves: Serves,
+        is_passed: bool,
+        by_anybody: bool,
+    ) -> Result<(), Error> {
         let address = socket.local_addr().map_err(process)?;
         check::expect_open(address, by_anybody)?;
         let how = if is_passed { ", on a socket that was passed in" } else { "" };
-        match speaks {
-            Speaks::Plain => tracing::info!(%address, "listening{how}"),
+        match (&speaks, &serves) {
+            (Speaks::Plain, Serves::Protocol) => tracing::info!(%address, "listening{how}"),
             #[cfg(feature = "tls")]
-            Speaks::Tls(_) => tracing::info!(%address, "listening for TLS{how}"),
+            (Speaks::Tls(_), Serves::Protocol) => tracing::info!(%address, "listening for TLS{how}"),
+            #[cfg(feature = "web")]
+            (Speaks::Plain, Serves::Web(_)) => tracing::info!(%address, "listening for the web{how}"),
+            #[cfg(all(feature = "web", feature = "tls"))]
+            (Speaks::Tls(_), Serves::Web(_)) => tracing::info!(%address, "listening for the web over TLS{how}"),
         }
-        self.listeners.push(Listener { socket, speaks, is_passed });
+        self.listeners.push(Listener { socket, speaks, serves, is_passed });
         Ok(())
     }
 }

@@ -90,7 +90,7 @@ impl Reload {
     fn keep_what_needs_a_start(
         &self,
         #[cfg_attr(
-            not(any(feature = "metrics", feature = "tls")),
+            not(any(feature = "metrics", feature = "tls", feature = "web")),
             expect(unused_mut, reason = "no feature's is kept")
         )]
         mut config: Config,
@@ -101,6 +101,10 @@ impl Reload {
         #[cfg(feature = "tls")]
         {
             config.tls.listen = self.config.tls.listen.clone();
+        }
+        #[cfg(feature = "web")]
+        {
+            config.web = self.config.web.clone();
         }
         #[cfg(feature = "metrics")]
         {

@@ -13,6 +13,8 @@ pub struct Passed {
     pub plain: Vec<TcpListener>,
     /// For connections with it.
     pub tls: Vec<TcpListener>,
+    /// For browsers and HTTP clients.
+    pub web: Vec<TcpListener>,
     /// For metrics and health checks.
     pub metrics: Vec<TcpListener>,
 }
@@ -41,9 +43,11 @@ pub fn inherited() -> Result<Passed, String> {
             "plain" | "dantok" | "unknown" | "" => passed.plain.push(socket),
             "tls" if cfg!(feature = "tls") => passed.tls.push(socket),
             "tls" => return Err(of_socket("this dantok was built without TLS")),
+            "web" if cfg!(feature = "web") => passed.web.push(socket),
+            "web" => return Err(of_socket("this dantok was built without the web")),
             "metrics" if cfg!(feature = "metrics") => passed.metrics.push(socket),
             "metrics" => return Err(of_socket("this dantok was built without metrics")),
-            _ => return Err(of_socket("FileDescriptorName= takes plain, tls or metrics")),
+            _ => return Err(of_socket("FileDescriptorName= takes plain, tls, web or metrics")),
         }
     }
     Ok(passed)

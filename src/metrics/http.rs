@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::page::{self, CONTENT};
-use super::state::Watched;
+use crate::http::{self, Watched};
 
 /// Open connections; more wait in the kernel. Many, so that silent ones don't keep out a real request, but file descriptors are scarce.
 const CONNECTIONS_MAX: usize = 64;
@@ -25,8 +24,6 @@ const PAGES_MAX: usize = 8;
 const REQUEST: Duration = Duration::from_secs(2);
 /// … and, in total, to receive the response.
 const CONNECTION: Duration = Duration::from_secs(20);
-/// The most bytes of a request's head.
-const HEAD_MAX_BYTES: usize = 8 * 1024;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -55,12 +52,8 @@ pub async fn serve(listener: Arc<TcpListener>, watched: Arc<Watched>) {
 }
 
 async fn connect(stream: TcpStream, watched: Arc<Watched>, pages: Arc<Semaphore>) {
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST)
-        .max_buf_size(HEAD_MAX_BYTES)
+    let served = http::builder(REQUEST)
         .keep_alive(false)
-        .half_close(true)
         .serve_connection(TokioIo::new(stream), service_fn(|request| answer(request, watched.clone(), pages.clone())));
     if let Err(error) = served.await {
         tracing::debug!(%error, "a request for metrics failed");
@@ -85,9 +78,10 @@ async fn answer(
                 Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, why, PLAIN),
             }
         }
-        "/healthz" => checked(watched.alive().await, "ok"),
-        "/readyz" => checked(watched.ready(), "ready"),
-        _ => (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz".to_owned(), PLAIN),
+        path => match http::health(path, &watched).await {
+            Some((status, text)) => (status, text, PLAIN),
+            None => (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz".to_owned(), PLAIN),
+        },
     };
     let body = if content == PLAIN { body + "\n" } else { body };
     let mut response = Response::new(body);
@@ -99,11 +93,4 @@ async fn answer(
         headers.insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
     }
     Ok(response)
-}
-
-fn checked(found: Result<(), String>, good: &str) -> (StatusCode, String, &'static str) {
-    match found {
-        Ok(()) => (StatusCode::OK, good.to_owned(), PLAIN),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why, PLAIN),
-    }
 }

@@ -7,7 +7,6 @@
 mod http;
 mod page;
 mod process;
-mod state;
 
+pub use crate::http::Watched;
 pub use http::serve;
-pub use state::Watched;

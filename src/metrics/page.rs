@@ -8,7 +8,7 @@ use prometheus::{TEXT_FORMAT, TextEncoder};
 use tokio::runtime::RuntimeMetrics;
 
 use super::process;
-use super::state::Watched;
+use crate::http::Watched;
 use crate::hub::Hub;
 use crate::survey::{BEHIND, Survey};
 use dantok_store::count::Counted;

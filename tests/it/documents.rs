@@ -168,6 +168,7 @@ fn every_option_has_a_row_and_no_other_is_named() {
         "docs/backup.md",
         "docs/comparison.md",
         "docs/operating.md",
+        "docs/web.md",
     ] {
         let doc = read(name);
         for option in doc.split('`').filter_map(|code| code.strip_prefix("--")).filter(|code| !code.contains(' ')) {

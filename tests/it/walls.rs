@@ -26,7 +26,22 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 /// The daemon's modules from the top down. A module uses those of its own layer and of lower ones.
 const DAEMON: [(&str, &[&str]); 9] = [
     ("process", &["cli", "daemon", "doctor"]),
-    ("edge", &["server", "jobs", "backup", "export", "import", "control", "metrics", "liveness", "connection"]),
+    (
+        "edge",
+        &[
+            "server",
+            "jobs",
+            "backup",
+            "export",
+            "import",
+            "control",
+            "metrics",
+            "web",
+            "http",
+            "liveness",
+            "connection",
+        ],
+    ),
     ("pipeline", &["pipeline"]),
     ("session", &["session"]),
     ("hub", &["hub"]),

@@ -61,7 +61,9 @@ impl Service {
         let _ = std::fs::remove_file("/usr/bin/dantok");
         std::fs::copy(env!("CARGO_BIN_EXE_dantok"), "/usr/bin/dantok").unwrap();
         let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
-        for unit in ["dantok.service", "dantok.socket", "dantok-tls.socket", "dantok-metrics.socket"] {
+        for unit in
+            ["dantok.service", "dantok.socket", "dantok-tls.socket", "dantok-web.socket", "dantok-metrics.socket"]
+        {
             std::fs::copy(units.join(unit), Path::new("/etc/systemd/system").join(unit)).unwrap();
         }
         write("/etc/systemd/system/dantok.service.d/more.conf", more);
@@ -71,8 +73,10 @@ impl Service {
     }
 
     fn remove() {
-        let _ = run("systemctl stop dantok.socket dantok-tls.socket dantok-metrics.socket dantok.service");
-        let _ = run("systemctl disable dantok-tls.socket dantok-metrics.socket");
+        let _ = run(
+            "systemctl stop dantok.socket dantok-tls.socket dantok-web.socket dantok-metrics.socket dantok.service",
+        );
+        let _ = run("systemctl disable dantok-tls.socket dantok-web.socket dantok-metrics.socket");
         let _ = run("systemctl reset-failed");
         for left in [
             "/etc/systemd/system/dantok.service.d",
@@ -340,6 +344,18 @@ fn metrics_have_a_separate_socket() {
     assert!(said.contains(" 200 ") && said.ends_with("ready\n"), "{said}");
     let (_, said) = run(r"printf 'GET /metrics HTTP/1.0\r\n\r\n' | nc -N 127.0.0.1 9420");
     assert!(said.contains("\ndantok_"), "{said}");
+}
+
+#[test]
+#[ignore = "under_a_booted_systemd runs it"]
+fn the_web_has_a_separate_socket() {
+    let Some(service) = Service::install("") else { return };
+    service.lines("alice");
+    systemctl("enable dantok-web.socket");
+    systemctl("restart dantok.service");
+    let (_, said) =
+        run(r"printf 'GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' | nc -N 127.0.0.1 7480");
+    assert!(said.contains(" 200 ") && said.ends_with("ready\n"), "{said}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Whether the daemon is alive, and whether it is ready.
 
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+#[cfg(feature = "metrics")]
+use std::time::SystemTime;
 
 use tokio::time::timeout;
 
@@ -15,18 +17,20 @@ const PROVEN_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Watched {
     /// Kept rather than computed each time, because it must change only at a restart.
-    pub(super) started: SystemTime,
+    #[cfg(feature = "metrics")]
+    pub(crate) started: SystemTime,
     opened: OnceLock<(Weak<Hub>, Liveness)>,
-    #[cfg(feature = "tls")]
+    #[cfg(all(feature = "metrics", feature = "tls"))]
     tls: OnceLock<Arc<crate::tls::Server>>,
 }
 
 impl Default for Watched {
     fn default() -> Watched {
         Watched {
+            #[cfg(feature = "metrics")]
             started: SystemTime::now(),
             opened: OnceLock::new(),
-            #[cfg(feature = "tls")]
+            #[cfg(all(feature = "metrics", feature = "tls"))]
             tls: OnceLock::new(),
         }
     }
@@ -40,7 +44,7 @@ impl Watched {
     }
 
     /// Shows from now on when these certificates expire.
-    #[cfg(feature = "tls")]
+    #[cfg(all(feature = "metrics", feature = "tls"))]
     pub fn show_certificates(&self, tls: Option<&Arc<crate::tls::Server>>) {
         if let Some(tls) = tls {
             let _ = self.tls.set(tls.clone());
@@ -48,8 +52,8 @@ impl Watched {
     }
 
     /// For each purpose, how many seconds remain until the first of its certificates expires.
-    #[cfg(feature = "tls")]
-    pub(super) fn certificates(&self) -> Vec<(&'static str, f64)> {
+    #[cfg(all(feature = "metrics", feature = "tls"))]
+    pub(crate) fn certificates(&self) -> Vec<(&'static str, f64)> {
         use crate::tls::Purpose;
         let validities = self.tls.get().map(|tls| tls.validities()).unwrap_or_default();
         let first = |purpose: Purpose| {
@@ -60,7 +64,7 @@ impl Watched {
     }
 
     /// The hub while it is served.
-    pub(super) fn hub(&self) -> Option<Arc<Hub>> {
+    pub(crate) fn hub(&self) -> Option<Arc<Hub>> {
         self.opened.get()?.0.upgrade()
     }
 
@@ -68,7 +72,7 @@ impl Watched {
     ///
     /// # Errors
     /// Why not, in a sentence.
-    pub(super) async fn alive(&self) -> Result<(), String> {
+    pub(crate) async fn alive(&self) -> Result<(), String> {
         // A daemon that is opening or closing its store is alive.
         let Some((hub, liveness)) = self.opened.get().filter(|(hub, _)| hub.strong_count() > 0) else { return Ok(()) };
         match timeout(PROVEN_WITHIN, liveness.proven()).await {
@@ -82,7 +86,7 @@ impl Watched {
     ///
     /// # Errors
     /// Why not, in a sentence.
-    pub(super) fn ready(&self) -> Result<(), String> {
+    pub(crate) fn ready(&self) -> Result<(), String> {
         let Some(hub) = self.hub() else {
             let why = if self.opened.get().is_some() { "the daemon is stopping" } else { "the store is opening" };
             return Err(why.to_owned());
