@@ -45,7 +45,7 @@ async fn main() -> Result<(), Error> {
         dups += replayed??;
     }
     bar.finish();
-    println!("{lines} lines in {rooms} rooms; {dups} were there already");
+    println!("{lines} lines in {rooms} rooms; {dups} were already there");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Counts the connections of each address, so that none has too many.
+//! Limits the connections from one address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -17,7 +17,7 @@ fn counted(address: IpAddr) -> IpAddr {
 pub struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 impl Addresses {
-    /// Counts a connection from this address; none where it has `max` already.
+    /// Counts a connection from this address; `None` if it already has `max`.
     pub fn admit(&self, address: IpAddr, max: usize) -> Option<AddressSlot> {
         let address = counted(address);
         let mut counts = self.counts();

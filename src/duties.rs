@@ -3,27 +3,27 @@
 use dantok_supervise::Duty;
 
 /// Drops messages that are past retention.
-pub const RETENTION: Duty = Duty::beginning_again("retention");
+pub const RETENTION: Duty = Duty::restarted("retention");
 /// Does the store's upkeep between commits.
-pub const TEND: Duty = Duty::beginning_again("tending");
+pub const TEND: Duty = Duty::restarted("tending");
 /// Reads the tokens file again when it has changed.
-pub const TOKENS: Duty = Duty::beginning_again("tokens");
+pub const TOKENS: Duty = Duty::restarted("tokens");
 /// Serves dantok's own commands on the control socket.
-pub const CONTROL: Duty = Duty::beginning_again("control");
+pub const CONTROL: Duty = Duty::restarted("control");
 /// Serves metrics and health checks over HTTP.
-pub const METRICS: Duty = Duty::beginning_again("metrics");
+pub const METRICS: Duty = Duty::restarted("metrics");
 /// Reads the configuration again at each SIGHUP.
-pub const RELOAD: Duty = Duty::beginning_again("reload");
+pub const RELOAD: Duty = Duty::restarted("reload");
 /// Warns of certificates that are about to expire.
-pub const CERTIFICATES: Duty = Duty::beginning_again("certificates");
+pub const CERTIFICATES: Duty = Duty::restarted("certificates");
 /// Tells the service manager's watchdog that the daemon is alive.
-pub const WATCHDOG: Duty = Duty::beginning_again("watchdog");
+pub const WATCHDOG: Duty = Duty::restarted("watchdog");
 /// Tells the service manager that the daemon is stopping.
-pub const END: Duty = Duty::beginning_again("end");
+pub const END: Duty = Duty::restarted("end");
 /// Accepts connections, and waits for the signal to stop.
-pub const LISTENERS: Duty = Duty::ending_the_daemon("listeners");
+pub const LISTENERS: Duty = Duty::vital("listeners");
 /// Makes all commits.
-pub const COMMITTER: Duty = Duty::ending_the_daemon("committer");
+pub const COMMITTER: Duty = Duty::vital("committer");
 
 /// All of them.
 pub const DUTIES: [&Duty; 13] = [

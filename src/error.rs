@@ -1,63 +1,63 @@
-//! Errors that an operator reads. What a client is answered is a [`Refusal`](dantok_protocol::Refusal).
+//! Errors for the operator. A client gets a [`Refusal`](dantok_protocol::Refusal) instead.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What can't be done where there is a tokens file and it is of no use.
+/// The operation that fails if the tokens file exists but is not usable.
 pub(crate) const READ_TOKENS: &str = "read the tokens";
 
 /// Why the daemon can't start, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file is no backup, or not as it was written.
-    #[error("{}: no sound backup: {what}", path.display())]
+    /// A file is not a backup, or has been changed since it was written.
+    #[error("{}: not a valid backup: {what}", path.display())]
     Backup {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, and where.
         what: String,
     },
-    /// What the operator has said can't be.
+    /// The operator's configuration can't work.
     #[error("{0}")]
     Setup(String),
     /// A command can't be carried out.
     #[error("{0}")]
     Command(String),
-    /// The file of the tokens is none.
+    /// The tokens file is malformed.
     #[error("{}, line {line}: {what}", path.display())]
     Tokens {
         /// The file.
         path: PathBuf,
-        /// Where in it.
+        /// The line.
         line: usize,
         /// What is wrong.
         what: String,
     },
-    /// The tokens' file is not there.
+    /// The tokens file is missing.
     #[error("{}: there is no such file{}: {why}", path.display(), if *is_link { " behind that link" } else { "" })]
     NoTokens {
         /// The file.
         path: PathBuf,
         /// Whether it is a link that leads nowhere.
         is_link: bool,
-        /// Why that is not taken for "no tokens", and what to do.
+        /// Why this does not just mean "no tokens", and what to do.
         why: String,
     },
-    /// Anybody could be anybody, from anywhere.
+    /// Without tokens, anyone on the network could connect as any client.
     #[error(
-        "{address} can be reached from other machines, and there are no tokens: whoever connected could be any client. Make some with `dantok token issue NAME`, or say --open if that is meant"
+        "{address} can be reached from other machines, and there are no tokens: anyone could connect as any client. Issue one with `dantok token issue NAME`, or allow this with --open"
     )]
     NotOpen {
-        /// Where to listen.
+        /// The address to listen on.
         address: std::net::SocketAddr,
     },
-    /// Something is wrong with what is stored, or another file.
+    /// An error of the store or of another file.
     #[error(transparent)]
     Store(#[from] dantok_store::Error),
 }
 
 impl Error {
-    /// Whether only the operator can mend it, so that the next start would fail as well: who starts the daemon need not try again.
+    /// Whether only the operator can fix it. A restart would fail as well, so the service manager need not try.
     pub fn is_for_the_operator(&self) -> bool {
         match self {
             Error::Store(dantok_store::Error::Io { what: READ_TOKENS, .. }) => true,
@@ -72,7 +72,7 @@ impl Error {
         move |source| dantok_store::Error::io(what, path)(source).into()
     }
 
-    /// Whether the same may succeed a moment later.
+    /// Whether a retry may succeed.
     pub fn is_passing(&self) -> bool {
         matches!(self, Error::Store(error) if error.is_passing())
     }

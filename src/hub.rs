@@ -31,7 +31,7 @@ pub struct Hub {
     pub people: People,
     /// Who may connect, and as whom.
     pub tokens: Arc<Tokens>,
-    /// The settings in force, which an operator may change.
+    /// The settings in effect, which an operator may change.
     pub settings: Arc<Live>,
     /// Counters since the start.
     pub figures: Arc<Figures>,

@@ -112,11 +112,11 @@ fn report(room: &str, from: &Path, lines: u64, figures: &Figures) -> Result<(), 
             lines - passed_over.min(lines)
         )));
     }
-    let passed_over = if passed_over > 0 { format!(", passed over: {passed_over}") } else { String::new() };
+    let passed_over = if passed_over > 0 { format!(", skipped: {passed_over}") } else { String::new() };
     // Nobody may be reading standard output.
     let _ = writeln!(
         io::stdout(),
-        "{room}: imported: {stored}, were there already: {repeated}, left out: {left_out}{passed_over}"
+        "{room}: imported: {stored}, already there: {repeated}, left out: {left_out}{passed_over}"
     );
     Ok(())
 }

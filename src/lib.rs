@@ -34,7 +34,7 @@
 //! - **readers**: [`reader`] reads rooms, [`retention`] drops what is past its time, and a [`survey`] counts
 //!   everything; [`permission`] decides who may do what in a room.
 //! - **state**: [`rooms`] as clients see them, and who waits for what; what all connections of a [`person`] share; pages that were
-//!   [`pushed`]; [`tokens`]; the [`settings`] in force; and a stored `message` as the wire has it.
+//!   [`pushed`]; [`tokens`]; the [`settings`] in effect; and a stored `message` as the wire has it.
 //! - **base**: what an operator sets ([`config`]) and reads ([`error`], `progress`); `tls`, [`limits`] with their reasons, [`figures`],
 //!   the tasks that run all the time ([`duties`]), and the connections of each of the `addresses`.
 //!

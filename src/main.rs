@@ -1,4 +1,4 @@
-//! The command line: which command, and the exit code.
+//! The entry point: runs the command, and maps its result to an exit code.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,9 @@ use dantok::tokens::command::{self as tokens, TokensFile};
 use dantok::{backup, cli, daemon, doctor, export, import};
 use dantok_store::check::Progress;
 
-/// What is wrong is the command line's.
+/// The exit code for an invalid command line.
 const USAGE: u8 = 2;
-/// How often `check` says where it is, where nobody watches.
+/// How often `check` reports its progress if stderr is not a terminal.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 #[cfg(feature = "mimalloc")]
@@ -25,7 +25,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // What is stored is the daemon's alone.
+    // Only the daemon's user may read what is stored.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let matches = cli::command().get_matches();
     #[cfg(feature = "manual")]
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         return configuration(matches, &resolved);
     }
     if command != "serve" {
-        // These print what they find; a log would only repeat it, but for what ends them.
+        // These print their findings, so only errors are logged.
         let _ = daemon::log::init("error", resolved.config.log_format);
     }
     if command == "check" {
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what a shell reads to complete dantok's command line.
+/// Prints a shell's completion script.
 #[cfg(feature = "manual")]
 fn completions(matches: &ArgMatches) -> ExitCode {
     let shell = matches.get_one::<String>("shell").map(String::as_str).unwrap_or_default();
@@ -108,11 +108,11 @@ fn manual(matches: &ArgMatches) -> ExitCode {
     if let Some(page) = cli::manual::page_of(&words, &date) {
         return put(page.as_bytes());
     }
-    eprintln!("dantok: there is no page of {}; `dantok --help` lists the commands", words.join(" "));
+    eprintln!("dantok: there is no manual page for {}; `dantok --help` lists the commands", words.join(" "));
     ExitCode::from(USAGE)
 }
 
-/// Prints it. Who reads a part of it and goes has what he wanted.
+/// Prints a text. It is not an error if the reader closes the pipe early.
 fn put(text: &[u8]) -> ExitCode {
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
@@ -124,7 +124,7 @@ fn put(text: &[u8]) -> ExitCode {
     }
 }
 
-/// Prints what is in force; or, with `--check`, whether a start would find anything wrong with it.
+/// Prints the settings in effect; or, with `--check`, any problem that a start would find.
 fn configuration(matches: &ArgMatches, resolved: &Resolved) -> ExitCode {
     for warning in &resolved.warnings {
         eprintln!("dantok: warning: {warning}");
@@ -138,7 +138,7 @@ fn configuration(matches: &ArgMatches, resolved: &Resolved) -> ExitCode {
     if !problems.is_empty() {
         return ExitCode::from(USAGE);
     }
-    println!("the configuration is sound");
+    println!("the configuration is valid");
     ExitCode::SUCCESS
 }
 
@@ -147,7 +147,7 @@ fn resolve(matches: &ArgMatches, passes_tls: bool) -> Result<Resolved, config::C
     config::resolve(matches, file.map(PathBuf::as_path), &Environment::read(passes_tls))
 }
 
-/// Prints what of a data directory is damaged, and what is not.
+/// Prints which parts of a data directory are damaged.
 fn check(dir: &Path, scratch: &Path) -> ExitCode {
     let shown = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let mut at = Instant::now();
@@ -166,7 +166,7 @@ fn check(dir: &Path, scratch: &Path) -> ExitCode {
     match checked {
         Ok(report) => {
             print!("{report}");
-            println!("{} {}", dir.display(), if report.is_sound() { "is sound" } else { "is DAMAGED" });
+            println!("{} {}", dir.display(), if report.is_sound() { "is intact" } else { "is DAMAGED" });
             if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
@@ -176,7 +176,7 @@ fn check(dir: &Path, scratch: &Path) -> ExitCode {
     }
 }
 
-/// Prints what was found about the machine.
+/// Prints the doctor's findings.
 fn doctor(config: &Config, json: bool) -> ExitCode {
     match doctor::examine(&config.data_dir, config.limits.connections_max) {
         Ok(report) => {
@@ -196,7 +196,7 @@ fn doctor(config: &Config, json: bool) -> ExitCode {
     }
 }
 
-/// Prints a data directory's epoch, or the one that it has from here on.
+/// Prints a data directory's epoch, or starts a new one and prints that.
 fn epoch(renew: bool, dir: &Path) -> ExitCode {
     match if renew { dantok_store::epoch::renew(dir).map(Some) } else { dantok_store::epoch::read(dir) } {
         Ok(Some(epoch)) => {
@@ -214,7 +214,7 @@ fn epoch(renew: bool, dir: &Path) -> ExitCode {
     }
 }
 
-/// Carries out what takes a store, or a part of it, elsewhere and back; none where the command is another.
+/// Runs backup, restore, export or import; `None` for any other command.
 fn transfer(command: &str, matches: &ArgMatches, config: &Config) -> Option<Result<(), dantok::error::Error>> {
     let path = |name: &str| matches.get_one::<PathBuf>(name).cloned().unwrap_or_default();
     let text = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
@@ -233,7 +233,7 @@ fn transfer(command: &str, matches: &ArgMatches, config: &Config) -> Option<Resu
     })
 }
 
-/// Says what went wrong.
+/// Prints an error, if there is one, and returns the exit code.
 fn exit<E: std::fmt::Display>(done: Result<(), E>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -244,7 +244,7 @@ fn exit<E: std::fmt::Display>(done: Result<(), E>) -> ExitCode {
     }
 }
 
-/// Issues, lists and revokes.
+/// Runs `dantok token`.
 fn token(matches: &ArgMatches, resolved: &Resolved) -> ExitCode {
     let Resolved { config, .. } = resolved;
     let (path, data_dir) = (config.tokens_path(), config.data_dir.clone());

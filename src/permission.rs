@@ -1,5 +1,5 @@
-//! Who may do what in a room. It is decided here alone: for sessions, which see what is published, and for the committer, which sees
-//! what the commit at hand changes as well.
+//! Who may do what in a room. Only this module decides it: for sessions, which see what is published, and for the committer, which also
+//! sees what the current commit changes.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use dantok_store::record::Access;
 pub struct Author {
     /// The client, with its device.
     pub client: Arc<str>,
-    /// Whether it may do what members may not.
+    /// Whether the client is an admin.
     pub admin: bool,
 }
 
@@ -24,7 +24,7 @@ impl Author {
     }
 }
 
-/// What somebody wants to do in a room.
+/// What a client wants to do in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
     /// Know that it exists.
@@ -35,7 +35,7 @@ pub enum Permission {
     Participate,
     /// Look at its messages and lists. Members and admins may.
     Inspect,
-    /// Say what it is about and invite others. Members, its owner and admins may.
+    /// Set its topic and invite others. Members, its owner and admins may.
     Contribute,
     /// Decide who is a member and what it keeps. Its owner and admins may.
     Manage,
@@ -47,11 +47,11 @@ pub trait Standing {
     fn is_deleted(&self) -> bool;
     /// Whether only members and those who are invited may know of it.
     fn is_private(&self) -> bool;
-    /// Whether it is this person's.
+    /// Whether this person owns it.
     fn is_owned_by(&self, person: &str) -> bool;
-    /// What the person is allowed or forbidden in particular.
+    /// The person's invitation or ban.
     fn access(&self, person: &str) -> Option<Access>;
-    /// How the client is a member; none where it is not.
+    /// The client's membership, if any.
     fn membership(&self, client: &Arc<str>) -> Option<Membership>;
 }
 
@@ -77,15 +77,15 @@ impl Standing for Room {
     }
 }
 
-/// Whether somebody may [manage](Permission::Manage) a room.
+/// Whether the author may [manage](Permission::Manage) a room.
 pub fn is_manager(room: &impl Standing, author: &Author) -> bool {
     author.admin || room.is_owned_by(author.person())
 }
 
-/// Checks whether somebody may do something in the room of this name.
+/// Checks whether the author has a permission in the room of this name.
 ///
 /// # Errors
-/// Why not. Whoever must not know of the room is told that there is none.
+/// Why not. A client that must not know of the room gets `no-room`.
 pub fn check(room: &impl Standing, name: &str, author: &Author, wanted: Permission) -> Result<(), Refusal> {
     if room.is_deleted() {
         return Err(Refusal::no_room(name));
@@ -104,9 +104,7 @@ pub fn check(room: &impl Standing, name: &str, author: &Author, wanted: Permissi
     };
     match (sees, wanted) {
         (true, _) if is_allowed => Ok(()),
-        (_, Permission::Join) => {
-            Err(Refusal::denied(format!("{name} is not yours to enter; its owner can INVITE you")))
-        }
+        (_, Permission::Join) => Err(Refusal::denied(format!("{name} is private; a member can INVITE you"))),
         (true, Permission::Manage) => {
             Err(Refusal::denied("only the room's owner or an admin may do this; ACCESS says who owns it"))
         }
@@ -150,7 +148,7 @@ mod tests {
         }
     }
 
-    /// What comes of each permission, in the order of their declaration.
+    /// The result for each permission, in the order of their declaration.
     fn outcomes(room: Case, admin: bool) -> [Option<ErrorCode>; 6] {
         let author = Author { client: "alice/phone".into(), admin };
         let all = [

@@ -113,7 +113,7 @@ impl Person {
         Person { pace, in_flight: Semaphore::new(IN_FLIGHT_OF_ONE_MAX_BYTES) }
     }
 
-    /// The rate limits in force; none if there are none.
+    /// The rate limits in effect; none if there are none.
     pub fn pace(&self) -> Option<Arc<Pace>> {
         self.pace.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -163,7 +163,7 @@ impl People {
         }
     }
 
-    /// Puts new limits in force for everybody, with full buckets.
+    /// Puts new limits into effect for everybody, with full buckets.
     pub fn pace(&self, limits: &Limits) {
         for person in self.known().persons.values().filter_map(Weak::upgrade) {
             *person.pace.write().unwrap_or_else(PoisonError::into_inner) = Pace::new(limits).map(Arc::new);

@@ -107,7 +107,9 @@ impl Server {
         let Options { data_dir, tokens, settings } = options;
         let dir = data_dir.clone();
         let opening = tokio::task::spawn_blocking(move || Store::open(&dir, &dantok_store::Options::default()));
-        let opened = opening.await.map_err(|error| dantok_store::Error::Failed(format!("the start died: {error}")))?;
+        let opened = opening
+            .await
+            .map_err(|error| dantok_store::Error::Failed(format!("opening the store panicked: {error}")))?;
         let (store, writer, state) = opened?;
         tokens.note()?;
         let (rooms, settings) = (Arc::new(Rooms::new(state)), Arc::new(Live::new(settings)));
@@ -269,7 +271,7 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
             },
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "a connection died; this is a bug");
+                    tracing::error!(%error, "a connection panicked; this is a bug");
                 }
             }
         }

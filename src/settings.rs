@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::limits::{Limits, RETENTION_FLOOR};
 
-/// Settings in force.
+/// Settings in effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How long a message is kept, in time that has really elapsed.
@@ -31,13 +31,13 @@ impl Live {
         Live(RwLock::new(Arc::new(settings)), AtomicU64::new(0))
     }
 
-    /// What is in force now.
+    /// What is in effect now.
     pub fn get(&self) -> Arc<Settings> {
         // A panic leaves either the old or the new ones.
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts new settings in force.
+    /// Puts new settings into effect.
     pub fn set(&self, settings: Settings) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         self.1.fetch_add(1, Ordering::Release);

@@ -51,7 +51,7 @@ pub struct Log {
 /// Reads every `*.log` of a directory, in the order of their names.
 ///
 /// # Errors
-/// What the system says.
+/// I/O errors.
 pub fn read_dir(dir: &Path) -> std::io::Result<Vec<Log>> {
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;

@@ -400,7 +400,7 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let error = read(&flipped).unwrap_err().to_string();
-            assert!(error.starts_with("x.backup: no sound backup: "), "{error}");
+            assert!(error.starts_with("x.backup: not a valid backup: "), "{error}");
         }
         for short in 0..bytes.len() {
             let error = read(&bytes[..short]).unwrap_err().to_string();

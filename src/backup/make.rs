@@ -189,7 +189,7 @@ fn base(
     }
     if found.is_none() {
         eprintln!(
-            "dantok: {}: there is no sound backup that this store can be shown to build on; this is a full one",
+            "dantok: {}: no valid backup here is known to be of an earlier state of this store; this is a full one",
             dir.display()
         );
     }

@@ -18,7 +18,7 @@ pub fn outside(path: &Path, data: Option<&Path>) -> Result<(), Error> {
     let is_known = |dir: &Path| std::fs::metadata(dir).is_ok_and(|metadata| known.contains(&identity(&metadata)));
     let found = real(path)?;
     if data.is_some_and(|data| real(data).is_ok_and(|data| data == found)) {
-        let what = "this is the data directory; a backup that is lost with it is of no use";
+        let what = "this is the data directory; a backup that is lost with it is useless";
         return Err(Error::Command(format!("{}: {what}", path.display())));
     }
     let inside = found.ancestors().find(|dir| is_known(dir) || is_data_dir(dir));
@@ -38,7 +38,7 @@ pub fn outside_above(path: &Path) -> Result<(), Error> {
 fn refused(path: &Path, inside: &Path) -> Error {
     let (path, inside) = (path.display(), inside.display());
     Error::Command(format!(
-        "{path}: this is in the data directory {inside}; a backup that is lost with it is of no use, and nothing else belongs there: \
+        "{path}: this is in the data directory {inside}; a backup that is lost with it is useless, and nothing else belongs there: \
         name a place outside it, preferably on another disk"
     ))
 }

@@ -135,7 +135,7 @@ fn write_tokens(path: &Path, tokens: &[u8]) -> Result<(), Error> {
 
 fn say(survey: &Survey, chain: &[PathBuf], dir: &Path, dry_run: bool) {
     for path in chain {
-        println!("{} is sound", path.display());
+        println!("{} is valid", path.display());
     }
     let time = dantok_protocol::line::time(survey.header.time_ms);
     let what = format!("rooms: {}, messages: {}, as of {time}", survey.state.rooms.len(), survey.messages);

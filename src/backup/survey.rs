@@ -280,7 +280,7 @@ mod tests {
             [(9, vec![&early[..], &late], 4), (10, vec![&late], 5), (9, vec![], 8), (9, vec![&late, &late], 5)]
         {
             let error = read(&[&backup(None, last, &runs, floor)]).unwrap_err().to_string();
-            assert!(error.starts_with("x.backup: no sound backup: room lobby: "), "{error}");
+            assert!(error.starts_with("x.backup: not a valid backup: room lobby: "), "{error}");
         }
     }
 

@@ -1,12 +1,12 @@
-//! What shells know about the command line.
+//! Shell completions.
 
 use clap::ValueHint;
 use clap_complete::aot::{Shell, generate};
 
-/// The shells that Debian has a place for, and what each calls its file.
+/// The shells that Debian installs completions for, and the file name that each expects.
 pub const SHELLS: [(&str, &str); 3] = [("bash", "dantok.bash"), ("zsh", "_dantok"), ("fish", "dantok.fish")];
 
-/// What a shell reads; none where it is none of [`SHELLS`].
+/// The completion script for a shell; `None` if it is not one of [`SHELLS`].
 pub fn script(shell: &str) -> Option<Vec<u8>> {
     script_of(super::shown(), "dantok", shell)
 }
@@ -25,7 +25,7 @@ pub fn script_of(command: clap::Command, name: &str, shell: &str) -> Option<Vec<
     Some(script)
 }
 
-/// Says which arguments are files, for the whole command line.
+/// Marks the arguments that are files, for the whole command line.
 fn hinted(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| match arg.get_value_names().unwrap_or_default() {
         [name] if name == "FILE" => arg.value_hint(ValueHint::FilePath),

@@ -1,7 +1,7 @@
 //! The command line: built from the table of [settings](crate::config::SETTINGS), and from that of `commands`.
 //!
-//! `-h` is short: a line an option, and only what most come for. `--help` tells everything. A command shows the settings that it goes by,
-//! and takes the others too, so that one environment, and one line of flags, serves all of them.
+//! `-h` is short: one line per option, and only what most users need. `--help` has everything. A command shows the settings that it uses,
+//! and accepts the others too, so that the same environment and flags work for all commands.
 
 mod commands;
 #[cfg(feature = "manual")]
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, SETTINGS, Setting};
 
-/// The version, and behind it the commit that it is built of and that one's day, as far as they are known.
+/// The version, followed by the commit that it was built from and the commit's date, if known.
 pub fn version() -> String {
     let version = env!("CARGO_PKG_VERSION");
     match env!("DANTOK_COMMIT") {
@@ -38,13 +38,13 @@ Every option is also an environment variable, DANTOK_ and its name (DANTOK_MAX_B
 and a key of the --config file (max-body = \"64KiB\"). A flag overrides the environment,
 which overrides the file. `dantok config` prints what is in effect, and why.";
 
-/// So that `dantok -h` fits on a screen.
+/// Compact, so that `dantok -h` fits on a screen.
 const TEMPLATE: &str = "{about}\n{usage-heading} {usage}\n\n{all-args}{after-help}";
 
-/// Settings that `-h` shows of the daemon; it leaves the others to `--help`.
+/// The daemon's settings that `-h` shows; `--help` shows the others as well.
 const FIRST: &[&str] = &["config", "listen", "data-dir"];
 
-/// What becomes of settings that a command does not use.
+/// What happens to settings that a command does not use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Others {
     /// They are accepted, and hidden.

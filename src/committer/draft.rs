@@ -38,7 +38,7 @@ pub(super) struct Draft<'a> {
     /// How many more rooms there are than published ones.
     rooms_added: isize,
     records: Overlay<u64, RoomRecord>,
-    /// What persons are allowed or forbidden in particular.
+    /// Invitations and bans.
     access: Overlay<(u64, Arc<str>), Option<Access>>,
     /// How many are invited to a room, and how many banned from it.
     access_counts: Overlay<(u64, Access), usize>,
@@ -163,8 +163,8 @@ impl<'a> Draft<'a> {
         self.access_counts.get(&(room, access), published)
     }
 
-    /// Invites or bans a person, or undoes that; `by_manager`: for the room's owner or an admin. Invitations and bans have limits of
-    /// their own, so that what members invite keeps nobody from banning.
+    /// Invites or bans a person, or undoes that; `by_manager`: for the room's owner or an admin. Invitations and bans have separate
+    /// limits, so that members' invitations can't prevent bans.
     pub(super) fn set_access(
         &mut self,
         room: u64,
@@ -177,9 +177,9 @@ impl<'a> Draft<'a> {
             return Ok(());
         }
         let (what, max) = match access {
-            Some(Access::Invited) if by_manager => ("persons who are invited to one room", INVITED_BY_OWNER_MAX),
-            Some(Access::Invited) => ("persons who are invited to one room by its members", INVITED_MAX),
-            Some(Access::Banned) => ("persons who are banned from one room; UNBAN or KICK takes one away", BANNED_MAX),
+            Some(Access::Invited) if by_manager => ("people invited to one room", INVITED_BY_OWNER_MAX),
+            Some(Access::Invited) => ("people invited to one room by its members", INVITED_MAX),
+            Some(Access::Banned) => ("people banned from one room; UNBAN lifts a ban", BANNED_MAX),
             None => ("", usize::MAX),
         };
         if access.is_some_and(|access| self.access_count(room, access) >= max) {
@@ -223,7 +223,7 @@ impl<'a> Draft<'a> {
         if self.store.has(room) { self.store.floor(room) } else { 0 }
     }
 
-    /// Finds a room in which somebody may do this.
+    /// Finds a room in which the author may do this.
     pub(super) fn permitted(&self, author: &Author, name: &str, wanted: Permission) -> Result<u64, Refusal> {
         let room = self.room(name).ok_or_else(|| Refusal::no_room(name))?;
         permission::check(&DraftedRoom { draft: self, room }, name, author, wanted)?;

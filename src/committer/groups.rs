@@ -54,7 +54,8 @@ impl Draft<'_> {
         if !self.is_manager(author, room)
             && published.is_some_and(|group| group.pending().iter().any(|(_, lease)| is_others(&lease.client)))
         {
-            let text = format!("others have taken messages of {group} that are not DONE; the room's owner may end it");
+            let text =
+                format!("others have taken messages of {group} that are not DONE; the room's owner may delete it");
             return Err(Refusal::new(ErrorCode::Denied, text));
         }
         self.ops.push(Op::Ungroup { room, group: group.into() });

@@ -85,7 +85,7 @@ impl Import {
     }
 }
 
-/// Why nothing of a batch was stored: the index of a message, and what is wrong with it.
+/// Why no message of a batch was stored: the index of the invalid message, and what is wrong with it.
 #[derive(Debug)]
 pub struct Refused(pub usize, pub Refusal);
 

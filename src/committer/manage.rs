@@ -1,4 +1,4 @@
-//! Changes of rooms themselves: who may be in them, what they are about, what they keep.
+//! Changes to rooms themselves: access, topic and retention.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl Draft<'_> {
         let members = self.members_of(room, who);
         let access = self.access(room, who);
         if members.is_empty() && access != Some(Access::Invited) {
-            let text = format!("{who} is no member of {name}");
+            let text = format!("{who} is not a member of {name}");
             return Err(Refusal::new(ErrorCode::NotJoined, text));
         }
         for client in &members {

@@ -76,7 +76,7 @@ impl Committer {
     /// Starts the thread. It ends when the `Committer` is dropped and everything submitted is answered.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn start(
         writer: Writer,
         store: Arc<Store>,
@@ -218,7 +218,7 @@ impl Drop for Ended<'_> {
         queue.ended = true;
         queue.clear();
         if !queue.closed || std::thread::panicking() {
-            self.1.failure().set("the committer died; this is a bug");
+            self.1.failure().set("the committer panicked; this is a bug");
         }
     }
 }
@@ -236,7 +236,7 @@ fn run(shared: &Shared, store: &Store) {
         }
         drop(queue);
         let Ok(mut worker) = shared.worker.lock() else {
-            return tracing::error!("a commit died; this is a bug");
+            return tracing::error!("a commit panicked; this is a bug");
         };
         let mut queue = shared.queue();
         let (batch, tasks) = (queue.next_batch(Instant::now()), std::mem::take(&mut queue.tasks));

@@ -22,7 +22,7 @@ pub struct Environment {
     pub credentials_directory: Option<PathBuf>,
     /// Whether a socket for TLS was handed in, so that TLS is wanted without an address for it.
     pub passes_tls: bool,
-    /// Variables that are named like settings and are none.
+    /// Variables that are named like settings but are not.
     pub unread: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ impl Environment {
             let ours = ours.iter().map(String::as_str).chain(["DANTOK_CONFIG"]);
             meant(&name.to_uppercase(), ours, "`dantok config` prints all settings")
         };
-        self.unread.iter().map(|name| format!("${name} is set, and nobody reads it; {}", meant(name))).collect()
+        self.unread.iter().map(|name| format!("${name} is set, but nothing reads it; {}", meant(name))).collect()
     }
 
     /// A value for a setting that is not set otherwise, and its source.

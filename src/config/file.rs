@@ -41,7 +41,7 @@ impl File {
             }
             let why = match value.get_ref() {
                 toml::de::DeValue::Table(_) => {
-                    "settings stand in no [table]; write them above the first one".to_owned()
+                    "settings belong to no [table]; write them above the first one".to_owned()
                 }
                 _ => meant_setting(name),
             };
@@ -59,7 +59,7 @@ impl File {
 /// Suggests the setting that was meant.
 fn meant_setting(name: &str) -> String {
     let names = SETTINGS.iter().map(|setting| setting.name);
-    meant(&name.to_lowercase().replace('_', "-"), names, "`dantok config` prints all that there are")
+    meant(&name.to_lowercase().replace('_', "-"), names, "`dantok config` prints all settings")
 }
 
 fn texts(value: &toml::de::DeValue<'_>) -> Vec<String> {

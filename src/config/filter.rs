@@ -1,4 +1,4 @@
-//! What is logged, as an operator says it: a level, or a filter by module.
+//! The `log` setting: a level, or a filter by module.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -20,23 +20,23 @@ fn directives(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_level(text: &str) -> bool {
-    // Nothing at all would be a level as well.
+    // An empty text would also parse as a level.
     !text.is_empty() && text.parse::<LevelFilter>().is_ok()
 }
 
 /// The crates that log.
 const OURS: [&str; 4] = ["dantok", "dantok_net", "dantok_store", "dantok_supervise"];
 
-/// Whether this names the daemon's own modules. Nothing else in it logs.
+/// Whether this names one of the daemon's own modules, which are all that log.
 fn is_ours(target: &str) -> bool {
     OURS.contains(&target.split_once("::").map_or(target, |(name, _)| name))
 }
 
-/// The filter that a text says. Unless the text says otherwise by a level, errors are logged wherever they come from: the
-/// daemon's last line is why it ended.
+/// Parses a filter. Unless it sets a default level, errors of all modules are logged, because the daemon's last line says why it
+/// ended.
 ///
 /// # Errors
-/// What is no filter, or one that would log nothing that there is; the message follows on the setting's name.
+/// It is not a filter, or names no existing module; the message follows the setting's name.
 pub(crate) fn parse(text: &str) -> Result<EnvFilter, String> {
     let mut of_all = false;
     for directive in directives(text) {

@@ -54,7 +54,7 @@ impl ConfigError {
 /// A configuration, and where each value came from, in the order of [`SETTINGS`].
 #[derive(Debug)]
 pub struct Resolved {
-    /// The values in force.
+    /// The values in effect.
     pub config: Config,
     /// Where they came from.
     pub sources: Vec<Source>,
@@ -88,7 +88,7 @@ pub fn resolve(matches: &ArgMatches, file: Option<&Path>, environment: &Environm
                 _ => source.to_string(),
             };
             let values = if values.iter().all(String::is_empty) { "nothing".to_owned() } else { values.join(", ") };
-            problems.push(format!("{source} {what}, and not {values}"));
+            problems.push(format!("{source} {what}, not {values}"));
         }
         sources.push(source);
     }
@@ -143,7 +143,7 @@ impl Resolved {
         sources.any(|(setting, source)| setting.name == name && *source != Source::Default)
     }
 
-    /// The values in force as a TOML file, each with its source behind it.
+    /// The values in effect as a TOML file, each followed by its source.
     pub fn show(&self) -> String {
         let lines: Vec<String> =
             SETTINGS.iter().map(|setting| format!("{} = {}", setting.name, (setting.show)(&self.config))).collect();
@@ -258,15 +258,15 @@ mod tests {
             (
                 &[],
                 Some("max-rooms = 5\n\nmax-romms = 5"),
-                "dantok.toml, line 3: max-romms: no such setting; is max-rooms meant?",
+                "dantok.toml, line 3: max-romms: no such setting; did you mean max-rooms?",
             ),
-            (&[], Some("max_rooms = 5"), "dantok.toml, line 1: max_rooms: no such setting; is max-rooms meant?"),
-            (&[], Some("rooms = 5"), "is max-rooms meant?"),
+            (&[], Some("max_rooms = 5"), "dantok.toml, line 1: max_rooms: no such setting; did you mean max-rooms?"),
+            (&[], Some("rooms = 5"), "did you mean max-rooms?"),
             (&[], Some("zzz = 5"), "dantok.toml, line 1: zzz: no such setting; `dantok config` prints"),
             (
                 &[],
                 Some("# 안녕\r\n[limits]\r\nmax-rooms = 5"),
-                "dantok.toml, line 2: limits: no such setting; settings stand in no [table]",
+                "dantok.toml, line 2: limits: no such setting; settings belong to no [table]",
             ),
             (&[], Some("[[listen]]\naddress = 5"), "dantok.toml, line 1: listen takes"),
             (&[], Some("max-rooms = 5\nmax-rooms = 6"), "dantok.toml, line 2: duplicate key"),
@@ -276,7 +276,7 @@ mod tests {
             (
                 &["--listen", ""],
                 None,
-                "--listen takes an address and a port, like 127.0.0.1:7420, [::1]:7420 or chat.example.org:7420; or none, and not nothing",
+                "--listen takes an address and a port, like 127.0.0.1:7420, [::1]:7420 or chat.example.org:7420; or none, not nothing",
             ),
             (&["--log", "warning"], None, "--log takes error, warn"),
             (&[], Some("max-rooms ="), "dantok.toml"),
@@ -309,11 +309,11 @@ mod tests {
         let matches = cli::command().try_get_matches_from(["dantok"]).unwrap();
         let warnings = resolve(&matches, None, &Environment { unread, ..Environment::default() }).unwrap().warnings;
         assert_eq!(
-            warnings.iter().filter(|warning| warning.contains("is DANTOK_MAX_ROOMS meant?")).count(),
+            warnings.iter().filter(|warning| warning.contains("did you mean DANTOK_MAX_ROOMS?")).count(),
             2,
             "{warnings:?}"
         );
-        assert!(warnings.iter().any(|warning| warning.starts_with("$DANTOK_ZZZ is set, and nobody reads it")));
+        assert!(warnings.iter().any(|warning| warning.starts_with("$DANTOK_ZZZ is set, but nothing reads it")));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct Setting {
     pub switch: bool,
     /// Sets it to some values; an error says what is accepted.
     pub parse: fn(&mut Config, &[String]) -> Result<(), String>,
-    /// The value in force, as TOML.
+    /// The value in effect, as TOML.
     pub show: fn(&Config) -> String,
 }
 

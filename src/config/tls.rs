@@ -80,7 +80,7 @@ impl Config {
     /// The files for TLS; none if TLS is not used.
     ///
     /// # Errors
-    /// A setting is missing: nobody must get less protection than they asked for.
+    /// A setting is missing: no one must get less protection than they asked for.
     pub fn tls_files(&self) -> Result<Option<Files>, ConfigError> {
         let Tls { cert, key, client_ca, .. } = &self.tls;
         match (!self.wants_tls(), cert, key) {
@@ -103,7 +103,7 @@ impl Config {
                 let given = [(cert, "--tls-cert"), (key, "--tls-key"), (client_ca, "--tls-client-ca")];
                 let given = given.iter().find(|(path, _)| path.is_some()).map_or("", |(_, name)| name);
                 Err(ConfigError::of(format!(
-                    "{given} is of no use without --listen-tls ADDRESS or --web-tls ADDRESS: nothing would be served by TLS"
+                    "{given} has no effect without --listen-tls ADDRESS or --web-tls ADDRESS: nothing would be served over TLS"
                 )))
             }
         }

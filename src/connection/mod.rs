@@ -180,9 +180,9 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
     let (served, has_died) = match caught {
         Ok(served) => (served, false),
         Err(panic) => {
-            tracing::error!("a connection died: {}; this is a bug", dantok_supervise::said(&*panic));
+            tracing::error!("a connection panicked: {}; this is a bug", dantok_supervise::panic_message(&*panic));
             let text =
-                "the daemon has made a mistake, which its log tells; what was not answered may or may not be done";
+                "internal error: see the daemon's log; requests without an answer may or may not have been carried out";
             connection.wire.closing(Refusal::new(ErrorCode::Storage, text));
             (connection.wire.flush().await, true)
         }

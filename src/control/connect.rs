@@ -70,7 +70,7 @@ pub fn connect_unless_busy(dir: &Path, limits: &Limits, carry_out: CarryOut) -> 
     match try_connect(dir) {
         Ok(stream) => return Connection::handshake(stream, socket, true, None).map(Some),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
-        Err(error) => return Err(Error::io("reach the daemon by its control socket", &socket)(error)),
+        Err(error) => return Err(Error::io("reach the daemon on its control socket", &socket)(error)),
     }
     match open(dir, limits, carry_out) {
         Ok((stream, thread)) => Connection::handshake(stream, socket, false, Some(thread)).map(Some),
@@ -130,13 +130,13 @@ impl Connection {
         let mut wire = Wire::over(stream);
         let hello: Hello = match wire.receive() {
             Ok(Some(Frame { kind: b'H', bytes })) => serde_json::from_slice(&bytes)
-                .map_err(|_| Error::Command(format!("{}: this is no dantok", socket.display())))?,
+                .map_err(|_| Error::Command(format!("{}: this is not dantok", socket.display())))?,
             Ok(Some(Frame { kind: b'E', bytes })) => {
                 let what = String::from_utf8_lossy(&bytes);
                 return Err(Error::Command(format!("{}: {what}", socket.display())));
             }
             Ok(_) => return Err(Error::Command(format!("{}: the daemon does not answer", socket.display()))),
-            Err(error) => return Err(Error::io("hear the daemon by its control socket", &socket)(error)),
+            Err(error) => return Err(Error::io("receive from the daemon over its control socket", &socket)(error)),
         };
         let mine = Hello { control: VERSION, dantok: env!("CARGO_PKG_VERSION").to_owned(), ..Hello::default() };
         if hello.control != VERSION {
@@ -155,7 +155,7 @@ impl Connection {
     }
 
     fn lost(&self, error: &io::Error) -> Error {
-        Error::Command(format!("{}: lost the daemon: {error}", self.socket.display()))
+        Error::Command(format!("{}: lost the connection to the daemon: {error}", self.socket.display()))
     }
 
     fn send_json<T: serde::Serialize>(&mut self, kind: u8, value: &T) -> Result<(), Error> {

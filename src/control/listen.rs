@@ -74,7 +74,7 @@ pub async fn listen(hub: Arc<Hub>, dir: PathBuf, carry_out: CarryOut) {
         Ok(bound) => bound,
         Err(error) => {
             let path = dir.join(SOCKET_FILE);
-            tracing::warn!(path = %path.display(), %error, "can't listen for dantok's own commands: backup and export want the daemon stopped");
+            tracing::warn!(path = %path.display(), %error, "can't listen for dantok's own commands: to back up, export or import, stop the daemon");
             return hub.stopping.cancelled().await;
         }
     };
@@ -91,7 +91,7 @@ pub async fn listen(hub: Arc<Hub>, dir: PathBuf, carry_out: CarryOut) {
                 }
             },
             Some(ended) = served.join_next(), if !served.is_empty() => if let Err(error) = ended {
-                tracing::error!(%error, "a command died; this is a bug");
+                tracing::error!(%error, "a command panicked; this is a bug");
             }
         }
     }
@@ -100,7 +100,7 @@ pub async fn listen(hub: Arc<Hub>, dir: PathBuf, carry_out: CarryOut) {
 
 /// Turns a command away, which otherwise would wait without saying for what.
 fn turn_away(stream: io::Result<std::os::unix::net::UnixStream>) {
-    let what = format!("the daemon has {AT_ONCE} commands to do already; repeat this when one of them has ended");
+    let what = format!("the daemon is already running {AT_ONCE} commands; try again when one of them has finished");
     // This fits into the socket's buffer, so it does not block.
     if let Err(error) = stream.and_then(|stream| Wire::over(stream).send(b'E', what.as_bytes())) {
         tracing::debug!(%error, "can't turn a command away");
@@ -132,6 +132,6 @@ async fn attend(stream: io::Result<std::os::unix::net::UnixStream>, hub: Arc<Hub
     match served {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a command's connection is broken"),
-        Err(error) => tracing::error!(%error, "a command died; this is a bug"),
+        Err(error) => tracing::error!(%error, "a command panicked; this is a bug"),
     }
 }

@@ -41,7 +41,7 @@ impl Wire {
     /// Sends a frame.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn send(&mut self, kind: u8, bytes: &[u8]) -> io::Result<()> {
         let length = u32::try_from(bytes.len()).map_err(|_| io::Error::other("a frame of more than 4 GiB"))?;
         let mut head = [kind; 5];
@@ -53,7 +53,7 @@ impl Wire {
     /// Sends a frame of JSON.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn send_json<T: Serialize>(&mut self, kind: u8, value: &T) -> io::Result<()> {
         self.send(kind, &serde_json::to_vec(value)?)
     }
@@ -67,7 +67,7 @@ impl Wire {
     /// The next frame; none at the end of the connection.
     ///
     /// # Errors
-    /// The system reports an error; the connection ends inside a frame; the frame is too long.
+    /// I/O errors; the connection ends inside a frame; the frame is too long.
     pub fn receive(&mut self) -> io::Result<Option<Frame>> {
         let mut head = [0; 5];
         if self.0.read(&mut head[..1])? == 0 {

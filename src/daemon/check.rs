@@ -49,7 +49,7 @@ fn wanted(config: &Config) -> Result<Vec<Wanted>, Error> {
     runtime.block_on(listen::wanted(config, true, &Passed::default()))
 }
 
-/// Whether the address is safe from strangers: it reveals nothing about anybody, or requires a client certificate.
+/// Whether the address is safe from strangers: it reveals no personal data, or requires a client certificate.
 fn is_kept(one: &Wanted, #[cfg_attr(not(feature = "tls"), expect(unused_variables))] config: &Config) -> bool {
     #[cfg(feature = "tls")]
     if matches!(one.option, "--listen-tls" | "--web-tls") && config.tls.client_ca.is_some() {

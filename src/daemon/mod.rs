@@ -83,8 +83,8 @@ fn run_logged(
     let served: Result<bool, Error> = runtime.block_on(async {
         let caught = Caught(serving).await;
         caught.unwrap_or_else(|panic| {
-            let (name, said) = (crate::duties::LISTENERS.name, dantok_supervise::said(&*panic));
-            Err(Error::Command(format!("{name} died: {said}; this is a bug")))
+            let (name, message) = (crate::duties::LISTENERS.name, dantok_supervise::panic_message(&*panic));
+            Err(Error::Command(format!("{name} panicked: {message}; this is a bug")))
         })
     });
     if !matches!(served, Ok(true)) {

@@ -140,7 +140,7 @@ impl PendingPage {
         match self.from {
             From::Memory(messages) => Ok(messages),
             From::Disk(read) => {
-                read.await.map_err(|error| dantok_store::Error::Failed(format!("a read died: {error}")))?
+                read.await.map_err(|error| dantok_store::Error::Failed(format!("a read panicked: {error}")))?
             }
         }
     }

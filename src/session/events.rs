@@ -30,7 +30,7 @@ impl Session {
         Ok(Reply::Done)
     }
 
-    /// Pushes the events of a room, except for those that the client caused.
+    /// Pushes the events of a room, except those that the client caused.
     pub(super) fn pump_events(&mut self, id: u64, out: &mut impl Out) {
         let own = self.known().cloned().unwrap_or_default();
         let Some(position) = self.positions.get_mut(&id) else { return };

@@ -44,7 +44,7 @@ impl Take {
         let max = usize::try_from(max.unwrap_or(1)).unwrap_or(usize::MAX);
         if wait > TAKE_WAIT_MAX || !(1..=TAKE_MAX).contains(&max) {
             let text =
-                format!("a TAKE is of 1 to {TAKE_MAX} messages, and waits for {} s at most", TAKE_WAIT_MAX.as_secs());
+                format!("a TAKE gets 1 to {TAKE_MAX} messages and waits for at most {} s", TAKE_WAIT_MAX.as_secs());
             return Err(Refusal::new(ErrorCode::BadArgument, text));
         }
         let now = Instant::now();
@@ -62,7 +62,7 @@ impl Session {
         Ok((room, found, last))
     }
 
-    /// Takes messages if there are any, or gives up if its time to wait is over. `None`: try it again, at the latest at
+    /// Takes messages if there are any, or gives up when its time to wait is over. `None`: try again, at the latest at
     /// [`look_at`](Take::look_at).
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Session {
         if let Some(group) = self.hub.rooms.get(name).and_then(|room| room.group(group)) {
             group.wait(&self.waker);
         }
-        // A new room of the same name is not the one that was asked for.
+        // A new room may have taken the name since.
         if take.asked.as_ref().is_some_and(|room| room.is_deleted()) {
             return Ok(Some(Reply::Error(Refusal::no_room(name))));
         }

@@ -92,7 +92,7 @@ impl Session {
         }
     }
 
-    /// Tells a client that watches or follows a room, once, that it was deleted, and does so before telling of a new room of that name.
+    /// Reports a deleted room to a client that watches or follows it: once, and before any new room of that name.
     pub(super) fn pump_deleted(&mut self, id: u64, out: &mut impl Out) {
         let was_followed = self.positions.get(&id).and_then(|position| position.followed.clone());
         if let Some((room, _)) = &was_followed {

@@ -48,7 +48,7 @@ pub enum Action {
 pub enum Run {
     /// One that it answers by itself.
     Ask(Ask),
-    /// One that the committer carries out, and after which the session has something left to do.
+    /// One that the committer carries out, and that the session then has to finish.
     Write(Write),
 }
 
@@ -78,20 +78,20 @@ struct Position {
 /// The range of timeouts that GROUP may set.
 const GROUP_TIMEOUTS_MS: RangeInclusive<u64> = 1000..=GROUP_TIMEOUT_MAX.as_secs() * 1000;
 
-/// The text for a client that has not sent HELLO.
+/// For a client that has not sent HELLO.
 const HELLO_FIRST: &str = "say HELLO <client> first";
 
-/// The text for a client that remembers seqs of another epoch.
+/// For a client that remembers seqs of another epoch.
 const RESTORED: &str = "the rooms were restored from a backup, and seqs from before may be other messages now; forget them, HELLO \
     without epoch=, and go on from your cursor or from 0";
 
-/// The text for a client whose token is a word, while the daemon has no tokens.
+/// For a client whose token is a plain word, while the daemon has no tokens.
 const NO_TOKENS: &str =
     "this daemon uses no tokens; if that is part of your name: a name has no spaces, so try alice-smith";
 
-/// The text for a client whose list of rooms can't be brought up to date any more.
+/// For a client whose list of rooms can no longer be brought up to date.
 const LOST: &str =
-    "more rooms were deleted than this WATCH could be told of while it was not read; connect again and WATCH anew";
+    "this connection was not read while more rooms were deleted than a WATCH can report; reconnect, then WATCH again";
 
 /// See the module.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ pub struct Session {
     gone: BTreeSet<u64>,
     /// The last unread counts that were pushed for watched rooms.
     counted: HashMap<u64, Unread>,
-    /// Whether events of followed rooms are wanted.
+    /// Whether the client wants events of followed rooms.
     events: bool,
     /// Followed rooms with new events.
     eventful: BTreeSet<u64>,
@@ -121,9 +121,9 @@ pub struct Session {
     handed: Vec<Handed>,
     /// The client's token is no longer valid.
     is_token_invalid: bool,
-    /// The WATCH has missed changes that can't be told any more.
+    /// The WATCH has missed changes that can no longer be reported.
     is_lost: bool,
-    /// The number of positions at which to remove those of deleted rooms.
+    /// At this many positions, those of deleted rooms are removed.
     swept_at: usize,
     /// A DELETE is under way, so commands after it may be about a new room of that name.
     is_deleting: bool,
@@ -193,7 +193,7 @@ impl Session {
         {
             return Action::Refuse(refusal);
         }
-        // The session has something left to do after the answer.
+        // The session finishes it after the answer.
         if matches!(write, Write::Leave(_) | Write::Seek(_)) {
             return Action::Run(Run::Write(write));
         }
@@ -285,7 +285,7 @@ impl Session {
             let presence = self.hub.rooms.connect(client.clone(), &self.waker);
             let person = self.hub.people.get(person(&client), &settings.limits);
             self.who = Some(Who { client: client.clone(), grant: grant.clone(), person, _presence: presence });
-            self.recheck(); // The tokens may have changed before it was connected to hear of that.
+            self.recheck(); // The tokens may have changed before this connection was notified of changes.
         }
         Ok(Reply::Welcome(Welcome {
             version: version.min(VERSION),
@@ -305,7 +305,7 @@ impl Session {
         self.who.as_ref().map(|who| Author { client: who.client.clone(), admin: who.grant.role == Role::Admin })
     }
 
-    /// What it shares with the person's other connections, once HELLO has succeeded.
+    /// What the connection shares with the person's others, once HELLO has succeeded.
     pub fn person(&self) -> Option<&Arc<Person>> {
         self.who.as_ref().map(|who| &who.person)
     }
@@ -341,7 +341,7 @@ impl Session {
     /// A room that the client is a member of, its membership, and the room's last seq at that time.
     fn member(&self, name: &str) -> Result<(Arc<Room>, Membership, u64), Refusal> {
         let room = self.hub.rooms.get(name).ok_or_else(|| Refusal::no_room(name))?;
-        // Before the check: messages after the end of a membership are not for this client.
+        // Read before the check: messages after the end of a membership are not for this client.
         let last = room.last_seq();
         self.check(&room, Permission::Participate)?;
         let membership = room.membership(self.known()?).ok_or_else(|| Refusal::not_joined(name))?;
@@ -432,10 +432,10 @@ impl Session {
         if self.is_lost {
             return Some(Refusal::new(ErrorCode::Limit, LOST));
         }
-        self.is_token_invalid.then(|| Refusal::new(ErrorCode::Denied, "this token has ended, or was revoked"))
+        self.is_token_invalid.then(|| Refusal::new(ErrorCode::Denied, "this token has expired or was revoked"))
     }
 
-    /// Pushes what followed rooms and the watched list have for this client, until nothing is left or `out` is full.
+    /// Pushes what followed rooms and the WATCH have for this client, until nothing is left or `out` is full.
     pub async fn pump(&mut self, out: &mut impl Out) {
         while !out.is_full() {
             let Some(id) = self.changed.pop_first() else { break };

@@ -1,11 +1,11 @@
-//! Which form a name in a command takes: that of an existing room, group or person as it was made, or otherwise the composed form.
+//! Names in commands: an existing room, group or person is found by exactly its name; any other name is composed (NFC).
 
 use super::Session;
 use dantok_protocol::commands::Names;
 use dantok_protocol::name::{check_new, composed, person};
 use dantok_protocol::{Command, Refusal, commands};
 
-/// Replaces a name by its composed form, if that differs and nothing has the name as written.
+/// Replaces a name by its composed form if nothing has exactly this name.
 fn settle(name: &mut String, is_there: impl FnOnce(&str) -> bool) {
     let kept = composed(name);
     if kept != **name && !is_there(name) {
@@ -41,7 +41,7 @@ impl Session {
         }
     }
 
-    /// Checks names of people that a command would be the first to use. The committer checks names of rooms and groups when it makes them.
+    /// Checks the names of people that a command introduces. The committer checks those of rooms and groups when it creates them.
     pub(super) fn check_new_names(&self, command: &Command) -> Result<(), Refusal> {
         let Some(client) = command.introduces() else { return Ok(()) };
         let fault = check_new(client);

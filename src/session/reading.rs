@@ -26,7 +26,7 @@ struct Part {
     after: u64,
     /// … and up to this one, …
     through: u64,
-    /// … at most so many.
+    /// … at most this many.
     max: Option<u64>,
     /// The room's last seq when the answer began.
     last: u64,
@@ -84,7 +84,7 @@ impl Session {
         let mut reading = (reached < through && left > 0).then(|| self.hub.reader.page(room, reached, through, left));
         while let Some(page) = reading.take() {
             let read = page.read().await;
-            // A page that was read ahead of a slow peer may contain messages that were redacted since, or be closed to this client by now.
+            // While a slow peer kept the page waiting, messages in it may have been redacted, or the client may have lost access.
             let current = room.redactions();
             let read = match read {
                 Ok(_) if current != redactions => self.hub.reader.page(room, reached, through, left).read().await,
@@ -132,7 +132,7 @@ impl Session {
 
     pub(super) fn follow(&mut self, name: &str) -> Result<Reply, Refusal> {
         let (room, cursor, _) = self.reader(name)?;
-        // A deleted room of the same name: a client that follows the new one knows, and must not be told that it is gone.
+        // An older, deleted room of the same name: a client that follows the new one must not be told that it is gone.
         let is_old = |(of, _): &(Arc<Room>, Arc<AtomicU64>)| of.is_deleted() && of.name == room.name;
         let mut followed = self.positions.values().filter_map(|position| position.followed.as_ref());
         if self.hub.rooms.has_deleted()
@@ -198,10 +198,10 @@ impl Session {
         let followed = self.positions.get(&id).and_then(|position| position.followed.clone());
         let Some((room, shown)) = followed else { return false };
         let from = shown.load(Ordering::Relaxed);
-        // Before the membership is checked: messages after its end are not for this client.
+        // Read before the membership is checked: messages after its end are not for this client.
         let through = room.last_seq();
         if self.known().ok().is_none_or(|client| room.cursor(client).is_none()) {
-            // After LEAVE on another connection, KICK, or DELETE, which a WATCH would report as well.
+            // LEAVE on another connection, KICK, or DELETE, which a WATCH would report as well.
             self.forget(&room);
             if self.watching && room.is_deleted() {
                 self.gone.insert(id);

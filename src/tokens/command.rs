@@ -32,7 +32,7 @@ impl TokensFile {
         expect_data_dir(&self.data_dir)?;
         match mark::read(&self.data_dir)? {
             Some(other) if other != self.path && other.try_exists().unwrap_or(true) => Err(Error::Command(format!(
-                "{}: its daemon takes its tokens from {other}, and not from here: say --tokens {other}",
+                "{}: the daemon takes its tokens from {other}, not from this file: use --tokens {other}",
                 self.data_dir.display(),
                 other = other.display()
             ))),
@@ -68,7 +68,7 @@ pub fn issue(file: &TokensFile, client: &str, role: Role, lasts: Option<Duration
     let has_one = |name: &str| known.iter().any(|token| token.client == name);
     let client = if is_plain || has_one(client) { client } else { &*kept };
     if !(is_plain || as_is || has_one(client)) {
-        let hint = "; for a client that has had this name since before, say --as-is";
+        let hint = "; for a client that already has this name, use --as-is";
         check_new(client).map_err(|refusal| Error::Command(format!("{}{hint}", refusal.text)))?;
     }
     let mut ledger = Ledger::open(&file.path)?;
@@ -82,9 +82,9 @@ pub fn issue(file: &TokensFile, client: &str, role: Role, lasts: Option<Duration
     eprintln!("{client} says: HELLO {client} {token}");
     eprintln!("It is not shown again; {path} has its hash.");
     if is_new && file.is_named {
-        eprintln!("{path} is new. It is of use to a daemon that is started with --tokens {path}.");
+        eprintln!("{path} was created. A daemon uses it if it is started with --tokens {path}.");
     } else if is_new && had_some {
-        eprintln!("{path} was missing, and is new: no token from before is in it.");
+        eprintln!("{path} was missing and was created: earlier tokens are not in it.");
     }
     Ok(())
 }
@@ -111,15 +111,17 @@ pub fn revoke(file: &TokensFile, which: &str) -> Result<(), Error> {
         let serving: Vec<_> = remaining.iter().filter(|token| token.serves(which)).map(|token| &*token.id).collect();
         let but = match serving.is_empty() {
             true => String::new(),
-            false => format!("; {which} is let in by {}, of all devices", serving.join(", ")),
+            false => format!("; {which} is admitted by {}, which is for all devices", serving.join(", ")),
         };
-        return Err(Error::Command(format!("{path}: no token has the id {which}, and none is {which}'s{but}")));
+        return Err(Error::Command(format!(
+            "{path}: no token has the id {which}, or belongs to a client {which}{but}"
+        )));
     }
     for Token { id, client, .. } in &revoked {
         println!("{id} of {client} is revoked");
     }
     for token in &remaining {
-        println!("{} of {} remains{}", token.id, token.client, if token.has_expired() { " (over)" } else { "" });
+        println!("{} of {} remains{}", token.id, token.client, if token.has_expired() { " (expired)" } else { "" });
     }
     if remaining.is_empty() {
         println!("no other token of the same person remains");
@@ -134,13 +136,13 @@ pub fn revoke(file: &TokensFile, which: &str) -> Result<(), Error> {
 pub fn list(file: &TokensFile) -> Result<(), Error> {
     let tokens = file.read()?;
     if tokens.is_none() {
-        eprintln!("{}: there is no such file, and so no token", file.path.display());
+        eprintln!("{}: there is no such file, so there are no tokens", file.path.display());
     }
     for token in tokens.unwrap_or_default() {
         let issued = units::time(token.issued);
         let ends = token.expires.map_or("never".to_owned(), |end| units::time(end).to_string());
         let role = if token.role == Role::Admin { "admin" } else { "member" };
-        let over = if token.has_expired() { " (over)" } else { "" };
+        let over = if token.has_expired() { " (expired)" } else { "" };
         println!("{}  {role:6}  issued {issued}  ends {ends}{over}  {}", token.id, token.client);
     }
     Ok(())
@@ -149,7 +151,7 @@ pub fn list(file: &TokensFile) -> Result<(), Error> {
 /// The tokens file of a store for a backup. Empty if the tokens are kept elsewhere, none if there never were any.
 ///
 /// # Errors
-/// The system reports an error.
+/// I/O errors.
 pub(crate) fn to_back_up(data_dir: &Path) -> Result<Option<Vec<u8>>, Error> {
     let path = data_dir.join(mark::DEFAULT);
     match std::fs::read(&path) {

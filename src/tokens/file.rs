@@ -133,7 +133,7 @@ pub(super) fn read(path: &Path) -> Result<Option<(Stamp, Vec<Token>)>, Error> {
 
 pub(super) fn parse(file: File, path: &Path) -> Result<Vec<Token>, Error> {
     if !file.metadata().map_err(Error::io(READ, path))?.is_file() {
-        return Err(Error::io(READ, path)(std::io::Error::other("it is no regular file")));
+        return Err(Error::io(READ, path)(std::io::Error::other("it is not a regular file")));
     }
     let text = std::io::read_to_string(file).map_err(Error::io(READ, path))?;
     let contents: Contents = toml::from_str(&text).map_err(|error| Error::Tokens {

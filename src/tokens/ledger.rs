@@ -61,7 +61,7 @@ impl Ledger {
     /// Issues a token and records it durably. The token itself is only in the return value.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn issue(&mut self, client: &str, role: Role, lasts: Option<Duration>) -> Result<String, Error> {
         let token = format!("{PREFIX}{}", random(SECRET_BYTES, self.path())?);
         let issued = SystemTime::now();
@@ -71,7 +71,7 @@ impl Ledger {
             role,
             sha256: hash(&token),
             issued,
-            // A time past the end of all time expires now rather than never.
+            // A time that can't be represented expires now rather than never.
             expires: lasts.map(|lasts| issued.checked_add(lasts).unwrap_or(issued)),
         });
         self.write()?;
@@ -81,7 +81,7 @@ impl Ledger {
     /// Revokes the token with this id, or all tokens of this person with all devices, or those of this one device.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn revoke(&mut self, which: &str) -> Result<Revoked, Error> {
         let is_meant = |token: &Token| token.id == which || token.client == which || person(&token.client) == which;
         let revoked: Vec<Token> = self.tokens.extract_if(.., |token| is_meant(token)).collect();

@@ -16,7 +16,7 @@ pub const DEFAULT: &str = "tokens.toml";
 /// The tokens file that was in use; none if there never was one.
 ///
 /// # Errors
-/// What the system says.
+/// I/O errors.
 pub fn read(data_dir: &Path) -> Result<Option<PathBuf>, Error> {
     let path = data_dir.join(FILE);
     match std::fs::read(&path) {
@@ -30,7 +30,7 @@ pub fn read(data_dir: &Path) -> Result<Option<PathBuf>, Error> {
 /// Remembers durably that a store has its tokens in this file.
 ///
 /// # Errors
-/// What the system says.
+/// I/O errors.
 pub fn set(data_dir: &Path, tokens: &Path) -> Result<(), Error> {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let (dir, tokens) = (absolute(data_dir), absolute(tokens));

@@ -65,7 +65,7 @@ impl Tokens {
     /// Reads the file, if there is one.
     ///
     /// # Errors
-    /// The system reports an error; the file is not a list of tokens, with the line.
+    /// I/O errors; the file is not a list of tokens, with the line.
     pub fn open(path: &Path) -> Result<Tokens, Error> {
         let (stamp, tokens) = read(path)?.unzip();
         let mut known = Known { tokens, stamp, next_end: None, changes: 0, complained: false, noted: false };
@@ -91,17 +91,17 @@ impl Tokens {
         let make = "make one with `dantok token issue NAME`";
         if is_named {
             let path = path.display();
-            return refuse(format!("--tokens names the right one; or {make} --tokens {path}; or leave it out"));
+            return refuse(format!("name the right one with --tokens, {make} --tokens {path}, or omit --tokens"));
         }
-        let (noted, or_open) = (mark::read(data_dir)?, "or say --open if whoever connects may be any client");
+        let (noted, or_open) = (mark::read(data_dir)?, "or use --open to let anyone connect as any client");
         match noted {
             Some(_) if is_open => Ok(tokens),
             Some(other) if other != path => refuse(format!(
-                "the last time the tokens of this store were in {other}; say --tokens {other}, {make}, {or_open}",
+                "this store's tokens were last in {other}: use --tokens {other}, {make}, {or_open}",
                 other = other.display()
             )),
-            Some(_) => refuse(format!("this store has had tokens; put it back, {make}, {or_open}")),
-            None if is_link => refuse(format!("put it there, remove the link, or {make}")),
+            Some(_) => refuse(format!("this store has had tokens: restore the file, {make}, {or_open}")),
+            None if is_link => refuse(format!("restore the file, remove the link, or {make}")),
             None => Ok(tokens),
         }
     }
@@ -109,7 +109,7 @@ impl Tokens {
     /// Has the store remember that there are tokens, if there are.
     ///
     /// # Errors
-    /// What the system says.
+    /// I/O errors.
     pub fn note(&self) -> Result<(), Error> {
         self.known().note(&self.path, self.data_dir.as_deref())
     }
@@ -218,14 +218,14 @@ fn is(what: bool) -> Choice {
 }
 
 impl Known {
-    /// Logs an error once, not at every look.
+    /// Logs an error once, not at every check.
     fn complain(&mut self, error: &Error) {
         if !std::mem::replace(&mut self.complained, true) || matches!(error, Error::Tokens { .. }) {
             tracing::error!("{error}; the tokens stay as they were");
         }
     }
 
-    /// Durably: a lost file must not look like there never was one.
+    /// Durably: if the file is lost, it must not look as if there never was one.
     fn note(&mut self, path: &Path, data_dir: Option<&Path>) -> Result<(), Error> {
         if let (Some(_), false, Some(dir)) = (&self.tokens, self.noted, data_dir) {
             mark::set(dir, path)?;

@@ -21,7 +21,7 @@ fn a_damaged_backup_is_refused_by_name() {
     for at in (0..length).step_by(37) {
         flip(&file, at);
         let told = fail(&data, &["restore", text(&file)]);
-        assert!(told.contains(&format!("{}: no sound backup: ", text(&file))), "byte {at}: {told}");
+        assert!(told.contains(&format!("{}: not a valid backup: ", text(&file))), "byte {at}: {told}");
         flip(&file, at);
     }
     let whole = std::fs::read(&file).unwrap();
@@ -35,7 +35,7 @@ fn a_damaged_backup_is_refused_by_name() {
     assert!(!data.exists());
     std::fs::write(&file, &whole).unwrap();
     let told = run(&data, &["restore", "--dry-run", text(&file)]);
-    assert!(told.contains("is sound") && !data.exists(), "{told}");
+    assert!(told.contains("is valid") && !data.exists(), "{told}");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn what_a_killed_restore_leaves_is_not_a_store() {
     std::fs::create_dir(data.join("restoring")).unwrap();
     assert!(fail(&data, &["restore", text(dir.path())]).contains("not empty"));
     std::fs::remove_dir(data.join("restoring")).unwrap();
-    assert!(run(&data, &["check"]).contains("is sound"));
+    assert!(run(&data, &["check"]).contains("is intact"));
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn a_reply_shows_its_quote_and_a_redaction_applies_everywhere() {
     }
     // What is not one's own stays.
     b.line("/redact 1");
-    b.wait_for("only who sent a message, or an admin, may redact it");
+    b.wait_for("only the sender of a message, or an admin, may redact it");
     // The last of one's own; a new screen has it from the daemon.
     b.line("/redact");
     a.wait_for("seojun redacted message 4");

@@ -54,14 +54,18 @@ fn a_directory_in_use_is_refused_and_a_sound_one_passes() {
     daemon.kill();
     let (code, said) = check(&daemon.data_dir());
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("journal    sound: 1 files, 53 commits past the store"), "{said}");
+    assert!(said.contains("journal    intact: 1 files, 53 commits past the store"), "{said}");
     daemon.start_again();
     assert!(daemon.terminate().success());
     let (code, said) = check(&daemon.data_dir());
     assert_eq!(code, Some(0), "{said}");
-    for part in
-        ["rooms      sound: 1", "messages   sound: 50, ", "ids        sound: 50", "cursors    sound: 1", "is sound"]
-    {
+    for part in [
+        "rooms      intact: 1",
+        "messages   intact: 50, ",
+        "ids        intact: 50",
+        "cursors    intact: 1",
+        "is intact",
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     daemon.start_again();
@@ -159,7 +163,7 @@ fn ids_still_in_the_journal_are_not_reported_missing() {
     without_ids();
     let (code, said) = check(&dir);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("messages   sound: 50, ") && said.contains("53 commits past the store"), "{said}");
+    assert!(said.contains("messages   intact: 50, ") && said.contains("53 commits past the store"), "{said}");
     // Without the journal they are missed.
     daemon.start_again();
     assert!(daemon.terminate().success());

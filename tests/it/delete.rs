@@ -19,7 +19,7 @@ fn number(answer: &str) -> u64 {
 
 fn check(daemon: &Daemon) {
     let said = backups::run(&daemon.data_dir(), &["check"]);
-    assert!(said.contains("is sound"), "{said}");
+    assert!(said.contains("is intact"), "{said}");
 }
 
 /// A room of alice's with one of everything.
@@ -94,7 +94,7 @@ fn a_recreated_room_has_nothing_of_the_deleted_one() {
     assert_eq!(without_numbers(&new, "OK created"), "OK created");
     assert!(number(&new) > old);
     for lines in [&mut alice, &mut bob, &mut daemon.lines("carol")] {
-        lines.expect("JOIN lobby", "ERR denied lobby is not yours to enter; its owner can INVITE you");
+        lines.expect("JOIN lobby", "ERR denied lobby is private; a member can INVITE you");
         lines.expect("FETCH lobby after=0", NO_ROOM);
     }
     for round in 0..2 {
@@ -283,7 +283,7 @@ fn deleting_a_room_frees_its_space_and_nothing_else() {
     assert_eq!(items.len(), 200);
     assert!(daemon.terminate().success());
     let said = backups::run(&daemon.data_dir(), &["check"]);
-    assert!(said.contains("is sound") && said.contains("ids        sound: 0"), "{said}");
+    assert!(said.contains("is intact") && said.contains("ids        intact: 0"), "{said}");
 }
 
 #[test]

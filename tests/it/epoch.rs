@@ -171,7 +171,7 @@ fn a_client_ahead_of_a_room_is_told_that_it_was_restored() {
     bob.expect("FETCH lobby after=5", "END lobby 5 1 5");
     bob.expect(
         "SEND id=b-5 reply=9 lobby before 5",
-        "ERR id-reused this id was used for another message, 5; a new message wants a new id",
+        "ERR id-reused this id was used for another message, 5; a new message needs a new id",
     );
     bob.expect("SEND id=r-1 lobby an answer", "OK 6");
     bob.expect("SEND id=l-9 lobby lost 9", "OK 7");

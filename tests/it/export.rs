@@ -74,16 +74,16 @@ fn an_export_is_complete_and_importing_it_stores_everything_once() {
     assert!(lines.lines().all(|line| !line.contains('\u{202e}')), "safe on a terminal");
 
     // Into a room that is empty: clients, times and seqs are the same.
-    assert_eq!(run(&data, &["import", "copy"], &lines), "copy: imported: 5, were there already: 0, left out: 0\n");
+    assert_eq!(run(&data, &["import", "copy"], &lines), "copy: imported: 5, already there: 0, left out: 0\n");
     assert_eq!(fetched(&daemon, "copy"), fetched(&daemon, "lobby"));
-    assert_eq!(run(&data, &["import", "copy"], &lines), "copy: imported: 0, were there already: 5, left out: 0\n");
+    assert_eq!(run(&data, &["import", "copy"], &lines), "copy: imported: 0, already there: 5, left out: 0\n");
     // Into one that is not: seqs go on, and what is about another is about that one still. A reply to nothing stands alone.
     daemon.lines("carol").ask("JOIN busy");
     let mut carol = daemon.lines("carol");
     carol.expect("SEND busy before", "OK 1");
     let last = fetched(&daemon, "busy")[0].split(' ').nth(1).unwrap().to_owned();
     let some: String = lines.lines().skip(1).map(|line| format!("{line}\n")).collect();
-    assert_eq!(run(&data, &["import", "busy", "-"], &some), "busy: imported: 4, were there already: 0, left out: 0\n");
+    assert_eq!(run(&data, &["import", "busy", "-"], &some), "busy: imported: 4, already there: 0, left out: 0\n");
     let busy = fetched(&daemon, "busy");
     assert_eq!(busy[1], format!("2 {last} redacted=5 alice "), "times never go back");
     assert_eq!(busy[2], format!("3 {last} bob hi \\xe2\\x80\\xaealice"));
@@ -91,15 +91,15 @@ fn an_export_is_complete_and_importing_it_stores_everything_once() {
     carol.expect("SEND busy after", "OK 6");
     // What redacts what is not there is left out.
     let last_one = lines.lines().last().unwrap();
-    assert_eq!(run(&data, &["import", "other"], last_one), "other: imported: 0, were there already: 0, left out: 1\n");
+    assert_eq!(run(&data, &["import", "other"], last_one), "other: imported: 0, already there: 0, left out: 1\n");
 
     // Without a daemon, and after a restart of one.
     assert!(daemon.terminate().success());
     assert_eq!(run(&data, &["export", "lobby"], ""), lines);
-    assert_eq!(run(&data, &["import", "copy"], &lines), "copy: imported: 0, were there already: 5, left out: 0\n");
-    assert_eq!(run(&data, &["import", "second"], &lines), "second: imported: 5, were there already: 0, left out: 0\n");
+    assert_eq!(run(&data, &["import", "copy"], &lines), "copy: imported: 0, already there: 5, left out: 0\n");
+    assert_eq!(run(&data, &["import", "second"], &lines), "second: imported: 5, already there: 0, left out: 0\n");
     let checked = run(&data, &["check"], "");
-    assert!(checked.contains("is sound"), "{checked}");
+    assert!(checked.contains("is intact"), "{checked}");
     daemon.start_again();
     assert_eq!(fetched(&daemon, "second"), fetched(&daemon, "lobby"));
     assert!(fail(&data, &["export", "nowhere"], "").contains("there is no room nowhere"));
@@ -138,12 +138,9 @@ fn an_import_from_elsewhere_reports_the_line_of_each_error() {
     };
     // Two that say the same are two; one from the future is from now.
     let lines = [line(1, "ok"), line(1, "ok"), line(59, "x").replace("2001", "2999"), "\n".to_owned()].concat();
-    let told = "old: imported: 3, were there already: 0, left out: 0\n";
+    let told = "old: imported: 3, already there: 0, left out: 0\n";
     assert_eq!(run(&data, &["import", "old"], &lines), told);
-    assert_eq!(
-        run(&data, &["import", "old"], &lines),
-        told.replace("3, were there already: 0", "0, were there already: 3")
-    );
+    assert_eq!(run(&data, &["import", "old"], &lines), told.replace("3, already there: 0", "0, already there: 3"));
     let old = fetched(&daemon, "old");
     assert_eq!(old[..2], ["1 2001-02-03T04:05:01.000Z nick1 ok", "2 2001-02-03T04:05:01.000Z nick1 ok"]);
     assert!(!old[2].contains("2999") && !old[2].contains("2001"), "{}", old[2]);
@@ -193,8 +190,8 @@ fn an_interrupted_import_resumes_when_it_is_repeated() {
         let rest = told.split_once(name).unwrap().1;
         rest.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty()).unwrap().parse().unwrap()
     };
-    assert_eq!(count("imported: ") + count("were there already: "), 20_000, "{told}");
-    assert!(count("were there already: ") > 0 && (code == Some(1) || count("imported: ") == 0), "{told}");
+    assert_eq!(count("imported: ") + count("already there: "), 20_000, "{told}");
+    assert!(count("already there: ") > 0 && (code == Some(1) || count("imported: ") == 0), "{told}");
     let exported = run(&data, &["export", "r"], "");
     let texts = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     assert!(texts.zip(1..).all(|(line, n)| line["seq"] == n && line["text"].as_str() == Some(&*n.to_string())));
@@ -245,7 +242,7 @@ fn a_file_without_messages_is_not_imported() {
     }
     let marked = "\u{feff}{\"client\":\"a\",\"text\":\"x\",\"more\":[1]}\r\n{\"type\":\"end\"}\r\n";
     let told = run(&data, &["import", "marked"], marked);
-    assert_eq!(told, "marked: imported: 1, were there already: 0, left out: 0, passed over: 1\n");
+    assert_eq!(told, "marked: imported: 1, already there: 0, left out: 0, skipped: 1\n");
 }
 
 #[test]

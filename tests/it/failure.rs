@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::{self, Daemon, has_tool, inject, inject_at, serve_tls, traced_start, wait_until};
-use dantok_supervise::{Duty, Then};
+use dantok_supervise::{Duty, OnPanic};
 
 fn fails_honestly(fault: &str) {
     let mut daemon = Daemon::start();
@@ -108,7 +108,7 @@ fn a_task_that_panics_is_named_and_restarted() {
     }
     // Most of it is waiting, each for its own daemon.
     std::thread::scope(|scope| {
-        for duty in dantok::duties::DUTIES.iter().filter(|duty| duty.then == Then::BeginsAgain) {
+        for duty in dantok::duties::DUTIES.iter().filter(|duty| duty.on_panic == OnPanic::Restart) {
             scope.spawn(|| dies_and_begins_again(duty));
         }
     });
@@ -142,7 +142,7 @@ fn dies_and_begins_again(duty: &Duty) {
     let panicked = format!("panicked: {} was told to", duty.name);
     wait_until(duty.name, || daemon.log().contains(&panicked));
     if duty.name != "journal-prepare" {
-        wait_until(duty.name, || daemon.log().contains(&format!("{} died: ", duty.name)));
+        wait_until(duty.name, || daemon.log().contains(&format!("{} panicked: ", duty.name)));
     }
     let before = daemon.log().len();
     daemon.signal("HUP");
@@ -157,7 +157,7 @@ fn a_panic_without_a_restart_ends_the_daemon() {
     if !cfg!(debug_assertions) {
         return eprintln!("skipped: a release build can't be told to panic");
     }
-    for duty in dantok::duties::DUTIES.iter().filter(|duty| duty.then == Then::EndsTheDaemon) {
+    for duty in dantok::duties::DUTIES.iter().filter(|duty| duty.on_panic == OnPanic::EndDaemon) {
         let dir = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let mut command = std::process::Command::new(common::binary());
@@ -180,7 +180,7 @@ fn a_panic_without_a_restart_ends_the_daemon() {
         });
         assert_eq!(status.unwrap().code(), Some(1), "{}: {}", duty.name, said());
         assert!(said().contains(&format!("panicked: {} was told to", duty.name)), "{}", said());
-        assert!(said().lines().last().unwrap().contains("died"), "{}: {}", duty.name, said());
+        assert!(said().lines().last().unwrap().contains("panicked"), "{}: {}", duty.name, said());
     }
 }
 
@@ -196,13 +196,13 @@ fn a_connection_that_panics_is_logged() {
         if is_framed {
             let mut frames = daemon.frames("alice");
             frames.send(dantok_protocol::Command::Ping);
-            assert!(frames.closing().text.contains("the daemon has made a mistake"));
+            assert!(frames.closing().text.contains("internal error"));
         } else {
             let mut lines = daemon.lines("alice");
             lines.send("PING");
-            assert!(lines.rest().starts_with("ERR storage the daemon has made a mistake"));
+            assert!(lines.rest().starts_with("ERR storage internal error"));
         }
-        assert!(daemon.log().contains("a connection died: connection was told to"), "{}", daemon.log());
+        assert!(daemon.log().contains("a connection panicked: connection was told to"), "{}", daemon.log());
         daemon.lines("alice").expect("PING", "OK pong");
         assert!(daemon.terminate().success());
     }

@@ -464,7 +464,7 @@ fn a_member_ends_no_group_from_which_others_have_taken() {
     assert_eq!(alice.ask("TAKE jobs w").len(), 2);
     bob.expect(
         "UNGROUP jobs w",
-        "ERR denied others have taken messages of w that are not DONE; the room's owner may end it",
+        "ERR denied others have taken messages of w that are not DONE; the room's owner may delete it",
     );
     // One's own are nobody else's.
     alice.expect("UNGROUP jobs w", "OK");

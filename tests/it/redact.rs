@@ -60,14 +60,14 @@ fn a_redacted_message_keeps_its_seq_and_is_marked() {
     for _ in 0..3 {
         bob.line().unwrap();
     }
-    bob.expect("REDACT lobby 2", "ERR denied only who sent a message, or an admin, may redact it");
+    bob.expect("REDACT lobby 2", "ERR denied only the sender of a message, or an admin, may redact it");
     let mut phone = daemon.lines("alice/phone");
     phone.expect("REDACT lobby 2", "ERR not-joined JOIN lobby first");
     phone.expect("JOIN lobby", "OK cursor=0 last=3");
     // A person's other device may.
     phone.expect("REDACT lobby 2", "OK 4");
     alice.expect("REDACT lobby 2", "OK 4 dup");
-    alice.expect("REDACT lobby 4", "ERR bad-argument message 4 has no text: it says what was redacted");
+    alice.expect("REDACT lobby 4", "ERR bad-argument message 4 has no text: it records a redaction");
     assert!(alice.ask("REDACT lobby 5")[0].starts_with("ERR set-back 5 is past the last seq of lobby, 4:"));
     // Who has read it is told by what follows.
     assert_eq!(timeless(vec![bob.line().unwrap()]), ["MSG lobby 4 redacts=2 alice "]);

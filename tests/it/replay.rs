@@ -48,8 +48,8 @@ fn a_replayed_channel_comes_back_line_by_line() {
     let lines: usize = logs.iter().map(|log| log.lines.len()).sum();
     assert!(logs.len() == 10 && lines > 11_000, "{} logs with {lines} lines", logs.len());
     let daemon = Daemon::start();
-    assert_eq!(replay(&daemon, &dir), format!("{lines} lines in 10 rooms; 0 were there already\n"));
-    assert_eq!(replay(&daemon, &dir), format!("{lines} lines in 10 rooms; {lines} were there already\n"));
+    assert_eq!(replay(&daemon, &dir), format!("{lines} lines in 10 rooms; 0 were already there\n"));
+    assert_eq!(replay(&daemon, &dir), format!("{lines} lines in 10 rooms; {lines} were already there\n"));
 
     let mut reader = daemon.frames("reader");
     for log in logs {

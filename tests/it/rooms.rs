@@ -3,7 +3,7 @@
 use crate::common::{Daemon, Lines, wait_until};
 
 const NO_SECRET: &str = "ERR no-room there is no room secret; JOIN makes it";
-const NOT_YOURS: &str = "ERR denied secret is not yours to enter; its owner can INVITE you";
+const NOT_YOURS: &str = "ERR denied secret is private; a member can INVITE you";
 const NOT_MASTER: &str = "ERR denied only the room's owner or an admin may do this; ACCESS says who owns it";
 
 /// The names in an answer to ROOMS.
@@ -64,7 +64,7 @@ fn only_invited_people_see_a_private_room() {
     bob.expect("FETCH secret", NO_SECRET);
     bob.expect("JOIN secret", NOT_YOURS);
     daemon.lines("bob/phone").expect("FETCH secret", NO_SECRET);
-    alice.expect("KICK secret bob", "ERR not-joined bob is no member of secret");
+    alice.expect("KICK secret bob", "ERR not-joined bob is not a member of secret");
     assert_eq!(alice.ask("WHO secret").len(), 2);
 }
 
@@ -80,7 +80,7 @@ fn a_banned_person_stays_out_until_the_ban_is_lifted() {
     bob.expect("SEND lobby still here?", "ERR not-joined JOIN lobby first");
     daemon.start_again();
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
-    bob.expect("JOIN lobby", "ERR denied lobby is not yours to enter; its owner can INVITE you");
+    bob.expect("JOIN lobby", "ERR denied lobby is private; a member can INVITE you");
     alice.expect("UNBAN lobby bob", "OK");
     bob.expect("JOIN lobby", "OK cursor=0 last=0");
     alice.expect(
@@ -577,7 +577,7 @@ fn members_can_not_exhaust_limits_that_the_owner_needs() {
     alice.expect("JOIN lobby", "OK cursor=0 last=0");
     mallory.expect("JOIN lobby", "OK cursor=0 last=0");
     of_many(&mut mallory, "INVITE", 0..INVITED_MAX);
-    let full = "ERR limit at most 10000 persons who are invited to one room by its members";
+    let full = "ERR limit at most 10000 people invited to one room by its members";
     mallory.expect("INVITE lobby one-more", full);
     mallory.expect("INVITE lobby p7", "OK");
     // The owner bans and invites all the same, and after a start too.
@@ -588,10 +588,10 @@ fn members_can_not_exhaust_limits_that_the_owner_needs() {
     let (mut alice, mut mallory) = (daemon.lines("alice"), daemon.lines("mallory"));
     mallory.expect("INVITE lobby one-more", full);
     of_many(&mut alice, "INVITE", INVITED_MAX..INVITED_BY_OWNER_MAX - 1);
-    alice.expect("INVITE lobby one-more", "ERR limit at most 11000 persons who are invited to one room");
+    alice.expect("INVITE lobby one-more", "ERR limit at most 11000 people invited to one room");
     // Who is banned is invited no more, and the other way round: each change makes room.
     of_many(&mut alice, "BAN", 0..BANNED_MAX - 1);
-    let full = "ERR limit at most 10000 persons who are banned from one room; UNBAN or KICK takes one away";
+    let full = "ERR limit at most 10000 people banned from one room; UNBAN lifts a ban";
     alice.expect("BAN lobby mallory", full);
     mallory.expect("INVITE lobby one-more", "OK");
     alice.expect("UNBAN lobby p7", "OK");

@@ -395,7 +395,7 @@ fn a_check_finds_everything_and_changes_nothing() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     for named in [
-        "dantok.toml, line 1: max-romms: no such setting; is max-rooms meant?",
+        "dantok.toml, line 1: max-romms: no such setting; did you mean max-rooms?",
         "dantok.toml, line 2: limits: no such setting",
         "--max-body takes",
         "$DANTOK_LOG takes",
@@ -421,12 +421,12 @@ fn an_unknown_variable_is_reported() {
     let daemon =
         Daemon::start_as(tempfile::tempdir().unwrap(), &[], &[("DANTOK_MAX_ROOM", "5"), ("DANTOK_MAX_BODY", "1KiB")]);
     let warned = |text: &str, name: &str| {
-        text.lines().any(|line| line.contains(&format!("${name} is set, and nobody reads it")))
+        text.lines().any(|line| line.contains(&format!("${name} is set, but nothing reads it")))
     };
     assert!(warned(&daemon.log(), "DANTOK_MAX_ROOM") && !warned(&daemon.log(), "DANTOK_MAX_BODY"), "{}", daemon.log());
     let output = dantok(&["config"], &[("DANTOK_LISTENN", "none")]);
     assert!(output.status.success());
-    assert!(text(&output.stderr).contains("$DANTOK_LISTENN is set, and nobody reads it; is DANTOK_LISTEN meant?"));
+    assert!(text(&output.stderr).contains("$DANTOK_LISTENN is set, but nothing reads it; did you mean DANTOK_LISTEN?"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use dantok::limits::DENIED_AFTER;
 use dantok_protocol::{Command as Request, ErrorCode, Reply, commands};
 
 const DENIED: &str = "ERR denied no such client, or another token";
-const OVER: &str = "ERR denied this token has ended, or was revoked";
+const OVER: &str = "ERR denied this token has expired or was revoked";
 
 fn hello(daemon: &Daemon, client: &str) -> String {
     Lines::connect(daemon.address()).ask(&format!("HELLO {client}")).remove(0)
@@ -98,7 +98,7 @@ fn revoking_a_person_revokes_all_their_devices_and_nobody_elses() {
     assert!(stderr.contains("none is alice's"), "{stderr}");
     daemon.token(&["issue", "alice"]);
     let stderr = String::from_utf8(daemon.try_token(&["revoke", "alice/phone"]).stderr).unwrap();
-    assert!(stderr.contains("alice/phone is let in by "), "{stderr}");
+    assert!(stderr.contains("alice/phone is admitted by "), "{stderr}");
 }
 
 #[test]
@@ -115,8 +115,8 @@ fn a_named_tokens_file_must_exist_and_be_valid() {
         ("missing/tokens.toml", "there is no such file"),
         ("tokens.toml", "there is no such file"),
         ("dangling.toml", "there is no such file behind that link"),
-        ("directory.toml", "no regular file"),
-        ("fifo.toml", "no regular file"),
+        ("directory.toml", "not a regular file"),
+        ("fifo.toml", "not a regular file"),
         ("broken.toml", "broken.toml, line 1"),
     ] {
         for open in [&[][..], &["--open"]] {

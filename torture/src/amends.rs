@@ -48,7 +48,7 @@ impl Amends {
     }
 
     fn with<T>(&self, with: impl FnOnce(&mut BTreeMap<u64, Entry>) -> T) -> T {
-        with(&mut self.0.lock().expect("no thread died with it"))
+        with(&mut self.0.lock().expect("no thread panicked while holding it"))
     }
 
     /// Sends, redacts and finishes messages until the connection breaks or `goes_on` returns false.

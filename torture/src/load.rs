@@ -181,7 +181,7 @@ impl Load {
         self.control.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
-                history.violation("a thread of the load died: see its message above");
+                history.violation("a thread of the load panicked: see its message above");
             }
         }
     }

@@ -41,7 +41,7 @@ pub struct Reborn(Mutex<Known>);
 
 impl Reborn {
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.0.lock().expect("no thread died with it")
+        self.0.lock().expect("no thread panicked while holding it")
     }
 
     /// Creates, fills and deletes the room until the connection breaks or `goes_on` returns false.

@@ -183,7 +183,7 @@ impl Client {
         accesses.collect()
     }
 
-    /// Sets how long and how much of a room is kept, or with `None` only asks. Returns what is in force.
+    /// Sets how long and how much of a room is kept, or with `None` only asks. Returns what is in effect.
     ///
     /// # Errors
     /// `bad-argument` for an invalid time; `denied` if somebody other than the owner or an admin sets it; `no-room`, `not-joined`;

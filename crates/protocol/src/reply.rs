@@ -66,7 +66,7 @@ pub enum Reply {
     Bye,
     /// The request was refused.
     Error(Refusal),
-    /// RETAIN: the limits in force, and how much the room holds.
+    /// RETAIN: the limits in effect, and how much the room holds.
     Retained {
         /// How long and how much is kept; `secs` is never 0.
         keep: Keep,

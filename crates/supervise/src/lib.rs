@@ -1,5 +1,5 @@
-//! No task or thread dies unnoticed: everything that the daemon runs besides its connections is started here. A panic in it is
-//! logged with its name, and then either it is restarted or the daemon ends.
+//! Supervises every task and thread, so that no panic goes unnoticed: it is logged with the name of the task or thread, which is then
+//! restarted, or the daemon ends.
 
 #![cfg_attr(
     test,
@@ -24,11 +24,11 @@ use tokio::task::JoinHandle;
 
 /// What to do after a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// Restart it after a short pause: it works from what is stored, or starts afresh each time.
-    BeginsAgain,
-    /// End the daemon with exit code 1: nobody can tell whether what it was doing is complete.
-    EndsTheDaemon,
+pub enum OnPanic {
+    /// Restart it after a short pause: it keeps no state of its own that a restart would lose.
+    Restart,
+    /// End the daemon with exit code 1, because its work may be incomplete.
+    EndDaemon,
 }
 
 /// A task or thread that runs as long as the daemon.
@@ -37,18 +37,18 @@ pub struct Duty {
     /// Its name in the log.
     pub name: &'static str,
     /// What to do if it panics.
-    pub then: Then,
+    pub on_panic: OnPanic,
 }
 
 impl Duty {
     /// A duty that is restarted after a panic.
-    pub const fn beginning_again(name: &'static str) -> Duty {
-        Duty { name, then: Then::BeginsAgain }
+    pub const fn restarted(name: &'static str) -> Duty {
+        Duty { name, on_panic: OnPanic::Restart }
     }
 
     /// A duty whose panic ends the daemon.
-    pub const fn ending_the_daemon(name: &'static str) -> Duty {
-        Duty { name, then: Then::EndsTheDaemon }
+    pub const fn vital(name: &'static str) -> Duty {
+        Duty { name, on_panic: OnPanic::EndDaemon }
     }
 }
 
@@ -56,7 +56,7 @@ impl Duty {
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A panic's message.
-pub fn said(panic: &(dyn Any + Send)) -> &str {
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
@@ -86,12 +86,12 @@ where
     #[expect(clippy::disallowed_methods, reason = "supervised here")]
     tokio::spawn(async move {
         loop {
-            let begun = std::pin::pin!(async {
+            let running = std::pin::pin!(async {
                 fail_point(duty.name);
                 make().await;
             });
-            let Err(panic) = Caught(begun).await else { return };
-            tracing::error!("{} died: {}; this is a bug; restarting it", duty.name, said(&*panic));
+            let Err(panic) = Caught(running).await else { return };
+            tracing::error!("{} panicked: {}; this is a bug; restarting it", duty.name, panic_message(&*panic));
             tokio::time::sleep(PAUSE).await;
         }
     })
@@ -102,7 +102,7 @@ pub fn brief(name: &'static str, future: impl Future<Output = ()> + Send + 'stat
     #[expect(clippy::disallowed_methods, reason = "supervised here")]
     tokio::spawn(async move {
         if let Err(panic) = Caught(std::pin::pin!(future)).await {
-            tracing::error!("{name} died: {}; this is a bug", said(&*panic));
+            tracing::error!("{name} panicked: {}; this is a bug", panic_message(&*panic));
         }
     })
 }
@@ -141,7 +141,7 @@ pub fn log_panics() {
             std::backtrace::BacktraceStatus::Captured => format!("\n{backtrace}"),
             _ => String::new(),
         };
-        let what = said(info.payload());
+        let what = panic_message(info.payload());
         tracing::error!(
             thread = thread.name().unwrap_or("unnamed"),
             place,
@@ -162,7 +162,7 @@ pub fn fail_point(name: &str) {
     if wanted.as_deref() == Some(name) && !DONE.swap(true, Ordering::Relaxed) {
         #[expect(clippy::panic, reason = "the test asks for it")]
         {
-            panic!("{name} was told to by DANTOK_TEST_PANIC");
+            panic!("{name} was told to panic by DANTOK_TEST_PANIC");
         }
     }
 }
@@ -179,15 +179,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_died_begins_again_until_it_ends_by_itself() {
-        static TRIED: Duty = Duty::beginning_again("tried");
-        static BEGUN: AtomicUsize = AtomicUsize::new(0);
+        static TRIED: Duty = Duty::restarted("tried");
+        static STARTS: AtomicUsize = AtomicUsize::new(0);
         let running = task(&TRIED, || async {
             tokio::task::yield_now().await;
-            if BEGUN.fetch_add(1, Ordering::Relaxed) < 2 {
+            if STARTS.fetch_add(1, Ordering::Relaxed) < 2 {
                 blocking(|| panic!("deep down")).await
             }
         });
         running.await.unwrap();
-        assert_eq!(BEGUN.load(Ordering::Relaxed), 3);
+        assert_eq!(STARTS.load(Ordering::Relaxed), 3);
     }
 }

@@ -1,4 +1,4 @@
-//! A manual page for the program, one for each of its commands, and one for the file of settings.
+//! The manual pages: of the program, of each of its commands, and of the settings file.
 
 mod settings;
 
@@ -12,18 +12,18 @@ use dantok_protocol::units;
 
 pub use settings::installed;
 
-/// What stands at the foot of every page.
+/// The footer of every page.
 const MANUAL: &str = "dantok";
 
-/// What the pages say they are of: the day of `$SOURCE_DATE_EPOCH`, so that the same sources make the same pages; else that of the commit;
-/// else today.
+/// The date on the pages: the day of `$SOURCE_DATE_EPOCH`, so that the same sources make the same pages; otherwise that of the commit, or
+/// today.
 ///
 /// # Errors
-/// A `$SOURCE_DATE_EPOCH` that is no time.
+/// `$SOURCE_DATE_EPOCH` is not a time.
 pub fn date() -> Result<String, String> {
     let time = match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(epoch) => {
-            let seconds = epoch.parse().map_err(|_| "SOURCE_DATE_EPOCH is no number of seconds")?;
+            let seconds = epoch.parse().map_err(|_| "SOURCE_DATE_EPOCH is not a number of seconds")?;
             let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
             time.filter(|_| seconds <= units::TIME_LAST_MS / 1000).ok_or("SOURCE_DATE_EPOCH is too large")?
         }
@@ -35,7 +35,7 @@ pub fn date() -> Result<String, String> {
     Ok(units::time(time).to_string().chars().take(10).collect())
 }
 
-/// A page by the words of its command, or by what the file of settings is called; none where there is no such page.
+/// The page for the words of a command, or for the name of the settings file; `None` if there is no such page.
 pub fn page_of(words: &[String], date: &str) -> Option<String> {
     let asked = words.join("-");
     let name = match asked.as_str() {
@@ -46,7 +46,7 @@ pub fn page_of(words: &[String], date: &str) -> Option<String> {
     pages(date).into_iter().find_map(|(page, text)| if page == name { Some(text) } else { None })
 }
 
-/// Every page by its file's name.
+/// Every page, with its file name.
 pub fn pages(date: &str) -> Vec<(String, String)> {
     let command = super::shown().disable_help_subcommand(true);
     let usage = "dantok [OPTIONS]\ndantok [OPTIONS] COMMAND";
@@ -57,7 +57,7 @@ pub fn pages(date: &str) -> Vec<(String, String)> {
     pages
 }
 
-/// The page of another program, by its file's name.
+/// The pages of another program, with their file names.
 pub fn page_of_program(command: Command, date: &str) -> (String, String) {
     page(command, date, &[], &["dantok".to_owned()])
 }
@@ -83,24 +83,24 @@ type Section = (&'static str, &'static [&'static str]);
 const OTHER_OPTIONS: Section = (
     "OTHER OPTIONS",
     &[
-        "The other settings of dantok(1) are taken as well, and change nothing here: what is said to the daemon can be said to its commands.",
+        "The other settings of dantok(1) are accepted as well and have no effect here, so that a command can be given the same options as the daemon.",
     ],
 );
 
 const EXIT_STATUS: Section = (
     "EXIT STATUS",
     &[
-        "0: it did what was asked; the daemon: it was told to stop, and answered what had arrived.",
-        "1: it could not start, or had to stop; or a command has found something wrong. The last line of the log says why.",
-        "2: the options, the environment or the file of settings are wrong.",
+        "0: success; for the daemon, it was told to stop and answered all that had arrived.",
+        "1: it could not start, or had to stop; or a command found a problem. The last line of the log says why.",
+        "2: an option, an environment variable or a setting in the file is invalid.",
     ],
 );
 
 const FILES: Section = (
     "FILES",
     &[
-        "/etc/dantok/dantok.toml: the settings of the daemon that the package brings; see dantok.toml(5).",
-        "/var/lib/dantok: its messages, and who may connect.",
+        "/etc/dantok/dantok.toml: the settings of the packaged daemon; see dantok.toml(5).",
+        "/var/lib/dantok: its data directory, with messages and tokens.",
     ],
 );
 
@@ -134,11 +134,11 @@ fn page(command: Command, date: &str, sections: &[Section], also: &[String]) -> 
         let _ = man.render_subcommands_section(&mut out);
     }
     let _ = end.to_writer(&mut out);
-    // An empty line is no matter of breaks: mandoc warns of it.
+    // mandoc warns about a break before an empty line.
     (format!("{name}.1"), String::from_utf8_lossy(&out).replace(".br\n\n.br\n", ".sp\n"))
 }
 
-/// Paragraphs; lines that are indented stay as they are.
+/// Writes paragraphs; indented lines are kept as they are.
 fn prose(roff: &mut Roff, text: &str) {
     for (number, paragraph) in text.trim().split("\n\n").enumerate() {
         if number > 0 {
@@ -171,5 +171,5 @@ fn see_also(roff: &mut Roff, names: &[String]) {
     roff.text([roman(
         "The contract for clients is in protocol.md, and more about running the daemon in docs/operating.md, both in",
     )]);
-    roff.text([roman("/usr/share/doc/dantok where a package has brought this page.")]);
+    roff.text([roman("/usr/share/doc/dantok if a package installed this page.")]);
 }

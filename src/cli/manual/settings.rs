@@ -1,4 +1,4 @@
-//! The file of settings has a manual page too.
+//! The manual page of the settings file.
 
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
@@ -11,9 +11,9 @@ underscores; an option beats the environment, which beats the file. A key that i
 setting is an error. A switch takes true or false.
 
 What takes several values takes an array of them, and what takes one is text, or a number \
-where it is one. `dantok config` prints the values in force, and where each came from.";
+where it is one. `dantok config` prints the values in effect, and where each came from.";
 
-/// As a package's service runs it, where nobody says anything.
+/// The defaults of a packaged service.
 pub fn installed() -> Config {
     Config { data_dir: "/var/lib/dantok".into(), ..Config::default() }
 }

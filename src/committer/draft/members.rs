@@ -21,7 +21,7 @@ impl Draft<'_> {
         self.ops.push(Op::Cursor { room, client: client.clone(), seq: membership.stored() });
     }
 
-    /// Finds a room that somebody is a member of, with the membership.
+    /// Finds a room that the author is a member of, with the membership.
     pub(in crate::committer) fn member(&self, author: &Author, name: &str) -> Result<(u64, Membership), Refusal> {
         let room = self.permitted(author, name, Permission::Participate)?;
         let membership = self.membership(room, &author.client).ok_or_else(|| Refusal::not_joined(name))?;
@@ -63,7 +63,7 @@ impl Draft<'_> {
         Ok(Reply::Joined { cursor: membership.cursor(), last, number: room, created: found.is_none() })
     }
 
-    /// A JOIN of a member: gives it a cursor, where it has none and wants one.
+    /// A JOIN by a member: adds a cursor, if the member has none and asks for one.
     fn rejoin(&mut self, client: &Arc<str>, room: u64, before: Membership, from: Begin) -> Reply {
         let (last, _) = self.last(room);
         let membership = if before == Membership::Writer { initial_membership(from, last) } else { before };

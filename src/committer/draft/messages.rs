@@ -58,8 +58,9 @@ impl Draft<'_> {
         let bytes = chunk::stored_bytes(message) as u64;
         let stored = self.stored_bytes(room);
         if stored + bytes > cap_bytes {
-            let text =
-                format!("{name} holds {stored} of at most {cap_bytes} bytes; there is room again when some expire");
+            let text = format!(
+                "{name} holds {stored} of at most {cap_bytes} bytes; there is space again when some of them expire"
+            );
             return Err(Refusal::new(ErrorCode::Limit, text));
         }
         self.stored_bytes.set(room, stored + bytes);
@@ -84,7 +85,7 @@ impl Draft<'_> {
             // What was redacted can't be compared any more.
             let is_redacted = matches!(first.kind, Kind::Redacted(_));
             if !is_redacted && (first.body != body || first.kind != kind) {
-                let text = format!("this id was used for another message, {}; a new message wants a new id", first.seq);
+                let text = format!("this id was used for another message, {}; a new message needs a new id", first.seq);
                 return Err(Refusal::new(ErrorCode::IdReused, text));
             }
             return Ok(Reply::Sent { seq: first.seq, dup: true });
@@ -129,11 +130,11 @@ impl Draft<'_> {
         let Some((client, kind)) = self.what_is(room, seq)? else { return bad("is not stored") };
         match kind {
             Kind::Redacted(by) => return Ok(Reply::Sent { seq: by, dup: true }),
-            Kind::Redaction(_) => return bad("has no text: it says what was redacted"),
+            Kind::Redaction(_) => return bad("has no text: it records a redaction"),
             Kind::Plain | Kind::Reply(_) => {}
         }
         if !author.admin && person(&client) != author.person() {
-            return Err(Refusal::new(ErrorCode::Denied, "only who sent a message, or an admin, may redact it"));
+            return Err(Refusal::new(ErrorCode::Denied, "only the sender of a message, or an admin, may redact it"));
         }
         let message = self.message(&author.client, room, None, Bytes::new(), Kind::Redaction(seq));
         let by = self.append(room, message);
@@ -172,7 +173,7 @@ impl Draft<'_> {
         match error {
             Error::Damaged { .. } | Error::Io { .. } => {
                 tracing::error!("{error}; can't tell what is stored already");
-                let text = "the daemon can't read from its disk what it has already; its operator's log says why";
+                let text = "the daemon can't read its disk to look for an earlier copy; its operator's log says why";
                 Refusal::new(ErrorCode::Storage, text)
             }
             error => {

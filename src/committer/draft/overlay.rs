@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// The values that are different from the published ones, by key.
+/// The values that differ from the published ones, by key.
 pub(in crate::committer) struct Overlay<K, V>(HashMap<K, V>);
 
 impl<K, V> Default for Overlay<K, V> {

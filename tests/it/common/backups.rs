@@ -61,7 +61,7 @@ pub fn restored(from: &Path) -> Daemon {
     let data = dir.path().join("data");
     run(&data, &["restore", text(from)]);
     let checked = run(&data, &["check"]);
-    assert!(checked.contains("is sound"), "{checked}");
+    assert!(checked.contains("is intact"), "{checked}");
     Daemon::start_in(dir, &[])
 }
 

@@ -56,7 +56,7 @@ impl fmt::Display for Report {
         for part in &self.parts {
             let (name, figures) = (part.name, &part.figures);
             match part.damage.len() {
-                0 => writeln!(out, "{name:<10} sound: {figures}")?,
+                0 => writeln!(out, "{name:<10} intact: {figures}")?,
                 FINDINGS_MAX.. => writeln!(out, "{name:<10} DAMAGED in {FINDINGS_MAX} places or more: {figures}")?,
                 places => writeln!(out, "{name:<10} DAMAGED in {places} places: {figures}")?,
             }

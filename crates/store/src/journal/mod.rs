@@ -45,8 +45,8 @@ use crate::count::Histogram;
 use crate::error::Error;
 use crate::files::{FileId, Spot, journal_path, numbered};
 
-/// Fills the next journal file with zeros. If it has died, the committer does that.
-pub const JOURNAL: Duty = Duty::beginning_again("journal-prepare");
+/// Fills the next journal file with zeros. If it has panicked, the committer does that.
+pub const JOURNAL: Duty = Duty::restarted("journal-prepare");
 
 /// The numbers of the journal's files, in order.
 pub(crate) fn numbers(dir: &Path) -> Result<Vec<u64>, Error> {
@@ -146,7 +146,7 @@ impl Journal {
         let prepared = self.next_file.take().map(JoinHandle::join);
         let file = match prepared {
             Some(Ok(file)) => file?,
-            // It was never prepared, or the thread died: do it now.
+            // It was never prepared, or the thread panicked: do it now.
             Some(Err(_)) | None => prepare(&self.dir, number, self.file_bytes)?,
         };
         let (number_before, used_bytes) = (self.header.number, self.at);

@@ -37,7 +37,7 @@ use crate::shared::Shared;
 use crate::tables::Journaled;
 
 /// Takes commits into sled and segments.
-pub const MOVER: Duty = Duty::ending_the_daemon("mover");
+pub const MOVER: Duty = Duty::vital("mover");
 
 /// Jobs that may wait; when the queue is full, the committer waits.
 const QUEUE: usize = 4096;

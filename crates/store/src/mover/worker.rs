@@ -79,7 +79,7 @@ impl Worker {
         impl Drop for OnPanic {
             fn drop(&mut self) {
                 if std::thread::panicking() {
-                    self.0.failure.set("the store's thread died; this is a bug");
+                    self.0.failure.set("the store's thread panicked; this is a bug");
                 }
             }
         }
