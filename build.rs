@@ -26,9 +26,9 @@ fn of_git(dir: &Path) -> Option<String> {
         return None;
     }
     watch(dir);
-    let said =
+    let printed =
         git(dir, &["log", "-1", "--no-show-signature", "--date=format-local:%Y-%m-%d", "--format=%H %cd", "HEAD"])?;
-    let (commit, day) = said.split_once(' ')?;
+    let (commit, day) = printed.split_once(' ')?;
     Some(format!("{} {day}", shortened(commit)?))
 }
 
@@ -70,6 +70,6 @@ fn git(dir: &Path, arguments: &[&str]) -> Option<String> {
     }
     git.args(["-c", "safe.directory=*"]).arg("-C").arg(dir).args(arguments).env("TZ", "UTC");
     let output = git.output().ok().filter(|output| output.status.success())?;
-    let said = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    if said.is_empty() { None } else { Some(said) }
+    let printed = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    if printed.is_empty() { None } else { Some(printed) }
 }

@@ -32,7 +32,7 @@ async fn main() -> Result<(), Error> {
     let logs = irc::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let lines: usize = logs.iter().map(|log| log.lines.len()).sum();
     if lines == 0 {
-        return Err(format!("{}: no *.log with a line that anybody said", dir.display()).into());
+        return Err(format!("{}: no *.log with a message in it", dir.display()).into());
     }
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} lines, {per_sec}, {eta} left")?;
     let bar = ProgressBar::new(lines as u64).with_style(style);
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// Posts one log. Each line waits for the one before it, whoever said that: so the room's order is the log's.
+/// Posts one log. Each line waits for the one before it, whoever wrote that, so that the room has the log's order.
 async fn replay(server: String, log: irc::Log, bar: ProgressBar) -> Result<u64, Error> {
     let mut speakers: HashMap<String, Client> = HashMap::new();
     let mut dups = 0;

@@ -166,8 +166,8 @@ fn check(dir: &Path, scratch: &Path) -> ExitCode {
     match checked {
         Ok(report) => {
             print!("{report}");
-            println!("{} {}", dir.display(), if report.is_sound() { "is intact" } else { "is DAMAGED" });
-            if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            println!("{} {}", dir.display(), if report.is_intact() { "is intact" } else { "is DAMAGED" });
+            if report.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("dantok: {error}");

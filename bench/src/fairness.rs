@@ -30,7 +30,7 @@ const FLOODS: [(&str, &str, usize, usize); 4] = [
     ("8 flooding connections, 64 KiB", "8 limited, 64 KiB", 8, 65_536),
 ];
 
-/// A connection that has said hello and joined its room.
+/// A connection that has sent HELLO and joined its room.
 struct Peer {
     stream: TcpStream,
     scanner: Scanner,

@@ -111,9 +111,9 @@ impl Contestant {
         let start = Instant::now();
         while start.elapsed() < START_DEADLINE {
             if let Some(status) = server.child.try_wait()? {
-                let mut said = std::fs::read_to_string(server.dir.join("output"))?;
-                said.truncate(2000);
-                return Err(io::Error::other(format!("{} ended with {status}: {said}", self.name)));
+                let mut printed = std::fs::read_to_string(server.dir.join("output"))?;
+                printed.truncate(2000);
+                return Err(io::Error::other(format!("{} ended with {status}: {printed}", self.name)));
             }
             let mut found = [0; 5];
             let asked = TcpStream::connect(server.address).and_then(|mut stream| {

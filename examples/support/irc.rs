@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// What somebody said.
+/// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Who.
@@ -39,7 +39,7 @@ fn name(nick: &[u8]) -> String {
     if name.is_empty() { "_".to_owned() } else { name }
 }
 
-/// A log: a room, and what was said in it.
+/// A log: a room and its messages.
 #[derive(Clone, Debug)]
 pub struct Log {
     /// The file's name without its ending.

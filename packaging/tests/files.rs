@@ -141,9 +141,9 @@ fn every_linked_dependency_comes_with_its_licence() {
     for line in String::from_utf8(output.stdout).unwrap().lines().skip(1).filter(|line| !line.is_empty()) {
         let mut words = line.split(' ');
         let name = format!("{} {}", words.next().unwrap(), words.next().unwrap().trim_start_matches('v'));
-        let said = names.lines().find(|line| line.starts_with(&format!("{name}: ")));
-        let said = said.unwrap_or_else(|| panic!("{name} is not named"));
-        assert!(said.contains("no text of its own") || texts.contains(&name), "{name} has no text");
+        let printed = names.lines().find(|line| line.starts_with(&format!("{name}: ")));
+        let printed = printed.unwrap_or_else(|| panic!("{name} is not named"));
+        assert!(printed.contains("no text of its own") || texts.contains(&name), "{name} has no text");
         linked += 1;
     }
     assert!(linked > 50, "{linked}");

@@ -95,7 +95,7 @@ pub struct Bases {
     all: Vec<Found>,
 }
 
-/// Sorts the backups in a directory by whether a store of this epoch, with these marks, can be shown to build on them. Reports unsound
+/// Sorts the backups in a directory by whether a store of this epoch, with these marks, can be shown to build on them. Reports invalid
 /// files to `complain`.
 ///
 /// # Errors
@@ -115,7 +115,7 @@ pub fn bases(dir: &Path, epoch: &str, marks: &[u64], complain: &mut dyn FnMut(&E
 }
 
 impl Bases {
-    /// The newest sound backup and what it holds. Reports newer unsound ones to `complain`.
+    /// The newest valid backup and what it holds. Reports newer invalid ones to `complain`.
     pub fn newest_sound(
         &self,
         tell: &mut dyn FnMut(&Path, u64),

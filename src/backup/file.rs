@@ -407,6 +407,6 @@ mod tests {
             assert!(error.contains("cut short"), "{error}");
         }
         let error = read(&[&bytes[..], b"x"].concat()).unwrap_err().to_string();
-        assert!(error.contains("something follows"), "{error}");
+        assert!(error.contains("more bytes after its end"), "{error}");
     }
 }

@@ -17,7 +17,7 @@ use dantok_store::RoomState;
 use dantok_store::build::{Builder, Site};
 
 /// Restores a backup into a data directory that is empty or missing: this file, the newest one in this directory, or standard input
-/// for `-`. `dry_run` only reads all of it and says whether it is sound.
+/// for `-`. `dry_run` only reads all of it and says whether it is valid.
 ///
 /// # Errors
 /// What went wrong, for whoever typed the command. Then the data directory is as it was.

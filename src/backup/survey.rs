@@ -1,4 +1,4 @@
-//! A look through all of a chain of backups: whether they are sound and belong together, and what a restore has to know before it
+//! A look through all of a chain of backups: whether they are valid and belong together, and what a restore has to know before it
 //! writes the first message.
 
 use std::collections::{BTreeMap, HashMap, HashSet};

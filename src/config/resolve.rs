@@ -67,17 +67,17 @@ pub struct Resolved {
 /// # Errors
 /// The file can't be read; it has an unknown key; a value is not accepted; the retention is too short.
 pub fn resolve(matches: &ArgMatches, file: Option<&Path>, environment: &Environment) -> Result<Resolved, ConfigError> {
-    let said = file.map(File::read).transpose()?.unwrap_or_default();
+    let printed = file.map(File::read).transpose()?.unwrap_or_default();
     let mut config = Config::default();
     #[cfg(feature = "tls")]
     {
         config.tls.is_passed = environment.passes_tls;
     }
-    let mut problems = said.wrong.clone();
+    let mut problems = printed.wrong.clone();
     let mut sources = Vec::new();
     for setting in SETTINGS {
         let Some((values, source, line)) =
-            given(setting, matches, file.map(|path| (path, &said)), environment, &config)
+            given(setting, matches, file.map(|path| (path, &printed)), environment, &config)
         else {
             sources.push(Source::Default);
             continue;
@@ -204,8 +204,8 @@ mod tests {
     fn systemd_gives_the_data_directory_unless_it_is_said() {
         let from_systemd = resolved(&[], None, Some("/var/lib/dantok:/var/lib/other")).unwrap();
         assert_eq!(from_systemd.config.data_dir, Path::new("/var/lib/dantok"));
-        let said = resolved(&["--data-dir", "x"], None, Some("/var/lib/dantok")).unwrap();
-        assert_eq!(said.config.data_dir, Path::new("x"));
+        let printed = resolved(&["--data-dir", "x"], None, Some("/var/lib/dantok")).unwrap();
+        assert_eq!(printed.config.data_dir, Path::new("x"));
     }
 
     #[test]
@@ -222,8 +222,8 @@ mod tests {
         let of_nobody = resolved(&[], false).unwrap();
         assert_eq!(of_nobody.config.tokens_path(), dir.path().join("tokens.toml"));
         assert_eq!(*source(&of_nobody, "tokens"), Source::Env("CREDENTIALS_DIRECTORY".to_owned()));
-        let said = resolved(&["--tokens", "x"], false).unwrap();
-        assert_eq!(said.config.tokens_path(), Path::new("x"));
+        let printed = resolved(&["--tokens", "x"], false).unwrap();
+        assert_eq!(printed.config.tokens_path(), Path::new("x"));
         #[cfg(feature = "tls")]
         {
             // A certificate is taken where TLS is wanted, and is no mistake where it is not.

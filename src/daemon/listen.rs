@@ -19,7 +19,7 @@ pub(super) struct Wanted {
     pub(super) option: &'static str,
     pub(super) address: SocketAddr,
     /// As written in the option; may be a name with several addresses.
-    said: String,
+    given: String,
     /// Does not take IPv4 connections as well, which another socket may have.
     only_v6: bool,
 }
@@ -37,10 +37,10 @@ pub(super) async fn wanted(config: &Config, listens: bool, passed: &Passed) -> R
     #[cfg(feature = "metrics")]
     named.push(("--metrics", &config.metrics));
     let mut wanted: Vec<Wanted> = Vec::new();
-    for (option, said) in named.iter().flat_map(|(option, said)| said.iter().map(|said| (*option, said))) {
+    for (option, given) in named.iter().flat_map(|(option, given)| given.iter().map(|given| (*option, given))) {
         // Not a setup error: the resolver may be available later.
-        let found = tokio::net::lookup_host(said).await;
-        let found = found.map_err(|error| Error::Command(format!("can't look up {said}: {error}; see {option}")))?;
+        let found = tokio::net::lookup_host(given).await;
+        let found = found.map_err(|error| Error::Command(format!("can't look up {given}: {error}; see {option}")))?;
         let before = wanted.len();
         for address in found {
             // [::ffff:127.0.0.1] is an IPv4 address.
@@ -50,7 +50,7 @@ pub(super) async fn wanted(config: &Config, listens: bool, passed: &Passed) -> R
             };
             // A resolver may return an address twice.
             if !wanted.iter().skip(before).any(|one| one.address == address) {
-                wanted.push(Wanted { option, address, said: said.clone(), only_v6: false });
+                wanted.push(Wanted { option, address, given: given.clone(), only_v6: false });
             }
         }
     }
@@ -71,16 +71,16 @@ fn check(wanted: &[Wanted]) -> Result<(), Error> {
     for (at, one) in wanted.iter().enumerate().filter(|(_, one)| one.address.port() != 0) {
         let others = wanted.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| other);
         for other in others.filter(|other| other.address.port() == one.address.port()) {
-            let said = |one: &Wanted| format!("{} {}", one.option, one.said);
+            let given = |one: &Wanted| format!("{} {}", one.option, one.given);
             if one.address == other.address {
-                let text = format!("{} and {} are the same address; name it once", said(one), said(other));
+                let text = format!("{} and {} are the same address; name it once", given(one), given(other));
                 return Err(Error::Setup(text));
             }
             if one.address.ip().is_unspecified() && one.address.is_ipv4() == other.address.is_ipv4() {
                 let text = format!(
                     "{} covers all addresses, including that of {}; name only one of them",
-                    said(one),
-                    said(other)
+                    given(one),
+                    given(other)
                 );
                 return Err(Error::Setup(text));
             }
@@ -129,18 +129,18 @@ pub(super) fn bind(wanted: &[Wanted], option: &str) -> Result<Vec<TcpListener>, 
     let mut bound: Vec<(&str, TcpListener)> = Vec::new();
     let mut missing: Option<(&str, Error)> = None;
     for one in wanted.iter().filter(|one| one.option == option) {
-        if let Some((_, error)) = missing.take_if(|(said, _)| *said != one.said) {
+        if let Some((_, error)) = missing.take_if(|(given, _)| *given != one.given) {
             return Err(error);
         }
-        let has_one = |bound: &[(&str, TcpListener)]| bound.iter().any(|(said, _)| *said == one.said);
+        let has_one = |bound: &[(&str, TcpListener)]| bound.iter().any(|(given, _)| *given == one.given);
         match one.bind() {
             Ok(listener) => {
                 missing = None;
-                bound.push((&one.said, listener));
+                bound.push((&one.given, listener));
             }
             Err(error) if !is_absent(&error) => return Err(one.failed(&error)),
             Err(error) if has_one(&bound) => tracing::warn!("{}", one.failed(&error)),
-            Err(error) => missing = Some((&one.said, one.failed(&error))),
+            Err(error) => missing = Some((&one.given, one.failed(&error))),
         }
     }
     match missing {

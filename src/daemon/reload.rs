@@ -39,9 +39,9 @@ impl Reload {
                 tokio::task::block_in_place(|| self.reload());
             };
             if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(reload)) {
-                let (name, said) = (crate::duties::RELOAD.name, dantok_supervise::panic_message(&*panic));
+                let (name, message) = (crate::duties::RELOAD.name, dantok_supervise::panic_message(&*panic));
                 tracing::error!(
-                    "SIGHUP: {name} panicked: {said}; this is a bug; what it had not reached stays as it was"
+                    "SIGHUP: {name} panicked: {message}; this is a bug; what it had not reached stays as it was"
                 );
             }
             notify::ready();

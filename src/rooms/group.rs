@@ -270,7 +270,7 @@ mod tests {
         let mut handed = Handed::of(group.clone(), &taken);
         handed.cut(4);
         handed.arrived();
-        // What nobody was given before it expired is said to be gone.
+        // A message that expired before anybody was given it is reported as gone.
         assert_eq!(group.take(&bob, 9, 5, 5).gone, Some((5, 5)));
         assert!(group.take(&bob, 9, 5, 5) == Taken { take: 5, ..Taken::default() });
     }

@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(found.iter().map(|one| one.purpose).collect::<Vec<_>>(), [Purpose::Server, Purpose::ClientCa]);
         for (one, path) in found.iter().zip([&cert, &ca]) {
             assert_eq!((one.ends, &one.path), (ends, path));
-            for (now, said) in [
+            for (now, expected) in [
                 (one.begins - 1, Some("is not valid before 2030-01-01T00:00:00")),
                 (one.begins, None),
                 (ends - 14 * DAY - 1, None),
@@ -149,12 +149,12 @@ mod tests {
                 (i64::MAX, Some("expired at 2031-01-01T00:00:00")),
             ] {
                 let warning = one.warning_at(now);
-                match said {
+                match expected {
                     None => assert_eq!(warning, None, "{now}"),
-                    Some(said) => {
+                    Some(expected) => {
                         let warning = warning.unwrap_or_else(|| panic!("nothing at {now}"));
                         assert!(
-                            warning.starts_with(&path.display().to_string()) && warning.contains(said),
+                            warning.starts_with(&path.display().to_string()) && warning.contains(expected),
                             "{warning}"
                         );
                     }

@@ -113,9 +113,7 @@ pub fn revoke(file: &TokensFile, which: &str) -> Result<(), Error> {
             true => String::new(),
             false => format!("; {which} is admitted by {}, which is for all devices", serving.join(", ")),
         };
-        return Err(Error::Command(format!(
-            "{path}: no token has the id {which}, or belongs to a client {which}{but}"
-        )));
+        return Err(Error::Command(format!("{path}: no token has the id {which} or belongs to {which}{but}")));
     }
     for Token { id, client, .. } in &revoked {
         println!("{id} of {client} is revoked");

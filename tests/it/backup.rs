@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::common::backups::{dantok, fail, files, flip, furnished, restored, run, said, seen, text};
+use crate::common::backups::{dantok, fail, files, flip, furnished, printed, restored, run, seen, text};
 use crate::common::{Daemon, Lines, wait_until};
 
 fn history(daemon: &Daemon, room: &str) -> Vec<String> {
@@ -175,12 +175,12 @@ fn a_restored_store_equals_the_original() {
     assert!(daemon.terminate().success());
     assert!(!daemon.data_dir().join("control.sock").exists());
     let piped = dantok(&daemon.data_dir(), &["backup", "-"]).output().unwrap();
-    assert!(piped.status.success(), "{}", said(&piped));
+    assert!(piped.status.success(), "{}", printed(&piped));
     let (from, place) = (dir.path().join("piped"), tempfile::tempdir().unwrap());
     std::fs::write(&from, &piped.stdout).unwrap();
     let data = place.path().join("data");
     let piped = dantok(&data, &["restore", "-"]).stdin(std::fs::File::open(&from).unwrap()).output().unwrap();
-    assert!(piped.status.success(), "{}", said(&piped));
+    assert!(piped.status.success(), "{}", printed(&piped));
     assert_eq!(seen(&Daemon::start_in(place, &[])), expected);
     daemon.start_again();
     assert_eq!(seen(&daemon), expected, "a backup changes nothing");
@@ -310,11 +310,11 @@ fn redacted_messages_stay_redacted_whatever_is_imported() {
         std::fs::write(&lines, body).unwrap();
         run(&data, &["import", "lobby", text(&lines)])
     };
-    let said = "{\"client\":\"a\",\"seq\":1,\"text\":\"a secret\"}\n";
-    import(said);
+    let printed = "{\"client\":\"a\",\"seq\":1,\"text\":\"a secret\"}\n";
+    import(printed);
     let backups = dir.path().join("backups");
     run(&data, &["backup", text(&backups)]);
-    let redacted = format!("{said}{{\"client\":\"a\",\"seq\":2,\"redacts\":1}}\n");
+    let redacted = format!("{printed}{{\"client\":\"a\",\"seq\":2,\"redacts\":1}}\n");
     let told = import(&format!("{redacted}{{\"client\":\"a\",\"seq\":3,\"redacts\":2}}\n"));
     assert!(told.contains("imported: 1, already there: 1, left out: 1"), "{told}");
     run(&data, &["backup", "--incremental", text(&backups)]);
@@ -450,10 +450,18 @@ fn a_backup_into_the_data_directory_is_refused_by_any_path() {
     }
     // From there, by a relative path, and by what the shell opens.
     let output = dantok(&data, &["backup", "../data/b"]).current_dir(data.join("sled/..")).output().unwrap();
-    assert!(!output.status.success() && said(&output).contains("this is in the data directory"), "{}", said(&output));
+    assert!(
+        !output.status.success() && printed(&output).contains("this is in the data directory"),
+        "{}",
+        printed(&output)
+    );
     let file = std::fs::File::create(data.join("x.backup")).unwrap();
     let output = dantok(&data, &["backup", "-"]).stdout(file).output().unwrap();
-    assert!(!output.status.success() && said(&output).contains("this is in the data directory"), "{}", said(&output));
+    assert!(
+        !output.status.success() && printed(&output).contains("this is in the data directory"),
+        "{}",
+        printed(&output)
+    );
     std::fs::remove_file(data.join("x.backup")).unwrap();
     // Another's data directory is no better a place, nor is it one for what is restored.
     let backups = dir.path().join("backups");

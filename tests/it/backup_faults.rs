@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::common::backups::{dantok, fail, files, flip, furnished, run, said, seen, text};
+use crate::common::backups::{dantok, fail, files, flip, furnished, printed, run, seen, text};
 use crate::common::{Daemon, has_tool, wait_until};
 
 #[test]
@@ -106,11 +106,11 @@ fn an_unfinished_backup_leaves_nothing_that_looks_complete() {
         .env_clear()
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
     assert!(
-        said(&output).contains("can't write the backup") && said(&output).contains(text(dir.path())),
+        printed(&output).contains("can't write the backup") && printed(&output).contains(text(dir.path())),
         "{}",
-        said(&output)
+        printed(&output)
     );
     assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
     // A kill, at whatever moment.
@@ -147,7 +147,7 @@ fn an_unfinished_backup_leaves_nothing_that_looks_complete() {
         let output = child.wait_with_output().unwrap();
         daemon.start_again();
         if !output.status.success() {
-            assert!(said(&output).contains("control.sock"), "{}", said(&output));
+            assert!(printed(&output).contains("control.sock"), "{}", printed(&output));
             assert!(files(dir.path()).is_empty(), "{:?}", files(dir.path()));
             return;
         }
@@ -205,7 +205,7 @@ fn a_backup_is_never_written_to_a_terminal() {
     let backup = format!("{} backup - --data-dir {}", env!("CARGO_BIN_EXE_dantok"), text(&daemon.data_dir()));
     let output = Command::new("script").args(["-qec", &backup, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("written to a terminal"), "{}", said(&output));
+    assert!(printed(&output).contains("written to a terminal"), "{}", printed(&output));
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn without_a_terminal_there_is_one_room() {
     for rooms in [&[][..], &["lobby", "other"]] {
         let output =
             Command::new(chat_binary()).args(rooms).args(["--as", "bob"]).stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && output.stdout.is_empty() && said.contains("one ROOM"), "{said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && output.stdout.is_empty() && printed.contains("one ROOM"), "{printed}");
     }
 }

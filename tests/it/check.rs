@@ -1,4 +1,4 @@
-//! The real `dantok check` on directories that are sound, in use, torn or damaged.
+//! The real `dantok check` on directories that are intact, in use, torn or damaged.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -12,11 +12,11 @@ use dantok_store::limits::SLED_SEGMENT_BYTES;
 use dantok_store::segments::Segments;
 use dantok_store::tables::{Journaled, Tables};
 
-/// Its exit code, and what it said.
+/// Its exit code, and what it printed.
 fn check(dir: &Path) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_dantok")).arg("check").arg("--data-dir").arg(dir).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(said).unwrap())
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(printed).unwrap())
 }
 
 /// A daemon that has stored something of everything.
@@ -48,17 +48,17 @@ fn journal(dir: &Path) -> std::path::PathBuf {
 #[test]
 fn a_directory_in_use_is_refused_and_a_sound_one_passes() {
     let mut daemon = filled();
-    let (code, said) = check(&daemon.data_dir());
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("another dantok is running"), "{said}");
+    let (code, printed) = check(&daemon.data_dir());
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains("another dantok is running"), "{printed}");
     daemon.kill();
-    let (code, said) = check(&daemon.data_dir());
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("journal    intact: 1 files, 53 commits past the store"), "{said}");
+    let (code, printed) = check(&daemon.data_dir());
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("journal    intact: 1 files, 53 commits past the store"), "{printed}");
     daemon.start_again();
     assert!(daemon.terminate().success());
-    let (code, said) = check(&daemon.data_dir());
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = check(&daemon.data_dir());
+    assert_eq!(code, Some(0), "{printed}");
     for part in [
         "rooms      intact: 1",
         "messages   intact: 50, ",
@@ -66,7 +66,7 @@ fn a_directory_in_use_is_refused_and_a_sound_one_passes() {
         "cursors    intact: 1",
         "is intact",
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(printed.contains(part), "{part}: {printed}");
     }
     daemon.start_again();
     // A check changes nothing.
@@ -76,9 +76,9 @@ fn a_directory_in_use_is_refused_and_a_sound_one_passes() {
 #[test]
 fn check_does_not_create_a_data_directory() {
     let dir = tempfile::tempdir().unwrap();
-    let (code, said) = check(dir.path());
+    let (code, printed) = check(dir.path());
     assert_eq!(code, Some(1));
-    assert!(said.contains("FORMAT"), "{said}");
+    assert!(printed.contains("FORMAT"), "{printed}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -88,11 +88,11 @@ fn a_broken_commit_in_the_journal_is_named() {
     daemon.kill();
     let journal = journal(&daemon.data_dir());
     flip(&journal, 64 + 24 + 3);
-    let (code, said) = check(&daemon.data_dir());
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains(&format!("{}: damaged: commit 1 at byte 64 is broken", journal.display())), "{said}");
-    assert!(said.contains("rooms      sound"), "what is not damaged is told as well: {said}");
-    assert!(said.contains("is DAMAGED"), "{said}");
+    let (code, printed) = check(&daemon.data_dir());
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains(&format!("{}: damaged: commit 1 at byte 64 is broken", journal.display())), "{printed}");
+    assert!(printed.contains("rooms      intact"), "undamaged parts are listed as well: {printed}");
+    assert!(printed.contains("is DAMAGED"), "{printed}");
 }
 
 #[test]
@@ -103,9 +103,9 @@ fn a_torn_last_commit_is_not_damage() {
     let bytes = std::fs::read(&journal).unwrap();
     let last = bytes.windows(4).rposition(|window| window == b"DTKR").unwrap();
     flip(&journal, last as u64 + 24);
-    let (code, said) = check(&daemon.data_dir());
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("note: ") && said.contains("the last commit is torn"), "{said}");
+    let (code, printed) = check(&daemon.data_dir());
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("note: ") && printed.contains("the last commit is torn"), "{printed}");
 }
 
 #[test]
@@ -120,12 +120,15 @@ fn a_bit_flipped_in_stored_messages_is_found_with_its_room() {
     let place = bytes.windows(10).position(|window| window == b"message 17").unwrap();
     flip(&segment, place as u64);
     let damaged = std::fs::read(&segment).unwrap();
-    let (code, said) = check(&daemon.data_dir());
+    let (code, printed) = check(&daemon.data_dir());
     assert!(std::fs::read(&segment).unwrap() == damaged, "a check changes nothing");
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("room lobby: the messages from seq ") && said.contains("fail their checksum"), "{said}");
-    assert!(said.contains("store      sound") && said.contains("is DAMAGED"), "{said}");
-    assert!(said.contains(".segment"), "{said}");
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(
+        printed.contains("room lobby: the messages from seq ") && printed.contains("fail their checksum"),
+        "{printed}"
+    );
+    assert!(printed.contains("store      intact") && printed.contains("is DAMAGED"), "{printed}");
+    assert!(printed.contains(".segment"), "{printed}");
     // A daemon goes on beside it.
     daemon.start_again();
     let mut alice = daemon.lines("alice");
@@ -161,16 +164,16 @@ fn ids_still_in_the_journal_are_not_reported_missing() {
         config.open().unwrap().open_tree("ids").unwrap().clear().unwrap();
     };
     without_ids();
-    let (code, said) = check(&dir);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("messages   intact: 50, ") && said.contains("53 commits past the store"), "{said}");
+    let (code, printed) = check(&dir);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("messages   intact: 50, ") && printed.contains("53 commits past the store"), "{printed}");
     // Without the journal they are missed.
     daemon.start_again();
     assert!(daemon.terminate().success());
     without_ids();
-    let (code, said) = check(&dir);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("the id m1 of seq 1 is unknown"), "{said}");
+    let (code, printed) = check(&dir);
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains("the id m1 of seq 1 is unknown"), "{printed}");
 }
 
 #[test]
@@ -192,7 +195,7 @@ fn a_swapped_segment_is_damage_and_shows_no_wrong_messages() {
     let answer = daemon.lines("alice").ask("FETCH lobby");
     assert!(answer[0].ends_with(" alice one") && answer[1].starts_with("ERR storage "), "{answer:?}");
     daemon.terminate();
-    let (status, said) = check(&daemon.data_dir());
+    let (status, printed) = check(&daemon.data_dir());
     assert_eq!(status, Some(1));
-    assert!(said.contains("room lobby: messages are missing from seq 2 to 2"), "{said}");
+    assert!(printed.contains("room lobby: messages are missing from seq 2 to 2"), "{printed}");
 }

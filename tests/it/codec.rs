@@ -283,7 +283,7 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
     ]
 }
 
-/// What a line stream may be made of, sound and unsound.
+/// What a line stream may be made of, valid and invalid.
 fn line_piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => (text_tag(), command()).prop_map(|(tag, command)| {
@@ -301,7 +301,7 @@ fn line_piece() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// What a frame stream may be made of, sound and unsound.
+/// What a frame stream may be made of, valid and invalid.
 fn frame_piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         6 => (any::<u64>(), command()).prop_map(|(id, command)| encoded(&RequestFrame { id, command })),
@@ -653,7 +653,7 @@ fn literal_frames() {
 #[test]
 fn literal_telnet() {
     let ping = || ask(Command::Ping);
-    let said = |text: &'static str| ask(send(text.as_bytes()));
+    let printed = |text: &'static str| ask(send(text.as_bytes()));
     let mark = || Found::Telnet([0xff, 251, 6]);
     let (wont, dont) = (|option| Found::Telnet([0xff, 252, option]), |option| Found::Telnet([0xff, 254, option]));
     let sub = |length: usize| [&b"\xff\xfa\x18"[..], &vec![b'\n'; length], b"\xff\xf0PING\n"].concat();
@@ -667,16 +667,16 @@ fn literal_telnet() {
         ("half a line goes", b"SEND r ha\xff\xf4\xff\xfd\x06PING\r\n".to_vec(), vec![mark(), ping()]),
         ("by a break", b"SEND r ha\xff\xf3PING\n".to_vec(), vec![ping()]),
         ("or by the key for it", b"SEND r ha\xff\xf8PING\n".to_vec(), vec![ping()]),
-        ("each alone", [("SEND r 단톡x").as_bytes(), b"\xff\xf7\xff\xf7!\n"].concat(), vec![said("단!")]),
+        ("each alone", [("SEND r 단톡x").as_bytes(), b"\xff\xf7\xff\xf7!\n"].concat(), vec![printed("단!")]),
         ("and no more than there are", b"NO\xff\xf7\xff\xf7\xff\xf7PING\n".to_vec(), vec![ping()]),
-        ("is anybody there", b"SEND r h\xff\xf6i\n".to_vec(), vec![ping(), said("hi")]),
+        ("is anybody there", b"SEND r h\xff\xf6i\n".to_vec(), vec![ping(), printed("hi")]),
         ("nothing", b"\xff\xf1P\xff\xf9ING\xff\xf2\r\xff\xef\n".to_vec(), vec![ping()]),
         ("once each", b"\xff\xfd\x01\xff\xfd\x01\xff\xfb\x01\xff\xfb\x01".to_vec(), vec![wont(1), dont(1)]),
         ("no answer to an answer", b"\xff\xfc\x01\xff\xfe\x01\xff\xfe\x06PING\n".to_vec(), vec![ping()]),
         ("a mark that is offered", b"\xff\xfb\x06\xff\xfb\x06".to_vec(), vec![dont(6)]),
         ("an option that is a line feed", b"PI\xff\xfd\nNG\n".to_vec(), vec![wont(10), ping()]),
         ("an option that is 255", b"PI\xff\xfd\xffNG\n".to_vec(), vec![wont(255), ping()]),
-        ("within a line", b"SEND r h\xff\xfd\x03i\n".to_vec(), vec![wont(3), said("hi")]),
+        ("within a line", b"SEND r h\xff\xfd\x03i\n".to_vec(), vec![wont(3), printed("hi")]),
         ("a subnegotiation", b"PI\xff\xfa\x1f\x00\n\xff\xff\xf0\xff\xf0NG\n".to_vec(), vec![ping()]),
         ("that has no end", b"\xff\xfa\x1f\x00\xff\xf4\xff\xfd\x06PING\n".to_vec(), vec![mark(), ping()]),
         ("a long one", sub(within - 1), vec![ping()]),
@@ -701,8 +701,8 @@ fn literal_telnet() {
     ];
     // Behind a first line without any: what a line's text may be is nobody's key.
     let silent: Vec<(&str, Vec<u8>, Vec<Found>)> = vec![
-        ("an option in a line", b"SEND r h\xff\xfd\x03i\n".to_vec(), vec![wont(3), said("hi")]),
-        ("a mark in a line", b"SEND r h\xff\xfd\x06i\n".to_vec(), vec![mark(), said("hi")]),
+        ("an option in a line", b"SEND r h\xff\xfd\x03i\n".to_vec(), vec![wont(3), printed("hi")]),
+        ("a mark in a line", b"SEND r h\xff\xfd\x06i\n".to_vec(), vec![mark(), printed("hi")]),
         ("a key in a line", b"SEND r \xff\xf4QUIT\nPING\n".to_vec(), vec![refused(ErrorCode::NotUtf8), ping()]),
         ("another", b"SEND r \xff\xf8QUIT\nPING\n".to_vec(), vec![refused(ErrorCode::NotUtf8), ping()]),
         ("and others", b"SEND r\xff\xf7\xff\xf6\nPING\n".to_vec(), vec![refused(ErrorCode::NotUtf8), ping()]),

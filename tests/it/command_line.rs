@@ -12,7 +12,7 @@ fn dantok(args: &[&str]) -> Output {
 }
 
 /// What it prints, and it has worked.
-fn said(args: &[&str]) -> String {
+fn printed(args: &[&str]) -> String {
     let output = dantok(args);
     assert!(output.status.success() && output.stderr.is_empty(), "{args:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -42,7 +42,7 @@ fn options(help: &str) -> Vec<&str> {
 fn h_is_short_and_help_is_long() {
     for words in commands() {
         let args = |flag| words.iter().map(String::as_str).chain([flag]).collect::<Vec<_>>();
-        let (short, long) = (said(&args("-h")), said(&args("--help")));
+        let (short, long) = (printed(&args("-h")), printed(&args("--help")));
         assert!(short.lines().count() <= 24, "{words:?}:\n{short}");
         assert!(short.lines().all(|line| line.chars().count() <= 80), "{words:?}:\n{short}");
         assert!(long.lines().count() > short.lines().count(), "{words:?}: {long}");
@@ -52,17 +52,17 @@ fn h_is_short_and_help_is_long() {
         let explained = short.lines().skip_while(|line| *line != "Options:").skip(1).filter(|line| !line.is_empty());
         assert!(explained.clone().all(|line| line.trim_start().starts_with('-')), "{words:?}:\n{short}");
     }
-    let long = said(&["--help"]);
+    let long = printed(&["--help"]);
     for setting in SETTINGS {
         assert!(options(&long).contains(&setting.name), "{}", setting.name);
     }
-    assert_eq!(said(&["help"]), long);
+    assert_eq!(printed(&["help"]), long);
 }
 
 #[test]
 fn a_command_shows_the_settings_it_uses_and_accepts_all() {
     let settings = |words: &[&str]| {
-        let help = said(&[words, &["--help"]].concat());
+        let help = printed(&[words, &["--help"]].concat());
         let found = SETTINGS.iter().map(|setting| setting.name).filter(|name| options(&help).contains(name));
         found.collect::<Vec<_>>()
     };
@@ -79,7 +79,7 @@ fn a_command_shows_the_settings_it_uses_and_accepts_all() {
     assert!(of_doctor.contains(&"data-dir") && of_doctor.contains(&"max-connections"), "{of_doctor:?}");
     assert!(!of_doctor.contains(&"listen") && !of_doctor.contains(&"retention"), "{of_doctor:?}");
 
-    // What is said to the daemon can be said to any command, before its name and behind it.
+    // The daemon's options are accepted by any command, before its name and after it.
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().to_str().unwrap();
     for args in [
@@ -89,13 +89,16 @@ fn a_command_shows_the_settings_it_uses_and_accepts_all() {
         ["--data-dir", dir, "epoch", "--max-rooms", "3"],
     ] {
         let output = dantok(&args);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(1) && said.contains(&format!("{dir}: no epoch")), "{args:?}: {said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.code() == Some(1) && printed.contains(&format!("{dir}: no epoch")),
+            "{args:?}: {printed}"
+        );
     }
     for args in [&["epoch", "--max-rooms", "0"][..], &["--max-rooms", "0", "token", "list"]] {
         let output = dantok(args);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(2) && said.contains("--max-rooms takes"), "{args:?}: {said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && printed.contains("--max-rooms takes"), "{args:?}: {printed}");
     }
 }
 
@@ -104,14 +107,14 @@ fn a_command_shows_the_settings_it_uses_and_accepts_all() {
 fn every_command_has_a_manual_page_to_print() {
     for words in commands() {
         let args = ["man"].into_iter().chain(words.iter().map(String::as_str)).collect::<Vec<_>>();
-        let page = said(&args);
+        let page = printed(&args);
         let name = ["DANTOK"].into_iter().chain(words.iter().map(String::as_str)).collect::<Vec<_>>().join("-");
         assert!(page.contains(&format!(".TH {} 1 ", name.to_uppercase())), "{args:?}: {page}");
     }
-    assert!(said(&["man", "dantok.toml"]).contains(".TH DANTOK.TOML 5"));
-    assert_eq!(said(&["man", "dantok-token-issue"]), said(&["man", "token", "issue"]));
+    assert!(printed(&["man", "dantok.toml"]).contains(".TH DANTOK.TOML 5"));
+    assert_eq!(printed(&["man", "dantok-token-issue"]), printed(&["man", "token", "issue"]));
     // The settings of a command are in its page, and no others.
-    let page = said(&["man", "check"]);
+    let page = printed(&["man", "check"]);
     assert!(page.contains("\\-\\-data\\-dir") && !page.contains("\\-\\-listen"), "{page}");
     for words in [&["man", "nonsense"][..], &["man", "token", "nonsense"], &["completions", "tcsh"], &["completions"]] {
         let output = dantok(words);
@@ -130,7 +133,7 @@ fn every_command_has_a_manual_page_to_print() {
 #[cfg(feature = "manual")]
 fn shells_accept_the_completions() {
     for shell in ["bash", "zsh", "fish"] {
-        let script = said(&["completions", shell]);
+        let script = printed(&["completions", shell]);
         for words in commands() {
             assert!(words.iter().all(|word| script.contains(word)), "{shell}: {words:?}");
         }
@@ -175,9 +178,9 @@ fn found(program: &Path, sources: &Path) -> (String, Vec<PathBuf>) {
     // As in a hook, which tells of a repository that is not meant.
     let mut run = Command::new(program);
     let output = run.env("CARGO_MANIFEST_DIR", sources).env("GIT_DIR", "/nowhere").env("TZ", "Asia/Seoul").output();
-    let said = String::from_utf8(output.unwrap().stdout).unwrap();
+    let printed = String::from_utf8(output.unwrap().stdout).unwrap();
     let values = |key: &str| {
-        let lines = said.lines().filter_map(|line| line.strip_prefix(key)).map(str::to_owned);
+        let lines = printed.lines().filter_map(|line| line.strip_prefix(key)).map(str::to_owned);
         lines.collect::<Vec<_>>()
     };
     let watched = values("cargo::rerun-if-changed=").into_iter().filter(|path| path != "build.rs");
@@ -209,9 +212,9 @@ fn times(watched: &[PathBuf]) -> Vec<(PathBuf, std::time::SystemTime)> {
 
 #[test]
 fn the_version_names_the_commit_in_a_checkout_and_a_crate_but_not_in_a_tarball() {
-    let said = said(&["--version"]);
-    assert_eq!(said, format!("dantok {}\n", dantok::cli::version()));
-    assert!(said.starts_with(concat!("dantok ", env!("CARGO_PKG_VERSION"))), "{said}");
+    let printed = printed(&["--version"]);
+    assert_eq!(printed, format!("dantok {}\n", dantok::cli::version()));
+    assert!(printed.starts_with(concat!("dantok ", env!("CARGO_PKG_VERSION"))), "{printed}");
     if !has_tool("git") {
         return;
     }

@@ -140,7 +140,7 @@ fn read_acknowledges_the_previous_page_and_fetches_the_next() {
         alice.expect(&format!("SEND r {n}"), &format!("OK {n}"));
     }
     assert_eq!(timeless(alice.ask("READ r max=2")), ["MSG r 1 TIME alice 1", "MSG r 2 TIME alice 2", "END r 2 1 3"]);
-    // Another connection still gets them: nobody has said yet that they arrived.
+    // Another connection still gets them: nobody has confirmed yet that they arrived.
     assert_eq!(daemon.lines("alice").ask("READ r").len(), 4);
     assert_eq!(timeless(alice.ask("READ r max=2")), ["MSG r 3 TIME alice 3", "END r 3 1 3"]);
     assert_eq!(alice.ask("READ r"), ["END r 3 1 3"]);
@@ -174,7 +174,7 @@ fn watch_reports_rooms_that_appear_and_change() {
     let (mut alice, mut bob) = (daemon.lines("alice"), daemon.lines("bob"));
     alice.expect("CREATE a first", "OK");
     bob.expect("WATCH", "OK");
-    // A change may be told more than once, and two changes at once; what counts is what is said last.
+    // A change may be told more than once, and two changes at once; what counts is what is reported last.
     let until = |lines: &mut Lines, wanted: &str| {
         while timeless(vec![lines.line().unwrap()]) != [wanted] {}
     };

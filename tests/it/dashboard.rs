@@ -99,8 +99,8 @@ fn every_metric_has_a_help_text() {
     let page = visited(&[]).page();
     for family in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
         let help = format!("# HELP {family} ");
-        let said = page.lines().find_map(|line| line.strip_prefix(&help)).unwrap_or_default();
-        assert!(said.len() > 15 && said.ends_with('.'), "{family}: {said:?}");
+        let printed = page.lines().find_map(|line| line.strip_prefix(&help)).unwrap_or_default();
+        assert!(printed.len() > 15 && printed.ends_with('.'), "{family}: {printed:?}");
     }
     for name in ["alice", "lobby", "냉면"] {
         assert!(!page.contains(name), "{name}: {page}");

@@ -18,8 +18,8 @@ fn number(answer: &str) -> u64 {
 }
 
 fn check(daemon: &Daemon) {
-    let said = backups::run(&daemon.data_dir(), &["check"]);
-    assert!(said.contains("is intact"), "{said}");
+    let printed = backups::run(&daemon.data_dir(), &["check"]);
+    assert!(printed.contains("is intact"), "{printed}");
 }
 
 /// A room of alice's with one of everything.
@@ -282,8 +282,8 @@ fn deleting_a_room_frees_its_space_and_nothing_else() {
     let (items, _) = alice.ask(Command::Fetch(commands::Fetch { room: "small".into(), after: Some(0), max: None }));
     assert_eq!(items.len(), 200);
     assert!(daemon.terminate().success());
-    let said = backups::run(&daemon.data_dir(), &["check"]);
-    assert!(said.contains("is intact") && said.contains("ids        intact: 0"), "{said}");
+    let printed = backups::run(&daemon.data_dir(), &["check"]);
+    assert!(printed.contains("is intact") && printed.contains("ids        intact: 0"), "{printed}");
 }
 
 #[test]

@@ -12,11 +12,11 @@ fn doctor(dir: &Path) -> (Option<i32>, String) {
 #[test]
 fn it_reports_every_figure_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
-    let (_, said) = doctor(dir.path());
+    let (_, printed) = doctor(dir.path());
     for what in
         ["file system", "space", "lock", "sync", "fdatasync of 4096 bytes: median", "store", "clock", "time sync"]
     {
-        assert!(said.contains(what), "{what}: {said}");
+        assert!(printed.contains(what), "{what}: {printed}");
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -26,10 +26,10 @@ fn programs_get_the_same_as_json() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
     let output = command.args(["doctor", "--json", "--data-dir"]).arg(dir.path()).output().unwrap();
-    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(said["can_keep_the_promises"].as_bool(), Some(output.status.success()));
-    let findings = said["findings"].as_array().unwrap();
-    assert!(findings.iter().any(|finding| finding["what"] == "sync" && finding["text"].is_string()), "{said}");
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed["can_keep_the_promises"].as_bool(), Some(output.status.success()));
+    let findings = printed["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|finding| finding["what"] == "sync" && finding["text"].is_string()), "{printed}");
     assert!(findings.iter().all(|finding| ["ok", "warning", "bad"].contains(&finding["level"].as_str().unwrap())));
 }
 
@@ -41,7 +41,7 @@ fn a_directory_in_memory_is_not_accepted_as_a_disk() {
         eprintln!("SKIPPED: /dev/shm is no tmpfs here");
         return;
     }
-    let (code, said) = doctor(&shm.join("dantok-data"));
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("BAD      file system") && said.contains("can NOT keep"), "{said}");
+    let (code, printed) = doctor(&shm.join("dantok-data"));
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains("BAD      file system") && printed.contains("can NOT keep"), "{printed}");
 }

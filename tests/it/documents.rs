@@ -119,7 +119,7 @@ fn unplayed_blocks_are_counted_and_the_files_they_name_exist() {
     assert_eq!(counted, expected);
 }
 
-/// The picture of the chat, and the blocks of commands without what is said about them.
+/// The picture of the chat, and the blocks of commands without the text about them.
 fn commands(doc: &str) -> Vec<(&str, &str, Vec<&str>)> {
     let bare = |line| named::without_comment(line).trim_end();
     let of_both = blocks(doc).filter(|block| matches!(block.kind, "console" | "sh" | "text"));

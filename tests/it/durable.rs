@@ -26,12 +26,12 @@ fn every_ok_comes_after_an_fdatasync_of_its_message() {
         .unwrap();
     // strace says "attached" of a thread once it sees all that the thread does.
     let mut attached = std::io::BufReader::new(strace.stderr.take().unwrap());
-    let mut said = String::new();
-    while !said.contains("attached") {
-        if std::io::BufRead::read_line(&mut attached, &mut said).unwrap() == 0 {
+    let mut printed = String::new();
+    while !printed.contains("attached") {
+        if std::io::BufRead::read_line(&mut attached, &mut printed).unwrap() == 0 {
             strace.wait().unwrap();
-            assert!(std::env::var_os("CI").is_none(), "strace can't attach: {said}");
-            eprintln!("SKIPPED: strace can't attach: {said}");
+            assert!(std::env::var_os("CI").is_none(), "strace can't attach: {printed}");
+            eprintln!("SKIPPED: strace can't attach: {printed}");
             return;
         }
     }

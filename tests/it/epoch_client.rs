@@ -297,7 +297,7 @@ async fn a_follow_of_a_restored_room_continues_from_the_cursor() {
             daemon.go_back_to(&backup, false);
         });
         assert!(is_set_back(next(&mut follow).await), "{others}");
-        tokio::task::block_in_place(|| say(&daemon, "after", 6 + others..=13)); // Nothing where all is said.
+        tokio::task::block_in_place(|| say(&daemon, "after", 6 + others..=13)); // Nothing if everything is sent.
         assert_eq!(rest(&mut follow, "after 13").await, all_of_it(), "{others}");
         assert_eq!(bob.ack("lobby", Some(13)).await.unwrap(), 13);
         // Where nothing was set back nothing is told, whatever became of the last message.
@@ -415,7 +415,7 @@ fn the_full_screen_shows_a_silently_restored_room_and_sends_what_waited() {
             == said(&[("alice", "before 1"), ("minji", "waited 1"), ("minji", "waited 2"), ("alice", "after 4")])
     });
     let fetched = alice.ask("FETCH lobby after=0");
-    assert!(!fetched.iter().any(|line| line.contains("reply=")), "it answers what nobody said: {fetched:?}");
+    assert!(!fetched.iter().any(|line| line.contains("reply=")), "it replies to what nobody sent: {fetched:?}");
     nothing_waits(&chat);
 }
 
@@ -462,7 +462,7 @@ fn the_full_screen_shows_the_restored_room_and_sends_what_waited() {
         chat.said() == said(&[("alice", "before 1"), ("minji", "waited 1"), ("alice", "after 3")])
     });
     let fetched = alice.ask("FETCH lobby after=0");
-    assert!(!fetched[1].contains("reply="), "it answers what nobody said: {fetched:?}");
+    assert!(!fetched[1].contains("reply="), "it replies to what nobody sent: {fetched:?}");
     common::wait_until("the other room is there again", || {
         alice.ask("JOIN later");
         alice.ask("FETCH later after=0")[0].ends_with(" minji waited 2")

@@ -29,12 +29,12 @@ fn unread_messages_are_shown_once_and_input_is_stored() {
     alice.expect("SEND general 안녕", "OK 1");
     alice.expect("SEND general \u{1b}[31mred", "OK 2");
     let asked = ["general", "--as", "bob"];
-    let (shown, said) = run(&daemon, &asked, "hi\n\nthere\n");
+    let (shown, printed) = run(&daemon, &asked, "hi\n\nthere\n");
     assert_eq!(shown.lines().take(2).collect::<Vec<_>>(), ["1 alice: 안녕", "2 alice: \\x1b[31mred"]);
-    assert_eq!(said, "OK 3\nOK 4\n");
+    assert_eq!(printed, "OK 3\nOK 4\n");
     daemon.kill();
     daemon.start_again();
-    let (shown, said) = run(&daemon, &asked, "");
-    assert!(!shown.contains("alice") && said.is_empty(), "{shown}{said}");
+    let (shown, printed) = run(&daemon, &asked, "");
+    assert!(!shown.contains("alice") && printed.is_empty(), "{shown}{printed}");
     assert!(run(&daemon, &["general"], "").1.contains("say who you are: --as NAME"));
 }

@@ -31,7 +31,7 @@ fn fail(data: &Path, args: &[&str], input: &str) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// A daemon with some of everything that is said in a room.
+/// A daemon with messages of every kind in a room.
 fn talkative() -> Daemon {
     let daemon = Daemon::start();
     let mut alice = daemon.lines("alice/phone");
@@ -156,7 +156,7 @@ fn an_import_from_elsewhere_reports_the_line_of_each_error() {
         assert!(told.contains(why), "{told}");
     }
     assert!(fail(&data, &["import", "a b"], "").contains("room's name"));
-    // All of it is on disk when it is said to be, however much it is.
+    // All of it is on disk once it is reported to be, however much it is.
     let many: String =
         (0..5000).map(|n| format!("{{\"client\":\"a\",\"seq\":{},\"text\":\"{n}\"}}\n", n + 1)).collect();
     let told = run(&data, &["import", "many"], &many);

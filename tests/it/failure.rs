@@ -67,7 +67,7 @@ fn an_error_while_it_opens_the_store_leaves_the_store_as_it_was() {
     for seq in 1..=20 {
         alice.expect(&format!("SEND lobby message {seq}"), &format!("OK {seq}"));
     }
-    // Twice: what was said is in the store alone then.
+    // Twice: then the messages are in the store alone.
     assert!(daemon.terminate().success());
     daemon.start_again();
     assert!(daemon.terminate().success());
@@ -80,14 +80,14 @@ fn an_error_while_it_opens_the_store_leaves_the_store_as_it_was() {
         strace.args(["-f", "-o", "/dev/null", "-e", &calls, "-e", &format!("inject={fault}"), "-P"]).arg(&db);
         strace.arg(env!("CARGO_BIN_EXE_dantok")).args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(daemon.data_dir());
         let output = strace.stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        if said.contains("ptrace") {
-            assert!(std::env::var_os("CI").is_none(), "strace can't trace: {said}");
-            eprintln!("SKIPPED: strace can't trace: {said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        if printed.contains("ptrace") {
+            assert!(std::env::var_os("CI").is_none(), "strace can't trace: {printed}");
+            eprintln!("SKIPPED: strace can't trace: {printed}");
             return;
         }
-        assert_eq!(output.status.code(), Some(1), "{fault}: {said}");
-        assert!(said.contains("ERROR") && said.contains("/sled/db: can't "), "{fault}: {said}");
+        assert_eq!(output.status.code(), Some(1), "{fault}: {printed}");
+        assert!(printed.contains("ERROR") && printed.contains("/sled/db: can't "), "{fault}: {printed}");
         ended += 1;
         if fault.starts_with("pread64") {
             assert!(std::fs::read(&db).unwrap() == before, "{fault} changed the store");
@@ -163,14 +163,14 @@ fn a_panic_without_a_restart_ends_the_daemon() {
         let mut command = std::process::Command::new(common::binary());
         command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path().join("data")).env_clear();
         let mut child = command.env("DANTOK_TEST_PANIC", duty.name).stderr(log).spawn().unwrap();
-        let said = || std::fs::read_to_string(dir.path().join("log")).unwrap();
-        wait_until("it serves, or has ended", || said().contains("ready") || child.try_wait().unwrap().is_some());
+        let printed = || std::fs::read_to_string(dir.path().join("log")).unwrap();
+        wait_until("it serves, or has ended", || printed().contains("ready") || child.try_wait().unwrap().is_some());
         if duty.name == "committer" {
-            let log = said();
+            let log = printed();
             let address = log.lines().find_map(|line| line.split_once("listening address=")).unwrap().1;
             let mut lines = common::Lines::connect(address.trim().parse().unwrap());
             lines.ask("HELLO alice");
-            // It is not done, and not said to be.
+            // It is not done, and not reported as done.
             assert!(lines.ask("CREATE r")[0].starts_with("ERR "));
         }
         let mut status = None;
@@ -178,9 +178,9 @@ fn a_panic_without_a_restart_ends_the_daemon() {
             status = child.try_wait().unwrap();
             status.is_some()
         });
-        assert_eq!(status.unwrap().code(), Some(1), "{}: {}", duty.name, said());
-        assert!(said().contains(&format!("panicked: {} was told to", duty.name)), "{}", said());
-        assert!(said().lines().last().unwrap().contains("panicked"), "{}: {}", duty.name, said());
+        assert_eq!(status.unwrap().code(), Some(1), "{}: {}", duty.name, printed());
+        assert!(printed().contains(&format!("panicked: {} was told to", duty.name)), "{}", printed());
+        assert!(printed().lines().last().unwrap().contains("panicked"), "{}: {}", duty.name, printed());
     }
 }
 

@@ -41,10 +41,10 @@ fn each_directory_opens_with_all_its_data_and_stays_usable() {
         let data = dir.path().join("data");
         let before = files(&data);
         // Looked at first, as a careful operator does: nothing is damaged, and nothing is changed by it.
-        let (code, said) = dantok(&["check"], &data);
-        assert_eq!(code, Some(0), "{name}: {said}");
+        let (code, printed) = dantok(&["check"], &data);
+        assert_eq!(code, Some(0), "{name}: {printed}");
         let remark = format!("of format {}; a start upgrades it to {newest}", fixture.format);
-        assert_eq!(said.contains(&remark), fixture.format < newest, "{name}: {said}");
+        assert_eq!(printed.contains(&remark), fixture.format < newest, "{name}: {printed}");
         let mut after = files(&data);
         after.remove(Path::new("dantok.lock"));
         assert!(after == before, "{name}: a check changed it");
@@ -61,8 +61,8 @@ fn each_directory_opens_with_all_its_data_and_stays_usable() {
         }
         goes_on(&mut daemon, &fixture);
         assert!(daemon.terminate().success());
-        let (code, said) = dantok(&["check"], &data);
-        assert_eq!(code, Some(0), "{name}: {said}");
+        let (code, printed) = dantok(&["check"], &data);
+        assert_eq!(code, Some(0), "{name}: {printed}");
         assert!(!data.join("MIGRATING").exists());
     }
 }
@@ -103,10 +103,10 @@ fn a_newer_format_is_refused_and_left_alone() {
     let data = daemon.data_dir();
     std::fs::write(data.join("FORMAT"), "99\n").unwrap();
     let before = files(&data);
-    let (status, said) = daemon.try_start();
+    let (status, printed) = daemon.try_start();
     assert_eq!(status.code(), Some(2));
-    assert!(said.contains("has format \"99\"") && said.contains("use the version that wrote it"), "{said}");
-    assert!(said.contains("before-format-99"), "{said}");
+    assert!(printed.contains("has format \"99\"") && printed.contains("use the version that wrote it"), "{printed}");
+    assert!(printed.contains("before-format-99"), "{printed}");
     assert!(files(&data) == before);
     assert_eq!(dantok(&["check"], &data).0, Some(1));
 }

@@ -225,8 +225,8 @@ fn impossible_requests_are_refused() {
         ),
         ("GROUP jobs v timeout=1ms", "ERR bad-argument a timeout is 1 s to 86400 s"),
         ("GROUP nowhere v", "ERR no-room there is no room nowhere; JOIN makes it"),
-        ("TAKE jobs w 0", "ERR bad-argument a TAKE is of 1 to 256 messages, and waits for 60 s at most"),
-        ("TAKE jobs w wait=2h", "ERR bad-argument a TAKE is of 1 to 256 messages, and waits for 60 s at most"),
+        ("TAKE jobs w 0", "ERR bad-argument a TAKE gets 1 to 256 messages and waits for at most 60 s"),
+        ("TAKE jobs w wait=2h", "ERR bad-argument a TAKE gets 1 to 256 messages and waits for at most 60 s"),
         ("DONE jobs w 0", "ERR bad-argument 0 was not taken yet"),
         ("PENDING jobs v", "ERR no-group jobs has no group v; GROUP makes it"),
     ] {

@@ -352,10 +352,10 @@ fn health_checks_answer_before_the_store_is_open_and_while_the_daemon_stops() {
         .spawn()
         .map(Killed)
         .unwrap();
-    let said = || std::fs::read_to_string(&log).unwrap();
+    let printed = || std::fs::read_to_string(&log).unwrap();
     let mut address = None;
     wait_until("metrics", || {
-        address = listening(&said());
+        address = listening(&printed());
         address.is_some()
     });
     let address = address.unwrap();
@@ -372,7 +372,7 @@ fn health_checks_answer_before_the_store_is_open_and_while_the_daemon_stops() {
     assert_eq!(figures(&get(address, "/metrics").body)["dantok_ready"], 1.0);
 
     // Who does not take his answers keeps it from ending.
-    let listen = said().lines().find_map(|line| line.split_once("listening address=")?.1.parse().ok()).unwrap();
+    let listen = printed().lines().find_map(|line| line.split_once("listening address=")?.1.parse().ok()).unwrap();
     let mut slow = Lines::connect(listen);
     slow.ask("HELLO slow");
     slow.ask("JOIN lobby");
@@ -401,7 +401,7 @@ fn health_checks_answer_before_the_store_is_open_and_while_the_daemon_stops() {
         status = daemon.0.try_wait().unwrap();
         status.is_some()
     });
-    assert!(status.unwrap().success(), "{}", said());
+    assert!(status.unwrap().success(), "{}", printed());
 }
 
 #[test]

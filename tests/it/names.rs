@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::common::backups::{dantok, fail, run, said};
+use crate::common::backups::{dantok, fail, printed, run};
 use crate::common::{Daemon, Frames, Lines, open_store, wait_until_closed};
 use bytes::Bytes;
 use dantok_client::{Client, Options as Connecting};
@@ -157,8 +157,8 @@ fn names_from_before_stay_reachable() {
         refused(&Lines::connect(daemon.address()).ask("HELLO ali\u{200d}ce/de\u{200b}sk"), "U+200B");
         let mut frames = daemon.frames("bob\u{ad}");
         for room in rooms {
-            let said = alice.ask(&format!("SEND {room} new"));
-            assert!(said[0].starts_with("OK "), "{room:?} {said:?}");
+            let printed = alice.ask(&format!("SEND {room} new"));
+            assert!(printed[0].starts_with("OK "), "{room:?} {printed:?}");
             let read = alice.ask(&format!("FETCH {room} after=0 max=1"));
             assert!(read[0].starts_with(&format!("MSG {room} 1 ")) && read[0].ends_with("old"), "{read:?}");
             let (items, reply) =
@@ -219,7 +219,7 @@ fn an_import_creates_no_lookalike_room_but_finds_an_existing_one() {
     assert!(fail(&data, &["import", "b\u{200b}", file]).contains("U+200B"));
     for (room, has) in [("a\u{200b}b", 2), ("cafe\u{301}", 1), ("café", 1)] {
         let output = dantok(&data, &["import", room, file]).output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", printed(&output));
         assert_eq!(run(&data, &["export", room]).lines().count(), has, "{room:?}");
     }
 }

@@ -118,7 +118,7 @@ fn is_on_disk(dir: &Path, text: &str) -> bool {
     })
 }
 
-fn is_sound(daemon: &Daemon) {
+fn is_intact(daemon: &Daemon) {
     let checked =
         Command::new(env!("CARGO_BIN_EXE_dantok")).arg("check").arg("--data-dir").arg(daemon.data_dir()).output();
     let checked = checked.unwrap();
@@ -161,7 +161,7 @@ fn a_redaction_erases_its_text_and_nothing_else_from_the_disk() {
     assert_eq!(fetched(&mut alice), before);
     assert_eq!(stored(&mut alice), counted);
     daemon.terminate();
-    is_sound(&daemon);
+    is_intact(&daemon);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_kill_loses_no_pending_erasure() {
         !is_on_disk(&daemon.data_dir(), SECRET)
     });
     daemon.terminate();
-    is_sound(&daemon);
+    is_intact(&daemon);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn large_messages_are_not_erased_from_files_that_a_start_still_reads() {
     }
     for _ in 0..3 {
         assert!(daemon.terminate().success());
-        is_sound(&daemon);
+        is_intact(&daemon);
         daemon.start_again();
         let mut alice = daemon.lines("alice");
         assert_eq!(fetched(&mut alice)[0], "MSG lobby 1 redacted=2 alice ");
@@ -233,8 +233,8 @@ fn a_redaction_is_not_skipped_while_its_text_could_come_back() {
     std::fs::rename(&segment, &aside).unwrap();
     // What nobody can open, not even root.
     std::os::unix::fs::symlink(segment.file_name().unwrap(), &segment).unwrap();
-    let said = common::backups::fail(&daemon.data_dir(), &["serve", "--listen", "127.0.0.1:0"]);
-    assert!(said.contains(&segment.display().to_string()), "{said}");
+    let printed = common::backups::fail(&daemon.data_dir(), &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(printed.contains(&segment.display().to_string()), "{printed}");
     std::fs::rename(&aside, &segment).unwrap();
     daemon.start_again();
     let shown = fetched(&mut daemon.lines("alice"));

@@ -38,10 +38,11 @@ fn limits_and_retention_change_for_existing_connections() {
     let mut alice = configured.daemon.lines("alice");
     alice.expect("JOIN one", "OK cursor=0 last=0");
     alice.expect("JOIN two", "ERR limit at most 1 rooms");
-    let said = configured.reload("max-rooms = 2\nmax-requests-per-second = 1000\nretention = \"48h\"\nmax-body = 1000");
+    let printed =
+        configured.reload("max-rooms = 2\nmax-requests-per-second = 1000\nretention = \"48h\"\nmax-body = 1000");
     for change in ["max-rooms is now 2; it was 1", "max-requests-per-second is now 1000", "retention is now \"2days\""]
     {
-        assert!(said.contains(change), "{said}");
+        assert!(printed.contains(change), "{printed}");
     }
     alice.expect("JOIN two", "OK cursor=0 last=0");
     assert_eq!(alice.ask("RETAIN one")[0].split(' ').nth(1), Some("retention=172800s"));
@@ -74,8 +75,8 @@ fn an_invalid_configuration_changes_nothing() {
     for wrong in
         ["max-rooms = 2\nmax-body = 0", "max-rooms = 2\nmax-room = 3", "max-rooms = 2\nretention = \"1h\"", "="]
     {
-        let said = configured.reload(wrong);
-        assert!(said.contains("ERROR") && said.contains("everything stays as it was"), "{said}");
+        let printed = configured.reload(wrong);
+        assert!(printed.contains("ERROR") && printed.contains("everything stays as it was"), "{printed}");
     }
     let mut alice = configured.daemon.lines("alice");
     alice.expect("JOIN one", "OK cursor=0 last=0");
@@ -85,9 +86,9 @@ fn an_invalid_configuration_changes_nothing() {
 #[test]
 fn settings_that_need_a_restart_are_named() {
     let mut configured = Configured::start("");
-    let said = configured.reload("log-format = \"json\"\ntokens = \"elsewhere.toml\"\nmax-rooms = 5");
-    assert!(said.contains("log-format stays \"text\" until the daemon is restarted"), "{said}");
-    assert!(said.contains("tokens stays") && said.contains("max-rooms is now 5"), "{said}");
+    let printed = configured.reload("log-format = \"json\"\ntokens = \"elsewhere.toml\"\nmax-rooms = 5");
+    assert!(printed.contains("log-format stays \"text\" until the daemon is restarted"), "{printed}");
+    assert!(printed.contains("tokens stays") && printed.contains("max-rooms is now 5"), "{printed}");
     // And again, until it is.
     assert!(configured.reload("log-format = \"json\"").contains("log-format stays"));
     configured.daemon.lines("alice").expect("PING", "OK pong");
@@ -180,10 +181,10 @@ fn existing_connections_count_towards_a_new_limit() {
 fn an_invalid_log_filter_leaves_the_old_one() {
     let mut configured = Configured::start("log = \"info\"");
     for wrong in ["warning", "verbose", "", "dantok=loud", "info,"] {
-        let said = configured.reload(&format!("log = \"{wrong}\""));
+        let printed = configured.reload(&format!("log = \"{wrong}\""));
         assert!(
-            said.contains("line 1: log takes error, warn") && said.contains("everything stays as it was"),
-            "{said}"
+            printed.contains("line 1: log takes error, warn") && printed.contains("everything stays as it was"),
+            "{printed}"
         );
     }
     assert!(configured.reload("log = \"info\"").contains("has not changed"));

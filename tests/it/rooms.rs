@@ -561,8 +561,8 @@ fn a_kicked_follower_is_told_and_gets_nothing_after_that() {
 
 /// Says the same of so many persons, and that each is answered OK.
 fn of_many(lines: &mut Lines, verb: &str, persons: std::ops::Range<usize>) {
-    let said: String = persons.clone().map(|n| format!("{verb} lobby p{n}\n")).collect();
-    lines.send_bytes(said.as_bytes());
+    let printed: String = persons.clone().map(|n| format!("{verb} lobby p{n}\n")).collect();
+    lines.send_bytes(printed.as_bytes());
     for n in persons {
         assert_eq!(lines.line().as_deref(), Some("OK"), "{verb} of {n}");
     }

@@ -31,10 +31,13 @@ fn text(bytes: &[u8]) -> &str {
 #[test]
 fn a_second_daemon_on_the_same_data_is_refused() {
     let daemon = Daemon::start();
-    let (status, said) = daemon.try_start();
-    assert_eq!(status.code(), Some(1), "{said}");
-    let last = said.lines().last().unwrap();
-    assert!(last.contains("another dantok is running") && last.contains(daemon.data_dir().to_str().unwrap()), "{said}");
+    let (status, printed) = daemon.try_start();
+    assert_eq!(status.code(), Some(1), "{printed}");
+    let last = printed.lines().last().unwrap();
+    assert!(
+        last.contains("another dantok is running") && last.contains(daemon.data_dir().to_str().unwrap()),
+        "{printed}"
+    );
     daemon.lines("a").expect("PING", "OK pong");
 }
 
@@ -75,9 +78,9 @@ fn impossible_settings_are_refused_by_name_with_exit_code_2() {
         let mut env = env.to_vec();
         env.push(("DANTOK_DATA_DIR", data));
         let output = dantok(args, &env);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-        assert!(named.iter().all(|name| said.contains(name)), "{args:?}: {said}");
+        let printed = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {printed}");
+        assert!(named.iter().all(|name| printed.contains(name)), "{args:?}: {printed}");
     }
     assert!(!dir.path().join("data").exists());
     // An address that is taken is no matter of usage.
@@ -282,10 +285,10 @@ fn a_damaged_record_in_the_middle_stops_the_start() {
     for (what, at) in [("magic", 0), ("length", 4), ("commit", 8), ("checksum", 16), ("payload", 26)] {
         flip(&path, records[2] + at);
         let before = std::fs::read(&path).unwrap();
-        let (status, said) = daemon.try_start();
-        assert_eq!(status.code(), Some(2), "{what}: {said}");
-        let last = said.lines().last().unwrap();
-        assert!(last.contains(path.to_str().unwrap()) && last.contains("damaged"), "{what}: {said}");
+        let (status, printed) = daemon.try_start();
+        assert_eq!(status.code(), Some(2), "{what}: {printed}");
+        let last = printed.lines().last().unwrap();
+        assert!(last.contains(path.to_str().unwrap()) && last.contains("damaged"), "{what}: {printed}");
         assert_eq!(std::fs::read(&path).unwrap(), before, "{what}: the damaged file was touched");
         flip(&path, records[2] + at);
     }
@@ -358,9 +361,9 @@ fn errors_that_only_the_operator_can_fix_exit_with_2() {
     ] {
         let args = if args.contains(&"--data-dir") { args.to_vec() } else { [args, &["--data-dir", &data]].concat() };
         let output = dantok(&args, &[]);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-        assert!(!said.is_empty(), "{args:?}");
+        let printed = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {printed}");
+        assert!(!printed.is_empty(), "{args:?}");
         // And all of it is found without a start.
         for before in [&["config", "--check"][..], &["-t"]] {
             let output = dantok(&[before, &args].concat(), &[]);
@@ -382,32 +385,32 @@ fn a_check_finds_everything_and_changes_nothing() {
     let (cert, key) = (path("cert.pem"), path("key.pem"));
     let output =
         dantok(&[&wrong[..], &["--tls-cert", &cert, "--tls-key", &key, "--listen", "192.0.2.1:7420"]].concat(), &[]);
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
+    let printed = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{printed}");
     for named in
         ["cert.pem: can't list the directory", "tokens.toml, line 1", "cert.pem: has no certificate", "192.0.2.1:7420"]
     {
-        assert!(said.contains(named), "{named}: {said}");
+        assert!(printed.contains(named), "{named}: {printed}");
     }
     // Everything in the file, too.
     std::fs::write(path("dantok.toml"), "max-romms = 1\n[limits]\nmax-rooms = 2").unwrap();
     let output = dantok(&["config", "--config", &path("dantok.toml"), "--max-body", "0"], &[("DANTOK_LOG", "verbose")]);
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
+    let printed = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{printed}");
     for named in [
         "dantok.toml, line 1: max-romms: no such setting; did you mean max-rooms?",
         "dantok.toml, line 2: limits: no such setting",
         "--max-body takes",
         "$DANTOK_LOG takes",
     ] {
-        assert!(said.lines().any(|line| line.contains(named)), "{named}: {said}");
+        assert!(printed.lines().any(|line| line.contains(named)), "{named}: {printed}");
     }
     // A running daemon keeps nobody from a check, and is not disturbed by one.
     let mut daemon = Daemon::start();
     let (running, address) = (daemon.data_dir(), daemon.address().to_string());
-    let sound = ["--data-dir", running.to_str().unwrap(), "--listen", &address];
+    let valid = ["--data-dir", running.to_str().unwrap(), "--listen", &address];
     for before in [&["config", "--check"][..], &["-t"], &["serve", "-t"]] {
-        let output = dantok(&[before, &sound].concat(), &[]);
+        let output = dantok(&[before, &valid].concat(), &[]);
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
     daemon.lines("alice").expect("PING", "OK pong");
@@ -459,9 +462,9 @@ fn each_address_is_bound_once() {
         (&["--listen", &loopback, "--metrics", &all], "covers all addresses"),
     ] {
         let output = dantok(&[args, &["--open", "--data-dir", data.to_str().unwrap()]].concat(), &[]);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-        assert!(said.contains(named), "{args:?}: {said}");
+        let printed = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {printed}");
+        assert!(printed.contains(named), "{args:?}: {printed}");
     }
 }
 

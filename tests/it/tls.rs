@@ -278,7 +278,7 @@ fn a_bad_certificate_anywhere_in_the_chain_causes_a_warning() {
     let (expired, early, good) =
         (ends_on("expired", 2001, 2002), ends_on("early", 2998, 2999), ends_on("good", 2001, 2999));
     let metrics = ["--metrics", "127.0.0.1:0"];
-    for (name, chain, said) in [
+    for (name, chain, printed) in [
         ("expired", expired.clone(), "expired at 2002-01-01"),
         ("early", early, "is not valid before 2998-01-01"),
         ("good", good + &expired, "expired at 2002-01-01"),
@@ -289,7 +289,7 @@ fn a_bad_certificate_anywhere_in_the_chain_causes_a_warning() {
         let warned = |count: usize| {
             wait_until("it warns", || {
                 let log = daemon.log();
-                log.lines().filter(|line| line.contains("WARN") && line.contains(said)).count() >= count
+                log.lines().filter(|line| line.contains("WARN") && line.contains(printed)).count() >= count
             });
         };
         warned(1);
@@ -332,8 +332,8 @@ fn sighup_reads_the_certificate_again() {
         let seen = daemon.log().len();
         daemon.signal("HUP");
         wait_until("it says so", || daemon.log()[seen..].contains("TLS keeps what it had"));
-        let said = daemon.log()[seen..].lines().find(|line| line.contains("TLS keeps")).unwrap().to_owned();
-        assert!(said.contains("ERROR") && said.contains(&files.text(named)), "{said}");
+        let printed = daemon.log()[seen..].lines().find(|line| line.contains("TLS keeps")).unwrap().to_owned();
+        assert!(printed.contains("ERROR") && printed.contains(&files.text(named)), "{printed}");
         assert_eq!(shown(&mut files.connect(&daemon)), second);
         old.expect("PING", "OK pong");
     };
@@ -559,10 +559,10 @@ fn files_that_can_not_be_used_are_named() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
         command.args(args).args(listen).args(["--data-dir", &data, "--listen", "127.0.0.1:0"]).env_clear();
         let output = command.output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-        let last = said.lines().last().unwrap();
-        assert!(named.iter().all(|name| last.contains(name)), "{args:?}: {said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {printed}");
+        let last = printed.lines().last().unwrap();
+        assert!(named.iter().all(|name| last.contains(name)), "{args:?}: {printed}");
     }
     assert!(!files.path("data").exists());
 }
@@ -587,14 +587,14 @@ fn chat_talks_tls() {
     let input: String = (1..=1000).map(|n| format!("line {n}\n")).collect();
     let posted = chat(&tls, &input);
     assert_eq!(posted.0, 0, "{}", posted.2);
-    let (code, fetched, said) = chat(&[&tls[..], &["--fetch"]].concat(), "");
-    assert_eq!((code, fetched.lines().count()), (0, 1000), "{said}");
+    let (code, fetched, printed) = chat(&[&tls[..], &["--fetch"]].concat(), "");
+    assert_eq!((code, fetched.lines().count()), (0, 1000), "{printed}");
     assert!(fetched.lines().zip(1..).all(|(line, n)| line.ends_with(&format!(" alice: line {n}"))));
     for (flags, code, named) in
         [(&["--tls"][..], 2, "--ca"), (&tls[..3], 1, "CertificateRequired"), (&[], 1, "this port speaks TLS only")]
     {
-        let (status, _, said) = chat(&[flags, &["--fetch"]].concat(), "");
-        assert!(status == code && said.contains(named), "{status}: {said}");
+        let (status, _, printed) = chat(&[flags, &["--fetch"]].concat(), "");
+        assert!(status == code && printed.contains(named), "{status}: {printed}");
     }
 }
 
@@ -613,9 +613,9 @@ fn openssl_s_client_works_as_a_client() {
     let mut input = child.stdin.take().unwrap();
     input.write_all(b"HELLO alice\nJOIN lobby\nSEND lobby hi\nQUIT\n").unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.starts_with("OK dantok/") && said.ends_with("OK cursor=0 last=0 created number=1\nOK 1\nOK bye\n"),
-        "{said}"
+        printed.starts_with("OK dantok/") && printed.ends_with("OK cursor=0 last=0 created number=1\nOK 1\nOK bye\n"),
+        "{printed}"
     );
 }

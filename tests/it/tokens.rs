@@ -46,8 +46,8 @@ fn revoking_a_token_closes_its_connections_and_no_others() {
     assert_eq!(list.lines().count(), 3, "{list}");
     let id = list.lines().next().unwrap().split(' ').next().unwrap();
     let other = list.lines().nth(1).unwrap().split(' ').next().unwrap();
-    let said = daemon.token(&["revoke", id]);
-    assert_eq!(said, format!("{id} of alice is revoked\n{other} of alice remains"));
+    let printed = daemon.token(&["revoke", id]);
+    assert_eq!(printed, format!("{id} of alice is revoked\n{other} of alice remains"));
     assert_eq!(alice.line().as_deref(), Some(OVER));
     assert_eq!(alice.line(), None);
     assert_eq!(hello(&daemon, &format!("alice {first}")), DENIED);
@@ -74,13 +74,13 @@ fn revoking_a_person_revokes_all_their_devices_and_nobody_elses() {
     // One that waits, one that follows, and one that is silent.
     connections[1].2.send("TAKE lobby workers wait=60s");
     connections[2].2.expect("FOLLOW lobby", "OK after=0");
-    let said = daemon.token(&["revoke", "alice/desk"]);
-    let said: Vec<&str> = said.lines().map(|line| line.split_once(' ').unwrap().1).collect();
-    assert_eq!(said, ["of alice/desk is revoked", "of alice remains", "of alice/phone remains"]);
+    let printed = daemon.token(&["revoke", "alice/desk"]);
+    let printed: Vec<&str> = printed.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!(printed, ["of alice/desk is revoked", "of alice remains", "of alice/phone remains"]);
     assert_eq!(connections[2].2.line().as_deref(), Some(OVER));
-    let said = daemon.token(&["revoke", "alice"]);
-    let said: Vec<&str> = said.lines().map(|line| line.split_once(' ').unwrap().1).collect();
-    assert_eq!(said, ["of alice is revoked", "of alice/phone is revoked", "other token of the same person remains"]);
+    let printed = daemon.token(&["revoke", "alice"]);
+    let printed: Vec<&str> = printed.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!(printed, ["of alice is revoked", "of alice/phone is revoked", "other token of the same person remains"]);
     for (client, token, mut lines) in connections {
         let is_hers = client == "alice" || client.starts_with("alice/");
         if is_hers {
@@ -95,7 +95,7 @@ fn revoking_a_person_revokes_all_their_devices_and_nobody_elses() {
         }
     }
     let stderr = String::from_utf8(daemon.try_token(&["revoke", "alice"]).stderr).unwrap();
-    assert!(stderr.contains("none is alice's"), "{stderr}");
+    assert!(stderr.contains("no token has the id alice or belongs to alice"), "{stderr}");
     daemon.token(&["issue", "alice"]);
     let stderr = String::from_utf8(daemon.try_token(&["revoke", "alice/phone"]).stderr).unwrap();
     assert!(stderr.contains("alice/phone is admitted by "), "{stderr}");
@@ -110,7 +110,7 @@ fn a_named_tokens_file_must_exist_and_be_valid() {
     std::os::unix::fs::symlink("nowhere", dir.join("dangling.toml")).unwrap();
     std::fs::create_dir(dir.join("directory.toml")).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, dir.join("fifo.toml"), rustix::fs::Mode::RUSR).unwrap();
-    for (name, said) in [
+    for (name, printed) in [
         ("missing.toml", "there is no such file"),
         ("missing/tokens.toml", "there is no such file"),
         ("tokens.toml", "there is no such file"),
@@ -123,7 +123,7 @@ fn a_named_tokens_file_must_exist_and_be_valid() {
             let (status, log) =
                 daemon.try_start_with(&[&["--tokens", dir.join(name).to_str().unwrap()], open].concat());
             assert_eq!(status.code(), Some(2), "{name}: {log}");
-            assert!(log.contains(said) && log.contains(name), "{name}: {log}");
+            assert!(log.contains(printed) && log.contains(name), "{name}: {log}");
         }
     }
     // One that nobody has named, and that leads nowhere, was meant for something.
@@ -193,8 +193,8 @@ fn tokens_kept_elsewhere_are_not_forgotten() {
     };
     let issued = issue(&["--tokens", "elsewhere.toml"]);
     assert!(issued.status.success(), "{issued:?}");
-    let said = String::from_utf8(issued.stderr).unwrap();
-    assert!(said.contains("--tokens elsewhere.toml"), "{said}");
+    let printed = String::from_utf8(issued.stderr).unwrap();
+    assert!(printed.contains("--tokens elsewhere.toml"), "{printed}");
     let path = dir.path().to_owned();
     let mut daemon = Daemon::start_in(dir, &["--tokens", elsewhere.to_str().unwrap()]);
     assert_eq!(hello(&daemon, "alice"), DENIED);
@@ -293,12 +293,12 @@ fn tokens_are_written_through_a_link_and_nothing_beside_them_is_touched() {
     names.sort();
     assert_eq!(names, ["secrets.new", "secrets.toml"]);
     // One that leads nowhere, or in a circle, is told of.
-    for (to, said) in [("no/where.toml", "No such file"), ("tokens.toml", "circle"), ("..", "regular file")] {
+    for (to, printed) in [("no/where.toml", "No such file"), ("tokens.toml", "circle"), ("..", "regular file")] {
         std::fs::remove_file(&link).unwrap();
         std::os::unix::fs::symlink(to, &link).unwrap();
         let output = daemon.try_token(&["issue", "bob"]);
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && stderr.contains(said), "{to}: {stderr}");
+        assert!(!output.status.success() && stderr.contains(printed), "{to}: {stderr}");
     }
 }
 
@@ -342,7 +342,7 @@ fn every_failed_login_has_the_same_answer_and_delay() {
 #[test]
 fn the_token_commands_report_errors() {
     let daemon = Daemon::start();
-    for (arguments, code, said) in [
+    for (arguments, code, printed) in [
         (&["issue", "a b"][..], 1, "the client's name may not contain"),
         (&["revoke", "nobody"], 1, "no token has the id nobody"),
         (&["issue", "alice", "--expires", "soon"], 2, "--expires"),
@@ -351,7 +351,7 @@ fn the_token_commands_report_errors() {
         let output = daemon.try_token(arguments);
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-        assert!(stderr.contains(said), "{stderr}");
+        assert!(stderr.contains(printed), "{stderr}");
     }
     std::fs::write(daemon.data_dir().join("tokens.toml"), "# none\n[[token]]\nid = 5\n").unwrap();
     let stderr = String::from_utf8(daemon.try_token(&["list"]).stderr).unwrap();
@@ -364,26 +364,26 @@ fn beyond_loopback(daemon: &mut Daemon, flags: &[&str]) -> (Option<i32>, String)
     let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
     command.args(["--listen", "0.0.0.0:0", "--data-dir"]).arg(daemon.data_dir()).args(flags);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
+    let mut printed = String::new();
     let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
-    while std::io::BufRead::read_line(&mut log, &mut said).unwrap() > 0 {
-        if said.contains(" ready") {
+    while std::io::BufRead::read_line(&mut log, &mut printed).unwrap() > 0 {
+        if printed.contains(" ready") {
             child.kill().unwrap();
             break;
         }
     }
-    (child.wait().unwrap().code(), said)
+    (child.wait().unwrap().code(), printed)
 }
 
 #[test]
 fn listening_beyond_loopback_needs_tokens_or_an_explicit_option() {
     let mut daemon = Daemon::start();
-    let (code, said) = beyond_loopback(&mut daemon, &[]);
+    let (code, printed) = beyond_loopback(&mut daemon, &[]);
     assert_eq!(code, Some(2));
-    assert!(said.contains("dantok token issue") && said.contains("--open"), "{said}");
-    let (_, said) = beyond_loopback(&mut daemon, &["--open"]);
-    assert!(said.contains(" ready"), "{said}");
+    assert!(printed.contains("dantok token issue") && printed.contains("--open"), "{printed}");
+    let (_, printed) = beyond_loopback(&mut daemon, &["--open"]);
+    assert!(printed.contains(" ready"), "{printed}");
     daemon.token(&["issue", "alice"]);
-    let (_, said) = beyond_loopback(&mut daemon, &[]);
-    assert!(said.contains(" ready"), "{said}");
+    let (_, printed) = beyond_loopback(&mut daemon, &[]);
+    assert!(printed.contains(" ready"), "{printed}");
 }

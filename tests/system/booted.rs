@@ -124,8 +124,8 @@ fn run(command: &str) -> (bool, String) {
 }
 
 fn systemctl(what: &str) {
-    let (has_worked, said) = run(&format!("systemctl {what}"));
-    assert!(has_worked, "systemctl {what}: {said}");
+    let (has_worked, printed) = run(&format!("systemctl {what}"));
+    assert!(has_worked, "systemctl {what}: {printed}");
 }
 
 /// A property of the service.
@@ -144,10 +144,10 @@ fn write(path: &str, text: &str) {
 fn a_connection_activates_a_sandboxed_daemon() {
     let Some(service) = Service::install("") else { return };
     assert_eq!(show("ActiveState"), "inactive");
-    let (_, said) = run(r"printf 'HELLO alice\nJOIN lobby\nSEND lobby hello\nFETCH lobby\n' | nc -N 127.0.0.1 7420");
-    let said: Vec<&str> = said.lines().collect();
-    assert_eq!(said[1..3], ["OK cursor=0 last=0 created number=1", "OK 1"], "{said:?}");
-    assert!(said[3].starts_with("MSG lobby 1 ") && said[4] == "END lobby 1 1 1", "{said:?}");
+    let (_, printed) = run(r"printf 'HELLO alice\nJOIN lobby\nSEND lobby hello\nFETCH lobby\n' | nc -N 127.0.0.1 7420");
+    let printed: Vec<&str> = printed.lines().collect();
+    assert_eq!(printed[1..3], ["OK cursor=0 last=0 created number=1", "OK 1"], "{printed:?}");
+    assert!(printed[3].starts_with("MSG lobby 1 ") && printed[4] == "END lobby 1 1 1", "{printed:?}");
     // Type=notify: it is not active before READY.
     wait_until("the daemon is ready", || show("ActiveState") == "active");
     let pid = service.pid();
@@ -158,13 +158,13 @@ fn a_connection_activates_a_sandboxed_daemon() {
     assert!(!status.contains("Uid:\t0\t"), "{status}");
     let network = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
     assert_ne!(network(&pid.to_string()), network("1"));
-    let (is_below, said) = run("systemd-analyze security --no-pager --threshold=10 dantok.service");
-    assert!(is_below, "{said}");
-    let (_, said) = run("stat --dereference --format=%a:%u /var/lib/dantok");
-    assert!(said.starts_with("700:") && said != "700:0\n", "{said}");
+    let (is_below, printed) = run("systemd-analyze security --no-pager --threshold=10 dantok.service");
+    assert!(is_below, "{printed}");
+    let (_, printed) = run("stat --dereference --format=%a:%u /var/lib/dantok");
+    assert!(printed.starts_with("700:") && printed != "700:0\n", "{printed}");
     systemctl("stop dantok.socket dantok.service");
-    let (is_sound, said) = run("dantok check --data-dir /var/lib/dantok --scratch /tmp");
-    assert!(is_sound, "{said}");
+    let (is_intact, printed) = run("dantok check --data-dir /var/lib/dantok --scratch /tmp");
+    assert!(is_intact, "{printed}");
 }
 
 #[test]
@@ -303,8 +303,8 @@ fn tokens_and_certificates_come_as_credentials() {
         "printf 'HELLO alice {token}\\nPING\\nQUIT\\n' | openssl s_client -quiet -verify_return_error \
          -CAfile /etc/credstore/dantok.tls-cert.pem -servername localhost -connect 127.0.0.1:7421 2>/dev/null"
     );
-    let (_, said) = run(&session);
-    assert!(said.contains(" client=alice ") && said.contains("OK pong"), "{said}");
+    let (_, printed) = run(&session);
+    assert!(printed.contains(" client=alice ") && printed.contains("OK pong"), "{printed}");
 }
 
 #[test]
@@ -314,8 +314,8 @@ fn root_issues_tokens_and_makes_backups_while_it_runs() {
     let mut lines = service.lines("alice");
     lines.ask("JOIN lobby");
     lines.expect("SEND lobby kept", "OK 1");
-    let (has_worked, said) = run("dantok backup --data-dir /var/lib/dantok /var/tmp/backup");
-    assert!(has_worked, "{said}");
+    let (has_worked, printed) = run("dantok backup --data-dir /var/lib/dantok /var/tmp/backup");
+    assert!(has_worked, "{printed}");
     let (has_worked, token) = run("dantok token --data-dir /var/lib/dantok issue alice 2>/dev/null");
     assert!(has_worked, "{token}");
     let hello = |hello: &str| Lines::connect(Service::PLAIN.into()).ask(hello).remove(0);
@@ -326,8 +326,8 @@ fn root_issues_tokens_and_makes_backups_while_it_runs() {
     // Back to where there was no token yet: as root, who owns then what the service is to have.
     systemctl("stop dantok.socket dantok.service");
     std::fs::remove_dir_all("/var/lib/private/dantok").unwrap();
-    let (has_worked, said) = run("dantok restore /var/tmp/backup --data-dir /var/lib/private/dantok");
-    assert!(has_worked, "{said}");
+    let (has_worked, printed) = run("dantok restore /var/tmp/backup --data-dir /var/lib/private/dantok");
+    assert!(has_worked, "{printed}");
     systemctl("start dantok.socket dantok.service");
     let fetched = service.lines("alice").ask("FETCH lobby after=0");
     assert!(fetched[0].ends_with(" alice kept"), "{fetched:?}");
@@ -340,10 +340,10 @@ fn metrics_have_a_separate_socket() {
     service.lines("alice");
     systemctl("enable dantok-metrics.socket");
     systemctl("restart dantok.service");
-    let (_, said) = run(r"printf 'GET /readyz HTTP/1.0\r\n\r\n' | nc -N 127.0.0.1 9420");
-    assert!(said.contains(" 200 ") && said.ends_with("ready\n"), "{said}");
-    let (_, said) = run(r"printf 'GET /metrics HTTP/1.0\r\n\r\n' | nc -N 127.0.0.1 9420");
-    assert!(said.contains("\ndantok_"), "{said}");
+    let (_, printed) = run(r"printf 'GET /readyz HTTP/1.0\r\n\r\n' | nc -N 127.0.0.1 9420");
+    assert!(printed.contains(" 200 ") && printed.ends_with("ready\n"), "{printed}");
+    let (_, printed) = run(r"printf 'GET /metrics HTTP/1.0\r\n\r\n' | nc -N 127.0.0.1 9420");
+    assert!(printed.contains("\ndantok_"), "{printed}");
 }
 
 #[test]

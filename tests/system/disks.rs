@@ -28,12 +28,12 @@ fn an_upgrade_without_room_for_the_copy_says_how_much_is_missing_and_changes_not
         eprintln!("SKIPPED: can't mount: {mounted:?}");
         return;
     }
-    let (code, said, untouched, ended) = {
+    let (code, printed, untouched, ended) = {
         let unpacked = fixture.unpack();
         copy_dir(&unpacked.path().join("data"), &at.join("data"));
         let before = files(&at.join("data"));
         let start = || dantok(&["serve", "--listen", "127.0.0.1:0"], &at.join("data"));
-        let (code, said) = start();
+        let (code, printed) = start();
         let mut after = files(&at.join("data"));
         after.remove(Path::new("dantok.lock"));
         let untouched = after == before;
@@ -47,11 +47,11 @@ fn an_upgrade_without_room_for_the_copy_says_how_much_is_missing_and_changes_not
         wait_until("it is upgraded", || format_of(&at.join("data")) == current());
         child.0.kill().unwrap();
         child.0.wait().unwrap();
-        (code, said, untouched, files(elsewhere.path()) == before)
+        (code, printed, untouched, files(elsewhere.path()) == before)
     };
     assert!(run("umount", &[at.as_ref()]).status.success());
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("before-format-") && said.contains(" are missing. Make room"), "{said}");
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains("before-format-") && printed.contains(" are missing. Make room"), "{printed}");
     assert!(untouched && ended);
 }
 

@@ -60,15 +60,15 @@ fn a_stranger_from_elsewhere_is_denied() {
     let Some(elsewhere) = Elsewhere::new() else { return };
     let daemon = Daemon::start_with(&["--open", "--listen", "0.0.0.0:0"]);
     let port = daemon.address().port();
-    let said = |text: &str| String::from_utf8(elsewhere.say(text, port).stdout).unwrap();
-    assert!(said("HELLO alice\\n").starts_with("OK dantok"));
+    let printed = |text: &str| String::from_utf8(elsewhere.say(text, port).stdout).unwrap();
+    assert!(printed("HELLO alice\\n").starts_with("OK dantok"));
     let revoked = daemon.token(&["issue", "alice"]);
     daemon.token(&["revoke", "alice"]);
     let bobs = daemon.token(&["issue", "bob"]);
     for token in ["", " dantok_wrong", &format!(" {revoked}"), &format!(" {bobs}")] {
-        let answer = said(&format!("HELLO alice{token}\\nROOMS\\nFETCH general\\n"));
+        let answer = printed(&format!("HELLO alice{token}\\nROOMS\\nFETCH general\\n"));
         let hello_first = "ERR hello-first say HELLO <client> first\n";
         assert_eq!(answer, format!("{DENIED}\n{hello_first}{hello_first}"));
     }
-    assert!(said(&format!("HELLO bob {bobs}\\n")).starts_with("OK dantok"));
+    assert!(printed(&format!("HELLO bob {bobs}\\n")).starts_with("OK dantok"));
 }

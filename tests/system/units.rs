@@ -25,8 +25,8 @@ fn units(dir: &Path) -> Vec<PathBuf> {
 
 fn analyze(verb: &[&str], units: &[PathBuf]) -> (bool, String) {
     let output = Command::new("systemd-analyze").args(verb).args(units).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(printed).unwrap())
 }
 
 #[test]
@@ -38,8 +38,8 @@ fn systemd_accepts_the_units_without_a_warning() {
     let units = units(dir.path());
     assert_eq!(units.len(), 4, "{units:?}");
     // Other units of this machine are not looked at, nor are manual pages.
-    let (is_valid, said) = analyze(&["verify", "--man=no", "--recursive-errors=no"], &units);
-    assert!(is_valid && said.is_empty(), "{said}");
+    let (is_valid, printed) = analyze(&["verify", "--man=no", "--recursive-errors=no"], &units);
+    assert!(is_valid && printed.is_empty(), "{printed}");
 }
 
 #[test]
@@ -51,6 +51,6 @@ fn the_service_is_sandboxed() {
     let units = units(dir.path());
     let service: Vec<_> = units.into_iter().filter(|unit| unit.ends_with("dantok.service")).collect();
     let threshold = format!("--threshold={EXPOSURE_MAX}");
-    let (is_below, said) = analyze(&["security", "--offline=true", "--no-pager", &threshold], &service);
-    assert!(is_below && said.contains("Overall exposure level for dantok.service"), "{said}");
+    let (is_below, printed) = analyze(&["security", "--offline=true", "--no-pager", &threshold], &service);
+    assert!(is_below && printed.contains("Overall exposure level for dantok.service"), "{printed}");
 }

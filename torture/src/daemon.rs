@@ -96,8 +96,8 @@ impl Recipe {
     pub fn run(&self, command: &str) -> (ExitStatus, String) {
         let output = self.command().arg(command).arg("--data-dir").arg(&self.data_dir).output();
         let output = output.unwrap_or_else(|error| panic!("can't run {}: {error}", self.program.display()));
-        let said = [output.stdout, output.stderr].concat();
-        (output.status, String::from_utf8_lossy(&said).into_owned())
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status, String::from_utf8_lossy(&printed).into_owned())
     }
 }
 

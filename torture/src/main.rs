@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     }
     let program = args.dantok.clone().unwrap_or_else(build);
     let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    let mut sound = true;
+    let mut passed = true;
     for schedule in chosen {
         let cycles = args.cycles(schedule);
         match schedule.needs.iter().find_map(|need| need.missing(cycles)) {
@@ -98,13 +98,13 @@ fn main() -> ExitCode {
             }
             Some(Missing::Program(what)) => {
                 println!("{}: SKIPPED: needs {what}", schedule.name);
-                sound &= !ci;
+                passed &= !ci;
                 continue;
             }
         }
-        sound &= run_schedule(schedule, &args, &program);
+        passed &= run_schedule(schedule, &args, &program);
     }
-    if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Builds the daemon in the same profile as this program, so that it is never out of date.
@@ -157,7 +157,7 @@ impl Totals {
     }
 }
 
-/// Runs a schedule with each seed; returns whether all runs were sound.
+/// Runs a schedule with each seed; returns whether all runs passed.
 fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
     let first = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
     let start = Instant::now();
@@ -180,7 +180,7 @@ fn run_schedule(schedule: &Schedule, args: &Args, program: &Path) -> bool {
     failed.is_empty()
 }
 
-/// Runs a schedule with one seed and reports the run; returns whether it was sound.
+/// Runs a schedule with one seed and reports the run; returns whether it passed.
 fn run_once(schedule: &Schedule, args: &Args, program: &Path, seed: u64, totals: &mut Totals) -> bool {
     let cycles = args.cycles(schedule);
     let mut builder = tempfile::Builder::new();
@@ -200,20 +200,20 @@ fn run_once(schedule: &Schedule, args: &Args, program: &Path, seed: u64, totals:
     }
     run.end_progress();
     totals.add(&run);
-    let is_sound = report(schedule, args, seed, &run, start.elapsed());
-    if !is_sound && args.keep {
+    let is_intact = report(schedule, args, seed, &run, start.elapsed());
+    if !is_intact && args.keep {
         dir.disable_cleanup(true);
         println!("  files: {}", dir.path().display());
     }
-    is_sound
+    is_intact
 }
 
-/// Prints the outcome of a run; returns whether it was sound.
+/// Prints the outcome of a run; returns whether it passed.
 fn report(schedule: &Schedule, args: &Args, seed: u64, run: &Run, took: Duration) -> bool {
     let cycles = args.cycles(schedule);
     let figures = run.history.figures();
     let violations = run.history.violations();
-    let outcome = if violations.is_empty() { "sound" } else { "FAILED" };
+    let outcome = if violations.is_empty() { "passed" } else { "FAILED" };
     println!(
         "{} seed {seed}: {outcome}, {cycles} cycles in {}, {} sent, {} answered OK, {} read",
         schedule.name,

@@ -22,7 +22,7 @@ fn daemon() -> &'static Path {
 }
 
 #[track_caller]
-fn sound(schedule: &str, seed: u64, runs: u64, cycles: u64) {
+fn passes(schedule: &str, seed: u64, runs: u64, cycles: u64) {
     sound_with(&[], schedule, seed, runs, cycles);
 }
 
@@ -34,109 +34,109 @@ fn sound_with(more: &[&str], schedule: &str, seed: u64, runs: u64, cycles: u64) 
         command.args([name, &value.to_string()]);
     }
     let output = command.arg("--stop").arg(schedule).output().expect("dantok-torture can be run");
-    let said = [output.stdout, output.stderr].concat();
-    println!("{}", String::from_utf8_lossy(&said));
+    let printed = [output.stdout, output.stderr].concat();
+    println!("{}", String::from_utf8_lossy(&printed));
     assert!(output.status.success(), "{schedule}: {}", output.status);
 }
 
 #[test]
 fn kill() {
-    sound("kill", 1, 3, 8);
+    passes("kill", 1, 3, 8);
 }
 
 #[test]
 fn power() {
-    sound("power", 1, 4, 6);
+    passes("power", 1, 4, 6);
 }
 
 #[test]
 fn points() {
-    sound("points", 1, 1, 20);
+    passes("points", 1, 1, 20);
 }
 
 #[test]
 fn races() {
-    sound("races", 1, 1, 4);
+    passes("races", 1, 1, 4);
 }
 
 #[test]
 fn write_error() {
-    sound("write-error", 1, 2, 3);
+    passes("write-error", 1, 2, 3);
 }
 
 #[test]
 fn sync_error() {
-    sound("sync-error", 1, 3, 3);
+    passes("sync-error", 1, 3, 3);
 }
 
 #[test]
 fn sync_kill() {
-    sound("sync-kill", 1, 3, 4);
+    passes("sync-kill", 1, 3, 4);
 }
 
 #[test]
 fn read_error() {
-    sound("read-error", 1, 1, 3);
+    passes("read-error", 1, 1, 3);
 }
 
 #[test]
 fn start_error() {
-    sound("start-error", 1, 3, 8);
+    passes("start-error", 1, 3, 8);
 }
 
 #[test]
 fn full() {
-    sound("full", 1, 2, 2);
+    passes("full", 1, 2, 2);
 }
 
 #[test]
 fn rest() {
-    sound("rest", 1, 2, 6);
+    passes("rest", 1, 2, 6);
 }
 
 #[test]
 fn upgrade() {
-    sound("upgrade", 1, 1, 2);
+    passes("upgrade", 1, 1, 2);
 }
 
 #[test]
 fn clock() {
-    sound("clock", 1, 2, 4);
+    passes("clock", 1, 2, 4);
 }
 
 #[test]
 fn reboot() {
-    sound("reboot", 4, 1, 6);
+    passes("reboot", 4, 1, 6);
 }
 
 #[test]
 fn network() {
-    sound("network", 1, 1, 4);
+    passes("network", 1, 1, 4);
 }
 
 #[test]
 fn idle() {
-    sound("idle", 1, 1, 1000);
+    passes("idle", 1, 1, 1000);
 }
 
 #[test]
 fn silent() {
-    sound("silent", 1, 1, 300);
+    passes("silent", 1, 1, 300);
 }
 
 #[test]
 fn lengths() {
-    sound("lengths", 1, 1, 300);
+    passes("lengths", 1, 1, 300);
 }
 
 #[test]
 fn slow() {
-    sound("slow", 1, 1, 100_000);
+    passes("slow", 1, 1, 100_000);
 }
 
 #[test]
 fn rooms() {
-    sound("rooms", 1, 1, 10_000);
+    passes("rooms", 1, 1, 10_000);
 }
 
 #[test]

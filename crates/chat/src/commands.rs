@@ -48,7 +48,7 @@ pub fn enter(app: &mut App) {
         }
         return;
     }
-    let said = match text.strip_prefix('/') {
+    let message = match text.strip_prefix('/') {
         Some(rest) if !rest.starts_with('/') => {
             command(app, rest);
             app.input.done();
@@ -59,7 +59,7 @@ pub fn enter(app: &mut App) {
     };
     match (&app.open, app.room()) {
         (Some(name), Some(room)) if room.joined => {
-            app.asks.push(Ask::Send(name.clone(), said.to_owned(), None));
+            app.asks.push(Ask::Send(name.clone(), message.to_owned(), None));
             app.input.done();
         }
         // The line stays as typed.

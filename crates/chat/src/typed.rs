@@ -5,12 +5,12 @@ use dantok_protocol::{Command, commands};
 
 /// Parses a command's arguments as the line protocol parses those of a verb. An error ends with `written`, the command's usage.
 fn read(verb: &str, text: &str, written: &str) -> Result<Command, String> {
-    let said = |refusal: dantok_protocol::Refusal| {
+    let in_our_words = |refusal: dantok_protocol::Refusal| {
         // The sentence ends with the verb's own usage, which is replaced.
         let why = refusal.text.split("usage: ").next().unwrap_or_default().to_owned();
         format!("{why}{written}")
     };
-    read_request(&format!("{verb} {text}")).map_err(said)
+    read_request(&format!("{verb} {text}")).map_err(in_our_words)
 }
 
 /// Parses `/create`: the room, its topic, and whether it is private.

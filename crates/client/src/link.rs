@@ -47,7 +47,7 @@ pub(super) fn refused(refusal: Refusal) -> Error {
     }
 }
 
-/// A connection that has said HELLO.
+/// A connection after HELLO.
 pub(super) struct Conn {
     pub read: ReadHalf,
     pub write: WriteHalf,

@@ -9,7 +9,7 @@ use crate::files::{LOCK_FILE, RESTORING_DIR, sync_dir};
 use crate::limits::BALLAST_BYTES;
 use crate::running;
 
-/// Whether a directory is a data directory, sound or damaged: each has a lock file.
+/// Whether a directory is a data directory, intact or damaged: each has a lock file.
 pub fn is_data_dir(dir: &Path) -> bool {
     dir.join(LOCK_FILE).is_file() && dir.join("FORMAT").is_file()
 }

@@ -266,7 +266,7 @@ mod tests {
         symlink("dir", at("to-dir")).unwrap();
         symlink("..", at("up")).unwrap();
         symlink("/dev/null", at("null")).unwrap();
-        for (name, said) in [
+        for (name, printed) in [
             ("nowhere", "No such file"),
             ("loop", "form a circle"),
             ("dir", "not a regular file"),
@@ -276,7 +276,7 @@ mod tests {
             ("no/file", "No such file"),
         ] {
             let error = write(&at(name), "x").unwrap_err().to_string();
-            assert!(error.contains(said), "{name}: {error}");
+            assert!(error.contains(printed), "{name}: {error}");
         }
         assert_eq!(names(dir.path()), ["dangling", "dir", "loop", "missing", "nowhere", "null", "to-dir", "up"]);
     }

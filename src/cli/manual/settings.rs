@@ -5,13 +5,13 @@ use clap_mangen::roff::{Roff, bold, italic, roman};
 use crate::config::{Config, SETTINGS};
 
 const ABOUT: &str = "\
-The settings of dantok: a TOML file that --config, or DANTOK_CONFIG, names. Every setting \
+The settings of dantok: a TOML file that --config or DANTOK_CONFIG names. Every setting \
 is also an option of dantok(1), --NAME, and an environment variable, DANTOK_NAME with \
-underscores; an option beats the environment, which beats the file. A key that is no \
-setting is an error. A switch takes true or false.
+underscores. An option overrides the environment, which overrides the file. An unknown \
+key is an error. A switch takes true or false.
 
-What takes several values takes an array of them, and what takes one is text, or a number \
-where it is one. `dantok config` prints the values in effect, and where each came from.";
+A setting with several values takes an array; any other takes a string, or a number. \
+`dantok config` prints the values in effect and where each came from.";
 
 /// The defaults of a packaged service.
 pub fn installed() -> Config {

@@ -14,19 +14,19 @@ pub fn dantok(data: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// What a command said.
-pub fn said(output: &Output) -> String {
+/// What a command printed.
+pub fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Runs a command that succeeds; what it said.
+/// Runs a command that succeeds, and returns what it printed.
 pub fn run(data: &Path, args: &[&str]) -> String {
     let output = dantok(data, args).output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", said(&output));
-    said(&output)
+    assert!(output.status.success(), "{args:?}: {}", printed(&output));
+    printed(&output)
 }
 
-/// Runs a command that fails; what it said.
+/// Runs a command that fails, and returns what it printed.
 pub fn fail(data: &Path, args: &[&str]) -> String {
     let mut child = dantok(data, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A daemon that should not start might otherwise serve for ever.
@@ -39,8 +39,8 @@ pub fn fail(data: &Path, args: &[&str]) -> String {
     }
     let output = child.wait_with_output().unwrap();
     // 2 where only the operator can mend it: a daemon tells the two apart.
-    assert!(matches!(output.status.code(), Some(1 | 2)), "{args:?}: {}", said(&output));
-    said(&output)
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{args:?}: {}", printed(&output));
+    printed(&output)
 }
 
 /// A path, as an argument.
@@ -55,7 +55,7 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Restores into a new data directory, which `dantok check` finds sound, and starts a daemon on it.
+/// Restores into a new data directory, which `dantok check` finds intact, and starts a daemon on it.
 pub fn restored(from: &Path) -> Daemon {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

@@ -67,10 +67,10 @@ pub fn inject_at(daemon: &Daemon, fault: &str, file: Option<&Path>) -> Option<Ch
         .unwrap();
     let mut lines = BufReader::new(strace.stderr.take().unwrap()).lines();
     // It names the threads that it found, in one line where there are several.
-    let said = lines.next().unwrap().unwrap();
-    if !said.contains("attached") {
-        assert!(std::env::var_os("CI").is_none(), "strace can't attach: {said}");
-        eprintln!("SKIPPED: strace can't attach: {said}");
+    let printed = lines.next().unwrap().unwrap();
+    if !printed.contains("attached") {
+        assert!(std::env::var_os("CI").is_none(), "strace can't attach: {printed}");
+        eprintln!("SKIPPED: strace can't attach: {printed}");
         strace.wait().unwrap();
         return None;
     }
@@ -235,7 +235,7 @@ impl Daemon {
         self.wait_ready();
     }
 
-    /// Starts another on the same data directory, or after a kill the same; for starts that fail: its exit status and what it said.
+    /// Starts another on the same data directory, or after a kill the same; for starts that fail. Returns its exit status and what it printed.
     pub fn try_start(&self) -> (ExitStatus, String) {
         self.try_start_with(&[])
     }
@@ -247,18 +247,18 @@ impl Daemon {
         (output.status, String::from_utf8(output.stderr).unwrap())
     }
 
-    /// Starts another with more options on its data directory, which it must not have, until that listens; what it said.
+    /// Starts another with more options on its data directory, which it must not get, until that listens. Returns what it printed.
     pub fn start_other(&self, flags: &[&str]) -> String {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let mut child = command(self.dir.path(), "127.0.0.1:0", &flags).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut said = String::new();
-        while !said.contains(" ready") {
-            said += &lines.next().unwrap_or_else(|| panic!("it ended: {said}")).unwrap();
+        let mut printed = String::new();
+        while !printed.contains(" ready") {
+            printed += &lines.next().unwrap_or_else(|| panic!("it ended: {printed}")).unwrap();
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        said
+        printed
     }
 
     /// Stops it, copies its data directory, as an operator may, and starts it again. Returns the copy.
@@ -300,7 +300,7 @@ impl Daemon {
         command.arg("token").args(arguments).arg("--data-dir").arg(self.data_dir()).output().unwrap()
     }
 
-    /// A client of the line protocol that has said HELLO.
+    /// A client of the line protocol, after HELLO.
     pub fn lines(&self, client: &str) -> Lines {
         let mut lines = Lines::connect(self.address);
         let reply = lines.ask(&format!("HELLO {client}"));
@@ -308,7 +308,7 @@ impl Daemon {
         lines
     }
 
-    /// A client of the framed protocol that has said HELLO.
+    /// A client of the framed protocol, after HELLO.
     pub fn frames(&self, client: &str) -> Frames {
         let mut frames = Frames::connect(self.address);
         let hello = Request::Hello(commands::Hello { version: 1, client: client.to_owned(), token: None, epoch: None });

@@ -65,7 +65,7 @@ impl Load {
         self.acknowledged.lock().unwrap().len() as u64
     }
 
-    /// Has said HELLO and JOIN; none where a restart came in between.
+    /// Sends HELLO and JOIN; `None` if a restart came in between.
     fn join(&self, client: &str, room: &str) -> Option<Frames> {
         let mut frames = Frames::over(self.connect()?);
         let hello = Command::Hello(commands::Hello { version: 1, client: client.to_owned(), token: None, epoch: None });
@@ -89,7 +89,7 @@ impl Load {
     /// The same, on one connection; ends where that breaks.
     fn send_on(&self, mut frames: Frames, client: &str, room: &str, next: &mut u64) -> Option<()> {
         while !self.is_over() || !next.is_multiple_of(PIPELINED) {
-            // What is open of the last few is said again, whoever has answered it.
+            // Whatever is unanswered of the last few is sent again, whoever has answered it.
             let of_few = *next - *next % PIPELINED + PIPELINED;
             let mut ids = Vec::new();
             for n in *next..of_few {

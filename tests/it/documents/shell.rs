@@ -69,8 +69,8 @@ impl Shell {
         bash.args(["300", "bash", "-euo", "pipefail", "-c", &script]).current_dir(root.join("work")).env("PATH", path);
         let output =
             bash.env("HOME", root).env("XDG_STATE_HOME", root.join("state")).stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{document}: {}\n{script}\n{said}", output.status);
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{document}: {}\n{script}\n{printed}", output.status);
         true
     }
 

@@ -144,19 +144,19 @@ pub fn check_complete(tables: &Tables, seen: &Seen) {
 /// A step of an `exchange` block.
 enum Step<'a> {
     Event(&'a str),
-    Frame { direction: Direction, said: &'a str, bytes: Vec<u8> },
+    Frame { direction: Direction, printed: &'a str, bytes: Vec<u8> },
 }
 
 fn steps<'a>(block: &Block<'a>) -> Vec<(usize, Step<'a>)> {
     let mut steps = Vec::new();
     for (line, text) in block.lines() {
-        let frame = |direction, said| Step::Frame { direction, said, bytes: Vec::new() };
+        let frame = |direction, printed| Step::Frame { direction, printed, bytes: Vec::new() };
         if let Some(event) = text.strip_prefix("-- ") {
             steps.push((line, Step::Event(event)));
-        } else if let Some(said) = text.strip_prefix("C: ") {
-            steps.push((line, frame(Direction::ClientToDaemon, said)));
-        } else if let Some(said) = text.strip_prefix("S: ") {
-            steps.push((line, frame(Direction::DaemonToClient, said)));
+        } else if let Some(printed) = text.strip_prefix("C: ") {
+            steps.push((line, frame(Direction::ClientToDaemon, printed)));
+        } else if let Some(printed) = text.strip_prefix("S: ") {
+            steps.push((line, frame(Direction::DaemonToClient, printed)));
         } else {
             let Some((_, Step::Frame { bytes, .. })) = steps.last_mut() else {
                 panic!("line {line}: bytes of which frame?")
@@ -172,12 +172,12 @@ fn steps<'a>(block: &Block<'a>) -> Vec<(usize, Step<'a>)> {
 /// Checks an `exchange` block.
 pub fn check_exchange(block: &Block<'_>, tables: &Tables) {
     for (line, step) in steps(block) {
-        let Step::Frame { direction, said, bytes } = step else { continue };
-        if said.starts_with("not a frame") {
+        let Step::Frame { direction, printed, bytes } = step else { continue };
+        if printed.starts_with("not a frame") {
             assert!(decode(direction, &bytes).is_err(), "line {line}: it does decode");
             continue;
         }
-        let value = serde_json::from_str(said).unwrap_or_else(|error| panic!("line {line}: {error}"));
+        let value = serde_json::from_str(printed).unwrap_or_else(|error| panic!("line {line}: {error}"));
         check_frame(&format!("line {line}"), direction, &bytes, &value, tables, &mut Seen::default());
     }
 }

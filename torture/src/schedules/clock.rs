@@ -91,7 +91,7 @@ fn run(run: &mut Run) {
         } else {
             run.must_end(daemon);
         }
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
     }
@@ -146,7 +146,7 @@ fn reboot(run: &mut Run) {
         } else {
             run.must_end(daemon);
         }
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
     }

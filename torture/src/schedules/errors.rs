@@ -83,7 +83,7 @@ fn under_load(run: &mut Run, kind: Kind) {
         }
         end(run, &mount, daemon);
         load.pause();
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
     }
@@ -139,14 +139,14 @@ fn end(run: &mut Run, mount: &Mount, mut daemon: Daemon) {
 
 fn last_look(run: &mut Run, mount: &Mount, recipe: &Recipe) {
     mount.disk(|disk| disk.heal());
-    if run.is_sound()
+    if run.is_intact()
         && let Some((daemon, address)) = run.must_start(recipe, "a disk error")
     {
         run.audit(address);
         run.must_end(daemon);
         run.must_check(recipe);
     }
-    if !run.is_sound() {
+    if !run.is_intact() {
         run.history.violation(format!("the injected errors were: {}", mount.disk(|disk| disk.given.join(", "))));
     }
     let given = mount.disk(|disk| disk.counts.errors);
@@ -193,7 +193,7 @@ fn at_start(run: &mut Run) {
         }
         end(run, &mount, daemon);
         load.pause();
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
     }

@@ -143,11 +143,11 @@ fn run(run: &mut Run) {
             run.audit(address);
         }
         end(run, daemon);
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
     }
-    if run.is_sound()
+    if run.is_intact()
         && let Some((daemon, address)) = run.must_start(&recipe, "a full disk")
     {
         run.audit(address);

@@ -37,7 +37,7 @@ fn run(run: &mut Run) {
             run.count("SIGKILL under load");
         }
         load.pause();
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
     }

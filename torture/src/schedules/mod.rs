@@ -141,7 +141,7 @@ impl Run {
     }
 
     /// Whether nothing was violated so far.
-    pub fn is_sound(&self) -> bool {
+    pub fn is_intact(&self) -> bool {
         self.history.violations().is_empty()
     }
 
@@ -200,9 +200,9 @@ impl Run {
     /// Runs `dantok check` on a directory that no daemon uses; it must find nothing.
     pub fn must_check(&mut self, recipe: &Recipe) {
         self.count("offline checks");
-        let (status, said) = recipe.run("check");
+        let (status, printed) = recipe.run("check");
         if !status.success() {
-            self.history.violation(format!("dantok check exited with {status}:\n{said}"));
+            self.history.violation(format!("dantok check exited with {status}:\n{printed}"));
         }
     }
 }

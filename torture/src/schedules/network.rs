@@ -50,7 +50,7 @@ fn run(run: &mut Run) {
         } else {
             up = Some((daemon, address));
         }
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
     }

@@ -53,7 +53,7 @@ fn run(run: &mut Run) {
     mount.disk(|disk| disk.watch(&history, "the first start"));
     let backed_up = everything(run, &mount, &recipe);
     let made = Made { backed_up, points: mount.disk(Disk::points) };
-    if !run.is_sound() {
+    if !run.is_intact() {
         return;
     }
     let found = made.points.iter().map(Vec::len).sum::<usize>();
@@ -226,7 +226,7 @@ fn judge_all(run: &mut Run, mounts: &[(Mount, Recipe)], made: &Made) {
             let (turns, next, tried, run) = (&turns, &next, &tried, &*run);
             scope.spawn(move || {
                 while let Some((point, keeps)) = turns.get(next.fetch_add(1, Ordering::Relaxed))
-                    && run.is_sound()
+                    && run.is_intact()
                 {
                     judge(run, mount, recipe, made, point, *keeps);
                     *tried.lock().expect("no thread panicked while holding it").entry(point.phase).or_default() += 1;

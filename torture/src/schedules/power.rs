@@ -58,12 +58,12 @@ fn run(run: &mut Run) {
         }
         run.cut_power(&mount, daemon);
         load.pause();
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
     }
     mount.set_slow(Duration::ZERO);
-    if run.is_sound()
+    if run.is_intact()
         && let Some((daemon, address)) = run.must_start(&recipe, "a power cut")
     {
         run.audit(address);

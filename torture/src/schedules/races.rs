@@ -49,7 +49,7 @@ fn run(run: &mut Run) {
         if let Err(error) = done {
             run.history.violation(format!("cycle {n} ended with: {error}"));
         }
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
     }
@@ -257,7 +257,7 @@ fn repeats(run: &mut Run, daemon: &Daemon, wire: &mut Wire, room: &str) -> io::R
                 std::thread::sleep(Duration::from_millis(750));
                 stopped.is_some()
             });
-            while !stopped.is_finished() && run.is_sound() {
+            while !stopped.is_finished() && run.is_intact() {
                 wire.send(all.as_bytes())?;
                 for seq in &seqs {
                     let answer = wire.line()?;
@@ -271,7 +271,7 @@ fn repeats(run: &mut Run, daemon: &Daemon, wire: &mut Wire, room: &str) -> io::R
             run.count(if stopped.join().unwrap_or(false) { "threads stopped" } else { "threads that had exited" });
             Ok::<(), io::Error>(())
         })?;
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
     }

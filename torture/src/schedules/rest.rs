@@ -67,7 +67,7 @@ fn run(run: &mut Run) {
             Ok(what) => trial(run, &damaged, &what),
             Err(error) => run.history.violation(format!("can't damage a file: {error}")),
         }
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
         let _ = std::fs::remove_dir_all(&dir);
@@ -153,29 +153,29 @@ fn damage(run: &mut Run, dir: &Path) -> std::io::Result<String> {
 }
 
 fn trial(run: &mut Run, recipe: &Recipe, what: &str) {
-    let (status, said) = recipe.run("check");
-    let sound = match status.code() {
+    let (status, printed) = recipe.run("check");
+    let is_intact = match status.code() {
         Some(0) => true,
         Some(1) => false,
-        _ => return run.history.violation(format!("{what}: dantok check exited with {status}:\n{said}")),
+        _ => return run.history.violation(format!("{what}: dantok check exited with {status}:\n{printed}")),
     };
     match recipe.start() {
         Ok((daemon, address)) => {
             let refused = look(run, address);
-            match (refused, sound) {
+            match (refused, is_intact) {
                 (Err(error), _) => run.history.violation(format!("{what}: {error}")),
                 (Ok(Some(answer)), true) => {
                     run.history.violation(format!(
-                        "{what}: a read was refused ({answer}), but a check found nothing:\n{said}"
+                        "{what}: a read was refused ({answer}), but a check found nothing:\n{printed}"
                     ));
                 }
                 (Ok(Some(_)), false) => run.count("damage refused at a read and reported by a check"),
                 (Ok(None), true) => run.count("harmless damage"),
                 (Ok(None), false) => run.count("damage reported by a check, with all messages intact"),
             }
-            if !run.is_sound() {
+            if !run.is_intact() {
                 run.history
-                    .violation(format!("with {what}; the check printed:\n{said}\nthe daemon:\n{}", daemon.log()));
+                    .violation(format!("with {what}; the check printed:\n{printed}\nthe daemon:\n{}", daemon.log()));
             }
         }
         Err(NotUp::Ended(status, log)) => {
@@ -184,8 +184,8 @@ fn trial(run: &mut Run, recipe: &Recipe, what: &str) {
                 run.history.violation(format!(
                     "{what}: the daemon did not say which file when it failed to start: {status}\n{log}"
                 ));
-            } else if sound {
-                run.history.violation(format!("{what}: a check found nothing, but the start did:\n{said}\n{log}"));
+            } else if is_intact {
+                run.history.violation(format!("{what}: a check found nothing, but the start did:\n{printed}\n{log}"));
             } else {
                 run.count("damage refused at start and reported by a check");
             }

@@ -51,21 +51,21 @@ fn run(run: &mut Run) {
             kill(&mount, daemon);
         }
         load.pause();
-        if run.is_sound() && run.random.bool() {
+        if run.is_intact() && run.random.bool() {
             cut(run, &mount, &recipe, &load);
         }
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
     }
-    if run.is_sound()
+    if run.is_intact()
         && let Some((daemon, address)) = run.must_start(&recipe, "SIGKILL at a sync")
     {
         run.audit(address);
         run.must_end(daemon);
         run.must_check(&recipe);
     }
-    if !run.is_sound() {
+    if !run.is_intact() {
         run.history.violation(format!("the injected errors were: {}", mount.disk(|disk| disk.given.join(", "))));
     }
     load.stop(&run.history);

@@ -35,7 +35,7 @@ fn run(run: &mut Run) {
             run.history.violation(format!("upgrade {n}: {error}"));
         }
         let _ = std::fs::remove_dir_all(run.dir.join("disk"));
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
     }

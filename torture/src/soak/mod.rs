@@ -194,13 +194,13 @@ impl Soak<'_> {
         let mut next = self.began;
         for window in 1..=self.run.cycles {
             let until = self.began + retention * u32::try_from(window).unwrap_or(u32::MAX);
-            while Instant::now() < until && self.run.is_sound() {
+            while Instant::now() < until && self.run.is_intact() {
                 next += Duration::from_secs(1);
                 std::thread::sleep(next.saturating_duration_since(Instant::now()));
                 self.sample(&daemon, &mut gauge, &floor);
             }
             self.run.count("retention periods");
-            if !self.run.is_sound() {
+            if !self.run.is_intact() {
                 break;
             }
             if restart_every.is_some_and(|every| window.is_multiple_of(every) && window < self.run.cycles) {

@@ -43,7 +43,7 @@ fn run(run: &mut Run) {
                 load.insert(Load::of(world.works(), &run.history, &mut run.random))
             }
         };
-        if !run.is_sound() {
+        if !run.is_intact() {
             break;
         }
         load.resume(address);
@@ -62,7 +62,7 @@ fn run(run: &mut Run) {
         run.cut_power(&mount, daemon);
         load.pause();
     }
-    if run.is_sound()
+    if run.is_intact()
         && let Some((daemon, address)) = run.must_start(&recipe, "a power cut")
     {
         audit(&world, address);

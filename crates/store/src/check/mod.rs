@@ -46,7 +46,7 @@ pub struct Part {
 
 impl Report {
     /// Whether everything is as it was written.
-    pub fn is_sound(&self) -> bool {
+    pub fn is_intact(&self) -> bool {
         self.parts.iter().all(|part| part.damage.is_empty())
     }
 }
@@ -87,7 +87,7 @@ pub struct Progress {
 /// it.
 pub fn check(dir: &Path, scratch: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
     disk::expect_finished(dir)?;
-    // Nothing is created: a mistyped name must not look sound.
+    // Nothing is created: a mistyped name must not look intact.
     disk::expect_data_dir(dir)?;
     let _lock = disk::lock(dir)?;
     let format = migrate::format_of(dir)?;

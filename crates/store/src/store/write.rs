@@ -71,7 +71,7 @@ impl Writer {
         self.store.shared.tail.add(&commit.ops);
         commit.marks().for_each(|mark| self.store.shared.marks.add(mark));
         if !self.store.hand(Job::Commit(number, self.payload.len(), Journaled { commit, chunks, spot })) {
-            // It is durable, and the next start will find it; the mover has said why it ended.
+            // It is durable, and the next start will find it; the mover has reported why it ended.
             self.store.failure().set("the store's thread has ended");
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Sparse files, in which little is wanted: that is written once more, into a segment, so that they can be removed.
 //!
 //! Rooms keep their messages for different times, but share files. Without this, one message that its room keeps for a year would
-//! keep the file for a year, with everything else that was said while the file was written.
+//! keep the file for a year, with everything else that was sent while the file was written.
 
 use std::collections::BTreeSet;
 
