@@ -31,3 +31,8 @@ fn the_frame_decoders_handle_the_corpus() {
 fn sessions_handle_the_corpus() {
     each("session", fuzz::session);
 }
+
+#[test]
+fn requests_in_json() {
+    each("json_request", fuzz::json_request);
+}

@@ -1,6 +1,6 @@
-//! The fuzz targets: arbitrary bytes for both decoders and for a whole session. A panic or a failed assertion is a finding.
+//! The fuzz targets: arbitrary bytes for the decoders and for a whole session. A panic or a failed assertion is a finding.
 //!
-//! `cargo fuzz run line` (or `frame`, `session`) searches for inputs; the project's `cargo test` runs those in `corpus/`.
+//! `cargo fuzz run line` (or `frame`, `json_request`, `session`) searches for inputs; the project's `cargo test` runs those in `corpus/`.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,15 +10,18 @@ use std::time::Duration;
 use bytes::BytesMut;
 use dantok::limits::Limits;
 use dantok::settings::Settings;
-use dantok_protocol::Incoming;
 use dantok_protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame};
-use dantok_protocol::limits::ENVELOPE_BYTES;
+use dantok_protocol::json_request;
+use dantok_protocol::limits::{ENVELOPE_BYTES, JSON_FACTOR};
 use dantok_protocol::line::{self, LineDecoder};
+use dantok_protocol::{Incoming, Tag};
 use tokio_util::codec::Decoder;
 
 const BODY_MAX: usize = 200;
 /// The most that a decoder may hold while it waits for more: a whole request and the rest of one read.
 const HELD_MAX: usize = BODY_MAX + ENVELOPE_BYTES + 4;
+/// The same where there may be requests in JSON.
+const HELD_JSON_MAX: usize = (BODY_MAX + ENVELOPE_BYTES) * JSON_FACTOR + 4;
 
 /// Feeds the bytes in two pieces; returns what was decoded.
 fn decode<D>(mut decoder: D, bytes: &[u8], cut: usize) -> Vec<D::Item>
@@ -33,7 +36,8 @@ where
         while let Some(item) = decoder.decode(&mut buffer).unwrap() {
             found.push(item);
         }
-        assert!(buffer.len() <= HELD_MAX, "{} bytes are held", buffer.len());
+        let max = if buffer.contains(&b'{') { HELD_JSON_MAX } else { HELD_MAX };
+        assert!(buffer.len() <= max, "{} bytes are held", buffer.len());
     }
     while let Some(item) = decoder.decode_eof(&mut buffer).unwrap() {
         found.push(item);
@@ -46,16 +50,48 @@ pub fn line(bytes: &[u8]) {
     let found = decode(LineDecoder::new(BODY_MAX), bytes, 0);
     let cut = bytes.len() / 3;
     assert_eq!(found, decode(LineDecoder::new(BODY_MAX), bytes, cut), "cut at {cut}");
-    for incoming in found {
-        let Incoming::Request { tag, command } = incoming else { continue };
+    for request in found {
+        let Incoming::Request { tag, command } = &request else { continue };
+        survives_as_json(&request);
+        if bytes.contains(&b'{') {
+            continue; // In JSON, a name may have spaces, which no line can express and the session refuses.
+        }
         // Not every command may come first.
         let mut written = b"PING\n".to_vec();
-        line::encode_request(&tag, &command, &mut written);
+        line::encode_request(tag, command, &mut written);
         if written.ends_with(b"\r\n") {
             continue; // A name that ends with CR, which the session refuses, would lose it as a line ending.
         }
         let again = decode(LineDecoder::new(BODY_MAX), &written, 0);
-        assert_eq!(again.get(1..), Some(&[Incoming::Request { tag, command }][..]));
+        assert_eq!(again.get(1..), Some(std::slice::from_ref(&request)));
+    }
+}
+
+/// A request survives encoding as JSON and decoding again.
+fn survives_as_json(request: &Incoming) {
+    let Incoming::Request { tag, command } = request else { return };
+    let mut written = Vec::new();
+    json_request::encode_request(tag, command, &mut written);
+    let written = std::str::from_utf8(&written).unwrap();
+    assert_eq!(json_request::parse(written, BODY_MAX), *request, "{written}");
+}
+
+/// Requests in JSON: one is the same request by itself and as a line, and survives encoding and decoding again. A refusal is short.
+pub fn json_request(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let found = json_request::parse(text, BODY_MAX);
+    match &found {
+        Incoming::Request { command, .. } => assert!(command.body_bytes() <= BODY_MAX),
+        Incoming::Refused { refusal, .. } => assert!(refusal.text.len() < 1000, "{refusal}"),
+        other => panic!("{other:?}"),
+    }
+    survives_as_json(&found);
+    let is_line = text.starts_with('{') && !text.contains('\n') && !text.ends_with('\r');
+    if is_line && text.len() <= (BODY_MAX + ENVELOPE_BYTES) * JSON_FACTOR {
+        // Not every command may come first.
+        let line = [b"PING\n", bytes, b"\n"].concat();
+        let decoded = decode(LineDecoder::new(BODY_MAX), &line, line.len() / 2);
+        assert_eq!(decoded.get(1..), Some(&[found][..]));
     }
 }
 
@@ -65,11 +101,11 @@ pub fn frame(bytes: &[u8]) {
     let cut = bytes.len() / 3;
     assert_eq!(found, decode(RequestDecoder::new(BODY_MAX), bytes, cut), "cut at {cut}");
     for incoming in found {
-        let Incoming::Request { tag: dantok_protocol::Tag::Id(id), command } = incoming else { continue };
+        let Incoming::Request { tag: Tag::Id(id), command } = incoming else { continue };
         let mut written = Vec::new();
         frame::encode_request(&RequestFrame { id, command: command.clone() }, &mut written).unwrap();
         let again = decode(RequestDecoder::new(BODY_MAX), &written, 0);
-        assert_eq!(again, [Incoming::Request { tag: dantok_protocol::Tag::Id(id), command }]);
+        assert_eq!(again, [Incoming::Request { tag: Tag::Id(id), command }]);
     }
     let mut buffer = BytesMut::from(bytes);
     while let Ok(Some(frame)) = ClientCodec.decode(&mut buffer) {
@@ -153,6 +189,10 @@ pub fn session(bytes: &[u8]) {
         let text = std::str::from_utf8(&without_telnet(&answers)).expect("text").to_owned();
         assert!(text.is_empty() || text.ends_with('\n'), "half a line: {text:?}");
         let ends = text.lines().filter(|line| {
+            // FORMAT, or a first line in JSON.
+            if line.starts_with('{') {
+                return ["ok", "error", "end"].iter().any(|kind| line.starts_with(&format!("{{\"type\":\"{kind}\"")));
+            }
             let line = if line.starts_with('@') { line.split_once(' ').map_or("", |(_, rest)| rest) } else { line };
             ["OK", "ERR", "END"].contains(&line.split(' ').next().unwrap_or_default())
         });

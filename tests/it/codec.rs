@@ -3,7 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use dantok_protocol::frame::{self, ClientCodec, RequestDecoder, RequestFrame, ServerFrame};
 use dantok_protocol::json;
-use dantok_protocol::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES};
+use dantok_protocol::json_request;
+use dantok_protocol::limits::{ENVELOPE_BYTES, FRAME_CEILING_BYTES, JSON_FACTOR};
 use dantok_protocol::line::{self, LineDecoder};
 use dantok_protocol::text::is_unsafe;
 use dantok_protocol::{
@@ -28,7 +29,9 @@ where
         while let Some(item) = decoder.decode(&mut buffer).unwrap() {
             found.push(item);
         }
-        assert!(buffer.len() <= BODY_MAX + ENVELOPE_BYTES + 4, "{} bytes wait", buffer.len());
+        let longest = BODY_MAX + ENVELOPE_BYTES;
+        let longest = if buffer.contains(&b'{') { longest * JSON_FACTOR } else { longest };
+        assert!(buffer.len() <= longest + 4, "{} bytes wait", buffer.len());
     }
     while let Some(item) = decoder.decode_eof(&mut buffer).unwrap() {
         found.push(item);
@@ -174,6 +177,31 @@ fn text_tag() -> impl Strategy<Value = Tag> {
     prop_oneof![Just(Tag::None), "[a-z0-9]{1,32}".prop_map(|tag| Tag::Text(tag.into()))]
 }
 
+/// A tag of a request in JSON.
+fn json_tag() -> impl Strategy<Value = Tag> {
+    prop_oneof![text_tag(), (0..=json_request::TAG_NUMBER_MAX).prop_map(Tag::Id)]
+}
+
+fn as_request(tag: &Tag, command: &Command) -> String {
+    let mut line = Vec::new();
+    json_request::encode_request(tag, command, &mut line);
+    String::from_utf8(line).unwrap()
+}
+
+/// The same JSON with each character of its strings escaped, which is as long as JSON can be.
+fn escaped(json: &str) -> String {
+    let value: serde_json::Value = serde_json::from_str(json).unwrap();
+    let string = |text: &str| {
+        let units = text.encode_utf16().map(|unit| format!("\\u{unit:04X}"));
+        format!("\"{}\"", units.collect::<String>())
+    };
+    let members =
+        value.as_object().unwrap().iter().map(|(name, value)| {
+            format!("{}:{}", string(name), value.as_str().map_or_else(|| value.to_string(), string))
+        });
+    format!("{{{}}}\n", members.collect::<Vec<_>>().join(","))
+}
+
 fn item() -> impl Strategy<Value = Item> {
     let message = (name(), any::<u64>(), any::<u64>(), name(), body(), kind()).prop_map(
         |(room, seq, time_ms, client, body, kind)| {
@@ -291,9 +319,14 @@ fn line_piece() -> impl Strategy<Value = Vec<u8>> {
             line::encode_request(&tag, &command, &mut bytes);
             bytes
         }),
+        2 => (json_tag(), command()).prop_map(|(tag, command)| as_request(&tag, &command).into_bytes()),
+        1 => (0..(BODY_MAX + ENVELOPE_BYTES) * JSON_FACTOR + 9).prop_map(|length| {
+            [&b"{\"do\":\"send\",\"room\":\"r\",\"text\":\""[..], &vec![b'x'; length], b"\"}\n"].concat()
+        }),
         1 => prop::sample::select(vec![
             &b"\r\n"[..], b"\n\n", b"SENDB r 3\n\r\n\r\r\n", b"SENDB r 200\n", b"SENDB r 101\r\n", b"SEND r \xff\n",
             b"\xff\xfd\x03", b"\xff\xfa\x18\x00vt\nQUIT\xff\xf0", b"\xff\xf1", b"\xff\xf4\xff\xfd\x06", b"\xff\xf6", b"\xff\xf7", b"\xff\xf8",
+            b"{\"do\":\"ping\"}\r\n", b"{\"do\":\"send\",\"room\":\"r\",\"text\":\"a\xff\xf6b\"}\n", b"\xef\xbb\xbf{\"do\":\"help\"}\n", b"{\n", b"{\"a\":1}\n", b"{",
             b"\xff\xff", b"\xff\xfb\n", b"\xff\xfa", b"\xff\xf0", b"SEND r ha", b"@ PING\n", b"SENDB r\n", b"\xff", b"nonsense\r\n",
         ]).prop_map(<[u8]>::to_vec),
         1 => (BODY_MAX..BODY_MAX + ENVELOPE_BYTES + 9).prop_map(|length| [&b"SEND r "[..], &vec![b'x'; length], b"\n"].concat()),
@@ -311,6 +344,29 @@ fn frame_piece() -> impl Strategy<Value = Vec<u8>> {
         1 => vec(any::<u8>(), 0..30),
         1 => vec(any::<u8>(), 0..30).prop_map(|payload| [&u32::try_from(payload.len()).unwrap().to_be_bytes(), &payload[..]].concat()),
     ]
+}
+
+/// Objects of the members that there are, with any values.
+fn json_value() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::{Value, json};
+    let verbs: Vec<&str> = line::VERBS.iter().map(|verb| verb.name).collect();
+    let names: Vec<&str> = line::VERBS.iter().flat_map(|verb| json_request::members(verb).map(|of| of.name)).collect();
+    let value = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-z0-9=]{0,5}".prop_map(Value::from),
+        vec(any::<u8>(), 0..3).prop_map(Value::from),
+        Just(json!({"a": {"b": []}})),
+    ];
+    let members = vec((prop::sample::select(names), value.clone()), 0..6);
+    (prop::sample::select(verbs), proptest::option::of(value), members).prop_map(|(verb, tag, members)| {
+        let mut object = json!({"do": verb, "tag": tag});
+        object.as_object_mut().unwrap().extend(members.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        object
+    })
 }
 
 fn encoded(frame: &RequestFrame) -> Vec<u8> {
@@ -386,6 +442,32 @@ proptest! {
         let expected: Vec<Incoming> =
             requests.into_iter().map(|(tag, command)| Incoming::Request { tag, command }).collect();
         prop_assert_eq!(&lines(&[&bytes])[1..], &expected[..]);
+    }
+
+    #[test]
+    fn requests_in_json_survive_encoding_and_decoding(requests in vec((json_tag(), command()), 1..6)) {
+        let mut bytes = b"HELLO first\n".to_vec();
+        let mut expected = Vec::new();
+        for (tag, command) in requests {
+            let json = as_request(&tag, &command);
+            let request = Incoming::Request { tag, command };
+            prop_assert!(json.ends_with("}\n") && !json.trim_end().chars().any(is_unsafe), "{}", json);
+            for json in [escaped(&json), json] {
+                bytes.extend_from_slice(json.as_bytes());
+                prop_assert_eq!(&json_request::parse(&json, BODY_MAX), &request);
+                expected.push(request.clone());
+            }
+        }
+        prop_assert_eq!(&lines(&[&bytes])[1..], &expected[..]);
+    }
+
+    #[test]
+    fn any_json_has_an_answer(value in json_value(), text in "\\PC{0,40}") {
+        for text in [&value.to_string(), &text, &format!("{{{text}}}")] {
+            let found = json_request::parse(text, BODY_MAX);
+            let is_answered = matches!(found, Incoming::Request { .. } | Incoming::Refused { .. });
+            prop_assert!(is_answered, "{:?}", found);
+        }
     }
 
     #[test]

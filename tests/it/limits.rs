@@ -30,6 +30,9 @@ fn one_connection_too_many_is_told_so_in_its_own_framing() {
     let mut lines = Lines::connect(daemon.address());
     lines.send("HELLO late");
     assert_eq!(lines.rest(), "ERR limit at most 2 connections\n");
+    let mut json = Lines::connect(daemon.address());
+    json.send(r#"{"do":"hello","client":"late"}"#);
+    assert_eq!(json.rest(), "{\"type\":\"error\",\"code\":\"limit\",\"text\":\"at most 2 connections\"}\n");
     let mut frames = Frames::connect(daemon.address());
     frames.send(Command::Ping);
     let refusal = frames.closing();

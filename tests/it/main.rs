@@ -36,6 +36,7 @@ mod fairness;
 mod formats;
 mod groups;
 mod json;
+mod json_request;
 mod limits;
 #[cfg(feature = "metrics")]
 mod metrics;

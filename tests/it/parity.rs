@@ -1,9 +1,11 @@
-//! The same script in both framings gives the same answers and the same log on disk.
+//! The same script as lines, as JSON and in frames gives the same answers and the same log on disk.
 
 use crate::common::{Daemon, Frames, Lines};
 use bytes::{Bytes, BytesMut};
 use dantok_protocol::line::{LineDecoder, encode_item, encode_reply, encode_request};
 use dantok_protocol::{Begin, Command, Incoming, Item, Reply, Seek, Since, Tag, commands};
+use dantok_protocol::{json, json_request};
+use serde_json::Value;
 use tokio_util::codec::Decoder;
 
 /// Any bytes that a body may be made of.
@@ -131,18 +133,19 @@ fn script() -> Vec<Command> {
     script
 }
 
-fn by_frames(daemon: &Daemon) -> Vec<String> {
+/// The answers, as the line protocol has them and as JSON.
+fn by_frames(daemon: &Daemon) -> Vec<(String, Vec<Value>)> {
     let mut frames = Frames::connect(daemon.address());
-    let answers = script().into_iter().map(|command| {
+    let answers = script().into_iter().enumerate().map(|(n, command)| {
         let (items, reply) = frames.ask(command);
-        shown(items, &reply)
+        shown(items, reply, &Tag::Id(n as u64))
     });
     answers.collect()
 }
 
-/// An answer as the line protocol has it, without the times and the epoch.
-fn shown(items: Vec<Item>, reply: &Reply) -> String {
-    let mut text = Vec::new();
+/// An answer as the line protocol has it, and as JSON with this tag, without the times and the epoch.
+fn shown(items: Vec<Item>, mut reply: Reply, tag: &Tag) -> (String, Vec<Value>) {
+    let (mut text, mut objects) = (Vec::new(), Vec::new());
     for mut item in items {
         match &mut item {
             Item::Message(message) => message.time_ms = 0,
@@ -152,13 +155,43 @@ fn shown(items: Vec<Item>, reply: &Reply) -> String {
             _ => {}
         }
         encode_item(&Tag::None, &item, &mut text);
+        json::encode_item(tag, &item, &mut objects);
     }
-    let mut reply = reply.clone();
     if let Reply::Welcome(welcome) = &mut reply {
         welcome.epoch = "any".into();
     }
     encode_reply(&Tag::None, &reply, &mut text);
-    String::from_utf8(text).unwrap()
+    json::encode_reply(tag, &reply, &mut objects);
+    let objects = std::str::from_utf8(&objects).unwrap().lines().map(timeless).collect();
+    (String::from_utf8(text).unwrap(), objects)
+}
+
+/// An object without what differs from run to run.
+fn timeless(line: &str) -> Value {
+    let mut value: Value = serde_json::from_str(line).unwrap();
+    for name in ["time", "active", "since", "epoch"] {
+        value.as_object_mut().unwrap().remove(name);
+    }
+    value
+}
+
+fn by_json(daemon: &Daemon) -> Vec<Vec<Value>> {
+    let mut lines = Lines::connect(daemon.address());
+    let answers = script().into_iter().enumerate().map(|(n, command)| {
+        let mut request = Vec::new();
+        json_request::encode_request(&Tag::Id(n as u64), &command, &mut request);
+        lines.send_bytes(&request);
+        let mut answer = Vec::new();
+        loop {
+            let value = timeless(&lines.line().unwrap());
+            let is_last = ["ok", "error", "end"].contains(&value["type"].as_str().unwrap());
+            answer.push(value);
+            if is_last {
+                return answer;
+            }
+        }
+    });
+    answers.collect()
 }
 
 fn by_lines(daemon: &Daemon) -> Vec<String> {
@@ -200,26 +233,29 @@ fn stored(daemon: &Daemon) -> Vec<(u64, String, Bytes)> {
 }
 
 #[test]
-fn both_framings_answer_and_store_the_same() {
-    // The script means the same in both, to begin with.
+fn all_forms_answer_and_store_the_same() {
+    // The script means the same in all, to begin with.
     let mut bytes = BytesMut::new();
     for command in script() {
         let mut line = Vec::new();
         encode_request(&Tag::None, &command, &mut line);
+        json_request::encode_request(&Tag::None, &command, &mut line);
         bytes.extend_from_slice(&line);
     }
     let mut decoder = LineDecoder::new(65_536);
     for command in script() {
-        let decoded = decoder.decode(&mut bytes).unwrap();
-        assert_eq!(decoded, Some(Incoming::Request { tag: Tag::None, command }));
+        for _ in ["a line", "JSON"] {
+            let decoded = decoder.decode(&mut bytes).unwrap();
+            assert_eq!(decoded, Some(Incoming::Request { tag: Tag::None, command: command.clone() }));
+        }
     }
 
-    let (mut first, mut second) = (Daemon::start(), Daemon::start());
-    let (frames, lines) = (by_frames(&first), by_lines(&second));
-    for ((command, frames), lines) in script().iter().zip(&frames).zip(&lines) {
-        assert_eq!(frames, lines, "{command:?}");
+    let (mut first, mut second, third) = (Daemon::start(), Daemon::start(), Daemon::start());
+    let (frames, lines, objects) = (by_frames(&first), by_lines(&second), by_json(&third));
+    for (((command, frames), lines), objects) in script().iter().zip(&frames).zip(&lines).zip(&objects) {
+        assert_eq!(frames, &(lines.clone(), objects.clone()), "{command:?}");
     }
-    assert_eq!(frames.len(), lines.len());
+    assert_eq!((frames.len(), frames.len()), (lines.len(), objects.len()));
     let expected: Vec<(u64, String, Bytes)> = BODIES
         .into_iter()
         .chain([&b"once"[..]])
@@ -228,6 +264,7 @@ fn both_framings_answer_and_store_the_same() {
         .collect();
     assert_eq!(stored(&first), expected);
     assert_eq!(stored(&second), expected);
+    assert_eq!(stored(&third), expected);
     // And after a crash, each read in the framing that did not write it.
     first.start_again();
     second.start_again();

@@ -8,10 +8,11 @@ pub mod player;
 mod tables;
 mod vectors;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use blocks::{blocks, read};
 use dantok::limits;
+use dantok_protocol::json_request::{Member, Takes, members};
 use dantok_protocol::{ErrorCode, line};
 
 #[test]
@@ -100,6 +101,37 @@ fn the_index_has_every_verb_under_its_chapter() {
 }
 
 #[test]
+fn every_command_has_its_members_in_json() {
+    let doc = read("protocol.md");
+    let mut kinds: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for verb in line::VERBS.iter().filter(|verb| verb.is_in_json()) {
+        let mut names = [Vec::new(), Vec::new()];
+        for Member { name, takes, is_required, .. } in members(verb) {
+            names[usize::from(!is_required)].push(format!("`{name}`"));
+            let kind = match takes {
+                Takes::Text => "a string",
+                Takes::Number => "a number, or a string of its digits",
+                Takes::Bool => "`true` or `false`",
+            };
+            kinds.entry(kind).or_default().insert(name);
+        }
+        let [needs, may_have] = names.map(|names| names.join(", ").replace("`, `base64`", "` or `base64`"));
+        let row = format!("| `{}` | {needs} | {may_have} |", verb.name.to_ascii_lowercase()).replace("|  |", "| |");
+        let row = row.replace("|  |", "| |");
+        assert!(doc.lines().any(|line| line == row), "no row `{row}` in protocol.md");
+    }
+    for (kind, names) in kinds {
+        let row = doc.lines().find_map(|line| line.strip_prefix(&format!("| {kind} | ")));
+        let row = row.unwrap_or_else(|| panic!("no row of {kind} in protocol.md"));
+        assert_eq!(
+            row.split('`').skip(1).step_by(2).collect::<BTreeSet<_>>(),
+            names,
+            "{kind}: document / table of verbs"
+        );
+    }
+}
+
+#[test]
 fn every_keepalive_has_its_row() {
     let doc = read("protocol.md");
     for (what, dantok_net::Keepalive { idle, every, probes }) in
@@ -138,6 +170,7 @@ fn every_limit_has_its_row() {
         ("message body", format!("{} bytes", defaults.body_max_bytes)),
         ("highest value of `--max-body`", format!("{} bytes", dantok_protocol::limits::BODY_MAX_BYTES)),
         ("line, or frame from a client", format!("body limit and {} bytes", dantok_protocol::limits::ENVELOPE_BYTES)),
+        ("request in JSON", format!("{} times as long as a line", dantok_protocol::limits::JSON_FACTOR)),
         ("frame from the daemon", format!("{} bytes", dantok_protocol::limits::FRAME_CEILING_BYTES - 1)),
         ("commands of one connection waiting for their commit", limits::PIPELINE_MAX_REQUESTS.to_string()),
         ("people invited to a room by its members", limits::INVITED_MAX.to_string()),

@@ -50,7 +50,8 @@ pub fn same(document: &str, actual: &str) -> bool {
                 .all(|(form, byte)| if form == b'0' { byte.is_ascii_digit() } else { form == byte })
     };
     let past_epoch = |text: &str| {
-        let (epoch, rest) = text.strip_prefix(" epoch=")?.split_at_checked(16)?;
+        let epoch = text.strip_prefix(" epoch=").or_else(|| text.strip_prefix("\"epoch\":\""))?;
+        let (epoch, rest) = epoch.split_at_checked(16)?;
         epoch.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(rest.len())
     };
     let past_number = |text: &str| {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
 use dantok_protocol::frame::{ClientCodec, RequestDecoder, RequestFrame, ServerFrame, encode_request, encode_server};
-use dantok_protocol::{Incoming, Item, Reply, Tag};
+use dantok_protocol::{Incoming, Item, Reply, Tag, json_request};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio_util::codec::Decoder as _;
@@ -24,6 +24,8 @@ pub struct Vector {
     direction: Direction,
     hex: String,
     value: Value,
+    /// The same request in JSON.
+    request: Option<Value>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -96,8 +98,19 @@ pub struct Seen {
 
 /// The bytes decode to the value, by the codec and by the document's tables, and the value encodes to the bytes.
 pub fn check(vector: &Vector, tables: &Tables, seen: &mut Seen) {
-    let Vector { name, direction, hex, value } = vector;
+    let Vector { name, direction, hex, value, request } = vector;
     check_frame(name, *direction, &bytes(hex), value, tables, seen);
+    let Some(request) = request else {
+        assert_eq!(*direction, Direction::DaemonToClient, "{name} has no request in JSON");
+        return;
+    };
+    let RequestFrame { id, command } = decode_request(&bytes(hex)).unwrap();
+    let mut encoded = Vec::new();
+    json_request::encode_request(&Tag::Id(id), &command, &mut encoded);
+    let encoded: Value = serde_json::from_slice(&encoded).unwrap();
+    assert_eq!(encoded, *request, "{name}: the command as JSON / the vector's request");
+    let parsed = json_request::parse(&request.to_string(), BODY_MAX);
+    assert_eq!(parsed, Incoming::Request { tag: Tag::Id(id), command }, "{name}: the request means / the frame");
 }
 
 fn check_frame(name: &str, direction: Direction, bytes: &[u8], value: &Value, tables: &Tables, seen: &mut Seen) {

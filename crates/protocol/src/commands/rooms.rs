@@ -129,7 +129,9 @@ impl Request for Topic {
     fn write(&self, line: &mut Line) {
         line.word(&self.room);
         line.flag("--clear", self.topic.as_deref() == Some(""));
-        line.text(self.topic.as_deref().unwrap_or_default());
+        if let Some(topic) = self.topic.as_deref().filter(|topic| !topic.is_empty()) {
+            line.text(topic);
+        }
     }
 
     fn check(&self) -> Result<(), Refusal> {

@@ -93,14 +93,14 @@ fn name(value: Option<&Value<'_>>) -> Result<String, Refusal> {
 }
 
 fn command(name: &str, object: Object<'_>, body_max: usize) -> Result<Command, Refusal> {
-    if name == "SENDB" {
-        let why = "SENDB is for lines; in JSON, SEND takes any bytes as base64";
-        return Err(Refusal::new(ErrorCode::BadCommand, why));
-    }
     let Some(verb) = verb(name) else {
         let hint = guess(name).map(|verb| format!("did you mean {}? ", usage(verb))).unwrap_or_default();
         return Err(Refusal::new(ErrorCode::BadCommand, format!("no such verb; {hint}HELP lists them")));
     };
+    if !verb.is_in_json() {
+        let why = format!("{name} is for lines; in JSON, SEND takes any bytes as base64");
+        return Err(Refusal::new(ErrorCode::BadCommand, why));
+    }
     let arguments = arguments(verb, object, body_max)?;
     (verb.read)(&arguments).map_err(|wrong| match wrong {
         Wrong::Usage => Refusal::bad_argument(format!("usage: {}", usage(verb))),

@@ -342,7 +342,8 @@ impl LineDecoder {
             return None;
         }
         let Ok(text) = std::str::from_utf8(&line) else {
-            let refusal = Refusal::new(ErrorCode::NotUtf8, "a line is UTF-8; SENDB takes any bytes");
+            let takes = if line.starts_with(b"{") { "SEND takes any bytes as base64" } else { "SENDB takes any bytes" };
+            let refusal = Refusal::new(ErrorCode::NotUtf8, format!("a line is UTF-8; {takes}"));
             // The tag is known only if it comes before the invalid byte.
             return Some(self.wrong(ascii_tag(&line), refusal));
         };

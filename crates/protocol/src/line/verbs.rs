@@ -3,6 +3,7 @@
 use super::arguments::{Arguments, Rest, Wrong};
 use crate::Command;
 use crate::commands::VERBS;
+use crate::json_request::usage;
 
 /// The groups of verbs in HELP. Each is a chapter of protocol.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,11 @@ impl Verb {
         format!("{short} {tail}").trim_end().to_owned()
     }
 
+    /// Whether a request in JSON may have it: all except SENDB, since SEND takes any bytes there.
+    pub fn is_in_json(&self) -> bool {
+        self.name != "SENDB"
+    }
+
     /// The sentence of a refusal.
     pub(crate) fn wrong(&self, wrong: Wrong) -> String {
         match wrong {
@@ -103,6 +109,8 @@ impl Verb {
 
 /// The verbs at the beginning of HELP: enough to chat.
 const FIRST: [&str; 5] = ["HELLO", "JOIN", "SEND", "READ", "FOLLOW"];
+/// The columns of a line of HELP, without `HELP` itself.
+const HELP_COLUMNS: usize = 75;
 /// The column of HELP in which purposes begin.
 const PURPOSE_AT: usize = 26;
 
@@ -110,8 +118,25 @@ const PURPOSE_AT: usize = 26;
 pub fn help(name: Option<&str>) -> Option<Vec<String>> {
     let Some(name) = name else { return Some(overview()) };
     let verb = verb(&name.trim_start_matches('/').to_ascii_uppercase())?;
-    let about = [verb.usage.to_owned(), format!("  {}", verb.purpose)];
-    Some(about.into_iter().chain(verb.more.iter().map(|line| format!("  {line}"))).collect())
+    let mut lines = vec![verb.usage.to_owned(), format!("  {}", verb.purpose)];
+    lines.extend(verb.more.iter().map(|line| format!("  {line}")));
+    if verb.is_in_json() {
+        lines.extend(in_json(verb));
+    }
+    Some(lines)
+}
+
+/// A verb's usage in JSON, in lines that fit on a terminal.
+fn in_json(verb: &Verb) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in usage(verb).split_inclusive(']') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + part.chars().count() <= HELP_COLUMNS => line.push_str(part),
+            Some(_) => lines.push(format!("    {part}")),
+            None => lines.push(format!("  {part}")),
+        }
+    }
+    lines
 }
 
 fn overview() -> Vec<String> {
@@ -130,6 +155,7 @@ fn overview() -> Vec<String> {
             "Options (key=value, --word) may stand anywhere after the verb; in SEND,",
             "they stand before the room. After a lone -- nothing is an option. Names",
             "have no spaces.",
+            "Each can also be sent as JSON: {\"do\":\"send\",\"room\":\"a\",\"text\":\"hi\"}",
         ]
         .map(str::to_owned),
     );
@@ -148,12 +174,14 @@ mod tests {
             assert!(all.iter().any(|line| line.split_whitespace().any(|word| word == verb.name)), "{}", verb.name);
             let lines = help(Some(verb.name)).unwrap();
             assert!(lines.len() < 24 && lines.iter().any(|line| line.contains("answer:")), "{}", verb.name);
+            let in_json: String = lines.iter().map(|line| line.trim_start()).collect();
+            assert_eq!(in_json.contains(&usage(verb)), verb.is_in_json(), "{}", verb.name);
             for option in verb.options {
                 assert!(verb.usage.contains(option), "{} does not show {option}", verb.usage);
             }
             for line in all.iter().chain(&lines) {
                 // After "HELP ".
-                assert!(line.chars().count() <= 75, "{line}");
+                assert!(line.chars().count() <= HELP_COLUMNS, "{line}");
             }
         }
     }
