@@ -36,14 +36,14 @@ pub fn text(text: String) -> Response {
     response
 }
 
-/// What a page of this origin may load and do: nothing but its own files. Vue's runtime makes one policy for Trusted Types, and never
-/// uses it here. Browsers that don't count a WebSocket as `'self'` find its host by name.
+/// What a page of this origin may load and do: nothing but its own files. Of the policies for Trusted Types, Vue's runtime makes `vue`,
+/// and never uses it here; the page makes `dantok`, which allows its service worker and nothing else. Browsers that don't count a WebSocket as `'self'` find its host by name.
 fn content_security_policy(host: Option<&str>) -> String {
     let sockets = host.map(|host| format!(" ws://{host} wss://{host}")).unwrap_or_default();
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'{sockets}; \
          manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-         require-trusted-types-for 'script'; trusted-types vue"
+         require-trusted-types-for 'script'; trusted-types vue dantok"
     )
 }
 

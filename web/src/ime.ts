@@ -28,28 +28,28 @@ export interface Key {
 export type Verdict = 'send' | 'ignore' | 'pass'
 
 export class Enter {
-  private composing = false
+  #composing = false
   /** An Enter came while composing: whether to send is decided when the composition ends. */
-  private pending = false
+  #pending = false
   /** The message went out with this press of the key; what else the press brings is not wanted. */
-  private sent = false
+  #sent = false
   /** This press of the key ended a composition, so it does not break the line as well. */
-  private spent = false
-  private composed = ''
+  #spent = false
+  #composed = ''
 
   compositionStart(): void {
-    this.composing = true
-    this.pending = this.sent = this.spent = false
+    this.#composing = true
+    this.#pending = this.#sent = this.#spent = false
   }
 
   /** The composition is over, with this text; `value` is what the element holds now. Returns whether to send it. */
   compositionEnd(data: string, value: string): boolean {
-    this.composing = false
-    this.composed = data || value
-    const send = this.pending && endsInHangul(this.composed)
-    this.sent = send
-    this.spent = this.pending
-    this.pending = false
+    this.#composing = false
+    this.#composed = data || value
+    const send = this.#pending && endsInHangul(this.#composed)
+    this.#sent = send
+    this.#spent = this.#pending
+    this.#pending = false
     return send
   }
 
@@ -57,28 +57,28 @@ export class Enter {
     // Firefox calls every key of a composition "Process", but keeps its code.
     const enter = event.key === 'Enter' || event.code === 'Enter' || event.code === 'NumpadEnter'
     if (!enter) {
-      if (event.keyCode !== 229) this.sent = this.spent = false
-      this.pending = false
+      if (event.keyCode !== 229) this.#sent = this.#spent = false
+      this.#pending = false
       return 'pass'
     }
     if (event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return 'pass'
-    if (this.composing || event.isComposing) {
-      this.pending = true
+    if (this.#composing || event.isComposing) {
+      this.#pending = true
       return 'pass'
     }
-    if (this.sent || event.repeat) return 'ignore'
-    this.spent = false
+    if (this.#sent || event.repeat) return 'ignore'
+    this.#spent = false
     // Safari ends the composition first, and then gives the key that ended it.
-    if (event.keyCode === 229) return endsInHangul(this.composed) ? 'send' : 'ignore'
+    if (event.keyCode === 229) return endsInHangul(this.#composed) ? 'send' : 'ignore'
     return 'send'
   }
 
   keyUp(event: Key): void {
-    if (event.key === 'Enter' || event.code === 'Enter' || event.code === 'NumpadEnter') this.sent = this.spent = false
+    if (event.key === 'Enter' || event.code === 'Enter' || event.code === 'NumpadEnter') this.#sent = this.#spent = false
   }
 
   /** Whether a line break that the browser is about to insert belongs to an Enter that sends or ended a composition. */
   refusesBreak(): boolean {
-    return this.pending || this.sent || this.spent
+    return this.#pending || this.#sent || this.#spent
   }
 }

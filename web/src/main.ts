@@ -2,7 +2,7 @@ import { createApp } from 'vue'
 import './style.css'
 import { Chat } from './app/chat'
 import { fromHash, recalled } from './app/login'
-import { language } from './i18n'
+import { language, t } from './i18n'
 import { openStorage } from './outbox/storage'
 import { openTabs } from './outbox/tabs'
 import App from './ui/App.vue'
@@ -26,6 +26,7 @@ async function start(): Promise<void> {
   const chat = new Chat(await openStorage(), openTabs(), address())
   const app = createApp(App, { link })
   app.provide(CHAT, chat)
+  app.config.globalProperties.$t = t
   app.mount('#app')
   const login = recalled()
   if (link?.client) chat.signIn({ client: link.client, token: link.token, remembered: false })
@@ -49,6 +50,12 @@ function keepShell(): void {
   })
   const url = policy ? policy.createScriptURL('./sw.js') : './sw.js'
   navigator.serviceWorker.register(url as string).catch(() => undefined)
+}
+
+declare module 'vue' {
+  interface ComponentCustomProperties {
+    $t: typeof t
+  }
 }
 
 declare global {

@@ -9,7 +9,7 @@ import { recall, remember } from './prefs'
 export type Permission = 'on' | 'off' | 'denied' | 'none'
 
 export class Alerts {
-  private unread = -1
+  #unread = -1
 
   constructor(private readonly open: (room: string) => void) {
     navigator.serviceWorker?.addEventListener('message', (event: MessageEvent<{ open?: unknown }>) => {
@@ -19,8 +19,8 @@ export class Alerts {
 
   /** The number of unread messages, in the title and on the icon. */
   count(unread: number): void {
-    if (unread === this.unread) return
-    this.unread = unread
+    if (unread === this.#unread) return
+    this.#unread = unread
     document.title = unread > 0 ? `(${unread}) dantok` : 'dantok'
     const badge = navigator as Navigator & { setAppBadge?(n: number): Promise<void>; clearAppBadge?(): Promise<void> }
     const done = unread > 0 ? badge.setAppBadge?.(unread) : badge.clearAppBadge?.()

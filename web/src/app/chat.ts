@@ -48,30 +48,30 @@ export class Chat {
   readonly rooms = new Rooms()
   readonly alerts: Alerts
   outbox: Outbox | null = null
-  private readonly wire: Wire
-  private readonly ticker: Ticker
-  private logs = new Map<string, RoomLog>()
-  private numbers = new Map<string, number>()
-  private followed: string | null = null
-  private acks = new Map<string, number>()
-  private ackTimer: ReturnType<typeof setTimeout> | undefined
-  private whoTimer: ReturnType<typeof setTimeout> | undefined
-  private noticeTimer: ReturnType<typeof setTimeout> | undefined
-  private refreshTimer: ReturnType<typeof setTimeout> | undefined
-  private typedAt = 0
+  readonly #wire: Wire
+  readonly #ticker: Ticker
+  #logs = new Map<string, RoomLog>()
+  #numbers = new Map<string, number>()
+  #followed: string | null = null
+  #acks = new Map<string, number>()
+  #ackTimer: ReturnType<typeof setTimeout> | undefined
+  #whoTimer: ReturnType<typeof setTimeout> | undefined
+  #noticeTimer: ReturnType<typeof setTimeout> | undefined
+  #refreshTimer: ReturnType<typeof setTimeout> | undefined
+  #typedAt = 0
 
   constructor(
     readonly storage: Storage,
     private readonly tabs: Tabs,
     url: string,
   ) {
-    this.ticker = new Ticker(() => {
+    this.#ticker = new Ticker(() => {
       this.version.value++
       triggerRef(this.version)
       this.alerts.count(this.rooms.unread())
     })
     this.alerts = new Alerts((room) => this.openRoom(room))
-    this.wire = new Wire(
+    this.#wire = new Wire(
       {
         open: () => new WebSocket(url, SUBPROTOCOL),
         now: () => performance.now(),
@@ -79,26 +79,26 @@ export class Chat {
         schedule: { now: () => performance.now(), later: (run) => setTimeout(run, 0) },
       },
       {
-        state: (state) => this.connection(state),
-        push: (item) => this.push(item),
-        epochChanged: () => this.epochChanged(),
+        state: (state) => this.#connection(state),
+        push: (item) => this.#push(item),
+        epochChanged: () => this.#epochChanged(),
       },
     )
   }
 
-  bump = (): void => this.ticker.bump()
+  bump = (): void => this.#ticker.bump()
 
   get client(): string {
     return this.state.login?.client ?? ''
   }
 
   get hello(): Ok | null {
-    return this.state.wire.is === 'up' ? this.state.wire.hello : this.lastHello
+    return this.state.wire.is === 'up' ? this.state.wire.hello : this.#lastHello
   }
-  private lastHello: Ok | null = null
+  #lastHello: Ok | null = null
 
   log(room = this.state.open): RoomLog | null {
-    return room === null ? null : (this.logs.get(room) ?? null)
+    return room === null ? null : (this.#logs.get(room) ?? null)
   }
 
   // Signing in and out
@@ -108,78 +108,78 @@ export class Chat {
     this.state.refusal = null
     this.state.greeted = false
     this.outbox = new Outbox(this.storage, this.tabs, login.client, {
-      send: (message) => this.deliver(message),
-      number: (room) => this.number(room),
+      send: (message) => this.#deliver(message),
+      number: (room) => this.#number(room),
       epoch: () => this.hello?.epoch ?? null,
     }, this.bump)
     this.outbox.adopt().catch((error: unknown) => this.tell(error))
     const { client, token } = login
     const epoch = recall(`epoch:${client}`)
-    this.wire.start({ client, ...(token === '' ? {} : { token }), ...(epoch === null ? {} : { epoch }) })
+    this.#wire.start({ client, ...(token === '' ? {} : { token }), ...(epoch === null ? {} : { epoch }) })
   }
 
   signOut(): void {
     forget()
-    this.wire.stop()
-    this.leaveSession()
+    this.#wire.stop()
+    this.#leaveSession()
     this.state.login = null
   }
 
   wake(): void {
-    this.wire.wake()
+    this.#wire.wake()
   }
 
   retryNow(): void {
-    this.wire.wake()
+    this.#wire.wake()
   }
 
-  private leaveSession(): void {
+  #leaveSession(): void {
     this.outbox?.stop()
     this.outbox = null
     this.rooms.clear()
-    this.logs.clear()
+    this.#logs.clear()
     this.state.open = this.state.dialog = this.state.panel = this.state.warning = null
     this.bump()
   }
 
-  private connection(state: State): void {
+  #connection(state: State): void {
     this.state.wire = state
-    if (state.is === 'up') void this.connected(state.hello)
+    if (state.is === 'up') void this.#connected(state.hello)
     else {
       this.outbox?.stop()
-      this.followed = null
-      this.numbers.clear()
+      this.#followed = null
+      this.#numbers.clear()
     }
     if (state.is === 'refused') {
       this.state.refusal = { code: state.code, text: state.text }
-      this.leaveSession()
+      this.#leaveSession()
       this.state.login = null
     }
   }
 
-  private async connected(hello: Ok): Promise<void> {
+  async #connected(hello: Ok): Promise<void> {
     const login = this.state.login
     if (!login) return
-    this.lastHello = hello
+    this.#lastHello = hello
     if (hello.client) login.client = hello.client
     if (!this.state.greeted) keep(login)
     this.state.greeted = true
     if (hello.epoch) remember(`epoch:${login.client}`, hello.epoch)
     try {
-      await this.ask('events', { on: true })
-      await this.refresh()
-      await this.ask('watch')
+      await this.#ask('events', { on: true })
+      await this.#refresh()
+      await this.#ask('watch')
       this.outbox?.start()
       void this.outbox?.adopt()
-      if (this.state.open !== null) await this.resume(this.state.open)
+      if (this.state.open !== null) await this.#resume(this.state.open)
     } catch (error) {
       if (!(error instanceof Lost)) this.tell(error)
     }
   }
 
-  private epochChanged(): void {
-    this.logs.clear()
-    this.numbers.clear()
+  #epochChanged(): void {
+    this.#logs.clear()
+    this.#numbers.clear()
     remember(`epoch:${this.client}`, null)
     this.state.warning = t('epoch')
     this.bump()
@@ -187,10 +187,10 @@ export class Chat {
 
   // Asking the daemon
 
-  private async ask(verb: string, fields: Fields = {}): ReturnType<Wire['ask']> {
+  async #ask(verb: string, fields: Fields = {}): ReturnType<Wire['ask']> {
     for (let tries = 0; ; tries++) {
       try {
-        return await this.wire.ask(verb, fields)
+        return await this.#wire.ask(verb, fields)
       } catch (error) {
         if (!(error instanceof Refusal) || error.waitMs === undefined || tries >= 20) throw error
         await new Promise((resolve) => setTimeout(resolve, Math.max(error.waitMs ?? 0, 50)))
@@ -201,7 +201,7 @@ export class Chat {
   /** Does something that the person asked for, and says what became of it. */
   async act(verb: string, fields: Fields, done?: string): Promise<boolean> {
     try {
-      await this.ask(verb, fields)
+      await this.#ask(verb, fields)
       if (done !== undefined) this.say(done)
       return true
     } catch (error) {
@@ -211,59 +211,59 @@ export class Chat {
   }
 
   async list<T extends Item>(verb: string, fields: Fields): Promise<T[]> {
-    return (await this.ask(verb, fields)).items as T[]
+    return (await this.#ask(verb, fields)).items as T[]
   }
 
-  private async refresh(): Promise<void> {
+  async #refresh(): Promise<void> {
     this.rooms.replace(await this.list<Room>('rooms', {}))
     this.bump()
   }
 
-  private async number(room: string): Promise<number | null> {
-    const known = this.numbers.get(room)
+  async #number(room: string): Promise<number | null> {
+    const known = this.#numbers.get(room)
     if (known !== undefined) return known
     if (!this.rooms.isMember(room)) return null
-    const { end } = await this.ask('join', { room })
-    return this.numbered(room, end as Ok)
+    const { end } = await this.#ask('join', { room })
+    return this.#numbered(room, end as Ok)
   }
 
   /** Notes a room's number. If it is another room than before, nothing remembered of the old one holds. */
-  private numbered(room: string, { number }: Ok): number | null {
+  #numbered(room: string, { number }: Ok): number | null {
     if (number === undefined) return null
-    this.numbers.set(room, number)
-    const log = this.logs.get(room)
-    if (log && log.number !== null && log.number !== number) this.logs.delete(room)
+    this.#numbers.set(room, number)
+    const log = this.#logs.get(room)
+    if (log && log.number !== null && log.number !== number) this.#logs.delete(room)
     else if (log) log.number = number
     return number
   }
 
-  private async deliver({ room, text, id, reply }: Waiting): Promise<number> {
-    const { end } = await this.wire.ask('send', { room, text, id, reply })
+  async #deliver({ room, text, id, reply }: Waiting): Promise<number> {
+    const { end } = await this.#wire.ask('send', { room, text, id, reply })
     return (end as Ok).seq ?? 0
   }
 
   // What the daemon tells
 
-  private push(item: Item): void {
+  #push(item: Item): void {
     switch (item.type) {
       case 'message':
       case 'gap':
-        this.logs.get(item.room)?.push(item)
+        this.#logs.get(item.room)?.push(item)
         break
       case 'room':
-        this.roomChanged(item)
+        this.#roomChanged(item)
         break
       case 'event': {
-        const note = this.logs.get(item.room)?.members.event(item, Date.now())
+        const note = this.#logs.get(item.room)?.members.event(item, Date.now())
         if (note && note.what !== 'nick') this.scheduleWho(WHO_FAST_MS)
         break
       }
       case 'gone':
-        this.roomGone(item.room)
+        this.#roomGone(item.room)
         break
       case 'ended':
-        if (this.followed === item.room) this.followed = null
-        setTimeout(() => void this.follow().catch(() => undefined), 2_000)
+        if (this.#followed === item.room) this.#followed = null
+        setTimeout(() => void this.#follow().catch(() => undefined), 2_000)
         break
       default:
         break
@@ -271,22 +271,22 @@ export class Chat {
     this.bump()
   }
 
-  private roomChanged(room: Room): void {
+  #roomChanged(room: Room): void {
     const before = this.rooms.get(room.room)
     this.rooms.set(room)
-    const log = this.logs.get(room.room)
+    const log = this.#logs.get(room.room)
     void log?.reached(room.last)
     if (room.cursor !== null && room.last > (before?.last ?? room.last)) {
       const more = (room.unread ?? 0) > (before?.unread ?? 0)
-      if (more && (room.room !== this.state.open || !this.alerts.attentive())) void this.alert(room)
+      if (more && (room.room !== this.state.open || !this.alerts.attentive())) void this.#alert(room)
     }
     if (room.room === this.state.open) {
-      if (before && before.cursor === null && room.cursor !== null) void this.resume(room.room).catch(() => undefined)
-      else if (this.followed === null) void this.follow().catch(() => undefined)
+      if (before && before.cursor === null && room.cursor !== null) void this.#resume(room.room).catch(() => undefined)
+      else if (this.#followed === null) void this.#follow().catch(() => undefined)
     }
   }
 
-  private async alert(room: Room): Promise<void> {
+  async #alert(room: Room): Promise<void> {
     if (!this.alerts.wants(room.room)) return
     try {
       const items = await this.list('history', { room: room.room, max: 1 })
@@ -297,17 +297,17 @@ export class Chat {
     }
   }
 
-  private roomGone(name: string): void {
+  #roomGone(name: string): void {
     const open = this.state.open === name
     this.rooms.remove(name)
-    this.logs.delete(name)
-    this.numbers.delete(name)
-    if (this.followed === name) this.followed = null
+    this.#logs.delete(name)
+    this.#numbers.delete(name)
+    if (this.#followed === name) this.#followed = null
     if (open) this.say(t('roomGone', { room: name }), true)
     // It may still be there for others to see: a room that this client was removed from.
-    clearTimeout(this.refreshTimer)
-    this.refreshTimer = setTimeout(() => {
-      this.refresh().then(
+    clearTimeout(this.#refreshTimer)
+    this.#refreshTimer = setTimeout(() => {
+      this.#refresh().then(
         () => {
           if (this.state.open !== null && !this.rooms.get(this.state.open)) this.closeRoom()
         },
@@ -319,11 +319,11 @@ export class Chat {
   // Rooms
 
   openRoom(name: string): void {
-    if (this.state.open === name && this.logs.get(name)?.loaded) return
+    if (this.state.open === name && this.#logs.get(name)?.loaded) return
     this.state.open = name
     this.state.replyTo = this.state.selected = null
     this.bump()
-    void this.resume(name).catch((error: unknown) => {
+    void this.#resume(name).catch((error: unknown) => {
       if (!(error instanceof Lost)) this.tell(error)
     })
   }
@@ -335,10 +335,10 @@ export class Chat {
   }
 
   /** Loads the open room, or what it missed, and follows it. */
-  private async resume(name: string): Promise<void> {
+  async #resume(name: string): Promise<void> {
     const room = this.rooms.get(name)
     if (!room || this.state.wire.is !== 'up') return
-    const log = this.logs.get(name) ?? this.newLog(name)
+    const log = this.#logs.get(name) ?? this.#newLog(name)
     if (room.cursor !== null) {
       if (!log.loaded || room.last - log.timeline.end > BACKLOG_MAX) {
         log.number = null
@@ -348,51 +348,51 @@ export class Chat {
         await log.reached(room.last)
       }
       if (this.state.open !== name) return
-      await this.follow()
+      await this.#follow()
     }
-    await this.who()
+    await this.#who()
   }
 
-  private newLog(name: string): RoomLog {
-    const log = new RoomLog(name, (verb, fields) => this.ask(verb, fields), this.bump)
-    this.logs.delete(name)
-    this.logs.set(name, log)
-    for (const old of this.logs.keys()) {
-      if (this.logs.size <= LOGS_MAX) break
-      if (old !== this.state.open) this.logs.delete(old)
+  #newLog(name: string): RoomLog {
+    const log = new RoomLog(name, (verb, fields) => this.#ask(verb, fields), this.bump)
+    this.#logs.delete(name)
+    this.#logs.set(name, log)
+    for (const old of this.#logs.keys()) {
+      if (this.#logs.size <= LOGS_MAX) break
+      if (old !== this.state.open) this.#logs.delete(old)
     }
     return log
   }
 
   /** Has the open room pushed, unless too much of it would come at once. */
-  private async follow(): Promise<void> {
+  async #follow(): Promise<void> {
     const name = this.state.open
-    if (name === null || this.followed === name || this.state.wire.is !== 'up') return
+    if (name === null || this.#followed === name || this.state.wire.is !== 'up') return
     const room = this.rooms.get(name)
     if (!room || room.cursor === null) return
-    if (this.followed !== null) this.ask('unfollow', { room: this.followed }).catch(() => undefined)
-    this.followed = null
+    if (this.#followed !== null) this.#ask('unfollow', { room: this.#followed }).catch(() => undefined)
+    this.#followed = null
     if (room.last - room.cursor > BACKLOG_MAX) return
-    this.followed = name
+    this.#followed = name
     try {
-      const { end } = await this.ask('follow', { room: name })
-      const before = this.logs.get(name)?.number
-      const now = this.numbered(name, end as Ok)
+      const { end } = await this.#ask('follow', { room: name })
+      const before = this.#logs.get(name)?.number
+      const now = this.#numbered(name, end as Ok)
       if (before != null && now !== before) {
         this.say(t('roomGone', { room: name }), true)
-        await this.resume(name)
+        await this.#resume(name)
       }
     } catch (error) {
-      if (this.followed === name) this.followed = null
+      if (this.#followed === name) this.#followed = null
       throw error
     }
   }
 
   async join(name: string): Promise<void> {
     try {
-      const { end } = await this.ask('join', { room: name })
-      this.numbered(name, end as Ok)
-      await this.refresh()
+      const { end } = await this.#ask('join', { room: name })
+      this.#numbered(name, end as Ok)
+      await this.#refresh()
       this.openRoom(name)
     } catch (error) {
       this.tell(error, 'joinFailed')
@@ -411,47 +411,47 @@ export class Chat {
   /** The person has seen everything up to this seq. */
   seen(name: string, seq: number): void {
     const room = this.rooms.get(name)
-    if (!room || room.cursor === null || seq <= room.cursor || seq <= (this.acks.get(name) ?? 0)) return
-    this.acks.set(name, seq)
-    this.ackTimer ??= setTimeout(() => {
-      this.ackTimer = undefined
-      const acks = this.acks
-      this.acks = new Map()
-      for (const [room, seq] of acks) void this.acknowledge(room, seq)
+    if (!room || room.cursor === null || seq <= room.cursor || seq <= (this.#acks.get(name) ?? 0)) return
+    this.#acks.set(name, seq)
+    this.#ackTimer ??= setTimeout(() => {
+      this.#ackTimer = undefined
+      const acks = this.#acks
+      this.#acks = new Map()
+      for (const [room, seq] of acks) void this.#acknowledge(room, seq)
     }, ACK_DELAY_MS)
   }
 
-  private async acknowledge(room: string, seq: number): Promise<void> {
+  async #acknowledge(room: string, seq: number): Promise<void> {
     try {
-      const { end } = await this.ask('ack', { room, seq })
+      const { end } = await this.#ask('ack', { room, seq })
       this.rooms.acked(room, (end as Ok).cursor ?? (end as Ok).seq ?? seq)
       this.bump()
-      if (room === this.state.open && this.followed === null) await this.follow()
+      if (room === this.state.open && this.#followed === null) await this.#follow()
     } catch (error) {
-      if (error instanceof Refusal && error.code === 'set-back') this.setBack(room)
+      if (error instanceof Refusal && error.code === 'set-back') this.#setBack(room)
     }
   }
 
-  private setBack(room: string): void {
-    this.logs.delete(room)
+  #setBack(room: string): void {
+    this.#logs.delete(room)
     this.state.warning = t('setBack')
-    this.refresh()
-      .then(() => (room === this.state.open ? this.resume(room) : undefined))
+    this.#refresh()
+      .then(() => (room === this.state.open ? this.#resume(room) : undefined))
       .catch(() => undefined)
   }
 
-  private async who(): Promise<void> {
+  async #who(): Promise<void> {
     const name = this.state.open
     const log = this.log()
     if (name === null || !log || this.state.wire.is !== 'up') return
     const members = await this.list<Member>('who', { room: name })
     log.members.replace(members)
     this.bump()
-    this.scheduleWho(this.expectsReaders(log) ? WHO_FAST_MS : WHO_SLOW_MS)
+    this.scheduleWho(this.#expectsReaders(log) ? WHO_FAST_MS : WHO_SLOW_MS)
   }
 
   /** Whether somebody may soon have read a message of this client that they have not read yet. */
-  private expectsReaders(log: RoomLog): boolean {
+  #expectsReaders(log: RoomLog): boolean {
     if (log.members.count > WHO_MANY) return false
     const last = log.timeline.entries.findLast(
       (entry) => entry.kind === 'message' && person(entry.message.client) === person(this.client),
@@ -461,9 +461,9 @@ export class Chat {
   }
 
   scheduleWho(ms: number): void {
-    clearTimeout(this.whoTimer)
-    this.whoTimer = setTimeout(() => {
-      if (document.visibilityState === 'visible') this.who().catch(() => undefined)
+    clearTimeout(this.#whoTimer)
+    this.#whoTimer = setTimeout(() => {
+      if (document.visibilityState === 'visible') this.#who().catch(() => undefined)
       else this.scheduleWho(WHO_SLOW_MS)
     }, ms)
   }
@@ -473,8 +473,8 @@ export class Chat {
   async send(room: string, text: string, reply: number | null): Promise<boolean> {
     if (!this.outbox) return false
     try {
-      const log = this.logs.get(room)
-      const number = log?.number ?? this.numbers.get(room) ?? null
+      const log = this.#logs.get(room)
+      const number = log?.number ?? this.#numbers.get(room) ?? null
       const sending = this.outbox.add(room, text, { reply, number, ...(log?.loaded ? { after: log.timeline.last } : {}) })
       log?.toEnd().catch(() => undefined)
       await sending
@@ -488,17 +488,17 @@ export class Chat {
 
   typing(room: string): void {
     const now = performance.now()
-    if (now - this.typedAt < TYPING_EVERY_MS || this.state.wire.is !== 'up' || !this.rooms.isMember(room)) return
-    this.typedAt = now
-    this.wire.ask('typing', { room }).catch(() => undefined)
+    if (now - this.#typedAt < TYPING_EVERY_MS || this.state.wire.is !== 'up' || !this.rooms.isMember(room)) return
+    this.#typedAt = now
+    this.#wire.ask('typing', { room }).catch(() => undefined)
   }
 
   // Telling the person
 
   say(text: string, error = false): void {
-    clearTimeout(this.noticeTimer)
+    clearTimeout(this.#noticeTimer)
     this.state.notice = { text, error }
-    this.noticeTimer = setTimeout(() => (this.state.notice = null), error ? 8_000 : 4_000)
+    this.#noticeTimer = setTimeout(() => (this.state.notice = null), error ? 8_000 : 4_000)
   }
 
   tell(error: unknown, key: Key = 'failed'): void {

@@ -26,9 +26,9 @@ export class RoomLog {
   busy: 'older' | 'newer' | 'open' | null = null
   failure: unknown = null
   target: Target | null = null
-  private readonly quotes = new Map<number, Message | null>()
-  private filling = false
-  private version = 0
+  readonly #quotes = new Map<number, Message | null>()
+  #filling = false
+  #version = 0
 
   constructor(
     readonly room: string,
@@ -40,20 +40,20 @@ export class RoomLog {
   async open(cursor: number | null, last: number): Promise<void> {
     const unread = cursor === null ? 0 : last - cursor
     this.unreadAfter = unread > 0 ? cursor : null
-    if (cursor === null || unread <= PAGE / 2) await this.load(last + 1, last, unread > 0 ? cursor : null)
-    else await this.load(cursor + 1, last, cursor)
+    if (cursor === null || unread <= PAGE / 2) await this.#load(last + 1, last, unread > 0 ? cursor : null)
+    else await this.#load(cursor + 1, last, cursor)
   }
 
   /** Loads anew around a seq, and shows it. */
   async around(seq: number, flash: boolean): Promise<void> {
     if (this.timeline.message(seq)) {
       this.window.around(this.timeline, seq)
-      this.aim({ seq, at: 'middle', flash })
+      this.#aim({ seq, at: 'middle', flash })
       return
     }
-    await this.load(seq, this.timeline.last, null)
+    await this.#load(seq, this.timeline.last, null)
     this.window.around(this.timeline, seq)
-    this.aim({ seq, at: 'middle', flash })
+    this.#aim({ seq, at: 'middle', flash })
   }
 
   /** Shows the first message from a time on. Returns whether there is one. */
@@ -61,24 +61,24 @@ export class RoomLog {
     const { items } = await this.ask('history', { room: this.room, since: time, max: 1 })
     const first = items.find((item): item is Message => item.type === 'message')
     if (!first) return false
-    await this.load(first.seq, this.timeline.last, null)
+    await this.#load(first.seq, this.timeline.last, null)
     this.window.around(this.timeline, first.seq)
-    this.aim({ seq: first.seq, at: 'top', flash: false })
+    this.#aim({ seq: first.seq, at: 'top', flash: false })
     return true
   }
 
   /** Shows the end of the room. */
   async toEnd(): Promise<void> {
-    if (!this.timeline.atEnd) await this.load(this.timeline.last + 1, this.timeline.last, null)
+    if (!this.timeline.atEnd) await this.#load(this.timeline.last + 1, this.timeline.last, null)
     this.window.toEnd(this.timeline)
-    this.aim({ end: true })
+    this.#aim({ end: true })
   }
 
   /** Shows older messages; loads them if need be. */
   async older(): Promise<void> {
     if (this.window.up(this.timeline)) return this.changed()
     if (this.timeline.atStart || !this.loaded) return
-    await this.while('older', async (current) => {
+    await this.#while('older', async (current) => {
       const before = this.timeline.start
       const { items, end } = await this.ask('history', { room: this.room, before, max: PAGE })
       if (!current() || before !== this.timeline.start) return
@@ -92,11 +92,11 @@ export class RoomLog {
   async newer(): Promise<void> {
     if (this.window.down(this.timeline)) return this.changed()
     if (this.timeline.atEnd || !this.loaded) return
-    await this.while('newer', async (current) => {
+    await this.#while('newer', async (current) => {
       const after = this.timeline.end
       const { items, end } = await this.ask('fetch', { room: this.room, after, max: PAGE })
       if (!current() || after !== this.timeline.end) return
-      this.appendAll(items, end as End)
+      this.#appendAll(items, end as End)
       this.window.down(this.timeline)
       this.timeline.trim('start')
     })
@@ -108,30 +108,30 @@ export class RoomLog {
     if (item.type === 'message') this.members.spoke(item.client)
     const taken = this.timeline.append(item)
     if (this.window.following) this.timeline.trim('start')
-    if (!taken && this.window.following) void this.fill()
+    if (!taken && this.window.following) void this.#fill()
     this.changed()
   }
 
   /** The room has messages up to here, says the daemon. */
   async reached(last: number): Promise<void> {
     if (last > this.timeline.last) this.timeline.last = last
-    if (this.loaded && this.window.following && !this.timeline.atEnd) await this.fill()
+    if (this.loaded && this.window.following && !this.timeline.atEnd) await this.#fill()
   }
 
   /** The message that a reply is to, if it is known by now; otherwise asks for it. */
   quoted(seq: number): Message | null | undefined {
     const here = this.timeline.message(seq)
     if (here) return here
-    if (this.quotes.has(seq)) return this.quotes.get(seq)
-    if (this.quotes.size > 300) this.quotes.clear()
-    this.quotes.set(seq, null)
+    if (this.#quotes.has(seq)) return this.#quotes.get(seq)
+    if (this.#quotes.size > 300) this.#quotes.clear()
+    this.#quotes.set(seq, null)
     void this.ask('history', { room: this.room, before: seq + 1, max: 1 }).then(
       ({ items }) => {
         const found = items.find((item): item is Message => item.type === 'message' && item.seq === seq)
-        if (found) this.quotes.set(seq, found)
+        if (found) this.#quotes.set(seq, found)
         this.changed()
       },
-      () => this.quotes.delete(seq),
+      () => this.#quotes.delete(seq),
     )
     return null
   }
@@ -141,14 +141,14 @@ export class RoomLog {
     this.unreadAfter = seen
   }
 
-  private aim(target: Target): void {
+  #aim(target: Target): void {
     this.target = target
     this.changed()
   }
 
   /** Loads a page before a seq, a page from it on, and scrolls to the first unread message if there is one. */
-  private async load(seq: number, last: number, unreadAfter: number | null): Promise<void> {
-    await this.while('open', async (current) => {
+  async #load(seq: number, last: number, unreadAfter: number | null): Promise<void> {
+    await this.#while('open', async (current) => {
       const end = seq > last
       const older = await this.ask('history', { room: this.room, before: seq, max: end ? PAGE : PAGE / 2 })
       const newer = end ? null : await this.ask('fetch', { room: this.room, after: seq - 1, max: PAGE })
@@ -156,7 +156,7 @@ export class RoomLog {
       const { oldest, last: known } = older.end as End
       this.timeline.reset(seq - 1, Math.max(last, known))
       this.timeline.prepend(older.items.filter(isLogged), oldest)
-      if (newer) this.appendAll(newer.items, newer.end as End)
+      if (newer) this.#appendAll(newer.items, newer.end as End)
       this.loaded = true
       if (unreadAfter === null || unreadAfter >= this.timeline.end) {
         this.window.toEnd(this.timeline)
@@ -166,44 +166,44 @@ export class RoomLog {
         this.target = { seq: unreadAfter + 1, at: 'top', flash: false }
       }
     })
-    if (this.loaded && this.window.following) await this.fill()
+    if (this.loaded && this.window.following) await this.#fill()
   }
 
   /** Fetches what is missing up to the end; too much of it is left for scrolling. */
-  private async fill(): Promise<void> {
-    if (this.filling) return
-    this.filling = true
-    const version = this.version
+  async #fill(): Promise<void> {
+    if (this.#filling) return
+    this.#filling = true
+    const version = this.#version
     try {
-      for (let pages = 0; !this.timeline.atEnd && version === this.version; pages++) {
+      for (let pages = 0; !this.timeline.atEnd && version === this.#version; pages++) {
         if (pages * PAGE >= BACKLOG_MAX) {
           this.window.hold(this.timeline)
           break
         }
         const after = this.timeline.end
         const { items, end } = await this.ask('fetch', { room: this.room, after, max: PAGE })
-        if (version !== this.version) break
-        this.appendAll(items, end as End)
+        if (version !== this.#version) break
+        this.#appendAll(items, end as End)
         if (this.timeline.end === after) break
         this.changed()
       }
     } catch {
       // The next push or the next connection goes on.
     } finally {
-      this.filling = false
+      this.#filling = false
     }
   }
 
-  private appendAll(items: readonly Item[], end: End): void {
+  #appendAll(items: readonly Item[], end: End): void {
     for (const item of items) if (isLogged(item)) this.timeline.append(item)
     if (end.last > this.timeline.last) this.timeline.last = end.last
   }
 
   /** One load at a time; opening overrides the others, whose answers then no longer matter. */
-  private async while(what: 'older' | 'newer' | 'open', load: (current: () => boolean) => Promise<void>): Promise<void> {
+  async #while(what: 'older' | 'newer' | 'open', load: (current: () => boolean) => Promise<void>): Promise<void> {
     if (this.busy !== null && what !== 'open') return
-    const version = what === 'open' ? ++this.version : this.version
-    const current = (): boolean => version === this.version
+    const version = what === 'open' ? ++this.#version : this.#version
+    const current = (): boolean => version === this.#version
     this.busy = what
     this.failure = null
     this.changed()

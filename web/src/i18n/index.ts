@@ -1,19 +1,16 @@
-import { en } from './en'
-import { ko } from './ko'
+import { texts } from './texts'
 
-export type Texts = typeof en
-export type Key = keyof Texts
+export type Key = keyof typeof texts
 
 export const language: 'ko' | 'en' = pick(typeof navigator === 'undefined' ? 'en' : navigator.language)
-const texts: Texts = language === 'ko' ? ko : en
 
 export function pick(tag: string): 'ko' | 'en' {
   return /^ko\b/i.test(tag) ? 'ko' : 'en'
 }
 
-/** The text for a key, with `{name}` replaced. English has a form for one after a bar: `{n} members|{n} member`. */
+/** The text for a key, with `{name}` replaced. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
-  const [many = '', one = many] = texts[key].split('|')
+  const [many = '', one = many] = texts[key][language === 'ko' ? 1 : 0].split('|')
   return (values.n === 1 ? one : many).replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ''))
 }
 

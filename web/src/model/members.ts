@@ -18,22 +18,22 @@ export type Person = {
 export type Note = { client: string; nick: string; what: 'joined' | 'left' | 'nick' }
 
 export class Members {
-  private all = new Map<string, Member>()
-  private typingUntil = new Map<string, number>()
+  #all = new Map<string, Member>()
+  #typingUntil = new Map<string, number>()
 
   replace(members: readonly Member[]): void {
-    this.all = new Map(members.map((member) => [member.client, member]))
+    this.#all = new Map(members.map((member) => [member.client, member]))
   }
 
   get count(): number {
-    return this.all.size
+    return this.#all.size
   }
 
   nick(client: string): string {
-    const exact = this.all.get(client)
+    const exact = this.#all.get(client)
     if (exact) return exact.nick
     const name = person(client)
-    for (const member of this.all.values()) if (person(member.client) === name) return member.nick
+    for (const member of this.#all.values()) if (person(member.client) === name) return member.nick
     return name
   }
 
@@ -43,28 +43,28 @@ export class Members {
     const note = (what: Note['what']): Note => ({ client, nick: this.nick(client), what })
     switch (event.event) {
       case 'joined':
-        this.all.set(client, {
+        this.#all.set(client, {
           type: 'member', room: event.room, client, connections: 1, cursor: 0, nick: this.nick(client), since: event.time,
         })
         return note('joined')
       case 'left': {
         const left = note('left')
-        this.all.delete(client)
-        this.typingUntil.delete(person(client))
+        this.#all.delete(client)
+        this.#typingUntil.delete(person(client))
         return left
       }
       case 'online':
       case 'offline':
-        this.update(client, { connections: event.event === 'online' ? 1 : 0, since: event.time })
-        if (event.event === 'offline') this.typingUntil.delete(person(client))
+        this.#update(client, { connections: event.event === 'online' ? 1 : 0, since: event.time })
+        if (event.event === 'offline') this.#typingUntil.delete(person(client))
         return null
       case 'nick':
-        for (const other of [...this.all.keys()]) {
-          if (person(other) === person(client)) this.update(other, { nick: event.nick ?? person(client) })
+        for (const other of [...this.#all.keys()]) {
+          if (person(other) === person(client)) this.#update(other, { nick: event.nick ?? person(client) })
         }
         return note('nick')
       case 'typing':
-        this.typingUntil.set(person(client), nowMs + TYPING_MS)
+        this.#typingUntil.set(person(client), nowMs + TYPING_MS)
         return null
       default:
         return null
@@ -73,14 +73,14 @@ export class Members {
 
   /** They have sent what they were typing. */
   spoke(client: string): void {
-    this.typingUntil.delete(person(client))
+    this.#typingUntil.delete(person(client))
   }
 
   /** Nicks of those who are typing, except one's own. */
   typing(own: string, nowMs: number): string[] {
     const nicks: string[] = []
-    for (const [name, until] of this.typingUntil) {
-      if (until <= nowMs) this.typingUntil.delete(name)
+    for (const [name, until] of this.#typingUntil) {
+      if (until <= nowMs) this.#typingUntil.delete(name)
       else if (name !== person(own)) nicks.push(this.nick(name))
     }
     return nicks
@@ -89,7 +89,7 @@ export class Members {
   /** Each person once, those who are here first, then by name. */
   people(): Person[] {
     const people = new Map<string, Person>()
-    for (const member of this.all.values()) {
+    for (const member of this.#all.values()) {
       const name = person(member.client)
       const known = people.get(name)
       const here = member.connections > 0
@@ -107,7 +107,7 @@ export class Members {
   /** How far each other person has read, on whichever device they are furthest, in ascending order. */
   cursors(own: string): number[] {
     const furthest = new Map<string, number>()
-    for (const member of this.all.values()) {
+    for (const member of this.#all.values()) {
       const name = person(member.client)
       if (name === person(own) || member.cursor === null) continue
       furthest.set(name, Math.max(furthest.get(name) ?? 0, member.cursor))
@@ -115,9 +115,9 @@ export class Members {
     return [...furthest.values()].sort((a, b) => a - b)
   }
 
-  private update(client: string, change: Partial<Member>): void {
-    const member = this.all.get(client)
-    if (member) this.all.set(client, { ...member, ...change })
+  #update(client: string, change: Partial<Member>): void {
+    const member = this.#all.get(client)
+    if (member) this.#all.set(client, { ...member, ...change })
   }
 }
 

@@ -39,7 +39,7 @@ export class Timeline {
     if (from > this.end + 1) return false
     this.entries.push(entryOf(item))
     this.end = to
-    if (item.type === 'message') this.apply(item)
+    if (item.type === 'message') this.#apply(item)
     return true
   }
 
@@ -49,7 +49,7 @@ export class Timeline {
     this.entries = [...entries, ...this.entries]
     if (entries[0]) this.start = firstOf(entries[0])
     if (entries.length === 0 || this.start <= oldest) this.atStart = true
-    for (const entry of entries) if (entry.kind === 'message') this.apply(entry.message)
+    for (const entry of entries) if (entry.kind === 'message') this.#apply(entry.message)
   }
 
   /** Keeps memory bounded: drops from one end when there is too much. */
@@ -84,7 +84,7 @@ export class Timeline {
   }
 
   /** A redaction takes the text of an earlier message away. */
-  private apply({ redacts: seq, seq: by }: Message): void {
+  #apply({ redacts: seq, seq: by }: Message): void {
     if (seq === undefined) return
     const at = this.index(seq)
     const entry = this.entries[at]

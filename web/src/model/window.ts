@@ -9,22 +9,22 @@ const TAIL = 100
 
 export class Window {
   /** Indexes into the timeline's entries; `to` is exclusive. They are kept as seqs, since indexes shift. */
-  private first = 0
-  private last = 0
+  #first = 0
+  #last = 0
   /** Grows with new entries at the end of the room. */
   following = true
 
   range(timeline: Timeline): [from: number, to: number] {
     const count = timeline.entries.length
-    if (this.following) return [Math.max(0, count - WINDOW_MAX, Math.min(timeline.index(this.first), count)), count]
-    const to = Math.min(count, timeline.index(this.last + 1))
-    return [Math.max(0, to - WINDOW_MAX, Math.min(timeline.index(this.first), to)), to]
+    if (this.following) return [Math.max(0, count - WINDOW_MAX, Math.min(timeline.index(this.#first), count)), count]
+    const to = Math.min(count, timeline.index(this.#last + 1))
+    return [Math.max(0, to - WINDOW_MAX, Math.min(timeline.index(this.#first), to)), to]
   }
 
   /** Shows the end of what there is. */
   toEnd(timeline: Timeline): void {
     const count = timeline.entries.length
-    this.set(timeline, Math.max(0, count - TAIL), count)
+    this.#set(timeline, Math.max(0, count - TAIL), count)
     this.following = timeline.atEnd
   }
 
@@ -32,7 +32,7 @@ export class Window {
   around(timeline: Timeline, seq: number): void {
     const at = timeline.index(seq)
     const to = Math.min(timeline.entries.length, at + Math.floor(WINDOW_MAX / 2))
-    this.set(timeline, Math.max(0, at - Math.floor(WINDOW_MAX / 4)), to)
+    this.#set(timeline, Math.max(0, at - Math.floor(WINDOW_MAX / 4)), to)
     this.following = timeline.atEnd && to === timeline.entries.length
   }
 
@@ -42,7 +42,7 @@ export class Window {
     const next = Math.max(0, from - STEP)
     const end = Math.min(to, next + WINDOW_MAX)
     if (next === from) return false
-    this.set(timeline, next, end)
+    this.#set(timeline, next, end)
     if (end < timeline.entries.length) this.following = false
     return true
   }
@@ -56,7 +56,7 @@ export class Window {
       this.following = timeline.atEnd && to === count
       return false
     }
-    this.set(timeline, Math.max(from, next - WINDOW_MAX), next)
+    this.#set(timeline, Math.max(from, next - WINDOW_MAX), next)
     this.following = timeline.atEnd && next === count
     return true
   }
@@ -65,12 +65,12 @@ export class Window {
   hold(timeline: Timeline): void {
     if (!this.following) return
     const [from, to] = this.range(timeline)
-    this.set(timeline, from, to)
+    this.#set(timeline, from, to)
     this.following = false
   }
 
-  private set(timeline: Timeline, from: number, to: number): void {
-    this.first = timeline.entries[from]?.seq ?? 0
-    this.last = timeline.entries[to - 1]?.seq ?? 0
+  #set(timeline: Timeline, from: number, to: number): void {
+    this.#first = timeline.entries[from]?.seq ?? 0
+    this.#last = timeline.entries[to - 1]?.seq ?? 0
   }
 }

@@ -27,10 +27,10 @@ export type Shown = Waiting & {
 }
 
 export class Outbox {
-  private messages: Shown[] = []
-  private busy = new Set<string>()
-  private running = false
-  private generation = 0
+  #messages: Shown[] = []
+  #busy = new Set<string>()
+  #running = false
+  #generation = 0
 
   constructor(
     private readonly storage: Storage,
@@ -47,18 +47,18 @@ export class Outbox {
 
   /** Takes over what an earlier page or a closed tab left. */
   async adopt(): Promise<void> {
-    const known = new Set(this.messages.map((message) => message.key))
+    const known = new Set(this.#messages.map((message) => message.key))
     const others = (await this.storage.list(this.client)).filter((message) => !known.has(message.key))
     const gone = await this.tabs.gone([...new Set(others.map((message) => message.tab))])
     for (const message of others) {
-      if (!gone.has(message.tab) || this.messages.some((one) => one.key === message.key)) continue
+      if (!gone.has(message.tab) || this.#messages.some((one) => one.key === message.key)) continue
       const own = { ...message, tab: this.tabs.own }
       await this.storage.put(own)
-      this.messages.push(own)
+      this.#messages.push(own)
     }
-    this.messages.sort((a, b) => a.key - b.key)
+    this.#messages.sort((a, b) => a.key - b.key)
     this.changed()
-    this.pump()
+    this.#pump()
   }
 
   /** Stores a message and then sends it. Resolves once it is stored. */
@@ -73,50 +73,50 @@ export class Outbox {
     }
     // Shown at once, under a key after all others until the storage gives it its own.
     const shown: Shown = { ...fields, key: Infinity, ...(after === undefined ? {} : { after }) }
-    this.messages.push(shown)
+    this.#messages.push(shown)
     this.changed()
     try {
       shown.key = await this.storage.add(fields)
     } catch (error) {
-      this.messages = this.messages.filter((message) => message !== shown)
+      this.#messages = this.#messages.filter((message) => message !== shown)
       this.changed()
       throw error
     }
-    this.pump()
+    this.#pump()
   }
 
   /** What waits in a room, and what is on disk there but not in its log yet. */
   of(room: string): Shown[] {
-    return this.messages.filter((message) => message.room === room)
+    return this.#messages.filter((message) => message.room === room)
   }
 
   /** How many messages are not on disk yet. */
   count(): number {
-    return this.messages.filter((message) => message.seq === undefined).length
+    return this.#messages.filter((message) => message.seq === undefined).length
   }
 
   /** The room's log shows everything up to this seq. */
   logged(room: string, seq: number): void {
-    const before = this.messages.length
-    this.messages = this.messages.filter((one) => one.room !== room || one.seq === undefined || one.seq > seq)
-    if (this.messages.length !== before) this.changed()
+    const before = this.#messages.length
+    this.#messages = this.#messages.filter((one) => one.room !== room || one.seq === undefined || one.seq > seq)
+    if (this.#messages.length !== before) this.changed()
   }
 
   /** There is a connection. */
   start(): void {
-    this.running = true
-    this.generation++
-    this.busy.clear()
-    this.pump()
+    this.#running = true
+    this.#generation++
+    this.#busy.clear()
+    this.#pump()
   }
 
   stop(): void {
-    this.running = false
-    this.generation++
+    this.#running = false
+    this.#generation++
   }
 
   async retry(key: number): Promise<void> {
-    const message = this.messages.find((one) => one.key === key)
+    const message = this.#messages.find((one) => one.key === key)
     if (!message?.refused) return
     delete message.refused
     message.number = null
@@ -124,55 +124,55 @@ export class Outbox {
     message.id = newId()
     await this.storage.put(stored(message))
     this.changed()
-    this.pump()
+    this.#pump()
   }
 
   async discard(key: number): Promise<Waiting | undefined> {
-    const message = this.messages.find((one) => one.key === key)
+    const message = this.#messages.find((one) => one.key === key)
     if (!message?.refused) return undefined
-    this.messages = this.messages.filter((one) => one !== message)
+    this.#messages = this.#messages.filter((one) => one !== message)
     await this.storage.remove(key)
     this.changed()
     return message
   }
 
-  private pump(): void {
-    if (!this.running) return
-    for (const message of this.messages) {
-      if (message.seq !== undefined || message.refused || this.busy.has(message.room)) continue
+  #pump(): void {
+    if (!this.#running) return
+    for (const message of this.#messages) {
+      if (message.seq !== undefined || message.refused || this.#busy.has(message.room)) continue
       // One that is still being stored holds up those after it, and is looked at again when it is.
-      this.busy.add(message.room)
+      this.#busy.add(message.room)
       if (message.key === Infinity) {
-        this.busy.delete(message.room)
+        this.#busy.delete(message.room)
         break
       }
-      void this.deliver(message)
+      void this.#deliver(message)
     }
   }
 
-  private async deliver(message: Shown): Promise<void> {
-    const generation = this.generation
-    for (let failures = 0; generation === this.generation; failures++) {
+  async #deliver(message: Shown): Promise<void> {
+    const generation = this.#generation
+    for (let failures = 0; generation === this.#generation; failures++) {
       try {
-        await this.prepare(message)
+        await this.#prepare(message)
         message.seq = await this.sender.send(message)
         await this.storage.remove(message.key).catch(() => undefined)
         break
       } catch (error) {
-        if (error instanceof Lost || generation !== this.generation) return
-        const again = error instanceof Refusal ? await this.refusal(message, error, failures) : RETRY_MS
+        if (error instanceof Lost || generation !== this.#generation) return
+        const again = error instanceof Refusal ? await this.#refusal(message, error, failures) : RETRY_MS
         if (again === null) break
         await this.wait(again)
       }
     }
-    if (generation !== this.generation) return
-    this.busy.delete(message.room)
+    if (generation !== this.#generation) return
+    this.#busy.delete(message.room)
     this.changed()
-    this.pump()
+    this.#pump()
   }
 
   /** A message belongs to the room that it was typed in, not to a later one of the same name. */
-  private async prepare(message: Shown): Promise<void> {
+  async #prepare(message: Shown): Promise<void> {
     const sameEpoch = message.epoch === null || message.epoch === this.sender.epoch()
     if (message.reply !== null && !sameEpoch) message.reply = null
     if (message.number === null || !sameEpoch) return
@@ -181,7 +181,7 @@ export class Outbox {
   }
 
   /** How long to wait before trying again, or null if the message is settled. */
-  private async refusal(message: Shown, error: Refusal, failures: number): Promise<number | null> {
+  async #refusal(message: Shown, error: Refusal, failures: number): Promise<number | null> {
     if (error.code === 'set-back' && message.reply !== null) {
       message.reply = null
       return 0

@@ -88,33 +88,33 @@ class Disk implements Storage {
 
 export class Memory implements Storage {
   readonly durable = false
-  private waiting = new Map<number, Waiting>()
-  private drafts = new Map<string, string>()
-  private next = 1
+  #waiting = new Map<number, Waiting>()
+  #drafts = new Map<string, string>()
+  #next = 1
 
   async add(message: Omit<Waiting, 'key'>): Promise<number> {
-    const key = this.next++
-    this.waiting.set(key, { ...message, key })
+    const key = this.#next++
+    this.#waiting.set(key, { ...message, key })
     return key
   }
 
   async put(message: Waiting): Promise<void> {
-    this.waiting.set(message.key, message)
+    this.#waiting.set(message.key, message)
   }
 
   async remove(key: number): Promise<void> {
-    this.waiting.delete(key)
+    this.#waiting.delete(key)
   }
 
   async list(client: string): Promise<Waiting[]> {
-    return [...this.waiting.values()].filter((message) => message.client === client)
+    return [...this.#waiting.values()].filter((message) => message.client === client)
   }
 
   async draft(client: string, room: string): Promise<string> {
-    return this.drafts.get(`${client} ${room}`) ?? ''
+    return this.#drafts.get(`${client} ${room}`) ?? ''
   }
 
   async setDraft(client: string, room: string, text: string): Promise<void> {
-    this.drafts.set(`${client} ${room}`, text)
+    this.#drafts.set(`${client} ${room}`, text)
   }
 }

@@ -8,3 +8,8 @@ export function useChat(): Chat {
   if (!chat) throw new Error('no chat is provided')
   return chat
 }
+
+/** What a field holds now. */
+export function entered(event: Event): string {
+  return (event.target as HTMLInputElement).value
+}

@@ -12,10 +12,10 @@ export interface Schedule {
 }
 
 export class Lines {
-  private waiting: string[] = []
-  private at = 0
-  private scheduled = false
-  private running = false
+  #waiting: string[] = []
+  #at = 0
+  #scheduled = false
+  #running = false
 
   constructor(
     private readonly schedule: Schedule,
@@ -24,35 +24,35 @@ export class Lines {
   ) {}
 
   push(text: string): void {
-    for (const line of text.split('\n')) if (line !== '') this.waiting.push(line)
-    if (!this.scheduled && !this.running) this.turn()
+    for (const line of text.split('\n')) if (line !== '') this.#waiting.push(line)
+    if (!this.#scheduled && !this.#running) this.#turn()
   }
 
   /** Handles everything at once: the connection is over. */
   flush(): void {
-    this.turn(Infinity)
+    this.#turn(Infinity)
   }
 
   clear(): void {
-    this.waiting = []
-    this.at = 0
+    this.#waiting = []
+    this.#at = 0
   }
 
-  private turn(budget = TURN_MS): void {
-    if (this.running) return
-    this.running = true
+  #turn(budget = TURN_MS): void {
+    if (this.#running) return
+    this.#running = true
     const until = this.schedule.now() + budget
-    for (let done = 1; this.at < this.waiting.length; done++) {
-      const incoming = parse(this.waiting[this.at++]!)
+    for (let done = 1; this.#at < this.#waiting.length; done++) {
+      const incoming = parse(this.#waiting[this.#at++]!)
       if (incoming) this.handle(incoming)
       if (done % CHECK_EVERY === 0 && this.schedule.now() >= until) break
     }
-    this.running = false
-    if (this.at < this.waiting.length) {
-      this.scheduled = true
+    this.#running = false
+    if (this.#at < this.#waiting.length) {
+      this.#scheduled = true
       this.schedule.later(() => {
-        this.scheduled = false
-        this.turn()
+        this.#scheduled = false
+        this.#turn()
       })
     } else {
       this.clear()

@@ -54,60 +54,60 @@ export interface Environment {
 }
 
 export class Wire {
-  private socket: SocketLike | null = null
-  private readonly lines: Lines
-  private pending = new Map<number, Pending>()
-  private lastTag = 0
-  private failures = 0
+  #socket: SocketLike | null = null
+  readonly #lines: Lines
+  #pending = new Map<number, Pending>()
+  #lastTag = 0
+  #failures = 0
   /** How many messages have arrived. */
-  private heard = 0
+  #heard = 0
   /** Until when something must arrive. */
-  private probing: number | null = null
-  private retry: ReturnType<typeof setTimeout> | undefined
-  private watch: ReturnType<typeof setTimeout> | undefined
-  private credentials: Credentials | null = null
-  private farewell: Failed | null = null
+  #probing: number | null = null
+  #retry: ReturnType<typeof setTimeout> | undefined
+  #watch: ReturnType<typeof setTimeout> | undefined
+  #credentials: Credentials | null = null
+  #farewell: Failed | null = null
   state: State = { is: 'off' }
 
   constructor(
     private readonly environment: Environment,
     private readonly handlers: Handlers,
   ) {
-    this.lines = new Lines(environment.schedule, (incoming) => this.handle(incoming), () => this.handlers.idle?.())
+    this.#lines = new Lines(environment.schedule, (incoming) => this.#handle(incoming), () => this.handlers.idle?.())
   }
 
   /** Connects, and stays connected until `stop`. */
   start(credentials: Credentials): void {
     this.stop()
-    this.credentials = credentials
-    this.failures = 0
-    this.connect()
+    this.#credentials = credentials
+    this.#failures = 0
+    this.#connect()
   }
 
   stop(): void {
-    this.credentials = null
-    this.drop()
-    this.set({ is: 'off' })
+    this.#credentials = null
+    this.#drop()
+    this.#set({ is: 'off' })
   }
 
   /** Says that now is a good time: the page is visible again, or the network is back. */
   wake(): void {
-    if (!this.credentials) return
+    if (!this.#credentials) return
     if (this.state.is === 'waiting') {
-      this.failures = 0
-      this.connect()
+      this.#failures = 0
+      this.#connect()
     } else if (this.state.is === 'connecting') {
-      this.probe(WAKE_MS)
+      this.#probe(WAKE_MS)
     } else if (this.state.is === 'up') {
       this.ask('ping').catch(() => undefined)
-      this.probe(WAKE_MS)
+      this.#probe(WAKE_MS)
     }
   }
 
   /** Sends a request. It fails with `Refusal` if the daemon refuses it, and with `Lost` if the connection breaks first. */
   ask(verb: string, fields: Fields = {}): Promise<{ items: Item[]; end: Answer }> {
     if (this.state.is !== 'up') return Promise.reject(new Lost())
-    return this.transmit(verb, fields)
+    return this.#transmit(verb, fields)
   }
 
   /** As `ask`, for answers that are one `ok`. */
@@ -115,87 +115,87 @@ export class Wire {
     return (await this.ask(verb, fields)).end as Ok
   }
 
-  private transmit(verb: string, fields: Fields): Promise<{ items: Item[]; end: Answer }> {
-    const socket = this.socket
+  #transmit(verb: string, fields: Fields): Promise<{ items: Item[]; end: Answer }> {
+    const socket = this.#socket
     if (!socket || socket.readyState !== 1) return Promise.reject(new Lost())
-    const tag = ++this.lastTag
+    const tag = ++this.#lastTag
     return new Promise((resolve, reject) => {
-      this.pending.set(tag, { items: [], resolve, reject })
+      this.#pending.set(tag, { items: [], resolve, reject })
       socket.send(JSON.stringify({ do: verb, tag, ...fields }))
-      this.probe(SILENT_MS)
+      this.#probe(SILENT_MS)
     })
   }
 
-  private connect(): void {
-    this.drop()
-    this.set({ is: 'connecting' })
+  #connect(): void {
+    this.#drop()
+    this.#set({ is: 'connecting' })
     let socket: SocketLike
     try {
       socket = this.environment.open()
     } catch {
-      this.broken()
+      this.#broken()
       return
     }
-    this.socket = socket
-    socket.onopen = () => void this.greet()
+    this.#socket = socket
+    socket.onopen = () => void this.#greet()
     socket.onmessage = (event: MessageEvent) => {
-      this.heard++
-      if (typeof event.data === 'string') this.lines.push(event.data)
+      this.#heard++
+      if (typeof event.data === 'string') this.#lines.push(event.data)
     }
     socket.onclose = () => {
-      this.lines.flush()
-      if (this.socket === socket) this.broken()
+      this.#lines.flush()
+      if (this.#socket === socket) this.#broken()
     }
-    this.probe(CONNECT_MS)
+    this.#probe(CONNECT_MS)
   }
 
-  private async greet(): Promise<void> {
-    const credentials = this.credentials
+  async #greet(): Promise<void> {
+    const credentials = this.#credentials
     if (!credentials) return
     const { client, token, epoch } = credentials
     try {
-      const { end } = await this.transmit('hello', { client, token, epoch })
+      const { end } = await this.#transmit('hello', { client, token, epoch })
       const hello = end as Ok
       if (hello.epoch) credentials.epoch = hello.epoch
-      this.failures = 0
-      this.set({ is: 'up', hello })
-      this.rest()
+      this.#failures = 0
+      this.#set({ is: 'up', hello })
+      this.#rest()
     } catch (error) {
       if (!(error instanceof Refusal)) return
       if (error.code === 'epoch' && epoch !== undefined) {
         delete credentials.epoch
         this.handlers.epochChanged()
-        return this.greet()
+        return this.#greet()
       }
-      this.refused(error.code, error.message)
+      this.#refused(error.code, error.message)
     }
   }
 
   /** Limits pass, and so does a daemon that stops or cannot write; anything else wants another name or token. */
-  private refused(code: string, text: string): void {
-    if (code === 'limit' || code === 'stopping' || code === 'storage') return this.broken(text)
-    this.credentials = null
-    this.drop()
-    this.set({ is: 'refused', code, text })
+  #refused(code: string, text: string): void {
+    if (code === 'limit' || code === 'stopping' || code === 'storage') return this.#broken(text)
+    this.#credentials = null
+    this.#drop()
+    this.#set({ is: 'refused', code, text })
   }
 
-  private handle(incoming: Incoming): void {
+  #handle(incoming: Incoming): void {
     const tag = typeof incoming.tag === 'number' ? incoming.tag : undefined
     if (tag === undefined) {
-      if (incoming.type === 'error') this.farewell = incoming
+      if (incoming.type === 'error') this.#farewell = incoming
       else if (incoming.type !== 'ok' && incoming.type !== 'end') this.handlers.push(incoming)
       return
     }
-    const pending = this.pending.get(tag)
+    const pending = this.#pending.get(tag)
     if (!pending) return
     switch (incoming.type) {
       case 'ok':
       case 'end':
-        this.pending.delete(tag)
+        this.#pending.delete(tag)
         pending.resolve({ items: pending.items, end: incoming })
         break
       case 'error':
-        this.pending.delete(tag)
+        this.#pending.delete(tag)
         pending.reject(new Refusal(incoming.code, incoming.text, incoming.wait_ms))
         break
       default:
@@ -204,58 +204,58 @@ export class Wire {
   }
 
   /** Something must arrive within this time, or the connection is dead. An earlier deadline stays. */
-  private probe(ms: number): void {
+  #probe(ms: number): void {
     const until = this.environment.now() + ms
-    if (this.probing !== null && this.probing <= until) return
-    const before = this.heard
-    this.probing = until
-    clearTimeout(this.watch)
-    this.watch = setTimeout(() => {
-      if (this.heard !== before) return this.rest()
-      this.broken()
+    if (this.#probing !== null && this.#probing <= until) return
+    const before = this.#heard
+    this.#probing = until
+    clearTimeout(this.#watch)
+    this.#watch = setTimeout(() => {
+      if (this.#heard !== before) return this.#rest()
+      this.#broken()
       if (ms === WAKE_MS) this.wake()
     }, ms)
   }
 
   /** Nothing is owed; after a while the daemon is asked for a sign of life. */
-  private rest(): void {
-    this.probing = null
-    clearTimeout(this.watch)
-    this.watch = setTimeout(() => {
+  #rest(): void {
+    this.#probing = null
+    clearTimeout(this.#watch)
+    this.#watch = setTimeout(() => {
       if (this.state.is === 'up') this.ask('ping').catch(() => undefined)
     }, IDLE_MS)
   }
 
-  private broken(reason?: string): void {
-    const farewell = this.farewell
-    this.drop()
-    if (!this.credentials) return
-    if (farewell && farewell.code === 'denied') return this.refused(farewell.code, farewell.text)
-    const wait = backoffMs(this.failures++, this.environment.random())
+  #broken(reason?: string): void {
+    const farewell = this.#farewell
+    this.#drop()
+    if (!this.#credentials) return
+    if (farewell && farewell.code === 'denied') return this.#refused(farewell.code, farewell.text)
+    const wait = backoffMs(this.#failures++, this.environment.random())
     const why = reason ?? farewell?.text
     const retryAt = this.environment.now() + wait
-    this.retry = setTimeout(() => this.connect(), wait)
-    this.set(why === undefined ? { is: 'waiting', retryAt } : { is: 'waiting', retryAt, reason: why })
+    this.#retry = setTimeout(() => this.#connect(), wait)
+    this.#set(why === undefined ? { is: 'waiting', retryAt } : { is: 'waiting', retryAt, reason: why })
   }
 
-  private drop(): void {
-    clearTimeout(this.retry)
-    clearTimeout(this.watch)
-    const socket = this.socket
-    this.socket = null
-    this.farewell = null
-    this.probing = null
+  #drop(): void {
+    clearTimeout(this.#retry)
+    clearTimeout(this.#watch)
+    const socket = this.#socket
+    this.#socket = null
+    this.#farewell = null
+    this.#probing = null
     if (socket) {
       socket.onopen = socket.onmessage = socket.onclose = null
       socket.close()
     }
-    this.lines.clear()
-    const lost = [...this.pending.values()]
-    this.pending.clear()
+    this.#lines.clear()
+    const lost = [...this.#pending.values()]
+    this.#pending.clear()
     for (const pending of lost) pending.reject(new Lost())
   }
 
-  private set(state: State): void {
+  #set(state: State): void {
     this.state = state
     this.handlers.state(state)
   }
