@@ -36,6 +36,8 @@ export class Enter {
   /** This press of the key ended a composition, so it does not break the line as well. */
   #spent = false
   #composed = ''
+  /** The last key had no name, as those of keyboards on glass. */
+  #unnamed = false
 
   compositionStart(): void {
     this.#composing = true
@@ -56,6 +58,7 @@ export class Enter {
   keyDown(event: Key): Verdict {
     // Firefox calls every key of a composition "Process", but keeps its code.
     const enter = event.key === 'Enter' || event.code === 'Enter' || event.code === 'NumpadEnter'
+    this.#unnamed = !enter && event.keyCode === 229
     if (!enter) {
       if (event.keyCode !== 229) this.#sent = this.#spent = false
       this.#pending = false
@@ -77,8 +80,13 @@ export class Enter {
     if (event.key === 'Enter' || event.code === 'Enter' || event.code === 'NumpadEnter') this.#sent = this.#spent = false
   }
 
-  /** Whether a line break that the browser is about to insert belongs to an Enter that sends or ended a composition. */
-  refusesBreak(): boolean {
-    return this.#pending || this.#sent || this.#spent
+  /**
+   * The browser is about to break the line. `end` if it does so in the middle of a composition, which then has to be ended
+   * for the message to be sent whole; `send` if a phone's keyboard did not say that the key was Enter.
+   */
+  lineBreak(): Verdict | 'end' {
+    if (this.#sent || this.#spent) return 'ignore'
+    if (this.#pending) return 'end'
+    return this.#unnamed && !this.#composing ? 'send' : 'pass'
   }
 }

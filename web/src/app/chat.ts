@@ -17,6 +17,8 @@ import { Ticker } from './ticker'
 
 const LOGS_MAX = 8
 const ACK_DELAY_MS = 250
+const ROOMS_KEPT = 200
+const KEEP_ROOMS_MS = 2_000
 const TYPING_EVERY_MS = 3_000
 const WHO_FAST_MS = 2_500
 const WHO_SLOW_MS = 20_000
@@ -58,6 +60,7 @@ export class Chat {
   #whoTimer: ReturnType<typeof setTimeout> | undefined
   #noticeTimer: ReturnType<typeof setTimeout> | undefined
   #refreshTimer: ReturnType<typeof setTimeout> | undefined
+  #keepTimer: ReturnType<typeof setTimeout> | undefined
   #typedAt = 0
 
   constructor(
@@ -69,6 +72,9 @@ export class Chat {
       this.version.value++
       triggerRef(this.version)
       this.alerts.count(this.rooms.unread())
+      const log = this.log()
+      if (log?.loaded) this.outbox?.logged(log.room, log.timeline.end)
+      this.#keepRooms()
     })
     this.alerts = new Alerts((room) => this.openRoom(room))
     this.#wire = new Wire(
@@ -113,6 +119,7 @@ export class Chat {
       epoch: () => this.hello?.epoch ?? null,
     }, this.bump)
     this.outbox.adopt().catch((error: unknown) => this.tell(error))
+    void this.#recallRooms(login.client)
     const { client, token } = login
     const epoch = recall(`epoch:${client}`)
     this.#wire.start({ client, ...(token === '' ? {} : { token }), ...(epoch === null ? {} : { epoch }) })
@@ -131,6 +138,22 @@ export class Chat {
 
   retryNow(): void {
     this.#wire.wake()
+  }
+
+  /** Begins with the rooms as they were last seen; soon the daemon says how they are. */
+  async #recallRooms(client: string): Promise<void> {
+    const rooms = await this.storage.rooms(client).catch(() => [])
+    if (this.state.greeted || this.client !== client || rooms.length === 0) return
+    this.rooms.replace(rooms)
+    this.bump()
+  }
+
+  #keepRooms(): void {
+    if (!this.state.greeted) return
+    this.#keepTimer ??= setTimeout(() => {
+      this.#keepTimer = undefined
+      if (this.client !== '') this.storage.setRooms(this.client, this.rooms.joined().slice(0, ROOMS_KEPT)).catch(() => undefined)
+    }, KEEP_ROOMS_MS)
   }
 
   #leaveSession(): void {
@@ -322,6 +345,7 @@ export class Chat {
     if (this.state.open === name && this.#logs.get(name)?.loaded) return
     this.state.open = name
     this.state.replyTo = this.state.selected = null
+    if (!this.#logs.has(name)) this.#newLog(name)
     this.bump()
     void this.#resume(name).catch((error: unknown) => {
       if (!(error instanceof Lost)) this.tell(error)
@@ -337,7 +361,11 @@ export class Chat {
   /** Loads the open room, or what it missed, and follows it. */
   async #resume(name: string): Promise<void> {
     const room = this.rooms.get(name)
-    if (!room || this.state.wire.is !== 'up') return
+    if (this.state.wire.is !== 'up') return
+    if (!room) {
+      this.say(t('roomMissing', { room: name }), true)
+      return this.closeRoom()
+    }
     const log = this.#logs.get(name) ?? this.#newLog(name)
     if (room.cursor !== null) {
       if (!log.loaded || room.last - log.timeline.end > BACKLOG_MAX) {

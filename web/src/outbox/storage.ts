@@ -1,6 +1,7 @@
 /** Where messages wait until they are on the daemon's disk: IndexedDB, or memory where the browser allows no more. */
 
 import { openDB, type DBSchema, type IDBPDatabase } from 'idb'
+import type { Room } from '../wire/types'
 
 export type Waiting = {
   /** Its place in the order of typing; given by the storage. */
@@ -31,11 +32,15 @@ export interface Storage {
   list(client: string): Promise<Waiting[]>
   draft(client: string, room: string): Promise<string>
   setDraft(client: string, room: string, text: string): Promise<void>
+  /** The rooms as they were last seen, to begin with while there is no connection. */
+  rooms(client: string): Promise<Room[]>
+  setRooms(client: string, rooms: readonly Room[]): Promise<void>
 }
 
 interface Schema extends DBSchema {
   waiting: { key: number; value: Omit<Waiting, 'key'> & { key?: number }; indexes: { client: string } }
   drafts: { key: [string, string]; value: string }
+  rooms: { key: string; value: readonly Room[] }
 }
 
 export async function openStorage(name = 'dantok'): Promise<Storage> {
@@ -44,6 +49,7 @@ export async function openStorage(name = 'dantok'): Promise<Storage> {
       upgrade(db) {
         db.createObjectStore('waiting', { keyPath: 'key', autoIncrement: true }).createIndex('client', 'client')
         db.createObjectStore('drafts')
+        db.createObjectStore('rooms')
       },
     })
     return new Disk(database)
@@ -84,6 +90,14 @@ class Disk implements Storage {
     if (text === '') await this.database.delete('drafts', [client, room])
     else await this.database.put('drafts', text, [client, room])
   }
+
+  async rooms(client: string): Promise<Room[]> {
+    return [...((await this.database.get('rooms', client)) ?? [])]
+  }
+
+  async setRooms(client: string, rooms: readonly Room[]): Promise<void> {
+    await this.database.put('rooms', rooms, client)
+  }
 }
 
 export class Memory implements Storage {
@@ -117,4 +131,11 @@ export class Memory implements Storage {
   async setDraft(client: string, room: string, text: string): Promise<void> {
     this.#drafts.set(`${client} ${room}`, text)
   }
+
+  /** A page that can keep nothing begins with nothing. */
+  async rooms(): Promise<Room[]> {
+    return []
+  }
+
+  async setRooms(): Promise<void> {}
 }
