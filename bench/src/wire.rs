@@ -2,6 +2,10 @@
 
 use std::io;
 
+use dantok_protocol::Command;
+use dantok_protocol::commands::{Fetch, Follow, Hello};
+use dantok_protocol::frame::{self, RequestFrame};
+
 /// A contestant's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
@@ -34,19 +38,24 @@ pub fn room(number: usize) -> String {
     format!("room.{number}")
 }
 
-fn frame(out: &mut Vec<u8>, command: u32, fields: &[&[u8]]) {
-    let length = 12 + fields.iter().map(|field| field.len()).sum::<usize>();
-    out.extend_from_slice(&(length as u32).to_be_bytes());
-    // The request id. Answers come in order, so any id will do.
-    out.extend_from_slice(&1u64.to_le_bytes());
-    out.extend_from_slice(&command.to_le_bytes());
-    for field in fields {
-        out.extend_from_slice(field);
-    }
+/// Appends a frame. Answers come in order, so any id will do.
+fn frame(out: &mut Vec<u8>, command: impl Into<Command>) {
+    let fits = frame::encode_request(&RequestFrame { id: 1, command: command.into() }, out);
+    fits.expect("a short command fits into a frame");
 }
 
-fn text(text: &str) -> Vec<u8> {
-    [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
+/// Appends the frame of a SEND, without the allocations of a [`Command`].
+fn send_frame(out: &mut Vec<u8>, room: &str, body: &[u8]) {
+    let length = 8 + 4 + (8 + room.len()) + 1 + (8 + body.len()) + 1;
+    out.extend_from_slice(&(length as u32).to_be_bytes());
+    out.extend_from_slice(&1u64.to_le_bytes());
+    // SEND's number, the room, no id, the body, no reply.
+    out.extend_from_slice(&5u32.to_le_bytes());
+    for field in
+        [&(room.len() as u64).to_le_bytes(), room.as_bytes(), &[0], &(body.len() as u64).to_le_bytes(), body, &[0]]
+    {
+        out.extend_from_slice(field);
+    }
 }
 
 fn resp(out: &mut Vec<u8>, parts: &[&[u8]]) {
@@ -63,7 +72,7 @@ impl Wire {
     pub fn hello(self, client: &str, out: &mut Vec<u8>) -> u64 {
         match self {
             Wire::Lines => out.extend_from_slice(format!("HELLO {client}\n").as_bytes()),
-            Wire::Frames => frame(out, 0, &[&1u16.to_le_bytes(), &text(client), &[0]]),
+            Wire::Frames => frame(out, Hello { version: 1, client: client.to_owned(), token: None, epoch: None }),
             Wire::Redis => resp(out, &[b"PING"]),
             Wire::JetStream | Wire::NatsCore => {
                 let hello = format!("CONNECT {{\"verbose\":false}}\r\nSUB _INBOX.{client} 1\r\nPING\r\n");
@@ -77,7 +86,7 @@ impl Wire {
     pub fn join(self, room: &str, out: &mut Vec<u8>) -> u64 {
         match self {
             Wire::Lines => out.extend_from_slice(format!("JOIN {room}\n").as_bytes()),
-            Wire::Frames => frame(out, 3, &[&text(room), &0u32.to_le_bytes()]),
+            Wire::Frames => frame(out, Command::join(room)),
             // A stream exists as soon as it has an entry.
             Wire::Redis | Wire::JetStream | Wire::NatsCore => return 0,
         }
@@ -92,10 +101,7 @@ impl Wire {
                     out.extend_from_slice(part);
                 }
             }
-            Wire::Frames => {
-                let length = (body.len() as u64).to_le_bytes();
-                frame(out, 5, &[&(room.len() as u64).to_le_bytes(), room.as_bytes(), &[0], &length, body, &[0]]);
-            }
+            Wire::Frames => send_frame(out, room, body),
             Wire::Redis => resp(out, &[b"XADD", room.as_bytes(), b"*", b"m", body]),
             Wire::JetStream => {
                 out.extend_from_slice(format!("PUB {room} _INBOX.{client} {}\r\n", body.len()).as_bytes());
@@ -114,7 +120,7 @@ impl Wire {
     pub fn follow(self, room: &str, out: &mut Vec<u8>) -> u64 {
         match self {
             Wire::Lines => out.extend_from_slice(format!("FOLLOW {room}\n").as_bytes()),
-            Wire::Frames => frame(out, 9, &[&text(room)]),
+            Wire::Frames => frame(out, Follow { room: room.to_owned() }),
             Wire::Redis => {
                 self.read_on(room, "$", out);
                 return 0;
@@ -135,7 +141,7 @@ impl Wire {
     pub fn fetch(self, room: &str, after: &str, batch: usize, out: &mut Vec<u8>) {
         match self {
             Wire::Lines => out.extend_from_slice(format!("FETCH {room}\n").as_bytes()),
-            Wire::Frames => frame(out, 6, &[&text(room), &[0], &[0]]),
+            Wire::Frames => frame(out, Fetch { room: room.to_owned(), after: None, max: None }),
             Wire::Redis => {
                 let start = format!("({after}");
                 let start: &[u8] = if after.is_empty() { b"-" } else { start.as_bytes() };
@@ -302,4 +308,17 @@ fn line(input: &[u8], at: usize) -> Option<usize> {
 fn refused(answer: &[u8]) -> io::Error {
     let shown = &answer[..answer.len().min(200)];
     io::Error::other(format!("a contestant answered with an error: {}", String::from_utf8_lossy(shown)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_send_written_by_hand_is_what_the_protocol_writes() {
+        let (mut by_hand, mut encoded) = (Vec::new(), Vec::new());
+        Wire::Frames.send("alice", "room.1", b"hello", &mut by_hand);
+        frame(&mut encoded, Command::send("room.1", None, b"hello".as_slice()));
+        assert_eq!(by_hand, encoded);
+    }
 }
