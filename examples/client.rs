@@ -44,7 +44,7 @@ fn arguments() -> Result<Arguments, &'static str> {
 async fn main() -> Outcome<()> {
     let Arguments { room, name, server, stay } =
         arguments().map_err(|why| format!("{why}\nusage: client ROOM --as NAME [--server HOST:PORT] [--stay]"))?;
-    // The client reconnects by itself and resends what was not acknowledged.
+    // The client reconnects automatically and resends what was not acknowledged.
     let client = Arc::new(Client::connect(Options::new(server, name)).await?);
     let joined = client.join(&room).await?;
     // A reader of its own: what arrives is shown while lines are typed.

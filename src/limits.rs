@@ -37,9 +37,9 @@ pub const IN_FLIGHT_OF_ONE_MAX_BYTES: usize = IN_FLIGHT_MAX_BYTES / 4;
 /// Commands of one connection that may wait for their commit; further ones stay in the socket.
 pub const PIPELINE_MAX_REQUESTS: usize = 1024;
 
-/// A page that a reader takes from the store: at most so many messages …
+/// A page that a reader takes from the store: at most this many messages …
 pub const PAGE_MAX_MESSAGES: usize = 1024;
-/// … and so many bytes of bodies, but at least one message.
+/// … and this many bytes of bodies, but at least one message.
 pub const PAGE_MAX_BYTES: usize = 128 * 1024;
 /// Encoded pages that are kept after a push, for other followers. Each takes a few times [`PAGE_MAX_BYTES`] at most.
 pub const PUSHED_MAX_PAGES: usize = 32;

@@ -248,7 +248,7 @@ fn exit<E: std::fmt::Display>(done: Result<(), E>) -> ExitCode {
 fn token(matches: &ArgMatches, resolved: &Resolved) -> ExitCode {
     let Resolved { config, .. } = resolved;
     let (path, data_dir) = (config.tokens_path(), config.data_dir.clone());
-    let file = TokensFile { path, is_named: resolved.is_said("tokens"), data_dir };
+    let file = TokensFile { path, is_named: resolved.is_given("tokens"), data_dir };
     let text = |matches: &ArgMatches, name| matches.get_one::<String>(name).cloned().unwrap_or_default();
     exit(match matches.subcommand() {
         Some(("issue", matches)) => {

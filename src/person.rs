@@ -41,7 +41,7 @@ impl Bucket {
         Some(Bucket { limiter: DefaultDirectRateLimiter::direct(quota), per_second, cell, burst, refill })
     }
 
-    /// Removes so many units, or says how long to wait for them.
+    /// Removes this many units, or says how long to wait for them.
     fn charge(&self, count: u64) -> Result<(), Duration> {
         let cells = u32::try_from(count.div_ceil(self.cell)).unwrap_or(u32::MAX);
         let Some(cells) = NonZeroU32::new(cells) else { return Ok(()) };
@@ -69,7 +69,7 @@ impl Pace {
         (requests.is_some() || bytes.is_some()).then_some(Pace { requests, bytes })
     }
 
-    /// Charges a request with a body of so many bytes.
+    /// Charges a request with a body of this many bytes.
     ///
     /// # Errors
     /// `limit`, with how long to wait. Nothing is charged then, except the request itself if only its bytes are too many.
@@ -113,7 +113,7 @@ impl Person {
         Person { pace, in_flight: Semaphore::new(IN_FLIGHT_OF_ONE_MAX_BYTES) }
     }
 
-    /// The rate limits in effect; none if there are none.
+    /// The rate limits in effect, if any.
     pub fn pace(&self) -> Option<Arc<Pace>> {
         self.pace.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -127,7 +127,7 @@ impl Default for Person {
 
 #[derive(Debug, Default)]
 struct Known {
-    persons: HashMap<Box<str>, Weak<Person>>,
+    by_name: HashMap<Box<str>, Weak<Person>>,
     /// People without a connection, and when their buckets are full, oldest first. Connecting again does not fill them.
     left: VecDeque<(Instant, Arc<Person>)>,
     /// The number of entries at which those of people who are gone are removed.
@@ -142,17 +142,17 @@ impl People {
     /// The person of this name.
     pub fn get(&self, name: &str, limits: &Limits) -> Arc<Person> {
         let mut known = self.known();
-        if let Some(person) = known.persons.get(name).and_then(Weak::upgrade) {
+        if let Some(person) = known.by_name.get(name).and_then(Weak::upgrade) {
             return person;
         }
-        if known.persons.len() >= known.swept_at {
-            known.persons.retain(|_, person| person.strong_count() > 0);
-            let twice = known.persons.len() * 2;
-            known.persons.shrink_to(twice);
+        if known.by_name.len() >= known.swept_at {
+            known.by_name.retain(|_, person| person.strong_count() > 0);
+            let twice = known.by_name.len() * 2;
+            known.by_name.shrink_to(twice);
             known.swept_at = twice + 16;
         }
         let person = Arc::new(Person::new(limits));
-        known.persons.insert(name.into(), Arc::downgrade(&person));
+        known.by_name.insert(name.into(), Arc::downgrade(&person));
         person
     }
 
@@ -165,7 +165,7 @@ impl People {
 
     /// Puts new limits into effect for everybody, with full buckets.
     pub fn pace(&self, limits: &Limits) {
-        for person in self.known().persons.values().filter_map(Weak::upgrade) {
+        for person in self.known().by_name.values().filter_map(Weak::upgrade) {
             *person.pace.write().unwrap_or_else(PoisonError::into_inner) = Pace::new(limits).map(Arc::new);
         }
     }
@@ -220,13 +220,13 @@ mod tests {
         for number in 0..1000 {
             people.leave(people.get(&number.to_string(), &none));
         }
-        assert!(people.known().persons.len() < 20);
+        assert!(people.known().by_name.len() < 20);
         let first = people.get("a", &some);
         let address = Arc::as_ptr(&first);
         people.leave(first);
         assert_eq!(Arc::as_ptr(&people.get("a", &some)), address);
         people.known().left.iter_mut().for_each(|(full, _)| *full = Instant::now());
         assert!(people.known().left.is_empty());
-        assert!(people.known().persons.values().filter_map(Weak::upgrade).next().is_none());
+        assert!(people.known().by_name.values().filter_map(Weak::upgrade).next().is_none());
     }
 }

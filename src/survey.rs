@@ -82,7 +82,7 @@ struct Oldest(Option<u64>);
 impl Oldest {
     /// Considers a message, which may be gone by now.
     fn note(&mut self, reader: &Reader, room: u64, seq: u64) {
-        let taken = reader.store().taken_ms(room, seq).unwrap_or_else(|error: Error| {
+        let taken = reader.store().accepted_ms(room, seq).unwrap_or_else(|error: Error| {
             tracing::debug!(room, seq, %error, "can't tell a message's age");
             None
         });
@@ -90,7 +90,7 @@ impl Oldest {
     }
 
     fn age(&self, reader: &Reader) -> Option<Duration> {
-        self.0.map(|taken_ms| Duration::from_millis(reader.store().clock().now_ms().saturating_sub(taken_ms)))
+        self.0.map(|accepted_ms| Duration::from_millis(reader.store().clock().now_ms().saturating_sub(accepted_ms)))
     }
 }
 

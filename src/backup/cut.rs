@@ -54,8 +54,8 @@ pub(crate) fn produce(
     }
     let (rooms, store) = (work.rooms.clone(), work.store.clone());
     let cut = work.committer.at_mark(move |mark| {
-        let begun = Instant::now();
-        (rooms.snapshot(), wall_ms(), store.clock().now_ms(), mark, store.marks().get(), begun.elapsed())
+        let started = Instant::now();
+        (rooms.snapshot(), wall_ms(), store.clock().now_ms(), mark, store.marks().get(), started.elapsed())
     });
     let Some((state, time_ms, kept_ms, mark, mut marks, held_up)) = cut else {
         return Err(Error::Command("the daemon has stopped taking writes; its log says why".to_owned()).into());

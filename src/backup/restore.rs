@@ -30,21 +30,21 @@ pub fn run(from: &Path, dir: &Path, dry_run: bool) -> Result<(), Error> {
         let chain = chain::from(from)?;
         let survey = look_through(&chain)?;
         if !dry_run {
-            let site = Site::take(dir)?;
+            let site = Site::claim(dir)?;
             restore(&chain, &survey, site, dir)?;
         }
-        say(&survey, &chain, dir, dry_run);
+        print_summary(&survey, &chain, dir, dry_run);
     } else if io::stdin().is_terminal() {
         return Err(Error::Command("a backup can't be read from a terminal: name a file or a directory".to_owned()));
     } else if dry_run {
         let survey = survey_pipe(Reader::new(BufReader::new(io::stdin().lock()), &path))?;
-        say(&survey, &[path], dir, dry_run);
+        print_summary(&survey, &[path], dir, dry_run);
     } else {
-        let site = Site::take(dir)?;
+        let site = Site::claim(dir)?;
         let spooled = spool(&site)?;
         let survey = survey_pipe(Reader::open(&spooled))?;
         restore(&[spooled], &survey, site, dir)?;
-        say(&survey, &[path], dir, dry_run);
+        print_summary(&survey, &[path], dir, dry_run);
     }
     Ok(())
 }
@@ -133,7 +133,7 @@ fn write_tokens(path: &Path, tokens: &[u8]) -> Result<(), Error> {
     written.map_err(Error::io("write the tokens", path))
 }
 
-fn say(survey: &Survey, chain: &[PathBuf], dir: &Path, dry_run: bool) {
+fn print_summary(survey: &Survey, chain: &[PathBuf], dir: &Path, dry_run: bool) {
     for path in chain {
         println!("{} is valid", path.display());
     }

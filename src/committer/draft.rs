@@ -110,7 +110,7 @@ impl<'a> Draft<'a> {
         Drafted { ops, next_room, kept_ms, refused }
     }
 
-    pub(super) fn take(&mut self, author: &Author, write: Write) -> Result<Reply, Refusal> {
+    pub(super) fn apply(&mut self, author: &Author, write: Write) -> Result<Reply, Refusal> {
         let client = &author.client;
         match write {
             Write::Create(commands::Create { room, topic, private }) => self.create(author, &room, &topic, private),

@@ -40,7 +40,7 @@ pub fn bytes(write: &Write) -> usize {
 
 /// A longer commit means that the disk is slow; then only the thread waits for it.
 const QUICK: Duration = Duration::from_millis(1);
-/// After so many quick commits of one submission each, the submitter is taken to be alone. With others about, the thread commits, so that
+/// After this many quick commits of one submission each, the submitter is taken to be alone. With others about, the thread commits, so that
 /// they can go on meanwhile.
 const ALONE: u32 = 4;
 
@@ -123,7 +123,7 @@ impl Committer {
         answered
     }
 
-    /// Waits until so many more bytes may be in flight, for this person and for all.
+    /// Waits until this many more bytes may be in flight, for this person and for all.
     async fn admit(&self, person: Arc<Person>, bytes: usize) -> Option<InFlight> {
         let bytes = u32::try_from(bytes.min(IN_FLIGHT_OF_ONE_MAX_BYTES)).unwrap_or(u32::MAX);
         // The semaphores are never closed.
@@ -273,7 +273,7 @@ impl Worker {
         let mut draft = Draft::new(self);
         let mut answers = Vec::with_capacity(batch.len());
         for Submission { author, writes, answer, in_flight } in batch {
-            let replies = writes.into_iter().map(|write| draft.take(&author, write).unwrap_or_else(Reply::Error));
+            let replies = writes.into_iter().map(|write| draft.apply(&author, write).unwrap_or_else(Reply::Error));
             answers.push((answer, replies.collect::<Vec<Reply>>(), in_flight));
         }
         let drafted = draft.end();

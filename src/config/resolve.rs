@@ -138,7 +138,7 @@ fn given(
 
 impl Resolved {
     /// Whether this setting was set anywhere.
-    pub fn is_said(&self, name: &str) -> bool {
+    pub fn is_given(&self, name: &str) -> bool {
         let mut sources = SETTINGS.iter().zip(&self.sources);
         sources.any(|(setting, source)| setting.name == name && *source != Source::Default)
     }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn systemd_gives_the_data_directory_unless_it_is_said() {
+    fn systemd_gives_the_data_directory_unless_one_is_given() {
         let from_systemd = resolved(&[], None, Some("/var/lib/dantok:/var/lib/other")).unwrap();
         assert_eq!(from_systemd.config.data_dir, Path::new("/var/lib/dantok"));
         let printed = resolved(&["--data-dir", "x"], None, Some("/var/lib/dantok")).unwrap();

@@ -159,8 +159,8 @@ struct Connection {
 pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch::Receiver<bool>) -> io::Result<()> {
     let settings = hub.settings.get();
     let deadline = Instant::from_std(units::after(std::time::Instant::now(), settings.limits.hello_timeout));
-    let begun = begin(stream, speaks, deadline, stop.clone(), &hub.figures);
-    let Some((encoding, input, socket, write)) = begun.await? else { return Ok(()) };
+    let opening = begin(stream, speaks, deadline, stop.clone(), &hub.figures);
+    let Some((encoding, input, socket, write)) = opening.await? else { return Ok(()) };
     hub.figures.received_bytes.add(input.len() as u64);
     let encoding = match encoding {
         Ok(encoding) => encoding,
@@ -201,7 +201,7 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, hub: Arc<Hub>, stop: watch
     closed
 }
 
-type Begun = (Result<Encoding, Refusal>, BytesMut, ReadHalf, WriteHalf);
+type Opening = (Result<Encoding, Refusal>, BytesMut, ReadHalf, WriteHalf);
 
 /// Waits for the first byte; `None` if it does not arrive.
 async fn begin(
@@ -210,7 +210,7 @@ async fn begin(
     deadline: Instant,
     mut stop: watch::Receiver<bool>,
     #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "nothing is refused here"))] figures: &Figures,
-) -> io::Result<Option<Begun>> {
+) -> io::Result<Option<Opening>> {
     match speaks {
         Speaks::Plain => {}
         // Boxed, as a handshake is large and soon over.
@@ -250,7 +250,7 @@ pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, figures
         }
         #[cfg(feature = "tls")]
         Speaks::Tls(tls) => match Box::pin(secure::first(stream, &tls, &figures)).await? {
-            Some(begun) => begun,
+            Some(opening) => opening,
             None => return Ok(()),
         },
     };

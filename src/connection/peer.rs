@@ -56,9 +56,9 @@ pub(super) async fn see_arrive(socket: &ReadHalf, handed: Vec<Handed>, is_broken
         }
         return;
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut pause = Duration::from_millis(1);
-    while begun.elapsed() < ARRIVE_WITHIN {
+    while started.elapsed() < ARRIVE_WITHIN {
         if socket.has_arrived() {
             return handed.into_iter().for_each(Handed::arrived);
         }

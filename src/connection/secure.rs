@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Begun, REFUSE, linger, read};
+use super::{Opening, REFUSE, linger, read};
 use crate::figures::Figures;
 use crate::tls;
 use dantok_net::{ReadHalf, WriteHalf};
@@ -53,7 +53,7 @@ pub(super) async fn begin(
     deadline: Instant,
     mut stop: watch::Receiver<bool>,
     figures: &Figures,
-) -> io::Result<Option<Begun>> {
+) -> io::Result<Option<Opening>> {
     let opened = open(stream, &tls, deadline, stop.clone(), figures, line_of).await?;
     let Some((mut socket, mut write)) = opened else { return Ok(None) };
     let mut input = BytesMut::new();

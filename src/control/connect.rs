@@ -43,13 +43,13 @@ pub struct Connection {
 /// # Errors
 /// There is no data directory; its daemon can't be reached, or has another version; the store does not open.
 pub fn connect(dir: &Path, limits: &Limits, carry_out: CarryOut) -> Result<Connection, Error> {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         if let Some(connection) = connect_unless_busy(dir, limits, carry_out)? {
             return Ok(connection);
         }
         // The daemon may be about to listen, or to exit.
-        if begun.elapsed() >= BUSY_FOR {
+        if started.elapsed() >= BUSY_FOR {
             return Err(Error::Command(format!(
                 "{}: a dantok has this data directory and does not listen on {SOCKET_FILE}; its log says why. \
                  Once it is stopped this works without it",
@@ -142,7 +142,7 @@ impl Connection {
         if hello.control != VERSION {
             return Err(Error::Command(format!(
                 "{}: the daemon is dantok {} (control protocol {}), this is dantok {} ({VERSION}): use the one that \
-                 the daemon is, or start the daemon anew",
+                 the daemon is, or restart the daemon",
                 socket.display(),
                 hello.dantok,
                 hello.control,

@@ -47,7 +47,7 @@ pub fn run(resolved: Resolved, passed: Passed, resolve: Resolve) -> Result<(), E
     }
     // Sockets that are passed in replace the default of --listen.
     let is_passed = !passed.plain.is_empty() || !passed.tls.is_empty();
-    let listens = !is_passed || resolved.is_said("listen");
+    let listens = !is_passed || resolved.is_given("listen");
     let ran =
         tokens(&resolved).and_then(|tokens| run_logged(resolved.config, listens, passed, tokens, filter, resolve));
     if let Err(error) = &ran {
@@ -58,7 +58,7 @@ pub fn run(resolved: Resolved, passed: Passed, resolve: Resolve) -> Result<(), E
 
 /// Loads the tokens: who may connect as which client.
 fn tokens(resolved: &Resolved) -> Result<Arc<Tokens>, Error> {
-    let (path, is_named) = (resolved.config.tokens_path(), resolved.is_said("tokens"));
+    let (path, is_named) = (resolved.config.tokens_path(), resolved.is_given("tokens"));
     Ok(Arc::new(Tokens::of_store(&path, is_named, &resolved.config.data_dir, resolved.config.open)?))
 }
 

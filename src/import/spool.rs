@@ -35,8 +35,8 @@ impl Spool {
 
     /// Returns to the first batch, to read them all.
     pub(super) fn read(mut self) -> Result<Batches, Error> {
-        let begun = self.file.seek(SeekFrom::Start(0));
-        begun.map_err(Error::io("read the import's temporary file in", &self.dir))?;
+        let rewound = self.file.seek(SeekFrom::Start(0));
+        rewound.map_err(Error::io("read the import's temporary file in", &self.dir))?;
         Ok(Batches { input: BufReader::new(self.file), dir: self.dir })
     }
 }

@@ -198,7 +198,7 @@ impl Pipeline {
         self.session.waker()
     }
 
-    /// Whether to read more, with so many bytes not decoded yet.
+    /// Whether to read more, with this many bytes not decoded yet.
     pub fn wants(&self, undecoded: usize) -> bool {
         !(self.end.ended || self.end.closing || self.held.is_some() || self.patience.is_exhausted())
             && self.waiting < PIPELINE_MAX_REQUESTS

@@ -9,7 +9,7 @@ use dantok_protocol::Refusal;
 
 /// After this many more refused than granted requests, the peer is not read from for a while.
 const REFUSALS_MAX: u32 = 64;
-/// A refused request counts once more for every so many bytes of its body.
+/// A refused request counts once more for every this many bytes of its body.
 const REFUSAL_BYTES: usize = 4096;
 /// Long enough that refusing requests costs next to nothing, and short enough to notice soon that a peer has stopped.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -33,7 +33,7 @@ impl Patience {
         self.refusals = self.refusals.saturating_sub(1);
     }
 
-    /// A request with a body of so many bytes exceeded the rate limit and was refused.
+    /// A request with a body of this many bytes exceeded the rate limit and was refused.
     pub(super) fn refused(&mut self, refusal: &Refusal, body_bytes: usize) {
         self.refusals += 1 + u32::try_from(body_bytes / REFUSAL_BYTES).unwrap_or(REFUSALS_MAX);
         if self.refusals >= REFUSALS_MAX {

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_is_said_once() {
+    fn what_is_gone_is_reported_once() {
         let alice: Arc<str> = "alice".into();
         let group = group(3_600_000);
         group.set_done(1, 0);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::listing::list;
-use super::reading::{tell, unreadable};
+use super::reading::{put_page, unreadable};
 use super::{Out, Session};
 use crate::limits::{TAKE_MAX, TAKE_WAIT_MAX};
 use crate::rooms::{Group, Handed, Room};
@@ -134,7 +134,7 @@ impl Session {
                         return Ok(Reply::Error(refusal));
                     }
                 };
-                self.count(tell(room, after, *through, &messages, out));
+                self.count(put_page(room, after, *through, &messages, out));
                 count += messages.len() as u64;
                 after = messages.last().map_or(*through, |newest| newest.seq);
                 if out.is_full() {

@@ -46,7 +46,7 @@ pub enum Action {
 /// A command that the session carries out.
 #[derive(Debug)]
 pub enum Run {
-    /// One that it answers by itself.
+    /// One that it answers on its own.
     Ask(Ask),
     /// One that the committer carries out, and that the session then has to finish.
     Write(Write),

@@ -103,7 +103,7 @@ impl Session {
             left = left.saturating_sub(messages.len() as u64);
             // The next page is read while this one is encoded and written.
             reading = (reached < through && left > 0).then(|| self.hub.reader.page(room, reached, through, left));
-            self.count(tell(room, before, through, &messages, out));
+            self.count(put_page(room, before, through, &messages, out));
             if counts {
                 self.note_handed(room, before, reached);
             }
@@ -177,14 +177,14 @@ impl Session {
             return Ok(after); // It was deleted meanwhile; the next pump says so.
         }
         let (Some(oldest), Some(newest)) = (messages.first(), messages.last()) else {
-            tell(room, after, through, &messages, out);
+            put_page(room, after, through, &messages, out);
             return Ok(through);
         };
         let is_shared = oldest.seq == after + 1 && room.has_followers();
         if is_shared {
             out.begin_page();
         }
-        let (count, bytes) = tell(room, after, through, &messages, out);
+        let (count, bytes) = put_page(room, after, through, &messages, out);
         self.count((count, bytes));
         if is_shared {
             let (through, oldest_kept_ms) = (newest.seq, oldest.kept_ms);
@@ -326,7 +326,7 @@ impl Session {
 
 /// Puts a page: the gap before it, if any, and its messages. If there are no messages, all up to `through` have expired.
 /// Returns the number of messages and the bytes of their bodies.
-pub(super) fn tell(room: &Room, after: u64, through: u64, messages: &Messages, out: &mut impl Out) -> (u64, u64) {
+pub(super) fn put_page(room: &Room, after: u64, through: u64, messages: &Messages, out: &mut impl Out) -> (u64, u64) {
     let mut bytes = 0;
     let first = messages.first().map_or(through + 1, |message| message.seq);
     if first > after + 1 {

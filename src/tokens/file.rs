@@ -34,7 +34,7 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
-    /// Its id, which is no secret.
+    /// Its id, which is not secret.
     pub id: String,
     /// Its client: a person with all devices, or a single device.
     pub client: String,

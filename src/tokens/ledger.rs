@@ -7,14 +7,14 @@ use super::file::{Contents, HEAD, ID_BYTES, PREFIX, SECRET_BYTES, hash, parse, r
 use super::{Role, Token};
 use crate::error::{Error, READ_TOKENS};
 use dantok_protocol::name::person;
-use dantok_store::replace::Place;
+use dantok_store::replace::Target;
 
 const WRITE: &str = "write the tokens";
 
 /// The tokens file, locked for changes by one process.
 #[derive(Debug)]
 pub struct Ledger {
-    place: Place,
+    target: Target,
     tokens: Vec<Token>,
     is_new: bool,
 }
@@ -34,12 +34,12 @@ impl Ledger {
     /// # Errors
     /// Its directory is missing; the system reports an error; it is not a list of tokens, with the line.
     pub fn open(path: &Path) -> Result<Ledger, Error> {
-        let place = Place::find(path, WRITE)?;
-        place.lock()?;
-        let file = place.open().map_err(Error::io(READ_TOKENS, place.path()))?;
+        let target = Target::find(path, WRITE)?;
+        target.lock()?;
+        let file = target.open().map_err(Error::io(READ_TOKENS, target.path()))?;
         let is_new = file.is_none();
-        let tokens = file.map(|file| parse(file, place.path())).transpose()?.unwrap_or_default();
-        Ok(Ledger { place, tokens, is_new })
+        let tokens = file.map(|file| parse(file, target.path())).transpose()?.unwrap_or_default();
+        Ok(Ledger { target, tokens, is_new })
     }
 
     /// Whether there was no file before.
@@ -49,7 +49,7 @@ impl Ledger {
 
     /// The path of the file, with links followed.
     fn path(&self) -> &Path {
-        self.place.path()
+        self.target.path()
     }
 
     /// The tokens, oldest first.
@@ -99,6 +99,6 @@ impl Ledger {
     fn write(&self) -> Result<(), Error> {
         let contents = toml::to_string(&Contents { token: self.tokens.clone() });
         let text = contents.map_err(|error| Error::io(WRITE, self.path())(std::io::Error::other(error)))?;
-        Ok(self.place.write(format!("{HEAD}{text}").as_bytes(), WRITE)?)
+        Ok(self.target.write(format!("{HEAD}{text}").as_bytes(), WRITE)?)
     }
 }

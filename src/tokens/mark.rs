@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use dantok_store::replace::Place;
+use dantok_store::replace::Target;
 
 /// The name of that small file.
 pub const FILE: &str = "TOKENS-WANTED";
@@ -39,7 +39,7 @@ pub fn set(data_dir: &Path, tokens: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let what = "note that there are tokens";
-    Ok(Place::find(&data_dir.join(FILE), what)?.write(format!("{}\n", shown.display()).as_bytes(), what)?)
+    Ok(Target::find(&data_dir.join(FILE), what)?.write(format!("{}\n", shown.display()).as_bytes(), what)?)
 }
 
 #[cfg(test)]

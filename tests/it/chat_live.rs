@@ -65,7 +65,7 @@ fn joins_departures_and_typing_are_shown() {
     b.wait("the message, and no typing", |screen| {
         b.said() == said(&[("minji", "점심 뭐 먹을까요?")]) && !screen.contains("is typing")
     });
-    // And it ends by itself.
+    // And it ends on its own.
     let mut lines = daemon.lines("minji");
     // What she has typed on her screen may have been told less than a second ago.
     wait_until("she is typing again", || {
@@ -74,7 +74,7 @@ fn joins_departures_and_typing_are_shown() {
     });
     b.wait("that it ends", |screen| !screen.contains("is typing"));
 
-    // Away is no note; and who has read what is told.
+    // Being away adds no note, and the status says who has read what.
     a.wait_for("✓ read by 1 of 1");
     a.line("/who");
     a.wait("how far each has read", |screen| {
@@ -91,7 +91,7 @@ fn joins_departures_and_typing_are_shown() {
     a.line("아무도 없네요");
     a.wait_for("✓ read by 0 of 1");
     a.line("/who");
-    a.wait("how far he is", |screen| {
+    a.wait("how far seojun has read", |screen| {
         screen.lines().any(|line| line.contains(" seojun – seojun; away since ") && line.contains("; 1 behind"))
     });
 }
@@ -200,20 +200,20 @@ fn a_private_room_is_shown_to_invited_people() {
     b.line("/kick minji");
     b.wait_for("only the room's owner or an admin may do this");
     a.line("/kick seojun");
-    b.wait("that he is out", |screen| {
+    b.wait("that seojun is out", |screen| {
         screen.contains("you are no longer a member of 깜짝파티") && !screen.contains("*깜짝파티")
     });
-    a.wait("that he left", |screen| screen.contains("seojun left") && screen.contains("1 of 1 here"));
-    b.wait("the room that is left to him", |screen| screen.contains("│ 단톡"));
+    a.wait("that seojun left", |screen| screen.contains("seojun left") && screen.contains("1 of 1 here"));
+    b.wait("the one room that is left", |screen| screen.contains("│ 단톡"));
     b.line("여기는 되네요");
-    b.wait("that he can talk there", |_| b.said().last() == said(&[("seojun", "여기는 되네요")]).last());
+    b.wait("that seojun can write there", |_| b.said().last() == said(&[("seojun", "여기는 되네요")]).last());
     // Out of an open room: it stays in the list.
     a.go("단톡");
     b.line("/leave");
     b.wait_for("not joined");
     let mut admin = daemon.lines("seojun");
     admin.ask("JOIN 단톡");
-    b.wait("that he is in again", |screen| !screen.contains("not joined"));
+    b.wait("that seojun is in again", |screen| !screen.contains("not joined"));
     admin.ask("LEAVE 단톡");
     b.wait_for("not joined");
 }

@@ -136,13 +136,13 @@ fn three_people_talk_in_two_rooms_over_a_bad_network_and_a_kill() {
         outsider.ask(&format!("SEND lobby 소식 {n}"));
     }
 
-    // Seojun's machine goes as well. Carol comes out of the tunnel; he starts again.
+    // Seojun's machine fails as well. Carol comes out of the tunnel; Seojun starts again.
     b.kill();
-    train.mend();
+    train.restore();
     c.wait("nothing of Carol's waits", |screen| !waits(screen));
     let b = seojun.chat(&cable.address(), "단톡 lobby");
     b.wait_for("3 messages waiting");
-    cable.mend();
+    cable.restore();
     b.wait("nothing of Seojun's waits", |screen| !waits(screen) && screen.contains("3 of 3 here"));
 
     let all = [typed[0].clone(), of("minji", meanwhile), of("carol", tunnel), of("seojun", dark)].concat();
@@ -215,7 +215,7 @@ fn typed_messages_are_stored_exactly_once_whoever_is_killed() {
     wait_until("it is stored", || stored(&daemon, "lobby").len() == 4);
     terminal.wait_for("1 message waiting");
     terminal.kill();
-    network.mend();
+    network.restore();
     let mut terminal = start();
     terminal.wait("it is known to be stored", |screen| screen.contains("here: alice") && !waits(screen));
 
@@ -233,7 +233,7 @@ fn typed_messages_are_stored_exactly_once_whoever_is_killed() {
     assert_eq!(stored(&daemon, "lobby"), of("alice", &typed));
     terminal.wait("and shown", |_| terminal.said() == of("alice", &typed));
 
-    // What will never be taken is told, and not tried for ever.
+    // What will never be accepted is reported, and not retried for ever.
     let mut other = daemon.lines("alice");
     terminal.line("/leave");
     terminal.wait_for("not joined");
@@ -379,7 +379,7 @@ fn every_action_works_by_keyboard_and_the_layout_lines_up() {
     terminal.wait("it is left", |screen| screen.find("not joined") < screen.find("  저녁🍲모임"));
     let rooms = daemon.lines("alice").ask("ROOMS");
     assert!(rooms[0].starts_with("ROOM 저녁🍲모임 0 4 - "), "{rooms:?}");
-    // Too long for the daemon: told, and not tried again.
+    // Too long for the daemon: reported, and not retried.
     let long = "가".repeat(100);
     for _ in 0..250 {
         terminal.tmux(&["send-keys", "-l", &long]);

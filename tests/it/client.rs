@@ -322,7 +322,7 @@ async fn history_leaves_the_cursor_and_seek_moves_it() {
     assert_eq!(code(client.seek("lobby", Seek::To(11)).await.unwrap_err()), ErrorCode::SetBack);
     assert_eq!(client.ack("lobby", None).await.unwrap(), 6);
     assert_eq!(client.seek("lobby", Seek::To(2)).await.unwrap(), 2);
-    // Nor does what was read before the SEEK count.
+    // What was read before the SEEK does not count either.
     assert_eq!(client.ack("lobby", None).await.unwrap(), 2);
     assert_eq!(seqs(&client.fetch("lobby", None, Some(2)).await.unwrap().items), [3, 4]);
     assert_eq!(client.ack("lobby", None).await.unwrap(), 4);
@@ -355,7 +355,7 @@ async fn replies_and_redactions_reach_a_feed_and_so_does_typing() {
     let deadline = Instant::now() + DEADLINE;
     while !typing {
         assert!(Instant::now() < deadline, "nobody types: {kinds:?}");
-        // Said again and again, as one does: it may be that the room is not followed yet.
+        // Repeated, because the room may not be followed yet.
         let Ok(news) = tokio::time::timeout(Duration::from_millis(300), feed.next()).await else {
             alice.typing("lobby").await.unwrap();
             continue;
@@ -379,7 +379,7 @@ async fn repeated<T>(network: &Proxy, call: impl Future<Output = T>, done: impl 
     let lost = async {
         tokio::task::block_in_place(|| wait_until("it is carried out", done));
         network.cut();
-        network.mend();
+        network.restore();
     };
     tokio::join!(call, lost).0
 }
@@ -497,7 +497,7 @@ async fn deleting_a_room_ends_its_followers_and_they_do_not_recreate_it() {
     for n in 10..20 {
         alice.send("again", n.to_string()).await.unwrap();
     }
-    network.mend();
+    network.restore();
     assert_eq!(ended(away).await, ErrorCode::NoRoom);
     assert_eq!(ended(again).await, ErrorCode::NotJoined, "and nothing of the other room as if it went on");
     let listed: Vec<_> = alice.rooms().await.unwrap().into_iter().map(|info| info.room.to_string()).collect();

@@ -740,7 +740,7 @@ fn literal_telnet() {
     let (wont, dont) = (|option| Found::Telnet([0xff, 252, option]), |option| Found::Telnet([0xff, 254, option]));
     let sub = |length: usize| [&b"\xff\xfa\x18"[..], &vec![b'\n'; length], b"\xff\xf0PING\n"].concat();
     let within = BODY_MAX + ENVELOPE_BYTES;
-    // Behind the first line, in which the client has spoken telnet.
+    // After the first line, in which the client has used telnet.
     let spoken: Vec<(&str, Vec<u8>, Vec<Found>)> = vec![
         ("an interrupt", b"\xff\xf4\xff\xfd\x06PING\r\n".to_vec(), vec![mark(), ping()]),
         ("three of them", b"\xff\xf4\xff\xfd\x06".repeat(3), vec![mark(), mark(), mark()]),

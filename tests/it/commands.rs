@@ -333,7 +333,7 @@ fn other_protocols_are_answered_with_an_error_and_closed() {
         let rest = lines.rest();
         let last = rest.lines().last().unwrap();
         assert!(last.starts_with(&format!("ERR {code} ")), "{}: {rest}", bytes.escape_ascii());
-        // Nothing behind what is foreign, or behind a third wrong line, was read as a command.
+        // Nothing after a foreign line, or after a third wrong line, was read as a command.
         let wrong = if bytes.starts_with(b"wrong") { 2 } else { 1 };
         let wrong = if bytes.starts_with(b"one") || bytes.starts_with(b"@") { 3 } else { wrong };
         assert_eq!(rest.matches("ERR ").count(), wrong, "{rest}");
@@ -387,7 +387,7 @@ fn no_duration_or_size_ends_a_connection() {
     let mut alice = daemon.lines("alice");
     alice.ask("JOIN g");
     for command in commands {
-        // What a stranger says is parsed as well.
+        // Input from strangers is parsed as well.
         for lines in [&mut Lines::connect(daemon.address()), &mut alice] {
             lines.send_bytes(format!("@1 PING\n@2 {command}\n").as_bytes());
             assert_eq!(lines.answer(), ["@1 OK pong"], "{command}");
@@ -675,7 +675,7 @@ fn retain_keeps_values_that_are_not_given() {
     }
 }
 
-/// What people type who know other programs, or have only begun to type; and what each is pointed to.
+/// What people type who know other programs or type only the beginning, and the verb that is suggested.
 const TYPED: [(&str, &str); 58] = [
     ("/join r", "JOIN <room>, without the slash"),
     ("/JOIN", "JOIN <room>, without the slash"),
@@ -744,7 +744,7 @@ fn mistyped_commands_are_answered_with_suggestions() {
     for (typed, hint) in TYPED {
         let answer = alice.ask(typed).remove(0);
         assert!(answer.starts_with("ERR bad-command no such verb; ") && answer.contains(hint), "{typed}: {answer}");
-        // As the first line it is no worse, and the second may be the right one.
+        // It is no worse as the first line, and the second may be right.
         let mut stranger = Lines::connect(daemon.address());
         let answer = stranger.ask(typed).remove(0);
         assert!(answer.starts_with("ERR hello-first ") && answer.contains("HELLO <client>"), "{typed}: {answer}");
@@ -769,7 +769,7 @@ fn mistyped_commands_are_answered_with_suggestions() {
         assert!(answer.starts_with("ERR bad-argument ") && answer.contains(hint), "{typed}: {answer}");
         lines.expect("PING", "OK pong");
     }
-    // What nobody types is not compared with anything.
+    // A word too long to be typed is not compared with anything.
     alice.expect(&"x".repeat(60_000), "ERR bad-command no such verb; HELP lists them");
 }
 

@@ -38,7 +38,7 @@ fn a_directory_in_memory_is_not_accepted_as_a_disk() {
     let shm = Path::new("/dev/shm");
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     if !mounts.lines().any(|line| line.contains(" /dev/shm tmpfs ") && line.contains("rw")) {
-        eprintln!("SKIPPED: /dev/shm is no tmpfs here");
+        eprintln!("SKIPPED: /dev/shm is not a tmpfs here");
         return;
     }
     let (code, printed) = doctor(&shm.join("dantok-data"));

@@ -177,7 +177,7 @@ fn every_option_has_a_row_and_no_other_is_named() {
                 dantok_protocol::line::VERBS.iter().any(|verb| verb.options.contains(&&*format!("--{option}")));
             assert!(
                 known || of_one(option) || of_verb || matches!(option, "config" | "release" | ""),
-                "{name}: --{option} is no option"
+                "{name}: --{option} is not an option"
             );
         }
     }

@@ -92,7 +92,7 @@ fn a_client_with_a_seq_from_before_a_restore_is_told_and_misses_nothing() {
     (0..4).for_each(|_| assert!(bob.answer()[0].starts_with("ERR hello-first ")));
     let welcome = bob.ask("HELLO bob").remove(0);
     assert!(welcome.ends_with(&format!(" epoch={now}")), "{welcome}");
-    // His cursor is the backup's, and all that came after it is there.
+    // The cursor is the backup's, and everything after it is there.
     let fetched = bob.ask("FETCH lobby");
     assert_eq!(fetched.len(), 10);
     assert!(fetched[0].ends_with(" alice before 5") && fetched[1].ends_with(" alice after 6"), "{fetched:?}");

@@ -236,7 +236,7 @@ fn a_file_without_messages_is_not_imported() {
     std::fs::write(&path, b"\xff\xfe{\0}\0").unwrap();
     assert!(fail(&data, &["import", "none", path.to_str().unwrap()], "").contains("UTF-16"));
     assert_eq!(daemon.lines("a").ask("ROOMS"), ["OK 0"], "nothing was made");
-    // Nothing, of nothing, is no failure; with a mark of UTF-8 or without.
+    // An empty input is not a failure, with or without a byte order mark.
     for empty in ["", "\u{feff}"] {
         assert!(run(&data, &["import", "none"], empty).contains("imported: 0,"));
     }

@@ -100,7 +100,7 @@ fn an_error_while_it_opens_the_store_leaves_the_store_as_it_was() {
     assert!(daemon.log().contains("writing everything again"), "{}", daemon.log());
 }
 
-/// What dies is named in the log, and begins again: its work goes on, and so does everything else.
+/// A panic is logged with the task's name, and the task is restarted: its work goes on, and so does everything else.
 #[test]
 fn a_task_that_panics_is_named_and_restarted() {
     if !cfg!(debug_assertions) {
@@ -151,7 +151,7 @@ fn dies_and_begins_again(duty: &Duty) {
     assert!(daemon.terminate().success(), "{}: {}", duty.name, daemon.log());
 }
 
-/// What can't begin again ends the daemon, which says why.
+/// A panic of a vital task ends the daemon, which says why.
 #[test]
 fn a_panic_without_a_restart_ends_the_daemon() {
     if !cfg!(debug_assertions) {
@@ -184,7 +184,7 @@ fn a_panic_without_a_restart_ends_the_daemon() {
     }
 }
 
-/// A connection that dies says so, in either framing, and takes no other with it.
+/// A connection that panics says so, in either framing, and affects no other.
 #[test]
 fn a_connection_that_panics_is_logged() {
     if !cfg!(debug_assertions) {

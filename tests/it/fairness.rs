@@ -22,7 +22,7 @@ fn refused(reply: Reply) -> Option<Refusal> {
     if let Reply::Error(refusal) = reply { Some(refusal) } else { None }
 }
 
-/// How long an answer says that one should wait; none where it is no refusal.
+/// How long an answer says to wait; `None` if it is not a refusal.
 fn wait_of(answer: &str, sentence: &str) -> Option<Duration> {
     if answer.starts_with("OK") {
         return None;
@@ -104,7 +104,7 @@ fn bytes_are_counted_over_all_connections_and_devices_of_a_person() {
     let refusal = refused(phone.ask(send(LONGEST)).1).unwrap();
     assert_eq!((refusal.code, &*refusal.text), (ErrorCode::Limit, "at most 1 bytes of messages a second"));
     assert!(refusal.wait_ms.unwrap() > 3_600_000, "{refusal:?}");
-    // To connect again is no way to more.
+    // Reconnecting gains nothing.
     alice.expect("QUIT", "OK bye");
     desk.expect("QUIT", "OK bye");
     drop(phone);
@@ -227,7 +227,7 @@ fn a_stop_answers_what_arrived_and_does_not_wait_for_a_flooder() {
         if half_closed {
             lines.done();
         }
-        // It has begun, and would take more than a minute for all.
+        // It has started, and would take more than a minute for everything.
         let first = lines.line().unwrap();
         assert!(first.starts_with("OK pong") || first.starts_with("ERR limit wait="), "{first}");
         assert!(daemon.terminate().success());
@@ -244,11 +244,11 @@ fn a_flooder_is_slowed_down_and_others_are_not() {
     let start = Instant::now();
     let asked = 400;
     granted(&mut flooder, &pings(asked), "at most 50 requests a second");
-    // 64 refusals at a time, and a pause of a tenth of a second behind them.
+    // 64 refusals at a time, followed by a pause of a tenth of a second.
     let pauses = (asked - 50) / 64 - 1;
     assert!(start.elapsed() > Duration::from_millis(90) * pauses as u32 / 2, "{:?}", start.elapsed());
     assert_eq!(other.ask(Command::Ping).1, Reply::Pong);
-    // The pause is not for good.
+    // The pause ends.
     common::wait_until("it goes on", || flooder.ask("PING")[0] == "OK pong");
 }
 

@@ -77,7 +77,7 @@ fn goes_on(daemon: &mut Daemon, fixture: &Fixture) {
     for n in 1..=20 {
         alice.expect(&format!("SEND id=new-{n} lobby new {n}"), &format!("OK {}", last + n));
     }
-    // Of the old, too.
+    // Of the old ones, too.
     alice.expect("REDACT lobby 5", &format!("OK {}", last + 21));
     alice.expect("ACK lobby 14", "OK 14");
     let told = alice.ask("FETCH lobby after=0");
@@ -164,7 +164,7 @@ fn an_upgrade_that_is_killed_anywhere_leaves_the_old_or_the_new() {
             kills += 1;
             let is_new = format_of(&data) == newest;
             if !is_new {
-                // Not a byte that the version before reads has changed.
+                // No byte that the previous version reads has changed.
                 let after = files(&data);
                 before
                     .iter()
@@ -174,7 +174,7 @@ fn an_upgrade_that_is_killed_anywhere_leaves_the_old_or_the_new() {
             assert_eq!(fill::answers_to(&daemon, &fixture.answers()), fixture.answers(), "{call} {nth}");
             assert!(files(&data.join(format!("before-format-{newest}"))) == before, "{call} {nth}");
             if is_new {
-                // What comes behind the upgrade is any start.
+                // After the upgrade, it is a normal start.
                 break;
             }
         }

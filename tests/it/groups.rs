@@ -57,7 +57,7 @@ fn each_message_goes_to_one_worker_and_is_handed_out_again_if_not_done() {
     let whose = |seq: &str, client: &str| (seq.to_owned(), client.to_owned());
     assert_eq!(who, [whose("1", "alice"), whose("3", "bob"), whose("4", "bob")]);
     assert_eq!(alice.ask("GROUPS jobs"), ["GROUP jobs w 0 3 0 2s", "OK 1"]);
-    // Nobody's cursor has moved by it.
+    // It has moved nobody's cursor.
     alice.expect("ACK jobs", "OK 0");
     // A wait ends when the first of them may be taken again.
     let again = take(&mut bob, "w 9 wait=30s");
@@ -466,7 +466,7 @@ fn a_member_ends_no_group_from_which_others_have_taken() {
         "UNGROUP jobs w",
         "ERR denied others have taken messages of w that are not DONE; the room's owner may delete it",
     );
-    // One's own are nobody else's.
+    // A worker's own messages are not anybody else's.
     alice.expect("UNGROUP jobs w", "OK");
     alice.ask("GROUP jobs w");
     assert_eq!(alice.ask("TAKE jobs w").len(), 2);

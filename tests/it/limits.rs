@@ -123,7 +123,7 @@ fn a_large_length_is_refused_before_its_bytes_arrive() {
     frames.send_bytes(&[0x00, 0xff, 0xff, 0xff]);
     assert_eq!(frames.closing().code, ErrorCode::TooLong);
     assert!(frames.frame().is_none());
-    // A body just over the limit is refused by itself.
+    // A body just over the limit is refused on its own.
     let mut frames = daemon.frames("a");
     frames.ask(Command::join("r"));
     let send = |length| {

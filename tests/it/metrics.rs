@@ -72,7 +72,7 @@ fn each_metric_changes_only_for_its_own_reason() {
         alice.expect(&format!("SEND lobby {text}"), &format!("OK {seq}"));
     }
     watched.wait_for("dantok_messages", |messages| messages == 3.0);
-    // What a request holds is let go behind its answer.
+    // A request's resources are released after its answer.
     watched.wait_for("dantok_commit_queue_bytes", |bytes| bytes == 0.0);
     let sent = watched.figures();
     let by = moved(&joined, &sent);
@@ -125,7 +125,7 @@ fn network_bytes_are_counted() {
     let received = before["dantok_network_received_bytes_total"] + sent as f64;
     assert_eq!(watched.figure("dantok_network_received_bytes_total"), received);
     let answered = before["dantok_network_sent_bytes_total"] + (100 * "OK pong\n".len()) as f64;
-    // The last is counted behind its answer.
+    // The last one is counted after its answer.
     watched.wait_for("dantok_network_sent_bytes_total", |sent| sent == answered);
 }
 
@@ -157,7 +157,7 @@ fn limits_and_connections_that_are_turned_away_are_counted() {
     assert_eq!(figures["dantok_errors_total{code=\"limit\"}"], 2.0);
     assert_eq!((figures["dantok_connections"], figures["dantok_connections_max"]), (2.0, 2.0));
     watched.wait_for("dantok_clients", |clients| clients == 2.0);
-    // What is no protocol at all is an error as well.
+    // Something that is not a protocol at all is an error as well.
     drop(_bob);
     watched.wait_for("dantok_connections", |open| open == 1.0);
     let mut stranger = Lines::connect(watched.daemon.address());
@@ -371,7 +371,7 @@ fn health_checks_answer_before_the_store_is_open_and_while_the_daemon_stops() {
     assert_eq!(get(address, "/readyz").body, "ready\n");
     assert_eq!(figures(&get(address, "/metrics").body)["dantok_ready"], 1.0);
 
-    // Who does not take his answers keeps it from ending.
+    // A client that does not read its answers keeps it from ending.
     let listen = printed().lines().find_map(|line| line.split_once("listening address=")?.1.parse().ok()).unwrap();
     let mut slow = Lines::connect(listen);
     slow.ask("HELLO slow");
@@ -450,7 +450,7 @@ fn the_duration_of_a_commit_is_visible_while_it_runs() {
 
 #[test]
 fn a_failed_store_is_reported_as_long_as_the_daemon_runs() {
-    // Who does not take his answers keeps it from ending at once.
+    // A client that does not read its answers keeps it from ending at once.
     let watched = Watched::start(&["--drain-timeout", "60s"]);
     let mut alice = watched.daemon.lines("alice");
     alice.ask("JOIN lobby");

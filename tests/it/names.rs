@@ -193,13 +193,13 @@ fn names_from_before_stay_reachable() {
     refused(&alice.ask(&format!("GROUP {} g\u{3164}", rooms[1])), "U+3164");
     alice.expect(&format!("LEAVE {}", rooms[1]), "OK");
     alice.expect(&format!("DELETE {}", rooms[0]), "OK");
-    // What is gone is not made anew.
+    // What is gone is not created again.
     refused(&alice.ask(&format!("JOIN {}", rooms[0])), "U+200B");
-    // Nor where both come at once.
+    // Nor if both come at once.
     alice.send(&format!("DELETE {}\r\nJOIN {}", rooms[3], rooms[3]));
     assert_eq!(alice.answer(), ["OK"]);
     refused(&alice.answer(), "U+3164");
-    // A token for it is asked for on purpose.
+    // --as-is allows a token for it.
     assert!(fail(&daemon.data_dir(), &["token", "issue", old]).contains("--as-is"));
     let token = daemon.token(&["issue", "--as-is", old]);
     let hello = Lines::connect(daemon.address()).ask(&format!("HELLO {old} {token}"));

@@ -145,7 +145,7 @@ fn takes(client: &mut Lines, expected: &[&[u8]]) {
 #[test]
 fn telnet_still_shows_answers_after_an_interrupt() {
     let daemon = Daemon::start();
-    // Before HELLO and behind it, in two pieces and in one.
+    // Before HELLO and after it, in two pieces and in one.
     for at in 0..=INTERRUPT.len() {
         let mut client = Lines::connect(daemon.address());
         for _ in 0..2 {
@@ -321,7 +321,7 @@ fn types_keys() -> Result<(), Crashed> {
     // telnet says so before it catches signals; one that sends what is typed does.
     person.types("PING\r");
     person.sees("\nOK pong\r\n")?;
-    // Where there is no HELLO yet, too.
+    // Before HELLO as well.
     for key in ["\x03", "\x1c"] {
         person.types(key);
         person.sees("^")?;

@@ -69,9 +69,9 @@ fn a_redacted_message_keeps_its_seq_and_is_marked() {
     alice.expect("REDACT lobby 2", "OK 4 dup");
     alice.expect("REDACT lobby 4", "ERR bad-argument message 4 has no text: it records a redaction");
     assert!(alice.ask("REDACT lobby 5")[0].starts_with("ERR set-back 5 is past the last seq of lobby, 4:"));
-    // Who has read it is told by what follows.
+    // Those who have read it learn of it from the next message.
     assert_eq!(timeless(vec![bob.line().unwrap()]), ["MSG lobby 4 redacts=2 alice "]);
-    // What was sent is not compared with what is no more.
+    // What was sent is not compared with what is gone.
     alice.expect("SEND id=x lobby my password is hunter2", "OK 2 dup");
     let expected = [
         "MSG lobby 1 alice before",

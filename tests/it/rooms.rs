@@ -174,7 +174,7 @@ fn a_writer_need_not_be_a_reader() {
     without(&daemon);
     daemon.go_back_to(&backup, true);
     without(&daemon);
-    // It is no member twice, and who reads keeps reading.
+    // It does not become a member twice, and a reader keeps its cursor.
     let (mut alice, mut cron) = (daemon.lines("alice"), daemon.lines("cron"));
     alice.expect("JOIN lobby from=none", "OK cursor=0 last=1");
     cron.expect("JOIN lobby from=none", "OK cursor=- last=1");
@@ -235,7 +235,7 @@ fn a_watch_reports_when_unread_messages_expire() {
     assert!(reader.line().unwrap().starts_with("ROOM lobby 3 3 0 "));
     alice.expect("WATCH", "OK");
     assert!(alice.line().unwrap().starts_with("ROOM lobby 3 3 3 "));
-    // Nothing else happens; and who has read all is told of nothing.
+    // Nothing else happens, and a client that has read everything gets no push.
     let mut told = String::new();
     wait_until("the watch tells that they are gone", || {
         told = alice.line().unwrap();
@@ -498,7 +498,7 @@ fn a_full_room_refuses_and_drops_nothing() {
     };
     assert!(refused.starts_with("ERR limit lobby holds ") && refused.contains("at most 1000 bytes"), "{refused}");
     assert!((5..10).contains(&sent));
-    // A repetition is no new message, and there is room for a small one.
+    // A repeated message is not a new one, and there is space for a small one.
     alice.expect(&format!("SEND id=0 lobby {body}"), "OK 1 dup");
     let stored =
         |alice: &mut Lines| -> u64 { alice.ask("RETAIN lobby")[0].rsplit_once('=').unwrap().1.parse().unwrap() };
@@ -550,7 +550,7 @@ fn a_kicked_follower_is_told_and_gets_nothing_after_that() {
     }
     bob.expect("EVENTS on", "OK");
     bob.expect("FOLLOW lobby", "OK after=0");
-    // All in one commit, so that he finds it all at once.
+    // All in one commit, so that bob finds it all at once.
     alice.send_bytes(b"KICK lobby bob\nNICK secret\nSEND lobby and now without him\n");
     for answer in ["OK", "OK", "OK 1"] {
         assert_eq!(alice.line().as_deref(), Some(answer));
@@ -559,7 +559,7 @@ fn a_kicked_follower_is_told_and_gets_nothing_after_that() {
     bob.expect("PING", "OK pong");
 }
 
-/// Says the same of so many persons, and that each is answered OK.
+/// Applies a verb to this many people, and checks that each answer is OK.
 fn of_many(lines: &mut Lines, verb: &str, persons: std::ops::Range<usize>) {
     let printed: String = persons.clone().map(|n| format!("{verb} lobby p{n}\n")).collect();
     lines.send_bytes(printed.as_bytes());
@@ -589,7 +589,7 @@ fn members_can_not_exhaust_limits_that_the_owner_needs() {
     mallory.expect("INVITE lobby one-more", full);
     of_many(&mut alice, "INVITE", INVITED_MAX..INVITED_BY_OWNER_MAX - 1);
     alice.expect("INVITE lobby one-more", "ERR limit at most 11000 people invited to one room");
-    // Who is banned is invited no more, and the other way round: each change makes room.
+    // A ban replaces an invitation and vice versa: each change frees a place.
     of_many(&mut alice, "BAN", 0..BANNED_MAX - 1);
     let full = "ERR limit at most 10000 people banned from one room; UNBAN lifts a ban";
     alice.expect("BAN lobby mallory", full);

@@ -13,10 +13,10 @@ fn dantok(args: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));
     command.args(args).env_clear().envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // One that serves what it was to refuse would do so for ever.
-    let begun = std::time::Instant::now();
+    // A daemon that serves what it should refuse would do so for ever.
+    let started = std::time::Instant::now();
     while child.try_wait().unwrap().is_none() {
-        if begun.elapsed() > std::time::Duration::from_secs(60) {
+        if started.elapsed() > std::time::Duration::from_secs(60) {
             child.kill().unwrap();
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
@@ -83,7 +83,7 @@ fn impossible_settings_are_refused_by_name_with_exit_code_2() {
         assert!(named.iter().all(|name| printed.contains(name)), "{args:?}: {printed}");
     }
     assert!(!dir.path().join("data").exists());
-    // An address that is taken is no matter of usage.
+    // An address in use is not a usage error.
     let daemon = Daemon::start();
     let taken = daemon.address().to_string();
     let output = dantok(&["--listen", &taken, "--data-dir", data], &[]);
@@ -328,7 +328,7 @@ fn a_damaged_last_record_is_cut_off_too() {
     assert!(fetched.len() >= 5 && fetched[3].ends_with(" a message 4"), "{fetched:?}");
 }
 
-/// Whatever only the operator can mend is 2, so that nobody tries again and again; what may pass by itself is 1.
+/// Exit code 2 is for what only the operator can fix, so that nobody retries; what may pass on its own is 1.
 #[test]
 fn errors_that_only_the_operator_can_fix_exit_with_2() {
     let dir = tempfile::tempdir().unwrap();

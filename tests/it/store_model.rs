@@ -58,7 +58,7 @@ impl Daemon {
             let author = || Author { client: client.into(), admin: false };
             let mut answers = Vec::new();
             for write in writes {
-                let Work::Write(write) = write.work() else { panic!("it is no write") };
+                let Work::Write(write) = write.work() else { panic!("it is not a write") };
                 answers.push(self.committer.submit(author(), Arc::default(), vec![write]).await);
             }
             let mut replies = Vec::new();
@@ -281,7 +281,7 @@ fn run(steps: Vec<Step>, pages: (usize, usize)) {
                 let replies = daemon.write(sent.client, vec![retry.clone(), other, retry]);
                 assert_eq!(replies[0], Reply::Sent { seq, dup: true });
                 match sent.kind {
-                    // What is no more can't be compared.
+                    // What is gone can't be compared.
                     Kind::Redacted(_) => assert_eq!(replies[1], Reply::Sent { seq, dup: true }),
                     _ => assert!(matches!(&replies[1], Reply::Error(refusal) if refusal.code == ErrorCode::IdReused)),
                 }

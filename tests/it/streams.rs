@@ -126,7 +126,7 @@ fn an_unreadable_follow_ends_with_an_error_in_every_framing_and_can_be_restarted
     }
 }
 
-/// Does something while the room can't be read, for as long as it takes the daemon to find that out once. Once more, where the
+/// Does something while the room can't be read, for as long as it takes the daemon to find that out once. Repeats it if the
 /// machine was so slow that the daemon gave up meanwhile.
 fn while_it_passes(mut read: impl FnMut(&Daemon) -> Box<dyn FnOnce() -> bool>) {
     for _ in 0..5 {

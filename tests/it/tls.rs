@@ -101,7 +101,7 @@ impl Files {
 
     fn options(&self, daemon: &Daemon, client: &str) -> Options {
         let tls = Some(Tls::new(self.path("ca.pem")));
-        // Tries for ever: so what is said at once is not said at the end of the time for it.
+        // Retries for ever, so an immediate error is not the one at the end of the retries.
         Options { tls, ..Options::new(address(daemon).to_string(), client) }
     }
 }
@@ -189,7 +189,7 @@ async fn the_client_library_pipelines_and_follows() {
 fn narrow(to: SocketAddr) -> SocketAddr {
     let socket = |address: SocketAddr| {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
-        // What is said before the connection is there also holds for those that a listener accepts.
+        // Options set before connecting also apply to the connections that a listener accepts.
         socket.set_recv_buffer_size(64 * 1024).unwrap();
         socket
     };
@@ -326,7 +326,7 @@ fn sighup_reads_the_certificate_again() {
     assert_eq!(shown(&mut old), first);
     old.expect("SEND lobby still here", "OK 1");
 
-    // What can't be used is said by name, and changes nothing.
+    // An unusable file is reported by name, and changes nothing.
     let mut spoilt = |spoil: &dyn Fn(), named: &str| {
         spoil();
         let seen = daemon.log().len();
@@ -355,7 +355,7 @@ fn ping(files: &Files, daemon: &Daemon, identity: Option<&str>, version: &'stati
             true
         }
         Err(error) => {
-            // It is told by an alert, and not just cut off.
+            // The client gets an alert, and is not just cut off.
             assert!(error.to_string().contains("received fatal alert"), "{error}");
             false
         }
@@ -499,16 +499,16 @@ fn the_handshake_counts_as_time_to_say_hello() {
     let daemon = files.daemon(&["--hello-timeout", "300ms"]);
     let mut silent = Lines::connect(address(&daemon));
     assert_eq!(silent.rest(), "");
-    let mut begun = Lines::connect(address(&daemon));
-    begun.send_bytes(b"\x16\x03\x01\x02\x00\x01");
-    assert_eq!(begun.rest_bytes(), b"");
+    let mut partial = Lines::connect(address(&daemon));
+    partial.send_bytes(b"\x16\x03\x01\x02\x00\x01");
+    assert_eq!(partial.rest_bytes(), b"");
     wait_until("the log says so", || daemon.log().matches("no TLS handshake within").count() == 2);
     let mut no_word = files.connect(&daemon);
     assert_eq!(no_word.rest(), "");
     let mut idle = files.connect(&daemon);
     idle.expect("PING", "OK pong");
     assert!(idle.rest().starts_with("ERR hello-first "));
-    drop((silent, begun, no_word, idle));
+    drop((silent, partial, no_word, idle));
     let mut stats = files.lines(&daemon, "a");
     wait_until("they count no more", || stats.ask("STATS")[0].contains(" connections=1 "));
 }

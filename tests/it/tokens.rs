@@ -126,7 +126,7 @@ fn a_named_tokens_file_must_exist_and_be_valid() {
             assert!(log.contains(printed) && log.contains(name), "{name}: {log}");
         }
     }
-    // One that nobody has named, and that leads nowhere, was meant for something.
+    // A dangling link at the default path was meant for something.
     std::os::unix::fs::symlink("nowhere", dir.join("tokens.toml")).unwrap();
     let (status, log) = daemon.try_start();
     assert_eq!(status.code(), Some(2), "{log}");
@@ -172,7 +172,7 @@ fn a_store_that_has_had_tokens_does_not_start_without_them() {
         assert_eq!(code, Some(2), "{log}");
         assert!(log.contains("this store has had tokens"), "{log}");
     }
-    // A start that is told so lets anybody in, and does not forget.
+    // A start with --open lets anybody in, and keeps the mark.
     let open = daemon.start_other(&["--open"]);
     assert!(open.contains("whoever connects may be any client"), "{open}");
     let (status, _) = daemon.try_start();
@@ -198,7 +198,7 @@ fn tokens_kept_elsewhere_are_not_forgotten() {
     let path = dir.path().to_owned();
     let mut daemon = Daemon::start_in(dir, &["--tokens", elsewhere.to_str().unwrap()]);
     assert_eq!(hello(&daemon, "alice"), DENIED);
-    // A token in the data directory would be of no use.
+    // A token in the data directory would have no effect.
     let output = daemon.try_token(&["issue", "bob"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -292,7 +292,7 @@ fn tokens_are_written_through_a_link_and_nothing_beside_them_is_touched() {
     let mut names: Vec<_> = walk(target.path()).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
     names.sort();
     assert_eq!(names, ["secrets.new", "secrets.toml"]);
-    // One that leads nowhere, or in a circle, is told of.
+    // One that leads nowhere, or in a circle, is reported.
     for (to, printed) in [("no/where.toml", "No such file"), ("tokens.toml", "circle"), ("..", "regular file")] {
         std::fs::remove_file(&link).unwrap();
         std::os::unix::fs::symlink(to, &link).unwrap();
@@ -358,7 +358,7 @@ fn the_token_commands_report_errors() {
     assert!(stderr.contains("tokens.toml, line 3"), "{stderr}");
 }
 
-/// A daemon that is to listen on every address; where it ends, its exit status and what it said.
+/// Starts a daemon on every address. If it ends, returns its exit status and output.
 fn beyond_loopback(daemon: &mut Daemon, flags: &[&str]) -> (Option<i32>, String) {
     daemon.kill();
     let mut command = Command::new(env!("CARGO_BIN_EXE_dantok"));

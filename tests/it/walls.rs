@@ -51,7 +51,7 @@ const DAEMON: [(&str, &[&str]); 9] = [
     ("base", &["config", "tls", "limits", "figures", "duties", "addresses", "progress", "error"]),
 ];
 
-/// What whoever only wants a client must not be given.
+/// Crates that a user of the client library must not have to build.
 const NOT_THE_CLIENTS: [&str; 5] = ["clap", "prometheus", "sled", "toml", "tracing-subscriber"];
 
 fn cargo(arguments: &[&str]) -> String {

@@ -16,7 +16,7 @@ const BOOTED: &str = "DANTOK_TEST_BOOTED";
 /// What `systemd/boot` exits with where it can't.
 const CANNOT: i32 = 77;
 
-/// Runs all that follows, one after the other, in there.
+/// Runs all that follows in there, one test after the other.
 #[test]
 fn under_a_booted_systemd() {
     if !["systemd-analyze", "setpriv", "nc", "openssl", "strace"].iter().all(|tool| has_tool(tool)) {
@@ -51,7 +51,7 @@ impl Service {
     /// Where its sockets listen.
     const PLAIN: ([u8; 4], u16) = ([127, 0, 0, 1], 7420);
 
-    /// With more lines for the service's unit. None where this is no machine to try it on.
+    /// With more lines for the service's unit. `None` if this machine can't run it.
     fn install(more: &str) -> Option<Service> {
         if std::env::var_os(BOOTED).is_none() {
             eprintln!("SKIPPED: this is for under_a_booted_systemd to run");

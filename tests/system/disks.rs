@@ -37,7 +37,7 @@ fn an_upgrade_without_room_for_the_copy_says_how_much_is_missing_and_changes_not
         let mut after = files(&at.join("data"));
         after.remove(Path::new("dantok.lock"));
         let untouched = after == before;
-        // As it says: a place on another disk.
+        // As the message suggests: a directory on another disk.
         let elsewhere = tempfile::tempdir().unwrap();
         let link = at.join("data").join(format!("before-format-{}", current()));
         std::os::unix::fs::symlink(elsewhere.path(), &link).unwrap();

@@ -12,7 +12,7 @@ struct Elsewhere(String);
 impl Elsewhere {
     const HERE: &str = "10.213.7.1";
 
-    /// None, said aloud, where the system does not let us.
+    /// `None`, after a note, if the system does not permit it.
     fn new() -> Option<Elsewhere> {
         let name = format!("dantok-{}", std::process::id());
         let (ours, theirs) = (format!("dk{}", std::process::id() % 100_000), "dk0");

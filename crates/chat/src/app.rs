@@ -210,10 +210,10 @@ impl App {
     /// Called when the input line has changed: announces to the others that this person is typing.
     pub fn types(&mut self, now: Instant) {
         let text = self.input.text();
-        let is_said = !text.is_empty() && !text.starts_with('/');
+        let is_message = !text.is_empty() && !text.starts_with('/');
         let is_time = self.typed.is_none_or(|typed| now.saturating_duration_since(typed) >= TYPING_EVERY);
         let is_member = self.room().is_some_and(|room| room.joined && room.info.is_some());
-        if let Some(name) = self.open.clone().filter(|_| is_said && is_time && is_member && self.is_up()) {
+        if let Some(name) = self.open.clone().filter(|_| is_message && is_time && is_member && self.is_up()) {
             self.typed = Some(now);
             self.asks.push(Ask::Typing(name));
         }

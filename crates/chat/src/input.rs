@@ -181,7 +181,7 @@ impl Input {
         }
     }
 
-    /// The part of the line around the cursor that fits into so many cells, and the cursor's cell in it.
+    /// The part of the line around the cursor that fits into this many cells, and the cursor's cell in it.
     pub fn view(&self, cells: usize) -> (String, usize) {
         let show = |grapheme: &str| if grapheme == "\n" { "↵".to_owned() } else { shown(grapheme.as_bytes()) };
         // The cursor needs a cell of its own. Measure from the cursor to the left, so that no key walks through a long line.

@@ -57,7 +57,7 @@ impl App {
     }
 
     /// Handles the whole list: the client can't see rooms that are not in it.
-    pub fn take_list(&mut self, list: Vec<RoomInfo>) {
+    pub fn set_list(&mut self, list: Vec<RoomInfo>) {
         let seen: BTreeSet<String> = list.iter().map(|info| info.room.to_string()).collect();
         for info in list {
             if !self.told_since.contains(&*info.room) {

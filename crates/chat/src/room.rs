@@ -326,7 +326,7 @@ impl Room {
         self.show_selected = false;
     }
 
-    /// Scrolls by so many rows; negative numbers scroll up.
+    /// Scrolls by this many rows; negative numbers scroll up.
     pub fn scroll(&mut self, by: isize) {
         let (top, height) = self.visible;
         let Some((_, rows)) = &self.rows else { return };

@@ -43,7 +43,7 @@ pub fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Cuts a text to at most so many cells; `…` marks the cut.
+/// Cuts a text to at most this many cells; `…` marks the cut.
 pub fn cut(text: &str, max: usize) -> String {
     if width(text) <= max {
         return text.to_owned();
@@ -58,7 +58,7 @@ pub fn cut(text: &str, max: usize) -> String {
     out
 }
 
-/// Wraps a text into lines of at most so many cells, at a space if there is one near the end of the line.
+/// Wraps a text into lines of at most this many cells, at a space if there is one near the end of the line.
 pub fn wrap(text: &str, max: usize) -> Vec<String> {
     let max = max.max(2);
     let (mut lines, mut line, mut used, mut space) = (Vec::new(), String::new(), 0, None);

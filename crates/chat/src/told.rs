@@ -120,7 +120,7 @@ impl App {
         match answer {
             // A GONE arrived after the list was requested.
             Ok(_) if std::mem::take(&mut self.ask_rooms_again) => self.list_anew(),
-            Ok(list) => self.take_list(list),
+            Ok(list) => self.set_list(list),
             Err(error) => self.complain(&error),
         }
     }

@@ -377,7 +377,7 @@ impl Link {
                 read = reader.read_buf(&mut input) => {
                     let read = read?;
                     while let Some(frame) = ClientCodec.decode(&mut input)? {
-                        self.take(frame)?;
+                        self.receive(frame)?;
                     }
                     if read == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -390,7 +390,7 @@ impl Link {
     async fn drain(&mut self, reader: &mut (impl AsyncReadExt + Unpin), input: &mut BytesMut) -> io::Result<()> {
         loop {
             while let Some(frame) = ClientCodec.decode(input)? {
-                self.take(frame)?;
+                self.receive(frame)?;
             }
             match timeout(DIAL_TIMEOUT, reader.read_buf(input)).await {
                 Ok(Ok(1..)) => {}
@@ -430,7 +430,7 @@ impl Link {
     }
 
     /// Handles a frame from the daemon; an error breaks the connection.
-    fn take(&mut self, frame: ServerFrame) -> io::Result<()> {
+    fn receive(&mut self, frame: ServerFrame) -> io::Result<()> {
         let of = match &frame {
             ServerFrame::Reply { id, .. } | ServerFrame::Part { id, .. } => Some(*id),
             ServerFrame::Push { .. } | ServerFrame::Closing { .. } => None,

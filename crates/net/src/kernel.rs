@@ -69,9 +69,9 @@ mod tests {
     }
 
     fn until(condition: impl Fn() -> bool) {
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         while !condition() {
-            assert!(begun.elapsed() < Duration::from_secs(60));
+            assert!(started.elapsed() < Duration::from_secs(60));
             std::thread::sleep(Duration::from_millis(1));
         }
     }

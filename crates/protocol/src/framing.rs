@@ -26,7 +26,7 @@ pub trait Framing: Send + Sync {
     /// The next request; `None` until there are more bytes.
     ///
     /// # Errors
-    /// It never fails by itself.
+    /// It never fails; the trait of the codecs requires the type.
     fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Incoming>>;
 
     /// Whether these bytes, which come next, contain an interrupt key.
@@ -88,7 +88,7 @@ impl Encoding {
         }
     }
 
-    /// Creates the framing for bodies of at most so many bytes.
+    /// Creates the framing for bodies of at most this many bytes.
     pub fn framing(self, body_max: usize) -> Box<dyn Framing> {
         match self {
             Encoding::Lines | Encoding::Json => {

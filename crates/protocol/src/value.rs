@@ -30,7 +30,7 @@ impl Begin {
 pub enum Since {
     /// A time in milliseconds since 1970 UTC.
     At(u64),
-    /// So many milliseconds ago.
+    /// This many milliseconds ago.
     Ago(u64),
 }
 

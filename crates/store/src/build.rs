@@ -43,7 +43,7 @@ impl Site {
     ///
     /// # Errors
     /// It is not empty; a daemon uses it; I/O errors.
-    pub fn take(dir: &Path) -> Result<Site, Error> {
+    pub fn claim(dir: &Path) -> Result<Site, Error> {
         let is_made = !dir.exists();
         if !is_made {
             // Nothing is written into a directory that is not empty, not even a lock file.
@@ -258,7 +258,7 @@ mod tests {
                     }
                 });
                 both.wait();
-                Site::take(dir.path())
+                Site::claim(dir.path())
             });
             // It may have come first, or last, but not both at once.
             let is_store = dir.path().join("FORMAT").exists();

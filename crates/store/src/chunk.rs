@@ -189,7 +189,7 @@ impl Parsed {
         Parsed::of(bytes).filter(|chunk| chunk.first().is_some_and(|oldest| oldest.seq == first_seq))
     }
 
-    /// Parses a chunk; none if it is none, or its checksum fails.
+    /// Parses a chunk; `None` if it is not one, or its checksum fails.
     pub fn of(bytes: Bytes) -> Option<Parsed> {
         let mut reader = Reader(&bytes);
         let with_kinds = match reader.u8()? {
@@ -299,7 +299,7 @@ impl Parsed {
     }
 
     /// How many messages are from before this time of the kept clock.
-    pub fn taken_before(&self, kept_ms: u64) -> usize {
+    pub fn accepted_before(&self, kept_ms: u64) -> usize {
         self.marks.partition_point(|mark| mark.kept_ms < kept_ms)
     }
 
@@ -333,7 +333,7 @@ impl Parsed {
     }
 }
 
-/// The messages of a chunk; none if it is none, or its checksum fails. Their bodies share its memory.
+/// The messages of a chunk; `None` if it is not one, or its checksum fails. Their bodies share its memory.
 pub fn decode(bytes: &Bytes) -> Option<Vec<Stored>> {
     Some(Parsed::of(bytes.clone())?.to_stored())
 }
@@ -436,7 +436,7 @@ mod tests {
         let mut bytes = Vec::new();
         encode(1, chunk.iter(), &mut bytes);
         let mut parsed = Parsed::of(bytes.into()).unwrap();
-        assert_eq!((parsed.taken_before(35), parsed.taken_before(36), parsed.taken_before(46)), (0, 1, 3));
+        assert_eq!((parsed.accepted_before(35), parsed.accepted_before(36), parsed.accepted_before(46)), (0, 1, 3));
         assert_eq!((parsed.first().unwrap().seq, parsed.last().unwrap().client), (7, "bob"));
         parsed.skip(1);
         assert_eq!(parsed.to_stored(), chunk[1..]);

@@ -86,7 +86,7 @@ pub(crate) fn drop_ballast(dir: &Path) -> Result<(), Error> {
 }
 
 /// Creates the ballast again. If there is no room for it, the start continues without, and writes are refused.
-pub(crate) fn take_ballast(dir: &Path) {
+pub(crate) fn restore_ballast(dir: &Path) {
     let path = dir.join("ballast");
     let taken = File::create(&path).and_then(|file| {
         rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, BALLAST_BYTES)?;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::disk;
 use crate::error::Error;
-use crate::replace::Place;
+use crate::replace::Target;
 
 const FILE: &str = "EPOCH";
 const DIGITS: usize = 16;
@@ -68,7 +68,7 @@ fn make(dir: &Path) -> Result<Arc<str>, Error> {
 
 /// Durably and atomically.
 fn write(dir: &Path, epoch: &str) -> Result<(), Error> {
-    Place::find(&dir.join(FILE), "write")?.write(format!("{epoch}\n").as_bytes(), "write")
+    Target::find(&dir.join(FILE), "write")?.write(format!("{epoch}\n").as_bytes(), "write")
 }
 
 #[cfg(test)]
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(epoch.len(), DIGITS);
         assert_eq!(open(dir).unwrap(), epoch);
         assert_eq!(read(dir).unwrap(), Some(epoch.clone()));
-        // What is no data directory gets none by a mistyped name.
+        // A mistyped name must not create an epoch.
         assert!(renew(dir).unwrap_err().to_string().contains("FORMAT"));
         std::fs::write(dir.join("FORMAT"), "2\n").unwrap();
         let renewed = renew(dir).unwrap();

@@ -15,7 +15,7 @@ pub(crate) const CHUNK_MAX_BYTES: usize = 64 * 1024;
 /// The smallest chunk of a commit that stays in the journal. A smaller one is gathered with others of its room, so that readers
 /// do not read the room message by message.
 pub(crate) const CHUNK_IN_PLACE_MIN_BYTES: u32 = 8 * 1024;
-/// A segment; after this, another one is begun. It is removed when nothing in it is wanted any more, and what little is left
+/// A segment; after this, another one is started. It is removed when nothing in it is wanted any more, and what little is left
 /// moves into another.
 pub(crate) const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 /// Segments and journal files held open for readers.

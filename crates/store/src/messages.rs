@@ -49,10 +49,10 @@ impl Part {
         }
     }
 
-    fn taken_before(&self, kept_ms: u64) -> usize {
+    fn accepted_before(&self, kept_ms: u64) -> usize {
         match self {
             Part::Memory(stored) => stored.partition_point(|message| message.kept_ms < kept_ms),
-            Part::Chunk(chunk) => chunk.taken_before(kept_ms),
+            Part::Chunk(chunk) => chunk.accepted_before(kept_ms),
         }
     }
 
@@ -109,7 +109,7 @@ impl Messages {
     pub(crate) fn drop_taken_before(&mut self, kept_ms: u64) -> Option<u64> {
         let mut dropped = None;
         while let Some(part) = self.parts.first_mut() {
-            let old = part.taken_before(kept_ms);
+            let old = part.accepted_before(kept_ms);
             if old == 0 {
                 break;
             }

@@ -102,7 +102,7 @@ pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
 /// # Errors
 /// As [`prepare`].
 pub(crate) fn run(dir: &Path) -> Result<(), Error> {
-    take(dir, format_of(dir)?, &STEPS)?;
+    run_steps(dir, format_of(dir)?, &STEPS)?;
     for kept in all_kept(dir) {
         let bytes = disk::bytes_in(&kept, &|metadata| metadata.len());
         tracing::info!(path = %kept.display(), bytes, "the copy from before an upgrade still exists; remove it when you do not want to go back");
@@ -179,7 +179,7 @@ fn expect_room(dir: &Path, kept: &Path, parts: &[&str]) -> Result<(), Error> {
     Err(Error::io("copy the data directory to", kept)(io::Error::new(ErrorKind::StorageFull, why)))
 }
 
-fn take(dir: &Path, found: Option<u32>, steps: &[Step]) -> Result<(), Error> {
+fn run_steps(dir: &Path, found: Option<u32>, steps: &[Step]) -> Result<(), Error> {
     let (newest, marker) = (newest(steps), dir.join(MARKER));
     let Some(found) = found else { return write_format(dir, newest) };
     for (step, to) in todo(Some(found), steps).iter().zip(found + 1..) {
@@ -284,7 +284,7 @@ mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        /// So many things are done before a start is cut off.
+        /// This many steps are done before a start is interrupted.
         static LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
     }
 
@@ -313,7 +313,7 @@ mod tests {
 
     fn upgrade(dir: &Path, found: Option<u32>, steps: &[Step]) -> Result<(), Error> {
         keep_for(dir, found, steps)?;
-        take(dir, found, steps)
+        run_steps(dir, found, steps)
     }
 
     fn old(dir: &Path) {

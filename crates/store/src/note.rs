@@ -301,7 +301,7 @@ mod tests {
         Left::of(&std::fs::read(dir.join("lock")).unwrap())
     }
 
-    fn take(dir: &Path) -> (Arc<Note>, bool) {
+    fn open_note(dir: &Path) -> (Arc<Note>, bool) {
         let lock = File::options().create(true).truncate(false).read(true).write(true).open(dir.join("lock"));
         let lock = lock.unwrap();
         let is_unclean = !matches!(read(&lock, dir).unwrap(), Left::Clean);
@@ -318,7 +318,7 @@ mod tests {
     fn a_block_is_noted_from_before_it_is_written_until_it_is_synced() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
-        let (note, is_unclean) = take(dir);
+        let (note, is_unclean) = open_note(dir);
         assert!(is_unclean, "nothing is known of a directory without a note");
         assert_eq!(written(dir), [0; 0]);
         note.begin_write(3, 9).unwrap();
@@ -347,9 +347,9 @@ mod tests {
     fn it_is_clean_only_when_nothing_has_failed() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
-        take(dir).0.close().unwrap();
+        open_note(dir).0.close().unwrap();
         assert!(matches!(found(dir), Left::Clean));
-        let (note, is_unclean) = take(dir);
+        let (note, is_unclean) = open_note(dir);
         assert!(!is_unclean);
         note.begin_write(7, 7).unwrap();
         note.close().unwrap();
@@ -358,7 +358,7 @@ mod tests {
         note.fail();
         note.close().unwrap();
         assert!(matches!(found(dir), Left::Failed));
-        let (note, is_unclean) = take(dir);
+        let (note, is_unclean) = open_note(dir);
         assert!(is_unclean);
         for file in [FileId::Journal(0xab), FileId::Segment(u64::MAX)] {
             note.erasing(file).unwrap();

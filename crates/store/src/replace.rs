@@ -22,18 +22,18 @@ const NAMES_TRIED: usize = 4;
 
 /// A file that may not exist yet, with all links resolved, in a directory that is held open.
 #[derive(Debug)]
-pub struct Place {
+pub struct Target {
     path: PathBuf,
     dir: File,
     name: OsString,
 }
 
-impl Place {
+impl Target {
     /// Resolves a path. `what` is to be done to the file, as in "can't …".
     ///
     /// # Errors
     /// The directory does not exist; I/O errors; a link that must not be followed; not a regular file.
-    pub fn find(path: &Path, what: &'static str) -> Result<Place, Error> {
+    pub fn find(path: &Path, what: &'static str) -> Result<Target, Error> {
         let mut dir = open_dir(rustix::fs::CWD, above(path)).map_err(failed(what, above(path)))?;
         let (mut at, mut makers) = (path.to_owned(), Vec::new());
         for _ in 0..LINKS_MAX {
@@ -41,7 +41,7 @@ impl Place {
             let found = stat(&dir, &name).map_err(failed(what, &at))?;
             match found.as_ref().map(kind) {
                 None | Some(FileType::RegularFile) => {
-                    let place = Place { path: at, dir, name };
+                    let place = Target { path: at, dir, name };
                     place.expect_makers(&makers, what)?;
                     return Ok(place);
                 }
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     fn write(path: &Path, text: &str) -> Result<(), Error> {
-        Place::find(path, "write")?.write(text.as_bytes(), "write")
+        Target::find(path, "write")?.write(text.as_bytes(), "write")
     }
 
     fn names(dir: &Path) -> Vec<OsString> {

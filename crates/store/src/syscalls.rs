@@ -65,7 +65,7 @@ fn is_in_use() -> bool {
 }
 
 /// Registers a store's failure, to be set when a write or sync fails.
-pub(crate) fn tell(failure: &Arc<Failure>) {
+pub(crate) fn register_failure(failure: &Arc<Failure>) {
     let mut stores = lock(&STORES);
     stores.retain(|store| store.strong_count() > 0);
     stores.push(Arc::downgrade(failure));

@@ -238,7 +238,7 @@ impl Tail {
     }
 
     /// The time of a message on the kept clock, if it is in memory.
-    pub fn taken_ms(&self, room: u64, seq: u64) -> Option<u64> {
+    pub fn accepted_ms(&self, room: u64, seq: u64) -> Option<u64> {
         let inner = self.lock();
         let messages = &inner.rooms.get(&room)?.messages;
         let place = usize::try_from(seq.checked_sub(messages.front()?.seq)?).ok()?;

@@ -105,7 +105,8 @@ fn no_module_imports_upwards() {
         assert!(!code.contains("super::super"), "{}: name the module from the crate on", path.display());
         for other in used.into_iter().filter(|other| *other != module) {
             let other_layer = layers.get(&other);
-            let other_layer = other_layer.unwrap_or_else(|| panic!("{}: crate::{other} is no module", path.display()));
+            let other_layer =
+                other_layer.unwrap_or_else(|| panic!("{}: crate::{other} is not a module", path.display()));
             assert!(*other_layer < layer, "{}: {module} (layer {layer}) uses {other} ({other_layer})", path.display());
         }
         seen.insert(module);

@@ -30,15 +30,15 @@ pub fn run(data: &Path, args: &[&str]) -> String {
 pub fn fail(data: &Path, args: &[&str]) -> String {
     let mut child = dantok(data, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A daemon that should not start might otherwise serve for ever.
-    let begun = Instant::now();
+    let started = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        if begun.elapsed() > DEADLINE {
+        if started.elapsed() > DEADLINE {
             child.kill().unwrap();
         }
         std::thread::sleep(Duration::from_millis(5));
     }
     let output = child.wait_with_output().unwrap();
-    // 2 where only the operator can mend it: a daemon tells the two apart.
+    // 2 if only the operator can fix it: a daemon distinguishes the two.
     assert!(matches!(output.status.code(), Some(1 | 2)), "{args:?}: {}", printed(&output));
     printed(&output)
 }

@@ -66,7 +66,7 @@ pub fn inject_at(daemon: &Daemon, fault: &str, file: Option<&Path>) -> Option<Ch
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(strace.stderr.take().unwrap()).lines();
-    // It names the threads that it found, in one line where there are several.
+    // It names the threads that it found, several in one line.
     let printed = lines.next().unwrap().unwrap();
     if !printed.contains("attached") {
         assert!(std::env::var_os("CI").is_none(), "strace can't attach: {printed}");
@@ -74,7 +74,7 @@ pub fn inject_at(daemon: &Daemon, fault: &str, file: Option<&Path>) -> Option<Ch
         strace.wait().unwrap();
         return None;
     }
-    // It says of each thread that comes; with nobody to say it to, it would end.
+    // It reports each new thread, and would end if nobody read that.
     std::thread::spawn(move || lines.for_each(drop));
     Some(strace)
 }
@@ -348,7 +348,7 @@ pub fn binary() -> String {
 fn command(dir: &Path, listen: &str, flags: &[String]) -> Command {
     let mut command = Command::new(binary());
     command.arg("--listen").arg(listen).arg("--data-dir").arg(dir.join("data")).args(flags);
-    // What the developer has set for a daemon of his own is no business of the tests.
+    // The developer's own settings must not affect the tests.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DANTOK_") || name == "STATE_DIRECTORY") {
         command.env_remove(name);
     }
@@ -411,7 +411,7 @@ impl<S: Read + Write> Lines<S> {
         self.send_bytes(format!("{line}\n").as_bytes());
     }
 
-    /// So many bytes, as they come.
+    /// This many bytes, as they come.
     pub fn read_exact(&mut self, bytes: &mut [u8]) {
         self.reader.read_exact(bytes).unwrap();
     }

@@ -43,7 +43,7 @@ impl Proxy {
         self.address.to_string()
     }
 
-    /// From now on nothing gets through, and what is open breaks.
+    /// From now on nothing gets through, and open connections break.
     pub fn cut(&self) {
         self.state.cut.store(true, Ordering::SeqCst);
         for stream in self.state.open.lock().unwrap().drain(..) {
@@ -51,13 +51,13 @@ impl Proxy {
         }
     }
 
-    /// From now on the client can be heard, and hears nothing.
+    /// From now on the client's bytes arrive, but it receives none.
     pub fn deafen(&self) {
         self.state.deaf.store(true, Ordering::SeqCst);
     }
 
-    /// All is well again, for new connections and old.
-    pub fn mend(&self) {
+    /// Restores the network, for new connections and old.
+    pub fn restore(&self) {
         self.state.cut.store(false, Ordering::SeqCst);
         self.state.deaf.store(false, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! What watches over a daemon, as little of it as a test needs: HTTP, and the text that Prometheus reads.
+//! A minimal monitor for tests: HTTP, and the text that Prometheus reads.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

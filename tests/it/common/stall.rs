@@ -1,4 +1,4 @@
-//! A disk that takes for ever.
+//! A disk that hangs.
 
 use std::process::{Child, Command, Stdio};
 
@@ -14,7 +14,7 @@ impl Stall {
         Stall(strace.stderr(Stdio::null()).spawn().unwrap())
     }
 
-    /// Fails where strace may not do that, or has nobody to do it to.
+    /// Fails if strace is not permitted, or there is no such process.
     pub fn check(&mut self) {
         assert_eq!(self.0.try_wait().unwrap(), None, "strace can't attach, or the process has ended");
     }

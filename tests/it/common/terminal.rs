@@ -46,7 +46,7 @@ impl Person {
     }
 }
 
-/// A terminal; gone when it is dropped, with what runs in it.
+/// A terminal; closed when dropped, with the program in it.
 pub struct Terminal(String);
 
 impl Terminal {
@@ -113,7 +113,7 @@ impl Terminal {
         wait_until("its end", || self.screen().is_empty());
     }
 
-    /// Has it end by itself, and waits until it has: until then nobody else has its outbox.
+    /// Quits the chat and waits for its end: until then it holds the lock on its outbox.
     pub fn quit(self) {
         self.keys(&["C-d"]);
         wait_until("its end", || self.screen().is_empty());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// A command without the comment behind it.
+/// A command without its comment.
 pub fn without_comment(line: &str) -> &str {
     line.find("  #").or_else(|| line.find(" # ")).map_or(line, |at| &line[..at])
 }
@@ -28,7 +28,7 @@ fn exists(place: &str, name: &str, paths: &[String]) {
 }
 
 fn cargo(place: &str, words: &[&str]) {
-    // What stands behind `--` is for the program.
+    // What follows `--` is for the program.
     let own: Vec<&str> = words.iter().copied().take_while(|word| *word != "--").collect();
     for pair in own.windows(2) {
         let value = pair[1];

@@ -13,7 +13,7 @@ use crate::common::{self, Daemon, copy_dir, has_tool};
 /// Programs that a block may need and a machine may lack.
 const TOOLS: &[&str] = &["openssl", "python3"];
 
-/// What is behind so many words of a line.
+/// What follows this many words of a line.
 pub fn behind_words(line: &str, count: usize) -> &str {
     (0..count)
         .fold(line, |rest, _| rest.trim_start().split_once(char::is_whitespace).unwrap_or_default().1)

@@ -9,9 +9,9 @@ pub fn read(name: &str) -> String {
 /// A fenced block.
 #[derive(Debug)]
 pub struct Block<'a> {
-    /// The word behind its opening fence.
+    /// The word after its opening fence.
     pub kind: &'a str,
-    /// What stands behind that.
+    /// What follows that.
     pub more: &'a str,
     /// `retention=…` there: the block is for a daemon of its own.
     pub retention: Option<&'a str>,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::blocks::blocks;
 
-/// What stands behind a variant's or a struct's name.
+/// What follows a variant's or a struct's name.
 #[derive(Debug)]
 enum Shape {
     Unit,

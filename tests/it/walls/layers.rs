@@ -102,7 +102,7 @@ fn first_names(path: &str, names: &mut Vec<String>) {
     }
 }
 
-/// Some modules of which each uses the next, and the last the first; none where there are no such.
+/// Modules of which each uses the next and the last uses the first, if there are any.
 fn circle(uses: &Uses) -> Option<Vec<String>> {
     fn visit<'a>(module: &'a str, uses: &'a Uses, way: &mut Vec<&'a str>, done: &mut BTreeSet<&'a str>) -> bool {
         if done.contains(module) {

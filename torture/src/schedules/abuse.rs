@@ -223,14 +223,14 @@ fn lengths(run: &mut Run, _: &Recipe, daemon: &Daemon, address: SocketAddr) -> i
     for n in 0..run.cycles {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nonblocking(true)?;
-        let begun = match n % 3 {
+        let partial = match n % 3 {
             0 => vec![0, 0xff, 0xff, 0xff],
             // As much of a line as the daemon accepts.
             1 => vec![b'x'; 256 * 1024],
             _ => [&b"HELLO greedy\nJOIN r\nSENDB r 65536\n"[..], &[b'x'; 60_000]].concat(),
         };
         // What the daemon does not read stays in our socket.
-        let _ = io::Write::write(&mut stream, &begun);
+        let _ = io::Write::write(&mut stream, &partial);
         peers.push(stream);
     }
     std::thread::sleep(Duration::from_secs(5));

@@ -75,7 +75,7 @@ fn run(run: &mut Run) {
 fn pest(address: SocketAddr, random: &mut fastrand::Rng) -> io::Result<Wire> {
     let mut wire = Wire::connect(address)?;
     let room = ROOMS[0];
-    let begun = match random.u8(..8) {
+    let partial = match random.u8(..8) {
         0 => String::new(),
         1 => "HEL".to_owned(),
         2 => format!("HELLO pest\nJOIN {room}\nSEND {room} #0 never ended"),
@@ -86,7 +86,7 @@ fn pest(address: SocketAddr, random: &mut fastrand::Rng) -> io::Result<Wire> {
         6 => format!("HELLO pest\nJOIN {room}\n{}", format!("FETCH {room} after=0\n").repeat(500)),
         _ => "\0\0\0".to_owned(),
     };
-    wire.send(begun.as_bytes())?;
+    wire.send(partial.as_bytes())?;
     if random.bool() {
         // Closes its sending direction only.
         wire.stream().shutdown(std::net::Shutdown::Write)?;

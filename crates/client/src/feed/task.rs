@@ -29,7 +29,7 @@ type Stamp = (u64, u64, Arc<str>);
 
 /// How far a followed room has been yielded.
 #[derive(Default)]
-struct Place {
+struct Followed {
     /// Join on the first connection. Later ones must not join: that would recreate a room deleted in the meantime.
     join: bool,
     /// The room's number, once it has been followed. `reached` does not apply to another room of the same name.
@@ -59,7 +59,7 @@ pub(super) struct Task {
     /// The epoch of all seqs in `places`.
     epoch: Arc<str>,
     watch: bool,
-    places: BTreeMap<String, Place>,
+    places: BTreeMap<String, Followed>,
     news: mpsc::Sender<Result<News, Error>>,
     orders: mpsc::UnboundedReceiver<Order>,
     next_id: u64,
@@ -88,7 +88,7 @@ impl Task {
         news: mpsc::Sender<Result<News, Error>>,
         orders: mpsc::UnboundedReceiver<Order>,
     ) -> Task {
-        let places = join.into_iter().map(|room| (room, Place { join: true, ..Place::default() })).collect();
+        let places = join.into_iter().map(|room| (room, Followed { join: true, ..Followed::default() })).collect();
         Task { dialler, epoch, watch, places, news, orders, next_id: 1 }
     }
 
@@ -171,7 +171,7 @@ impl Task {
             Order::Follow { room, after } => {
                 // A seq of another epoch means nothing. The reader has been told of the restore, or will be.
                 let after = after.filter(|(epoch, _)| *epoch == self.epoch).map(|(_, after)| after);
-                self.places.insert(room.clone(), Place { reached: after, ..Place::default() });
+                self.places.insert(room.clone(), Followed { reached: after, ..Followed::default() });
                 self.resume(conn, &room).await
             }
             Order::Unfollow { room } => match self.places.remove(&room) {
@@ -373,7 +373,7 @@ fn taken(reply: Reply) -> Result<Reply, End> {
 }
 
 /// Waits until an unreadable room is due for another attempt, and returns it.
-async fn next_unread(places: &BTreeMap<String, Place>) -> String {
+async fn next_unread(places: &BTreeMap<String, Followed>) -> String {
     let unread = places.iter().filter_map(|(room, place)| Some((place.unread.as_ref()?.again?, room)));
     match unread.min() {
         Some((again, room)) => {

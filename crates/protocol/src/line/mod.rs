@@ -57,13 +57,13 @@ struct Payload {
 enum State {
     /// At a line's start.
     Start,
-    /// In a line whose first so many bytes contain no line feed.
+    /// In a line whose first bytes, as many as this, contain no line feed.
     Line(usize),
     /// In a refused line: everything up to its line feed is dropped.
     SkipLine,
     /// In a SENDB's payload.
     Payload(Payload),
-    /// In the payload of a refused SENDB: so many more bytes are dropped.
+    /// In the payload of a refused SENDB: this many more bytes are dropped.
     SkipPayload(u64),
     /// After a payload: its line end is next.
     PayloadEnd(Option<(Tag, Send)>),

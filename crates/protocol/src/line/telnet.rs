@@ -31,9 +31,9 @@ const TIMING_MARK: u8 = 6;
 pub(super) enum Found {
     /// Not known until more bytes arrive.
     More,
-    /// So many bytes that encode one byte of text.
+    /// This many bytes encode one byte of text.
     Text(usize),
-    /// So many bytes of a command.
+    /// This many bytes are a command.
     Command(usize, Act),
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Telnet {
     is_spoken: bool,
     /// The answers already given, so that no option is refused twice.
     refused: BTreeSet<[u8; 3]>,
-    /// In a subnegotiation, of which so many bytes have arrived.
+    /// In a subnegotiation, of which this many bytes have arrived.
     within: Option<usize>,
     /// Interrupt keys.
     pub(super) interrupts: u64,

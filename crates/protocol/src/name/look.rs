@@ -120,7 +120,7 @@ fn fault(c: char) -> Option<String> {
         return None; // `check` has looked at those.
     }
     if is_blank(c) {
-        return Some(format!("may not have {} in it, which nobody sees", named(c)));
+        return Some(format!("may not have {} in it, which is invisible", named(c)));
     }
     if is_part_of_syllable(c) {
         return Some(format!("may not have {} in it, a part of a syllable that stands alone", named(c)));
@@ -128,7 +128,7 @@ fn fault(c: char) -> Option<String> {
     if let Some(plain) = plain_form(c).or_else(|| looks_like_ascii(c)).filter(|plain| !plain.contains(is_blank)) {
         return Some(format!("may not have {} in it, which is taken for {plain}", named(c)));
     }
-    is_out_of_use(c).then(|| format!("may not have {} in it, which is no letter of everyday writing", named(c)))
+    is_out_of_use(c).then(|| format!("may not have {} in it, which is not in everyday use", named(c)))
 }
 
 /// What is wrong with a part of a name (a whole room name, or a person or device), if anything.
@@ -148,7 +148,7 @@ pub(super) fn fault_of_part(part: &str) -> Option<String> {
         }
         let marks: Vec<char> = grapheme.nfd().filter(|c| is_mark(*c)).collect();
         if marks.len() > MARKS_MAX || marks.windows(2).any(|two| two.first() == two.last()) {
-            return Some(format!("may not have so many marks on one letter, like {}", named(*marks.last()?)));
+            return Some(format!("may not have that many marks on one letter, like {}", named(*marks.last()?)));
         }
     }
     mixed_scripts(part)

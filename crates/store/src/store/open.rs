@@ -104,7 +104,7 @@ impl Taken<'_> {
             "store open"
         );
         let journal = Journal::begin(&self.dir.join("journal"), replayed.journal, self.options.journal_file_bytes)?;
-        disk::take_ballast(self.dir);
+        disk::restore_ballast(self.dir);
         sync_dir(self.dir)?;
         let tail = Tail::default();
         for room in &state.rooms {
@@ -112,7 +112,7 @@ impl Taken<'_> {
         }
         let marks = Marks::of(tables.marks()?);
         let failure = Arc::new(Failure::new(self.note.clone()));
-        syscalls::tell(&failure);
+        syscalls::register_failure(&failure);
         let shared = Arc::new(Shared {
             dir: self.dir.to_owned(),
             epoch,

@@ -187,10 +187,10 @@ impl Store {
     ///
     /// # Errors
     /// As [`read`](Store::read).
-    pub fn taken_ms(&self, room: u64, seq: u64) -> Result<Option<u64>, Error> {
-        match self.shared.tail.taken_ms(room, seq) {
+    pub fn accepted_ms(&self, room: u64, seq: u64) -> Result<Option<u64>, Error> {
+        match self.shared.tail.accepted_ms(room, seq) {
             Some(kept_ms) => Ok(Some(kept_ms)),
-            None => self.shared.tables.taken_ms(room, seq),
+            None => self.shared.tables.accepted_ms(room, seq),
         }
     }
 }

@@ -46,7 +46,7 @@ impl Tables {
                 }
                 _ => {
                     let chunk = self.chunk(room, &key, &value)?;
-                    let expired = chunk.taken_before(cutoff_ms);
+                    let expired = chunk.accepted_before(cutoff_ms);
                     let Some(newest) = chunk.last() else { return Ok(Expired::Empty) };
                     if expired < chunk.len() {
                         if let Some(oldest) = expired.checked_sub(1).and_then(|place| chunk.get(place)) {

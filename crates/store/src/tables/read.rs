@@ -77,7 +77,7 @@ impl Tables {
     ///
     /// # Errors
     /// As [`chunk_at`](Tables::chunk_at).
-    pub(crate) fn taken_ms(&self, room: u64, seq: u64) -> Result<Option<u64>, Error> {
+    pub(crate) fn accepted_ms(&self, room: u64, seq: u64) -> Result<Option<u64>, Error> {
         let Some((key, value)) = self.find(room, seq)? else { return Ok(None) };
         match chunk::place_of(&key, &value).flatten() {
             Some((_, chunk)) => Ok((chunk.first_seq <= seq).then_some(chunk.oldest_kept_ms)),
