@@ -61,7 +61,7 @@ export class Chat {
   #noticeTimer: ReturnType<typeof setTimeout> | undefined
   #refreshTimer: ReturnType<typeof setTimeout> | undefined
   #keepTimer: ReturnType<typeof setTimeout> | undefined
-  #typedAt = 0
+  #typedAt = -Infinity
 
   constructor(
     readonly storage: Storage,
