@@ -258,8 +258,8 @@ async fn serve(listeners: Vec<Listener>, hub: &Arc<Hub>, shutdown: impl Future<O
                     Ok(slot) => {
                         connections.spawn(connect(accepted, slot, shared.clone()));
                     }
-                    Err((why, refusal)) => {
-                        hub.figures.turn_away(why);
+                    Err(refusal) => {
+                        hub.figures.turn_away(refusal.0);
                         refuse(accepted, refusal, shared.clone(), &refusals);
                     }
                 },
@@ -393,13 +393,13 @@ impl Drop for Open {
     }
 }
 
-fn refuse(accepted: Accepted, refusal: Refusal, shared: Shared, refusals: &Arc<Semaphore>) {
+fn refuse(accepted: Accepted, refusal: (TurnedAway, Refusal), shared: Shared, refusals: &Arc<Semaphore>) {
     let Accepted { stream, speaks, serves, .. } = accepted;
     if let Ok(permit) = refusals.clone().try_acquire_owned() {
         dantok_supervise::brief("a refusal", async move {
             // It does not matter if the peer never reads its refusal.
             let _ = match serves {
-                Serves::Protocol => connection::refuse(stream, speaks, refusal, shared.hub.figures.clone()).await,
+                Serves::Protocol => connection::refuse(stream, speaks, refusal.1, shared.hub.figures.clone()).await,
                 #[cfg(feature = "web")]
                 Serves::Web(site) => web::refuse(stream, speaks, refusal, shared.visitor(accepted.peer, site)).await,
             };

@@ -2,7 +2,7 @@
 //! not read its answers is not read from.
 
 mod output;
-mod peer;
+pub(crate) mod peer;
 #[cfg(feature = "tls")]
 mod secure;
 
@@ -26,7 +26,8 @@ use dantok_net::{ReadHalf, WriteHalf};
 use dantok_protocol::units;
 use dantok_protocol::{Encoding, ErrorCode, Framing, Incoming, Refusal, Reply, Tag};
 use dantok_supervise::Caught;
-use output::{Items, Output};
+use output::Output;
+pub(crate) use output::{Items, Sink};
 
 /// The most bytes that one read takes.
 const READ_BYTES: usize = 64 * 1024;
@@ -43,17 +44,44 @@ thread_local! {
     static PIECE: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
-/// Appends what arrives next and returns its length; 0 at the end. Cancel-safe.
-async fn read(socket: &mut ReadHalf, input: &mut BytesMut) -> io::Result<usize> {
+/// Takes what arrives next.
+pub(crate) trait Input {
+    /// Takes it. The bytes may be changed.
+    fn take(&mut self, bytes: &mut [u8]);
+}
+
+impl Input for BytesMut {
+    fn take(&mut self, bytes: &mut [u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// Takes in what arrives next and returns its length; 0 at the end. Cancel-safe.
+async fn read(socket: &mut ReadHalf, input: &mut impl Input) -> io::Result<usize> {
     std::future::poll_fn(|context| {
         PIECE.with_borrow_mut(|piece| {
             let mut piece = ReadBuf::new(piece);
             let read = std::task::ready!(Pin::new(&mut *socket).poll_read(context, &mut piece));
-            input.extend_from_slice(piece.filled());
+            input.take(piece.filled_mut());
             std::task::Poll::Ready(read.map(|()| piece.filled().len()))
         })
     })
     .await
+}
+
+/// Takes in what has arrived, up to a limit, without waiting for more. Returns its length.
+pub(crate) fn read_last(socket: &mut ReadHalf, input: &mut impl Input) -> usize {
+    let mut piece = vec![0; READ_BYTES];
+    let mut bytes = 0;
+    for _ in 0..LAST_READ_BYTES / READ_BYTES {
+        let read = socket.read_now(&mut piece);
+        if read == 0 {
+            break;
+        }
+        bytes += read;
+        input.take(piece.get_mut(..read).unwrap_or_default());
+    }
+    bytes
 }
 
 /// What a connection speaks below its framing, which depends on the address that it came in on.
@@ -103,7 +131,7 @@ struct Wire {
 }
 
 impl pipeline::Edge for Wire {
-    type Items<'a> = Items<'a>;
+    type Items<'a> = Items<'a, Output>;
 
     fn next(&mut self) -> io::Result<Option<Incoming>> {
         self.framing.decode(&mut self.input)
@@ -133,7 +161,7 @@ impl pipeline::Edge for Wire {
         self.output.closing(&*self.framing, refusal);
     }
 
-    fn items<'a>(&'a mut self, tag: Option<&'a Tag>) -> Items<'a> {
+    fn items<'a>(&'a mut self, tag: Option<&'a Tag>) -> Items<'a, Output> {
         Items::new(&mut self.output, &*self.framing, tag, &self.hub.pushed)
     }
 
@@ -329,14 +357,9 @@ impl Connection {
 
     /// The daemon stops: reads what has arrived, which is still carried out, and no more.
     fn last_read(&mut self) {
-        let mut piece = vec![0; READ_BYTES];
-        for _ in 0..if self.pipeline.has_ended() { 0 } else { LAST_READ_BYTES / READ_BYTES } {
-            let read = self.socket.read_now(&mut piece);
-            if read == 0 {
-                break;
-            }
+        if !self.pipeline.has_ended() {
+            let read = read_last(&mut self.socket, &mut self.wire.input);
             self.wire.hub.figures.received_bytes.add(read as u64);
-            self.wire.input.extend_from_slice(piece.get(..read).unwrap_or_default());
         }
         self.pipeline.stop();
     }

@@ -3,10 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::time::{Instant, sleep};
 
-use super::read;
+use super::{Input, read};
 use crate::limits::KEEPALIVE_TAKING;
 use crate::pipeline::{self, Peer as _};
 use crate::rooms::Handed;
@@ -39,13 +38,13 @@ impl pipeline::Peer for ReadHalf {
 }
 
 /// Appends what arrives next, as [`read`] does; if nothing is to be read now, only watches whether the peer is there.
-pub(super) async fn read_or_watch(socket: &mut ReadHalf, input: &mut BytesMut, can_read: bool) -> io::Result<usize> {
+pub(crate) async fn read_or_watch(socket: &mut ReadHalf, input: &mut impl Input, can_read: bool) -> io::Result<usize> {
     if can_read { read(socket, input).await } else { Err(socket.gone().await) }
 }
 
 /// At the end of a connection, finds out whether what was handed over has arrived; what has not is free again. `is_broken` says that
 /// neither side closed the connection in order.
-pub(super) async fn see_arrive(socket: &ReadHalf, handed: Vec<Handed>, is_broken: bool) {
+pub(crate) async fn see_arrive(socket: &ReadHalf, handed: Vec<Handed>, is_broken: bool) {
     if handed.is_empty() {
         return;
     }

@@ -91,17 +91,16 @@ fn not_found() -> Problem {
 pub async fn answer(visitor: Arc<Visitor>, request: Request<Incoming>) -> Response {
     // After a chunked body, whose end a proxy might see elsewhere, nothing else on the connection is taken for a request.
     let is_last = request.headers().contains_key(TRANSFER_ENCODING);
-    let host = guard::host(&visitor, &request);
-    let mut response = match &host {
-        Ok(host) => checked(visitor, request, host).await,
-        Err(_) => Err(Problem::new(StatusCode::BAD_REQUEST, ErrorCode::BadArgument, "")),
+    let figures = visitor.hub.figures.clone();
+    let (answered, host) = match guard::host(&visitor, &request) {
+        Ok(host) => (checked(visitor, request, &host).await, Some(host.authority)),
+        Err(problem) => (Err(problem), None),
     };
-    let named = host.as_ref().ok().map(|host| host.authority.clone());
-    if let Err(problem) = host {
-        response = Err(problem);
-    }
-    let mut response = response.unwrap_or_else(Problem::response);
-    secure(&mut response, named.as_deref());
+    let mut response = answered.unwrap_or_else(|problem| {
+        figures.refused(problem.refusal.code);
+        problem.response()
+    });
+    secure(&mut response, host.as_deref());
     if is_last {
         response.headers_mut().insert(CONNECTION, value("close"));
     }

@@ -15,6 +15,7 @@ pub mod problem;
 pub mod routes;
 mod serve;
 mod socket;
+mod ws;
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::call::Handler;
-use super::{assets, health};
+use super::{assets, health, ws};
 
 /// What answers which requests.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ const fn get(path: &'static str, handler: Handler) -> Route {
 }
 
 /// All routes. The first whose path fits and whose method is that of the request answers it.
-pub static ROUTES: [Route; 2] = [get("/healthz", health::check), get("/readyz", health::check)];
+pub static ROUTES: [Route; 3] = [get("/healthz", health::check), get("/readyz", health::check), get("/ws", ws::open)];
 
 /// What answers at a path that none of [`ROUTES`] has, and a file of the page has.
 pub static FILE: Route = get("/{*}", assets::serve);

@@ -4,10 +4,11 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, StatusCode};
@@ -19,9 +20,10 @@ use tokio::time::{Instant, timeout};
 use super::answer::{Response, secure};
 use super::problem::Problem;
 use super::socket::Socket;
-use super::{Site, call, forwarded};
+use super::{Site, call, forwarded, ws};
 use crate::addresses::{AddressSlot, Addresses};
 use crate::connection::{self, Speaks};
+use crate::figures::TurnedAway;
 use crate::http;
 use crate::hub::Hub;
 use dantok_net::{ReadHalf, WriteHalf};
@@ -70,7 +72,7 @@ impl Visitor {
         let max = self.hub.settings.get().limits.connections_per_address_max;
         let slot = self.addresses.admit(client, if max == 0 { usize::MAX } else { max });
         let Some(slot) = slot else {
-            self.hub.figures.turn_away(crate::figures::TurnedAway::Address);
+            self.hub.figures.turn_away(TurnedAway::Address);
             return Err(Refusal::limit("connections from one address", max).into());
         };
         Ok((Some(slot), client))
@@ -91,33 +93,52 @@ pub async fn serve(stream: TcpStream, speaks: Speaks, mut visitor: Visitor) -> i
     let visitor = Arc::new(visitor);
     let answer = |request| call::answer(visitor.clone(), request);
     // Boxed, because a WebSocket outlives its HTTP.
-    Box::pin(requests(read, write, head_timeout, true, &visitor, answer)).await
+    let left = Box::pin(requests(read, write, head_timeout, true, &visitor, answer)).await?;
+    let Some(Left { socket, begun, opened }) = left else { return Ok(()) };
+    let served = ws::serve(socket, begun, visitor.hub.clone(), visitor.stop.clone()).await;
+    drop(opened);
+    served
 }
 
 /// Turns away a connection over a limit.
 ///
 /// # Errors
 /// The socket failed.
-pub async fn refuse(stream: TcpStream, speaks: Speaks, refusal: Refusal, mut visitor: Visitor) -> io::Result<()> {
+pub async fn refuse(
+    stream: TcpStream,
+    speaks: Speaks,
+    (reason, refusal): (TurnedAway, Refusal),
+    mut visitor: Visitor,
+) -> io::Result<()> {
+    let is_of_all = reason == TurnedAway::Connections;
     visitor.is_tls = speaks.is_tls();
     let figures = visitor.hub.figures.clone();
     let deadline = Instant::now() + REFUSE;
     let opened = connection::open(stream, speaks, deadline, visitor.stop.clone(), &figures, plain_text).await?;
     let Some((read, write)) = opened else { return Ok(()) };
-    let answer = |_| {
-        figures.refused(refusal.code);
-        let mut problem = Problem::from(refusal.clone());
-        problem.status = if refusal.text.ends_with("address") {
-            StatusCode::TOO_MANY_REQUESTS
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        };
+    let why = refusal.clone();
+    let answer = |request: Request<Incoming>| {
+        // A script in a browser learns nothing of a handshake that failed, but of a WebSocket that is closed.
+        if let Ok(mut response) = ws::handshake(&request) {
+            response.extensions_mut().insert(ws::Opened { _slot: None });
+            return std::future::ready(response);
+        }
+        figures.refused(why.code);
+        let mut problem = Problem::from(why.clone());
+        if is_of_all {
+            problem.status = StatusCode::SERVICE_UNAVAILABLE;
+        }
         let mut response = problem.response();
         secure(&mut response, None);
         std::future::ready(response)
     };
-    let served = Box::pin(requests(read, write, REFUSE, false, &visitor, answer));
-    timeout(3 * REFUSE, served).await.unwrap_or(Ok(()))
+    let turned_away = Box::pin(async {
+        match requests(read, write, REFUSE, false, &visitor, answer).await? {
+            Some(Left { socket, .. }) => ws::turn_away(socket, refusal, &visitor.hub).await,
+            None => Ok(()),
+        }
+    });
+    timeout(3 * REFUSE, turned_away).await.unwrap_or(Ok(()))
 }
 
 /// What a peer reads that does not speak TLS where it should.
@@ -127,20 +148,35 @@ fn plain_text(_: Refusal) -> Vec<u8> {
     format!("{head}\r\nContent-Length: {}\r\n\r\n{text}", text.len()).into_bytes()
 }
 
-/// Answers the requests on a connection.
-async fn requests<F: Future<Output = Response>>(
+/// A connection that is a WebSocket from now on.
+struct Left {
+    socket: Socket,
+    /// What has arrived behind the handshake.
+    begun: BytesMut,
+    opened: ws::Opened,
+}
+
+/// Answers the requests on a connection, up to one that turns it into a WebSocket.
+async fn requests<F: Future<Output = Response> + Send>(
     read: ReadHalf,
     write: WriteHalf,
     head_timeout: Duration,
     keep_alive: bool,
     visitor: &Visitor,
     answer: impl Fn(Request<Incoming>) -> F,
-) -> io::Result<()> {
+) -> io::Result<Option<Left>> {
     let is_last = Arc::new(AtomicBool::new(false));
     let socket = Socket::new(read, write, visitor.hub.figures.clone(), is_last.clone());
+    let opened = Arc::new(Mutex::new(None));
     let service = service_fn(|request| {
-        let answered = answer(request);
-        Box::pin(async move { Ok::<_, Infallible>(answered.await) })
+        let (answered, opened) = (answer(request), opened.clone());
+        Box::pin(async move {
+            let mut response = answered.await;
+            if let Some(found) = response.extensions_mut().remove::<ws::Opened>() {
+                *opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+            }
+            Ok::<_, Infallible>(response)
+        })
     });
     let mut builder = http::builder(head_timeout);
     let mut served = builder.keep_alive(keep_alive).serve_connection(TokioIo::new(socket), service);
@@ -154,8 +190,14 @@ async fn requests<F: Future<Output = Response>>(
             _ = &mut stopping, if !is_last.load(Ordering::Relaxed) => is_last.store(true, Ordering::Relaxed),
         }
     };
-    let Socket { mut read, mut write, .. } = served.into_parts().io.into_inner();
+    let parts = served.into_parts();
+    let socket = parts.io.into_inner();
+    let opened = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let (Ok(()), Some(opened)) = (&ended, opened) {
+        return Ok(Some(Left { socket, begun: parts.read_buf.into(), opened }));
+    }
+    let Socket { mut read, mut write, .. } = socket;
     // If it failed, hyper has written why.
     connection::linger(&mut read, &mut write).await?;
-    ended.map_err(io::Error::other)
+    ended.map(|()| None).map_err(io::Error::other)
 }

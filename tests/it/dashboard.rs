@@ -6,7 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::common::scrape::{Answer, Watched, ask};
+use crate::common::http::{Answer, ask};
+use crate::common::scrape::Watched;
 use crate::common::{has_tool, serve_tls, wait_until};
 use serde_json::Value;
 

@@ -61,3 +61,5 @@ mod streams;
 mod tls;
 mod tokens;
 mod walls;
+#[cfg(feature = "web")]
+mod web;

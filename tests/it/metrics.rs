@@ -6,7 +6,8 @@ use std::net::Shutdown;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::common::scrape::{Watched, ask, figures, get, listening};
+use crate::common::http::{ask, get};
+use crate::common::scrape::{Watched, figures, listening};
 use crate::common::{self, DEADLINE, Lines, connect, has_tool, inject, wait_until};
 use dantok_protocol::ErrorCode;
 

@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 
 use crate::common::fixture::{Fixture, current, dantok, files, format_of};
 #[cfg(feature = "metrics")]
-use crate::common::scrape::{Watched, get};
+use crate::common::http::get;
+use crate::common::scrape::Watched;
 use crate::common::{binary, copy_dir, has_tool, wait_until};
 
 #[test]

@@ -3,6 +3,8 @@
 pub mod backups;
 mod build;
 pub mod fixture;
+#[cfg(any(feature = "metrics", feature = "web"))]
+pub mod http;
 pub mod proxy;
 pub mod restarts;
 #[cfg(feature = "metrics")]
@@ -10,6 +12,8 @@ pub mod scrape;
 pub mod stall;
 pub mod terminal;
 mod tool;
+#[cfg(feature = "web")]
+pub mod web;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,0 +1,4 @@
+//! The web, through real sockets: HTTP's edge cases as raw bytes, and WebSockets by a client that somebody else made.
+
+mod http;
+mod websocket;
