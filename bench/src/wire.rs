@@ -120,7 +120,7 @@ impl Wire {
     pub fn follow(self, room: &str, out: &mut Vec<u8>) -> u64 {
         match self {
             Wire::Lines => out.extend_from_slice(format!("FOLLOW {room}\n").as_bytes()),
-            Wire::Frames => frame(out, Follow { room: room.to_owned() }),
+            Wire::Frames => frame(out, Follow { room: room.to_owned(), after: None }),
             Wire::Redis => {
                 self.read_on(room, "$", out);
                 return 0;

@@ -69,6 +69,8 @@ struct Position {
     read: Option<u64>,
     /// The seq that a FOLLOW has reached.
     followed: Option<(Arc<Room>, Arc<AtomicU64>)>,
+    /// The FOLLOW did not begin at the cursor, and needs none.
+    is_apart: bool,
     /// The next event, if events are wanted.
     heard: Option<u64>,
     /// How many attempts to read the next page have failed.
@@ -225,16 +227,14 @@ impl Session {
             Ask::Hello(hello) => self.hello(hello).await,
             Ask::Fetch(commands::Fetch { room, after, max }) => return self.fetch(&room, after, max, out).await,
             Ask::Read(commands::Read { room, max }) => return self.read(&room, max, out).await,
-            Ask::Follow(commands::Follow { room }) => self.follow(&room),
+            Ask::Follow(commands::Follow { room, after }) => self.follow(&room, after),
             Ask::Unfollow(commands::Unfollow { room }) => self.unfollow(&room),
             Ask::Rooms => return self.rooms(out).await,
             Ask::Watch => Ok(self.watch()),
             Ask::Unwatch => Ok(self.unwatch()),
             Ask::Who(commands::Who { room }) => return self.who(&room, out).await,
             Ask::Access(commands::Access { room }) => return self.access(&room, out).await,
-            Ask::History(commands::History { room, before, since, max }) => {
-                return self.history(&room, before, since, max, out).await;
-            }
+            Ask::History(history) => return self.history(history, out).await,
             Ask::Pending(commands::Pending { room, group }) => return self.pending(&room, &group, out).await,
             Ask::Topic { room } => self.topic(&room),
             Ask::Groups(commands::Groups { room }) => return self.groups(&room, out).await,

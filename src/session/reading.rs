@@ -130,8 +130,14 @@ impl Session {
         }
     }
 
-    pub(super) fn follow(&mut self, name: &str) -> Result<Reply, Refusal> {
-        let (room, cursor, _) = self.reader(name)?;
+    pub(super) fn follow(&mut self, name: &str, after: Option<u64>) -> Result<Reply, Refusal> {
+        let (room, begin) = match after {
+            None => self.reader(name).map(|(room, cursor, _)| (room, cursor))?,
+            Some(after) => match self.readable(name)? {
+                (_, last) if after > last => return Err(Refusal::set_back(name, after, last)),
+                (room, _) => (room, after),
+            },
+        };
         // An older, deleted room of the same name: a client that follows the new one must not be told that it is gone.
         let is_old = |(of, _): &(Arc<Room>, Arc<AtomicU64>)| of.is_deleted() && of.name == room.name;
         let mut followed = self.positions.values().filter_map(|position| position.followed.as_ref());
@@ -143,14 +149,19 @@ impl Session {
         self.position(room.id);
         let position = self.positions.entry(room.id).or_default();
         if let Some((_, reached)) = &position.followed {
+            if after.is_some() {
+                reached.store(begin, Ordering::Relaxed);
+                self.behind.insert(room.id);
+            }
             return Ok(Reply::Following { after: reached.load(Ordering::Relaxed), number: room.id });
         }
-        let reached = Arc::new(AtomicU64::new(cursor));
+        let reached = Arc::new(AtomicU64::new(begin));
+        position.is_apart = after.is_some();
         position.followed = Some((room.clone(), reached.clone()));
         room.follow(&self.waker, reached);
         position.heard = self.events.then(|| self.hub.rooms.listen(&room, &self.waker));
         self.behind.insert(room.id);
-        Ok(Reply::Following { after: cursor, number: room.id })
+        Ok(Reply::Following { after: begin, number: room.id })
     }
 
     pub(super) fn unfollow(&mut self, name: &str) -> Result<Reply, Refusal> {
@@ -200,7 +211,11 @@ impl Session {
         let from = shown.load(Ordering::Relaxed);
         // Read before the membership is checked: messages after its end are not for this client.
         let through = room.last_seq();
-        if self.known().ok().is_none_or(|client| room.cursor(client).is_none()) {
+        let is_allowed = match self.positions.get(&id) {
+            Some(position) if position.is_apart => self.still_readable(&room).is_ok(),
+            _ => self.known().is_ok_and(|client| room.cursor(client).is_some()),
+        };
+        if !is_allowed {
             // LEAVE on another connection, KICK, or DELETE, which a WATCH would report as well.
             self.forget(&room);
             if self.watching && room.is_deleted() {
@@ -256,33 +271,33 @@ impl Session {
     }
 
     /// Hands over a part of the room without any effect on what counts as handed over or acknowledged.
-    pub(super) async fn history(
-        &mut self,
-        name: &str,
-        before: Option<u64>,
-        since: Option<Since>,
-        max: Option<u64>,
-        out: &mut impl Out,
-    ) -> io::Result<Reply> {
-        let (room, last) = match self.readable(name) {
+    pub(super) async fn history(&mut self, history: commands::History, out: &mut impl Out) -> io::Result<Reply> {
+        let commands::History { room: name, after, before, since, max } = history;
+        let (room, last) = match self.readable(&name) {
+            Ok((_, last)) if after > Some(last) => {
+                return Ok(Reply::Error(Refusal::set_back(&name, after.unwrap_or(0), last)));
+            }
             Ok(readable) => readable,
             Err(refusal) => return Ok(Reply::Error(refusal)),
         };
         let through = last.min(before.map_or(u64::MAX, |before| before.saturating_sub(1)));
-        let after = match (self.hub.reader.floor(&room).await, since) {
-            (Ok(floor), None) => Ok(floor.max(through.saturating_sub(max.unwrap_or(u64::MAX)))),
+        let begin = match (self.hub.reader.floor(&room).await, since) {
             (Ok(floor), Some(since)) => {
                 let since_ms = match since {
                     Since::At(ms) => ms,
                     Since::Ago(ms) => wall_ms().saturating_sub(ms),
                 };
-                self.hub.reader.last_before(&room, floor, through, since_ms).await
+                let found = self.hub.reader.last_before(&room, floor.max(after.unwrap_or(0)), through, since_ms);
+                found.await
             }
+            // With what is gone after it, as FETCH tells it.
+            (Ok(_), None) if after.is_some() => Ok(after.unwrap_or(0)),
+            (Ok(floor), None) => Ok(floor.max(through.saturating_sub(max.unwrap_or(u64::MAX)))),
             (Err(error), _) => Err(error),
         };
-        match after {
-            Ok(after) => {
-                let part = Part { after: after.min(through), through, max, last, counts: false };
+        match begin {
+            Ok(begin) => {
+                let part = Part { after: begin.min(through), through, max, last, counts: false };
                 self.hand_over(&room, part, out).await
             }
             Err(error) => Ok(Reply::Error(unreadable(&room.name, &error))),

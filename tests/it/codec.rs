@@ -94,9 +94,11 @@ fn command() -> impl Strategy<Value = Command> {
         name().prop_map(|room| Command::Access(commands::Access { room })),
         (name(), proptest::option::of(0..3_153_600_000u64), number())
             .prop_map(|(room, secs, cap_bytes)| Command::Retain(commands::Retain { room, secs, cap_bytes })),
-        (name(), number(), proptest::option::of(since()), number()).prop_map(|(room, before, since, max)| {
-            Command::History(commands::History { room, before, since, max })
-        }),
+        (name(), number(), number(), proptest::option::of(since()), number()).prop_map(
+            |(room, after, before, since, max)| {
+                Command::History(commands::History { room, after, before, since, max })
+            }
+        ),
         (name(), prop_oneof![Just(Seek::Start), Just(Seek::Now), any::<u64>().prop_map(Seek::To)])
             .prop_map(|(room, to)| Command::Seek(commands::Seek { room, to })),
         name().prop_map(|room| Command::Leave(commands::Leave { room })),
@@ -127,7 +129,7 @@ fn command() -> impl Strategy<Value = Command> {
         })),
         (name(), number()).prop_map(|(room, max)| Command::Read(commands::Read { room, max })),
         (name(), number()).prop_map(|(room, seq)| Command::Ack(commands::Ack { room, seq })),
-        name().prop_map(|room| Command::Follow(commands::Follow { room })),
+        (name(), number()).prop_map(|(room, after)| Command::Follow(commands::Follow { room, after })),
         name().prop_map(|room| Command::Unfollow(commands::Unfollow { room })),
         (name(), proptest::option::of(any::<u64>()))
             .prop_map(|(room, number)| Command::Delete(commands::Delete { room, number })),

@@ -417,11 +417,18 @@ fn no_number_in_a_frame_ends_a_connection() {
             Command::Retain(commands::Retain { room: room(), secs: None, cap_bytes: Some(most) }),
             Command::History(commands::History {
                 room: room(),
+                after: Some(most),
                 before: Some(most),
                 since: Some(Since::Ago(most)),
                 max: Some(most),
             }),
-            Command::History(commands::History { room: room(), before: None, since: Some(Since::At(most)), max: None }),
+            Command::History(commands::History {
+                room: room(),
+                after: None,
+                before: None,
+                since: Some(Since::At(most)),
+                max: None,
+            }),
             Command::Group(commands::Group {
                 room: room(),
                 group: "v".into(),

@@ -90,7 +90,7 @@ fn follow(address: std::net::SocketAddr, follower: usize) -> Vec<(u64, String)> 
     loop {
         let mut frames = join(address, &client, &room);
         if frames
-            .try_send(Command::Follow(commands::Follow { room: room.clone() }))
+            .try_send(Command::Follow(commands::Follow { room: room.clone(), after: None }))
             .and_then(|id| frames.try_answer(id))
             .is_none()
         {

@@ -45,6 +45,7 @@ mod names;
 mod netcat;
 mod notify;
 mod order;
+mod paging;
 mod parity;
 mod presence;
 mod protocol_doc;

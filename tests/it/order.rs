@@ -86,7 +86,7 @@ fn follow_lines(address: SocketAddr, name: &str, start: &Barrier) -> Vec<(u64, S
 fn follow_frames(mut frames: Frames, start: &Barrier) -> Vec<(u64, String)> {
     frames.ask(Command::join("r"));
     assert_eq!(
-        frames.ask(Command::Follow(commands::Follow { room: "r".to_owned() })).1,
+        frames.ask(Command::Follow(commands::Follow { room: "r".to_owned(), after: None })).1,
         Reply::Following { after: 0, number: 1 }
     );
     start.wait();
@@ -263,7 +263,7 @@ fn a_senders_own_message_is_pushed_before_or_after_its_ok() {
     });
     let mut frames = daemon.frames("bob");
     frames.ask(Command::join("f"));
-    frames.ask(Command::Follow(commands::Follow { room: "f".to_owned() }));
+    frames.ask(Command::Follow(commands::Follow { room: "f".to_owned(), after: None }));
     until_both(|| {
         let (_, reply) = frames.ask(Command::send("f", None, "x"));
         let Reply::Sent { seq, dup: false } = reply else { panic!("{reply:?}") };

@@ -124,7 +124,7 @@ fn typing_is_announced_again_after_a_while_and_never_stored() {
     daemon.start_again();
     let mut frames = daemon.frames("bob");
     frames.ask(Command::Events(commands::Events { on: true }));
-    frames.ask(Command::Follow(commands::Follow { room: "lobby".to_owned() }));
+    frames.ask(Command::Follow(commands::Follow { room: "lobby".to_owned(), after: None }));
     let mut alice = daemon.lines("alice");
     let Item::Event { client, event, .. } = frames.push() else { panic!("no event") };
     assert_eq!((&*client, event), ("alice", Event::Online));

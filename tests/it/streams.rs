@@ -104,7 +104,7 @@ fn an_unreadable_follow_ends_with_an_error_in_every_framing_and_can_be_restarted
             (&ended["type"], &ended["room"], &ended["code"], &ended["tag"]),
             (&"ended".into(), &"lobby".into(), &"storage".into(), &serde_json::Value::Null)
         );
-        frames.ask(Request::Follow(commands::Follow { room: "lobby".to_owned() }));
+        frames.ask(Request::Follow(commands::Follow { room: "lobby".to_owned(), after: None }));
         let Item::Ended { room, code, .. } = frames.push() else { panic!("not ended") };
         assert_eq!((&*room, code), ("lobby", ErrorCode::Storage));
         // What is asked for is refused, and may be asked for again.
@@ -116,7 +116,7 @@ fn an_unreadable_follow_ends_with_an_error_in_every_framing_and_can_be_restarted
         }
         lines.expect("FOLLOW lobby", "OK after=0");
         expect_all(&mut lines);
-        frames.ask(Request::Follow(commands::Follow { room: "lobby".to_owned() }));
+        frames.ask(Request::Follow(commands::Follow { room: "lobby".to_owned(), after: None }));
         assert!(matches!(frames.push(), Item::Message(message) if message.seq == 1));
         lines.expect("ACK lobby", &format!("OK {MESSAGES}"));
         // They are live again.

@@ -144,7 +144,7 @@ fn both_framings_are_spoken_inside_tls() {
         frames.ask(Request::Hello(commands::Hello { version: 1, client: "bob".to_owned(), token: None, epoch: None }));
         frames.ask(Request::join("lobby"));
         frames.ask(Request::Ack(commands::Ack { room: "lobby".to_owned(), seq: Some(first + 40) }));
-        frames.ask(Request::Follow(commands::Follow { room: "lobby".to_owned() }));
+        frames.ask(Request::Follow(commands::Follow { room: "lobby".to_owned(), after: None }));
         for n in [41, 42] {
             lines.expect("SEND lobby to bob", &format!("OK {}", first + n));
             let Item::Message(message) = frames.push() else { panic!("no message") };

@@ -56,7 +56,10 @@ impl Client {
         since: Option<Since>,
         max: Option<u64>,
     ) -> Result<Fetched, Error> {
-        match self.ask(Command::History(commands::History { room: room.to_owned(), before, since, max })).await? {
+        match self
+            .ask(Command::History(commands::History { room: room.to_owned(), after: None, before, since, max }))
+            .await?
+        {
             (items, Reply::End { handed, oldest, last, .. }) => Ok(Fetched { items, handed, oldest, last }),
             _ => Err(Error::Unexpected),
         }

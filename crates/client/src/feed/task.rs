@@ -202,7 +202,7 @@ impl Task {
         let mut is_set_back = self.is_set_back(conn, room).await?;
         loop {
             let Reply::Following { after, number } =
-                self.ask(conn, Command::Follow(commands::Follow { room: name() })).await?
+                self.ask(conn, Command::Follow(commands::Follow { room: name(), after: None })).await?
             else {
                 return Err(End::Failed(Error::Unexpected));
             };

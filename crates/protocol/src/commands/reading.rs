@@ -146,38 +146,43 @@ impl Request for Read {
 pub struct History {
     /// The room.
     pub room: String,
+    /// Only messages after this seq; seqs that are gone are then reported.
+    pub after: Option<u64>,
     /// Only messages before this seq.
     pub before: Option<u64>,
     /// Only messages at or after this time.
     pub since: Option<Since>,
-    /// The most messages to return: with `since` the oldest, otherwise the newest.
+    /// The most messages to return: with `after` or `since` the oldest, otherwise the newest.
     pub max: Option<u64>,
 }
 
 impl Request for History {
     const VERB: Verb = Verb {
         name: "HISTORY",
-        usage: "HISTORY <room> [before=<seq>] [since=<time>] [max=<n>]",
+        usage: "HISTORY <room> [after=<seq>] [before=<seq>] [since=<time>] [max=<n>]",
         purpose: "page through a room without moving the cursor",
         about: About::Reading,
         more: &[
+            "after=     only messages after this seq",
             "before=    only messages before this seq",
             "since=     only messages since then: 90m, or 2026-11-21T09:30:00Z",
             "max=       at most this many messages; a bare number means the same",
             "answer: as for FETCH",
         ],
-        options: &["before=", "since=", "max="],
+        options: &["after=", "before=", "since=", "max="],
         words: (1, 2),
         names: &["room"],
         rest: Rest::Nothing,
         read: |of| {
             let since = of.option("since=").map(since).transpose()?;
-            Ok(Command::History(History { room: of.name(0)?, before: of.number("before=")?, since, max: of.max(1)? }))
+            let (after, before) = (of.number("after=")?, of.number("before=")?);
+            Ok(Command::History(History { room: of.name(0)?, after, before, since, max: of.max(1)? }))
         },
     };
 
     fn write(&self, line: &mut Line) {
         line.word(&self.room);
+        line.option("after=", self.after);
         line.option("before=", self.before);
         let since = self.since.map(|since| match since {
             Since::At(ms) => time(ms).to_string(),
@@ -190,7 +195,7 @@ impl Request for History {
     named!(room);
 
     fn names_a_seq(&self) -> bool {
-        self.before.is_some()
+        self.after.or(self.before).is_some()
     }
 
     fn work(self) -> Work {

@@ -10,30 +10,38 @@ use crate::line::{About, Line, Rest, Verb};
 pub struct Follow {
     /// The room.
     pub room: String,
+    /// Where to begin: after this seq; `None`: after the cursor.
+    pub after: Option<u64>,
 }
 
 impl Request for Follow {
     const VERB: Verb = Verb {
         name: "FOLLOW",
-        usage: "FOLLOW <room>",
+        usage: "FOLLOW <room> [after=<seq>]",
         purpose: "get a room's messages as they arrive",
         about: About::Streams,
         more: &[
             "It begins after your cursor; ACK acknowledges.",
+            "after=     begin after this seq instead",
             "answer: OK after=<seq>, then MSG and GAP lines as they come",
         ],
-        options: &[],
+        options: &["after="],
         words: (1, 1),
         names: &["room"],
         rest: Rest::Nothing,
-        read: |of| Ok(Command::Follow(Follow { room: of.name(0)? })),
+        read: |of| Ok(Command::Follow(Follow { room: of.name(0)?, after: of.number("after=")? })),
     };
 
     fn write(&self, line: &mut Line) {
         line.word(&self.room);
+        line.option("after=", self.after);
     }
 
     named!(room);
+
+    fn names_a_seq(&self) -> bool {
+        self.after.is_some()
+    }
 
     fn work(self) -> Work {
         Work::Ask(Ask::Follow(self))
