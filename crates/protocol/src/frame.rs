@@ -152,6 +152,20 @@ fn split_frame(buffer: &mut BytesMut, max: usize) -> Result<Option<Bytes>, Refus
     Ok(Some(buffer.split_to(length).freeze()))
 }
 
+/// Decodes a request. If it ends before the last field of its command, and that is an option, the option is absent: clients that were
+/// built before the field was added do not send it.
+fn decode_request(payload: &[u8]) -> bincode::Result<RequestFrame> {
+    /// What says that an option is absent.
+    const ABSENT: u8 = 0;
+    /// A byte that is refused only where it would say whether an option is present.
+    const NEITHER: u8 = 0xff;
+    let decode = |end: u8| options().deserialize(&[payload, &[end]].concat());
+    options().deserialize(payload).or_else(|error| match decode(NEITHER).map_err(|error: bincode::Error| *error) {
+        Err(bincode::ErrorKind::InvalidTagEncoding(tag)) if tag == usize::from(NEITHER) => decode(ABSENT),
+        Ok(RequestFrame { .. }) | Err(_) => Err(error),
+    })
+}
+
 /// Decodes requests, for the daemon.
 #[derive(Debug)]
 pub struct RequestDecoder {
@@ -185,7 +199,7 @@ impl RequestDecoder {
             Ok(payload) => payload?,
             Err(refusal) => return Some(self.broken(refusal)),
         };
-        Some(match options().deserialize::<RequestFrame>(&payload) {
+        Some(match decode_request(&payload) {
             Ok(RequestFrame { id, command }) if command.body_bytes() > self.body_max => {
                 let text = format!("a body of {} bytes; at most {} are taken", command.body_bytes(), self.body_max);
                 Incoming::Refused { tag: Tag::Id(id), refusal: Refusal::new(ErrorCode::TooLong, text) }
@@ -242,6 +256,30 @@ impl tokio_util::codec::Encoder<RequestFrame> for ClientCodec {
 mod tests {
     use super::*;
     use crate::Message;
+    use crate::commands::{Follow, History};
+
+    #[test]
+    fn a_frame_may_end_before_an_optional_last_field_and_nowhere_else() {
+        let (after, before, since, max) = (None, Some(7), None, Some(2));
+        let old = |room: &str| room.to_owned();
+        for command in [
+            Command::Follow(Follow { room: old("general"), after }),
+            Command::History(History { room: old("general"), before, since, max, after }),
+            Command::send("general", None, "hi"),
+        ] {
+            let mut whole = Vec::new();
+            encode_request(&RequestFrame { id: 9, command: command.clone() }, &mut whole).unwrap();
+            let payload = &whole[PREFIX_BYTES..];
+            assert_eq!(decode_request(&payload[..payload.len() - 1]).unwrap().command, command);
+            for end in 0..payload.len() - 1 {
+                assert!(decode_request(&payload[..end]).is_err(), "{command:?} up to {end}");
+            }
+        }
+        let wrong = RequestFrame { id: 9, command: Command::Follow(Follow { room: old("general"), after: Some(1) }) };
+        let mut whole = Vec::new();
+        encode_request(&wrong, &mut whole).unwrap();
+        assert!(decode_request(&whole[PREFIX_BYTES..whole.len() - 1]).is_err(), "a number that is cut off");
+    }
 
     #[test]
     fn a_message_is_encoded_as_any_item() {

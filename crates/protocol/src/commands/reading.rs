@@ -146,14 +146,14 @@ impl Request for Read {
 pub struct History {
     /// The room.
     pub room: String,
-    /// Only messages after this seq; seqs that are gone are then reported.
-    pub after: Option<u64>,
     /// Only messages before this seq.
     pub before: Option<u64>,
     /// Only messages at or after this time.
     pub since: Option<Since>,
     /// The most messages to return: with `after` or `since` the oldest, otherwise the newest.
     pub max: Option<u64>,
+    /// Only messages after this seq; seqs that are gone are then reported.
+    pub after: Option<u64>,
 }
 
 impl Request for History {
