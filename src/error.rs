@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The operation that fails if the tokens file exists but is not usable.
 pub(crate) const READ_TOKENS: &str = "read the tokens";
+/// The same for the file of hooks.
+pub(crate) const READ_HOOKS: &str = "read the hooks";
 
 /// Why the daemon can't start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +25,9 @@ pub enum Error {
     /// A command can't be carried out.
     #[error("{0}")]
     Command(String),
-    /// The tokens file is malformed.
+    /// A file of tokens or hooks is malformed.
     #[error("{}, line {line}: {what}", path.display())]
-    Tokens {
+    Malformed {
         /// The file.
         path: PathBuf,
         /// The line.
@@ -60,9 +62,9 @@ impl Error {
     /// Whether only the operator can fix it. A restart would fail as well, so the service manager need not try.
     pub fn is_for_the_operator(&self) -> bool {
         match self {
-            Error::Store(dantok_store::Error::Io { what: READ_TOKENS, .. }) => true,
+            Error::Store(dantok_store::Error::Io { what: READ_TOKENS | READ_HOOKS, .. }) => true,
             Error::Store(error) => error.is_for_the_operator(),
-            Error::Setup(_) | Error::Tokens { .. } | Error::NoTokens { .. } | Error::NotOpen { .. } => true,
+            Error::Setup(_) | Error::Malformed { .. } | Error::NoTokens { .. } | Error::NotOpen { .. } => true,
             Error::Backup { .. } | Error::Command(_) => false,
         }
     }

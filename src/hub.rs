@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::committer::Committer;
 use crate::figures::Figures;
+use crate::hooks::Hooks;
 use crate::person::People;
 use crate::pushed::Pushed;
 use crate::reader::Reader;
@@ -31,6 +32,8 @@ pub struct Hub {
     pub people: People,
     /// Who may connect, and as whom.
     pub tokens: Arc<Tokens>,
+    /// Which hooks write where.
+    pub hooks: Arc<Hooks>,
     /// The settings in effect, which an operator may change.
     pub settings: Arc<Live>,
     /// Counters since the start.

@@ -2,7 +2,7 @@
 
 use crate::backup::cut;
 use crate::control::{JobError, Request, Wire, Work};
-use crate::{export, import};
+use crate::{export, import, lookup};
 
 /// Carries out a command's request.
 ///
@@ -13,5 +13,6 @@ pub fn carry_out(request: Request, wire: &mut Wire, work: &Work<'_>) -> Result<(
         Request::Backup { after, base } => cut::produce(wire, work, &after, base),
         Request::Export(asked) => export::produce(wire, work, &asked),
         Request::Import { room } => import::receive(wire, work, &room),
+        Request::Room { name } => lookup::produce(wire, work, &name),
     }
 }

@@ -11,21 +11,21 @@
 //!
 //! ```text
 //! process    cli daemon doctor
-//! edge       server jobs backup export import control metrics web http liveness connection
+//! edge       server jobs backup export import lookup control metrics web http liveness connection
 //! pipeline   pipeline
 //! session    session
 //! hub        hub
 //! committer  committer
 //! readers    survey reader retention permission
-//! state      rooms person pushed tokens settings message
-//! base       config tls limits figures duties addresses progress error
+//! state      rooms person pushed tokens hooks settings message
+//! base       config tls limits figures duties addresses progress secrets error
 //! ```
 //!
 //! - **process**: [`cli`], the command line; [`daemon`], the process with its signals and its service manager; [`doctor`], whether a
 //!   machine can keep the promises.
 //! - **edge**: [`server`] accepts and stops connections; a [`connection`] is a socket with its buffers and deadlines. [`control`] is how
 //!   commands reach a running daemon, and [`jobs`] what they ask of it: [`backup`], and [`export`] and [`import`] of a room's
-//!   messages. [`liveness`] says whether commits still complete, and `metrics` shows everything to Prometheus. `web` serves browsers
+//!   messages, and a [`lookup`] of its number. [`liveness`] says whether commits still complete, and `metrics` shows everything to Prometheus. `web` serves browsers
 //!   and HTTP clients, over the same `http` as metrics.
 //! - **pipeline**: a [`pipeline`] stands between a session and an edge: requests in, answers and pushes out, in order and bounded.
 //! - **session**: [`session`] is one client, with one function a command.
@@ -34,8 +34,8 @@
 //! - **readers**: [`reader`] reads rooms, [`retention`] drops what is past its time, and a [`survey`] counts
 //!   everything; [`permission`] decides who may do what in a room.
 //! - **state**: [`rooms`] as clients see them, and who waits for what; what all connections of a [`person`] share; pages that were
-//!   [`pushed`]; [`tokens`]; the [`settings`] in effect; and a stored `message` as the wire has it.
-//! - **base**: what an operator sets ([`config`]) and reads ([`error`], `progress`); `tls`, [`limits`] with their reasons, [`figures`],
+//!   [`pushed`]; [`tokens`]; incoming [`hooks`]; the [`settings`] in effect; and a stored `message` as the wire has it.
+//! - **base**: what an operator sets ([`config`]) and reads ([`error`], `progress`); `tls`, what files of `secrets` have in common, [`limits`] with their reasons, [`figures`],
 //!   the tasks that run all the time ([`duties`]), and the connections of each of the `addresses`.
 //!
 //! The wire's contract is `protocol.md`, in the repository.
@@ -65,6 +65,7 @@ pub mod duties;
 pub mod error;
 pub mod export;
 pub mod figures;
+pub mod hooks;
 #[cfg(any(feature = "metrics", feature = "web"))]
 pub mod http;
 pub mod hub;
@@ -72,6 +73,7 @@ pub mod import;
 pub mod jobs;
 pub mod limits;
 pub mod liveness;
+pub mod lookup;
 mod message;
 #[cfg(feature = "metrics")]
 pub mod metrics;
@@ -83,6 +85,7 @@ pub mod pushed;
 pub mod reader;
 pub mod retention;
 pub mod rooms;
+mod secrets;
 pub mod server;
 pub mod session;
 pub mod settings;

@@ -9,10 +9,11 @@ use clap::ArgMatches;
 use dantok::config::{self, Config, Environment, Resolved};
 use dantok::control::{Export, ExportFormat};
 use dantok::daemon::sockets::{self, Passed};
+use dantok::hooks::command as hooks;
 use dantok::jobs::carry_out;
 use dantok::tokens::Role;
 use dantok::tokens::command::{self as tokens, TokensFile};
-use dantok::{backup, cli, daemon, doctor, export, import};
+use dantok::{backup, cli, daemon, doctor, export, import, lookup};
 use dantok_store::check::Progress;
 
 /// The exit code for an invalid command line.
@@ -77,6 +78,9 @@ fn main() -> ExitCode {
     }
     if command == "token" {
         return token(matches, &resolved);
+    }
+    if command == "hook" {
+        return exit(hook(matches, &resolved.config));
     }
     let passes_tls = !passed.tls.is_empty();
     let matches = matches.clone();
@@ -259,4 +263,24 @@ fn token(matches: &ArgMatches, resolved: &Resolved) -> ExitCode {
         Some(("revoke", matches)) => tokens::revoke(&file, &text(matches, "which")),
         _ => tokens::list(&file),
     })
+}
+
+/// Runs `dantok hook`.
+fn hook(matches: &ArgMatches, config: &Config) -> Result<(), dantok::error::Error> {
+    let text = |matches: &ArgMatches, name| matches.get_one::<String>(name).cloned().unwrap_or_default();
+    match matches.subcommand() {
+        Some(("add", matches)) => {
+            let (name, wanted) = (text(matches, "name"), text(matches, "room"));
+            let found = lookup::room(config, carry_out, &wanted)?;
+            let (number, room) = (found.as_ref().map(|found| found.number), found.map_or(wanted, |found| found.name));
+            let github_secret = matches.get_one::<PathBuf>("github-secret-file").map(PathBuf::as_path);
+            #[cfg(feature = "web")]
+            let prefix = &config.web.path;
+            #[cfg(not(feature = "web"))]
+            let prefix = "";
+            hooks::add(&config.data_dir, prefix, &hooks::New { name: &name, room: &room, number, github_secret })
+        }
+        Some(("remove", matches)) => hooks::remove(&config.data_dir, &text(matches, "name")),
+        _ => hooks::list(&config.data_dir),
+    }
 }

@@ -19,6 +19,7 @@ use crate::connection::{self, Speaks};
 use crate::control;
 use crate::error::Error;
 use crate::figures::{Figures, TurnedAway};
+use crate::hooks::Hooks;
 use crate::hub::Hub;
 use crate::jobs;
 use crate::limits::{KEEPALIVE, TOKENS_CHECKED_EVERY};
@@ -105,6 +106,7 @@ impl Server {
     /// The store does not open.
     pub async fn open(options: Options) -> Result<Server, Error> {
         let Options { data_dir, tokens, settings } = options;
+        let hooks = Arc::new(Hooks::open(&data_dir)?);
         let dir = data_dir.clone();
         let opening = tokio::task::spawn_blocking(move || Store::open(&dir, &dantok_store::Options::default()));
         let opened = opening
@@ -123,6 +125,7 @@ impl Server {
             committer,
             people: Default::default(),
             tokens,
+            hooks,
             settings,
             figures,
             stopping: Default::default(),

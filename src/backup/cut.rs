@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::item;
+use super::item::{self, Files};
 use crate::control::{JobError, Wire, Work};
 use crate::error::Error;
-use crate::tokens::command::to_back_up;
+use crate::{hooks, tokens};
 use dantok_store::clock::wall_ms;
 use dantok_store::{Page, RoomState, State};
 
@@ -35,6 +36,8 @@ pub struct Head {
     pub messages: u64,
     /// Whether the tokens file is in it.
     pub tokens: bool,
+    /// Whether the file of hooks is in it.
+    pub hooks: bool,
 }
 
 /// Makes the cut and sends everything up to it: a [`Head`], then items, then the end. Of the rooms in `after`, sends only messages after
@@ -61,12 +64,16 @@ pub(crate) fn produce(
         return Err(Error::Command("the daemon has stopped taking writes; its log says why".to_owned()).into());
     };
     marks.retain(|before| Some(*before) != mark);
-    let tokens = to_back_up(work.dir)?;
+    let files = Files {
+        tokens: tokens::command::to_back_up(work.dir)?.map(Bytes::from),
+        hooks: hooks::command::to_back_up(work.dir)?.map(Bytes::from),
+    };
     let messages = state.rooms.iter().map(|room| room.last.seq.saturating_sub(begins(work, room, after))).sum();
     let rooms = state.rooms.len() as u64;
     tracing::info!(rooms, messages, is_full = after.is_empty(), commits_held_up = ?held_up, "backup started");
-    let has_tokens = tokens.as_ref().is_some_and(|tokens| !tokens.is_empty());
-    wire.send_json(b'H', &Head { time_ms, kept_ms, mark, marks, rooms, messages, tokens: has_tokens })?;
+    let tokens = files.tokens.as_ref().is_some_and(|tokens| !tokens.is_empty());
+    let hooks = files.hooks.is_some();
+    wire.send_json(b'H', &Head { time_ms, kept_ms, mark, marks, rooms, messages, tokens, hooks })?;
     let mut out = Vec::new();
     let mut send = |out: &mut Vec<u8>, least: usize| -> Result<(), JobError> {
         if out.len() >= least.max(1) {
@@ -75,7 +82,7 @@ pub(crate) fn produce(
         }
         Ok(())
     };
-    item::put_state(&mut out, &state, tokens.as_deref(), |out| send(out, BLOCK_BYTES))?;
+    item::put_state(&mut out, &state, &files, |out| send(out, BLOCK_BYTES))?;
     produce_messages(work, &state, after, &mut out, &mut send)?;
     send(&mut out, 0)?;
     wire.send_json(b'Z', &())?;

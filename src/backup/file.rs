@@ -12,7 +12,7 @@ use dantok_store::record::{self, put_text};
 
 const MAGIC: &[u8; 8] = b"DANTOKBK";
 /// The format that this build writes. It reads this and all older ones.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The first format, whose headers have no marks.
 const UNMARKED: u32 = 1;
 /// The most bytes of a header's fields, and of a block.

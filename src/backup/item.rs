@@ -57,6 +57,8 @@ pub enum Item {
     },
     /// The tokens file.
     Tokens(Bytes),
+    /// The file of hooks.
+    Hooks(Bytes),
     /// Messages of a room, with consecutive seqs.
     Messages {
         /// The room.
@@ -71,6 +73,15 @@ pub enum Item {
         /// The seq of the last that is gone.
         seq: u64,
     },
+}
+
+/// The files beside the store that a backup has as well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// The tokens file. Empty if the store's tokens are elsewhere.
+    pub tokens: Option<Bytes>,
+    /// The file of hooks.
+    pub hooks: Option<Bytes>,
 }
 
 /// Appends an item.
@@ -110,11 +121,14 @@ pub fn put_floor(out: &mut Vec<u8>, room: u64, seq: u64) {
 pub fn put_state<E>(
     out: &mut Vec<u8>,
     state: &State,
-    tokens: Option<&[u8]>,
+    files: &Files,
     mut full: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
 ) -> Result<(), E> {
-    if let Some(tokens) = tokens {
+    if let Some(tokens) = &files.tokens {
         put(out, 6, |out| out.extend_from_slice(tokens));
+    }
+    if let Some(hooks) = &files.hooks {
+        put(out, 9, |out| out.extend_from_slice(hooks));
     }
     for room in &state.rooms {
         put(out, 1, |out| {
@@ -201,6 +215,9 @@ fn decode(kind: u8, bytes: Bytes) -> Option<Item> {
     if kind == 6 {
         return Some(Item::Tokens(bytes));
     }
+    if kind == 9 {
+        return Some(Item::Hooks(bytes));
+    }
     let mut reader = Reader(&bytes);
     if kind == 5 {
         let (client, nick) = (reader.text()?, reader.text()?);
@@ -260,7 +277,9 @@ mod tests {
             kind: Kind::Reply(4),
         };
         let mut out = Vec::new();
-        put_state(&mut out, &state, Some(b"tokens"), |_| Ok::<(), ()>(())).unwrap();
+        let (tokens, hooks) = (Bytes::from_static(b"tokens"), Bytes::from_static(b"hooks"));
+        let files = Files { tokens: Some(tokens.clone()), hooks: Some(hooks.clone()) };
+        put_state(&mut out, &state, &files, |_| Ok::<(), ()>(())).unwrap();
         put_messages(&mut out, 7, std::slice::from_ref(&message));
         put_floor(&mut out, 7, 4);
         assert_eq!(count_messages(&out), 1);
@@ -268,7 +287,8 @@ mod tests {
         let items: Option<Vec<Item>> = read(&bytes).collect();
         let (client, access) = ("bob".into(), Access::Banned);
         let expected = [
-            Item::Tokens(Bytes::from_static(b"tokens")),
+            Item::Tokens(tokens),
+            Item::Hooks(hooks),
             Item::Room { room: 7, last: room.last, record: room.record },
             Item::Member { room: 7, client: "alice/phone".into(), cursor: 3 },
             Item::Access { room: 7, client, access },

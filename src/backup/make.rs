@@ -68,7 +68,7 @@ fn to_pipe(config: &Config, carry_out: CarryOut) -> Result<(), Error> {
         written.messages,
         written.bytes
     );
-    warn_of_tokens(config, &head);
+    warn_of_secrets(config, &head);
     Ok(())
 }
 
@@ -146,7 +146,7 @@ fn to_dir(config: &Config, carry_out: CarryOut, dir: &Path, is_incremental: bool
     partial.finish(&file, &written, &path)?;
     lock.sync_all().map_err(Error::io("sync the directory", dir))?;
     println!("{}: rooms: {}, messages: {}, bytes: {}", path.display(), head.rooms, written.messages, written.bytes);
-    warn_of_tokens(config, &head);
+    warn_of_secrets(config, &head);
     Ok(())
 }
 
@@ -275,8 +275,11 @@ impl Drop for Partial {
     }
 }
 
-fn warn_of_tokens(config: &Config, head: &Head) {
+fn warn_of_secrets(config: &Config, head: &Head) {
     let tokens = config.tokens_path();
+    if head.hooks {
+        eprintln!("dantok: the backup contains hooks.toml with the hooks' hashes and GitHub secrets: keep it secret");
+    }
     if head.tokens {
         eprintln!("dantok: the backup contains tokens.toml with the tokens' hashes: keep it secret");
     } else if tokens.exists() && tokens.parent() != Some(&config.data_dir) {

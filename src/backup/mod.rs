@@ -16,10 +16,10 @@
 //!
 //! ```text
 //! file     header | block … | end
-//! header   "DANTOKBK" | format u32 = 2 | length u32 of the fields | fields | crc32 u32 of all that, from the first byte on
+//! header   "DANTOKBK" | format u32 = 3 | length u32 of the fields | fields | crc32 u32 of all that, from the first byte on
 //! fields   epoch | dantok's version | time_ms u64 | kept_ms u64 | base: 32 bytes, the SHA-256 at the end of the backup that this one
 //!          builds on; zeros in a full one | mark u64, 0 if there is none | the store's marks before it: u64 …
-//!          Format 1, which can be read, has no marks.
+//!          Formats 1 and 2, which can be read, have no hooks, and format 1 has no marks.
 //! block    codec u8: 0 plain, 1 zstd | plain length u32 | stored length u32 | number u32: 0, 1, … | crc32 u32 of these 13 bytes and
 //!          the stored ones | stored bytes: compressed items
 //! end      255 | 0 u32 | 8 u32 | how many blocks u32 | crc32 u32, as of a block | messages u64 | SHA-256 of all bytes before it
@@ -32,6 +32,7 @@
 //!          6 tokens   | the file tokens.toml, if it is in the data directory; empty if the store's tokens are elsewhere
 //!          7 messages | room u64 | messages u32 | chunk
 //!          8 floor    | room u64 | seq u64: messages up to here are gone
+//!          9 hooks    | the file hooks.toml, if there is one
 //! ```
 //!
 //! Integers are little-endian; a text is a `u16` length and its bytes. Records and chunks are [those of the store](dantok_store::record),

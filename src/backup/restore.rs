@@ -11,6 +11,7 @@ use super::item::{self, Item};
 use super::outside::outside_above;
 use super::survey::{Survey, survey};
 use crate::error::Error;
+use crate::hooks;
 use crate::progress::Progress;
 use crate::tokens::mark;
 use dantok_store::RoomState;
@@ -80,12 +81,15 @@ fn spool(site: &Site) -> Result<PathBuf, Error> {
 fn restore(chain: &[PathBuf], survey: &Survey, site: Site, dir: &Path) -> Result<(), Error> {
     let building = site.building();
     site.expect_room_for(survey.plain_bytes)?;
-    if let Some(tokens) = &survey.tokens {
+    if let Some(hooks) = &survey.files.hooks {
+        write_file(&building.join(hooks::NAME), hooks, "write the hooks")?;
+    }
+    if let Some(tokens) = &survey.files.tokens {
         let path = building.join(mark::DEFAULT);
         mark::set(&building, &path)?;
         // It is empty if the tokens are kept outside the data directory.
         if !tokens.is_empty() {
-            write_tokens(&path, tokens)?;
+            write_file(&path, tokens, "write the tokens")?;
         }
     }
     let mut builder = Builder::begin(&building, &survey.state, |room| survey.floor(room.id))?;
@@ -124,13 +128,13 @@ fn room_of(survey: &Survey, room: u64) -> Option<&RoomState> {
     rooms.binary_search_by_key(&room, |room| room.id).ok().and_then(|place| rooms.get(place))
 }
 
-fn write_tokens(path: &Path, tokens: &[u8]) -> Result<(), Error> {
+fn write_file(path: &Path, contents: &[u8], what: &'static str) -> Result<(), Error> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let written = made.and_then(|mut file: File| {
-        file.write_all(tokens)?;
+        file.write_all(contents)?;
         file.sync_all()
     });
-    written.map_err(Error::io("write the tokens", path))
+    written.map_err(Error::io(what, path))
 }
 
 fn print_summary(survey: &Survey, chain: &[PathBuf], dir: &Path, dry_run: bool) {

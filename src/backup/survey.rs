@@ -6,10 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::file::{End, Header, Reader};
-use super::item::{self, Item};
+use super::item::{self, Files, Item};
 use crate::error::Error;
 use dantok_protocol::limits::BODY_MAX_BYTES;
 use dantok_protocol::name::{check_client, check_group, check_room};
@@ -25,8 +23,8 @@ pub struct Survey {
     pub end: Option<End>,
     /// Everything but the messages.
     pub state: State,
-    /// The tokens file.
-    pub tokens: Option<Bytes>,
+    /// The files beside the store.
+    pub files: Files,
     /// Up to which seq messages are gone, by room.
     pub floors: HashMap<u64, u64>,
     /// Redacted messages by room and seq, each with the seq of its redaction.
@@ -112,7 +110,7 @@ impl Survey {
         let path = reader.path().to_owned();
         // Each backup has its own copy of this.
         let mut rooms: BTreeMap<u64, RoomState> = BTreeMap::new();
-        (self.state, self.tokens) = Default::default();
+        (self.state, self.files) = Default::default();
         (self.ids, self.names) = Default::default();
         let mut messages = 0;
         while let Some(block) = reader.block()? {
@@ -162,7 +160,8 @@ impl Survey {
                 room.groups.insert(group, record);
             }
             Item::Nick { client, nick } => drop(self.state.nicks.insert(client, nick)),
-            Item::Tokens(tokens) => self.tokens = Some(tokens),
+            Item::Tokens(tokens) => self.files.tokens = Some(tokens),
+            Item::Hooks(hooks) => self.files.hooks = Some(hooks),
             Item::Floor { room, seq } => {
                 let floor = self.floors.entry(named(rooms, room)?.id).or_default();
                 *floor = seq.max(*floor);
@@ -229,6 +228,8 @@ impl Survey {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::backup::file::Writer;
     use dantok_store::group::GroupRecord;
@@ -248,7 +249,7 @@ mod tests {
     fn backup(base: Option<[u8; 32]>, last: u64, runs: &[&[Stored]], floor: u64) -> Vec<u8> {
         let mut items = Vec::new();
         let state = State { rooms: vec![room(last)], ..State::default() };
-        item::put_state(&mut items, &state, None, |_| Ok::<(), ()>(())).unwrap();
+        item::put_state(&mut items, &state, &Files::default(), |_| Ok::<(), ()>(())).unwrap();
         runs.iter().for_each(|run| item::put_messages(&mut items, 7, run));
         item::put_floor(&mut items, 7, floor);
         let mut writer = Writer::new(Vec::new(), &Header { base, ..Header::default() }).unwrap();
@@ -317,7 +318,7 @@ mod tests {
             change(&mut rooms);
             let mut items = Vec::new();
             let state = State { rooms, ..State::default() };
-            item::put_state(&mut items, &state, None, |_| Ok::<(), ()>(())).unwrap();
+            item::put_state(&mut items, &state, &Files::default(), |_| Ok::<(), ()>(())).unwrap();
             state.rooms.iter().for_each(|room| item::put_floor(&mut items, room.id, room.last.seq));
             let mut writer = Writer::new(Vec::new(), &Header::default()).unwrap();
             writer.block(&items).unwrap();

@@ -31,6 +31,12 @@ impl Reads {
     }
 }
 
+/// The settings that `dantok hook` uses.
+#[cfg(feature = "web")]
+const OF_HOOK: &[&str] = &["data-dir", "web-path"];
+#[cfg(not(feature = "web"))]
+const OF_HOOK: &[&str] = &["data-dir"];
+
 /// All of them, in the order of the help.
 pub(super) fn all() -> Vec<(Command, Reads)> {
     let data = Reads::Only(&["data-dir"]);
@@ -45,6 +51,7 @@ pub(super) fn all() -> Vec<(Command, Reads)> {
         (export(), data),
         (import(), Reads::Only(&["data-dir", "max-rooms"])),
         (token(), Reads::Only(&["data-dir", "tokens"])),
+        (hook(), Reads::Only(OF_HOOK)),
         (doctor(), of_doctor),
     ];
     #[cfg(feature = "manual")]
@@ -135,8 +142,8 @@ fn backup() -> Command {
         .after_long_help(
             "\
 The backup has everything that was acknowledged before it began: messages, rooms, cursors, groups,
-nicks, and the hashes of tokens if tokens.toml is in the data directory. A daemon that uses --data-dir
-keeps serving meanwhile. The file is verified before it gets its name.
+nicks, hooks, and the hashes of tokens if tokens.toml is in the data directory. A daemon that uses
+--data-dir keeps serving meanwhile. The file is verified before it gets its name.
   $ dantok backup /srv/backup
   $ dantok backup --incremental /srv/backup
   $ dantok backup - | ssh elsewhere 'cat > dantok.backup'",
@@ -229,6 +236,40 @@ fn token() -> Command {
             Arg::new("which").value_name("ID|CLIENT").required(true),
             "A token's id, or a client; ids are those of `dantok token list`: for a client, all its tokens are revoked",
         )))
+}
+
+fn hook() -> Command {
+    let name = || Arg::new("name").value_name("NAME").required(true);
+    named("hook", "Manage URLs that post into a room; takes effect in a running daemon at once")
+        .subcommand_required(true)
+        .subcommand(
+            named("add", "Create a hook and print the path of its URL; it is shown only once")
+                .after_long_help(
+                    "\
+The path has a secret: whoever knows it may write into that room, and nothing else.
+  $ dantok hook add general --name ci
+  /hook/0123456789abcdef0123456789abcdef01234567",
+                )
+                .arg(explained(
+                    Arg::new("room").value_name("ROOM").required(true),
+                    "The room that it writes into; if there is none of this name yet, the first that is created",
+                ))
+                .arg(explained(name().long("name"), "What to call it; its messages are signed hook/NAME"))
+                .arg(
+                    option(
+                        "github-secret-file",
+                        "FILE",
+                        "The webhook's secret at GitHub; then only requests that GitHub has signed with it are taken",
+                    )
+                    .value_parser(value_parser!(PathBuf))
+                    .value_hint(ValueHint::FilePath),
+                ),
+        )
+        .subcommand(named("list", "List hooks with their rooms; the numbers tell apart rooms that had the same name"))
+        .subcommand(
+            named("remove", "Remove a hook; its URL is worthless from then on")
+                .arg(explained(name(), "The hook's name; see `dantok hook list`")),
+        )
 }
 
 fn doctor() -> Command {

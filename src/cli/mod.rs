@@ -39,7 +39,7 @@ and a key of the --config file (max-body = \"64KiB\"). A flag overrides the envi
 which overrides the file. `dantok config` prints what is in effect, and why.";
 
 /// Compact, so that `dantok -h` fits on a screen.
-const TEMPLATE: &str = "{about}\n{usage-heading} {usage}\n\n{all-args}{after-help}";
+const TEMPLATE: &str = "{about}\n{usage-heading} {usage}\n{all-args}{after-help}";
 
 /// The daemon's settings that `-h` shows; `--help` shows the others as well.
 const FIRST: &[&str] = &["config", "listen", "data-dir"];

@@ -21,6 +21,11 @@ pub enum Request {
         /// Its name.
         room: String,
     },
+    /// The number of a room.
+    Room {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// Which messages to export, and how.

@@ -6,6 +6,7 @@ use super::listen::{self, Wanted};
 use super::sockets::Passed;
 use crate::config::{Config, Resolved};
 use crate::error::Error;
+use crate::hooks::Hooks;
 
 /// Opens and reads what a start would, and changes nothing. Returns a sentence for each problem. Does not look inside the store, which
 /// `dantok check` does.
@@ -15,6 +16,7 @@ pub fn check(resolved: &Resolved) -> Vec<String> {
     let mut note = |error: Error| problems.push(error.to_string());
     let is_running = dantok_store::look(&config.data_dir).map_err(Error::from).map_err(&mut note).unwrap_or(false);
     let tokens = super::tokens(resolved).map_err(&mut note).ok();
+    let _ = Hooks::open(&config.data_dir).map_err(&mut note);
     #[cfg(feature = "tls")]
     match config.tls_files() {
         Ok(Some(files)) => {

@@ -12,7 +12,7 @@ use crate::permission::Permission;
 use crate::pushed::PageInfo;
 use crate::rooms::Room;
 use dantok_protocol::commands::Write;
-use dantok_protocol::name::person;
+use dantok_protocol::name::signature;
 use dantok_protocol::{ErrorCode, GapReason, Item, Refusal, Reply, Seek, Since, commands};
 use dantok_store::Error;
 use dantok_store::clock::wall_ms;
@@ -350,7 +350,7 @@ pub(super) fn put_page(room: &Room, after: u64, through: u64, messages: &Message
     }
     messages.each(|message| {
         bytes += message.body.len() as u64;
-        out.message(shown(&room.name, StoredRef { client: person(message.client), ..message }));
+        out.message(shown(&room.name, StoredRef { client: signature(message.client), ..message }));
     });
     (messages.len() as u64, bytes)
 }

@@ -8,7 +8,7 @@ use super::ledger::{Ledger, Revoked};
 use super::{Role, Token, mark};
 use crate::error::{Error, READ_TOKENS};
 use dantok_protocol::Refusal;
-use dantok_protocol::name::{check_client, check_new, composed};
+use dantok_protocol::name::{check_client, check_new, check_not_hook, composed};
 use dantok_protocol::units;
 use dantok_store::disk::expect_data_dir;
 
@@ -60,7 +60,7 @@ impl TokensFile {
 pub fn issue(file: &TokensFile, client: &str, role: Role, lasts: Option<Duration>, as_is: bool) -> Result<(), Error> {
     let refused = |refusal: Refusal| Error::Command(refusal.text);
     let kept = if as_is { client.into() } else { composed(client) };
-    check_client(&kept).map_err(refused)?;
+    check_client(&kept).and_then(|()| check_not_hook(&kept)).map_err(refused)?;
     file.expect_use()?;
     // Before anything is created for a name that is refused.
     let is_plain = kept == client && check_new(client).is_ok();

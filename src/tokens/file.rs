@@ -1,20 +1,16 @@
 //! The tokens file: its contents, and reading it.
 
-use std::fs::File;
-use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, READ_TOKENS as READ};
+use crate::secrets::{self, Stamp, rfc3339};
 use dantok_protocol::name::person;
 
 /// The prefix of every token, which makes it recognisable wherever it turns up.
 pub(super) const PREFIX: &str = "dantok_";
-pub(super) const SECRET_BYTES: usize = 20;
 pub(super) const ID_BYTES: usize = 4;
 
 /// The head of the file.
@@ -62,21 +58,6 @@ impl Token {
     }
 }
 
-mod rfc3339 {
-    use std::time::SystemTime;
-
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&dantok_protocol::units::time(*time))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
-        humantime::parse_rfc3339(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
-
 mod optional_rfc3339 {
     use std::time::SystemTime;
 
@@ -101,49 +82,7 @@ pub(super) struct Contents {
     pub(super) token: Vec<Token>,
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(super) fn hash(token: &str) -> String {
-    hex(&Sha256::digest(token))
-}
-
-pub(super) fn random(bytes: usize, path: &Path) -> Result<String, Error> {
-    let mut random = vec![0; bytes];
-    let filled = getrandom::fill(&mut random).map_err(|error| std::io::Error::other(error.to_string()));
-    filled.map_err(Error::io("get random bytes for", path))?;
-    Ok(hex(&random))
-}
-
-/// What tells one version of the file from another.
-pub(super) type Stamp = (u64, i64, i64, u64);
-
 pub(super) fn read(path: &Path) -> Result<Option<(Stamp, Vec<Token>)>, Error> {
-    // Opening a FIFO must not block.
-    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(READ, path)(error)),
-    };
-    // From the open file, since the name may lead to another by now.
-    let stamp = file.metadata().map(|metadata| stamp(&metadata)).map_err(Error::io(READ, path))?;
-    Ok(Some((stamp, parse(file, path)?)))
-}
-
-pub(super) fn parse(file: File, path: &Path) -> Result<Vec<Token>, Error> {
-    if !file.metadata().map_err(Error::io(READ, path))?.is_file() {
-        return Err(Error::io(READ, path)(std::io::Error::other("it is not a regular file")));
-    }
-    let text = std::io::read_to_string(file).map_err(Error::io(READ, path))?;
-    let contents: Contents = toml::from_str(&text).map_err(|error| Error::Tokens {
-        path: path.to_owned(),
-        what: error.message().to_owned(),
-        line: error.span().map_or(0, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1)),
-    })?;
-    Ok(contents.token)
-}
-
-pub(super) fn stamp(metadata: &std::fs::Metadata) -> Stamp {
-    (metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.len())
+    let found = secrets::read::<Contents>(path, READ)?;
+    Ok(found.map(|(stamp, contents)| (stamp, contents.token)))
 }

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::file::{Contents, HEAD, ID_BYTES, PREFIX, SECRET_BYTES, hash, parse, random};
+use super::file::{Contents, HEAD, ID_BYTES, PREFIX};
 use super::{Role, Token};
 use crate::error::{Error, READ_TOKENS};
+use crate::secrets::{SECRET_BYTES, hash, parse, random};
 use dantok_protocol::name::person;
 use dantok_store::replace::Target;
 
@@ -38,8 +39,8 @@ impl Ledger {
         target.lock()?;
         let file = target.open().map_err(Error::io(READ_TOKENS, target.path()))?;
         let is_new = file.is_none();
-        let tokens = file.map(|file| parse(file, target.path())).transpose()?.unwrap_or_default();
-        Ok(Ledger { target, tokens, is_new })
+        let parsed = file.map(|file| parse::<Contents>(file, target.path(), READ_TOKENS)).transpose()?;
+        Ok(Ledger { target, tokens: parsed.unwrap_or_default().token, is_new })
     }
 
     /// Whether there was no file before.

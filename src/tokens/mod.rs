@@ -18,7 +18,8 @@ use std::time::SystemTime;
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::{Error, READ_TOKENS as READ};
-use file::{PREFIX, Stamp, hash, read, stamp};
+use crate::secrets::{Stamp, hash, stamp};
+use file::{PREFIX, read};
 pub use file::{Role, Token};
 
 /// What a token has granted a client.
@@ -153,7 +154,7 @@ impl Tokens {
                 }
                 Err(error) => {
                     // A malformed file is not read again before it changes; one that could not be read is.
-                    if matches!(error, Error::Tokens { .. }) {
+                    if matches!(error, Error::Malformed { .. }) {
                         known.stamp = stamp;
                     }
                     known.complain(&error);
@@ -220,7 +221,7 @@ fn is(what: bool) -> Choice {
 impl Known {
     /// Logs an error once, not at every check.
     fn complain(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.complained, true) || matches!(error, Error::Tokens { .. }) {
+        if !std::mem::replace(&mut self.complained, true) || matches!(error, Error::Malformed { .. }) {
             tracing::error!("{error}; the tokens stay as they were");
         }
     }

@@ -288,15 +288,19 @@ fn incremental_backups_chain_and_bring_back_nothing_redacted() {
 }
 
 #[test]
-fn tokens_in_the_data_directory_are_backed_up_with_it() {
+fn tokens_and_hooks_in_the_data_directory_are_backed_up_with_it() {
     let daemon = Daemon::start();
     let token = daemon.token(&["issue", "alice"]);
+    run(&daemon.data_dir(), &["hook", "add", "lobby", "--name", "ci"]);
     let dir = tempfile::tempdir().unwrap();
     let told = run(&daemon.data_dir(), &["backup", text(dir.path())]);
-    assert!(told.contains("tokens.toml"), "{told}");
+    assert!(told.contains("tokens.toml") && told.contains("hooks.toml"), "{told}");
     let copy = restored(dir.path());
-    let tokens = copy.data_dir().join("tokens.toml");
-    assert_eq!(std::fs::metadata(&tokens).unwrap().permissions().mode() & 0o777, 0o600);
+    for name in ["tokens.toml", "hooks.toml"] {
+        let file = copy.data_dir().join(name);
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read(file).unwrap(), std::fs::read(daemon.data_dir().join(name)).unwrap());
+    }
     let mut lines = Lines::connect(copy.address());
     assert!(lines.ask(&format!("HELLO alice {token}"))[0].starts_with("OK "));
 }

@@ -75,6 +75,8 @@ fn a_command_shows_the_settings_it_uses_and_accepts_all() {
     for words in [&["backup"][..], &["token"], &["token", "issue"], &["token", "list"], &["token", "revoke"]] {
         assert_eq!(settings(words), ["data-dir", "tokens"], "{words:?}");
     }
+    let of_hook = settings(&["hook", "add"]);
+    assert_eq!(of_hook, if cfg!(feature = "web") { &["data-dir", "web-path"][..] } else { &["data-dir"] });
     let of_doctor = settings(&["doctor"]);
     assert!(of_doctor.contains(&"data-dir") && of_doctor.contains(&"max-connections"), "{of_doctor:?}");
     assert!(!of_doctor.contains(&"listen") && !of_doctor.contains(&"retention"), "{of_doctor:?}");

@@ -35,6 +35,7 @@ mod failure;
 mod fairness;
 mod formats;
 mod groups;
+mod hooks;
 mod json;
 mod json_request;
 mod limits;

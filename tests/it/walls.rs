@@ -34,6 +34,7 @@ const DAEMON: [(&str, &[&str]); 9] = [
             "backup",
             "export",
             "import",
+            "lookup",
             "control",
             "metrics",
             "web",
@@ -47,8 +48,8 @@ const DAEMON: [(&str, &[&str]); 9] = [
     ("hub", &["hub"]),
     ("committer", &["committer"]),
     ("readers", &["survey", "reader", "retention", "permission"]),
-    ("state", &["rooms", "person", "pushed", "tokens", "settings", "message"]),
-    ("base", &["config", "tls", "limits", "figures", "duties", "addresses", "progress", "error"]),
+    ("state", &["rooms", "person", "pushed", "tokens", "hooks", "settings", "message"]),
+    ("base", &["config", "tls", "limits", "figures", "duties", "addresses", "progress", "secrets", "error"]),
 ];
 
 /// Crates that a user of the client library must not have to build.

@@ -109,6 +109,31 @@ pub fn person(client: &str) -> &str {
     client.split_once('/').map_or(client, |(person, _)| person)
 }
 
+/// The person that incoming hooks write as: the hook `ci` is the client `hook/ci`.
+pub const HOOK: &str = "hook";
+
+/// Whether this client is an incoming hook.
+pub fn is_hook(client: &str) -> bool {
+    client.split_once('/').is_some_and(|(person, _)| person == HOOK)
+}
+
+/// The name that a client's messages are signed with: the person's, or that of the hook.
+pub fn signature(client: &str) -> &str {
+    if is_hook(client) { client } else { person(client) }
+}
+
+/// Refuses the name of hooks, in any case, to a client that says HELLO or gets a token.
+///
+/// # Errors
+/// `bad-argument`, with a sentence that says why.
+pub fn check_not_hook(client: &str) -> Result<(), Refusal> {
+    if person(client).eq_ignore_ascii_case(HOOK) {
+        let text = "messages of incoming hooks are signed with this name; choose another";
+        return Err(Refusal::new(ErrorCode::BadArgument, text));
+    }
+    Ok(())
+}
+
 /// Checks a nick.
 ///
 /// # Errors
@@ -322,6 +347,17 @@ mod tests {
         }
         assert_eq!(person("alice/phone"), "alice");
         assert_eq!(person("alice"), "alice");
+    }
+
+    #[test]
+    fn nobody_is_a_hook() {
+        for hook in ["hook", "hook/ci", "Hook/ci", "HOOK"] {
+            assert!(check_not_hook(hook).is_err(), "{hook}");
+        }
+        for other in ["hooks", "alice/hook", "captain-hook"] {
+            assert!(check_not_hook(other).is_ok(), "{other}");
+        }
+        assert_eq!([signature("hook/ci"), signature("alice/phone"), signature("hook")], ["hook/ci", "alice", "hook"]);
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Drop for Site {
 }
 
 /// What a restore makes in a data directory, in the order in which it is moved there.
-const PARTS: [&str; 6] = ["TOKENS-WANTED", "tokens.toml", "segments", "journal", "sled", "FORMAT"];
+const PARTS: [&str; 7] = ["TOKENS-WANTED", "tokens.toml", "hooks.toml", "segments", "journal", "sled", "FORMAT"];
 
 /// Fails if a directory is not empty. Returns whether an interrupted restore has left something in it.
 fn expect_empty(dir: &Path) -> Result<bool, Error> {

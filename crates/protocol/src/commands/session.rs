@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Ask, Command, Local, Names, Request, Work};
 use crate::limits::NAME_MAX_BYTES;
 use crate::line::{About, Line, Rest, Verb};
-use crate::name::check_client;
+use crate::name::{check_client, check_not_hook};
 use crate::{ErrorCode, Refusal, VERSION};
 
 /// Identifies the client. Required before anything except HELP, PING and QUIT.
@@ -52,7 +52,7 @@ impl Request for Hello {
     }
 
     fn check(&self) -> Result<(), Refusal> {
-        check_client(&self.client)
+        check_client(&self.client).and_then(|()| check_not_hook(&self.client))
     }
 
     fn names(&mut self) -> Names<'_> {
