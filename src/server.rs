@@ -336,7 +336,16 @@ impl Shared {
     fn visitor(self, peer: SocketAddr, site: Arc<Site>) -> Visitor {
         let Shared { hub, addresses, stop } = self;
         let is_trusted_proxy = site.trusts(peer);
-        Visitor { site, hub, addresses, stop, peer: peer.ip(), is_trusted_proxy, is_tls: false }
+        Visitor {
+            site,
+            hub,
+            addresses,
+            stop,
+            peer: peer.ip(),
+            is_trusted_proxy,
+            is_tls: false,
+            kept: Default::default(),
+        }
     }
 }
 

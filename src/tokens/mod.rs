@@ -175,19 +175,19 @@ impl Tokens {
         self.refresh()
     }
 
+    /// The client that a valid token is bound to: a person, or one of their devices.
+    pub fn client_of(&self, token: &str) -> Option<String> {
+        let known = self.known();
+        let found = find(known.tokens.as_deref()?, token);
+        found.filter(|found| !found.has_expired()).map(|found| found.client.clone())
+    }
+
     /// What a token grants this client; none if nothing.
     pub fn admit(&self, client: &str, token: Option<&str>) -> Option<Grant> {
         let known = self.known();
         let Some(tokens) = &known.tokens else { return Some(Grant { sha256: None, role: Role::Member }) };
         // The same work without a token.
-        let shown = hash(token.unwrap_or(PREFIX));
-        let mut found = None;
-        for token in tokens {
-            // All of them are compared, in full.
-            if bool::from(shown.as_bytes().ct_eq(token.sha256.as_bytes())) {
-                found = Some(token);
-            }
-        }
+        let found = find(tokens, token.unwrap_or(PREFIX));
         let found =
             found.filter(|found| bool::from(is(token.is_some()) & is(found.serves(client)) & is(!found.has_expired())));
         found.map(|found| Grant { sha256: Some(found.sha256.as_str().into()), role: found.role })
@@ -208,6 +208,19 @@ impl Tokens {
                 .any(|token| *token.sha256 == **granted && token.role == grant.role && !token.has_expired()),
         }
     }
+}
+
+/// The token with the hash of this one.
+fn find<'a>(tokens: &'a [Token], shown: &str) -> Option<&'a Token> {
+    let shown = hash(shown);
+    let mut found = None;
+    for token in tokens {
+        // All of them are compared, in full.
+        if bool::from(shown.as_bytes().ct_eq(token.sha256.as_bytes())) {
+            found = Some(token);
+        }
+    }
+    found
 }
 
 fn warn_of_none(path: &Path) {
@@ -278,6 +291,9 @@ mod tests {
         ] {
             assert_eq!(may(client, token), None, "{client} {token:?}");
         }
+        let of = |token: &str| tokens.client_of(token);
+        assert_eq!((of(&alice), of(&phone)), (Some("alice".to_owned()), Some("bob/phone".to_owned())));
+        assert_eq!((of(&old), of("dantok_0"), of("")), (None, None, None));
     }
 
     #[test]

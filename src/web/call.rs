@@ -11,6 +11,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use tokio::sync::watch;
 
 use super::answer::{Response, full, secure, value};
+use super::api::Kept;
 use super::problem::Problem;
 use super::routes::{FILE, ROUTES, Route, fit};
 use super::serve::Visitor;
@@ -39,6 +40,8 @@ pub struct Call {
     pub address: IpAddr,
     /// Behind a trusted proxy, what counts the request in the limit of its address: a response that goes on keeps it.
     pub slot: Option<AddressSlot>,
+    /// What requests of the API on this connection leave for the next one.
+    pub kept: Arc<Kept>,
     /// The segments that stand for the braces of the route's path, in order, still percent-encoded.
     pub segments: Vec<String>,
 }
@@ -126,6 +129,7 @@ async fn checked(visitor: Arc<Visitor>, request: Request<Incoming>, host: &guard
         request,
         address,
         slot,
+        kept: visitor.kept.clone(),
         segments,
     };
     (route.handler)(call).await

@@ -6,6 +6,7 @@
 //! [pipeline](crate::pipeline).
 
 pub mod answer;
+pub mod api;
 mod assets;
 pub mod call;
 mod forwarded;

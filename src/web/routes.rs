@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::call::Handler;
-use super::{assets, health, ws};
+use super::{api, assets, health, ws};
 
 /// What answers which requests.
 #[derive(Debug)]
@@ -20,8 +20,23 @@ const fn get(path: &'static str, handler: Handler) -> Route {
     Route { method: Method::GET, path, handler }
 }
 
+const fn post(path: &'static str, handler: Handler) -> Route {
+    Route { method: Method::POST, path, handler }
+}
+
 /// All routes. The first whose path fits and whose method is that of the request answers it.
-pub static ROUTES: [Route; 3] = [get("/healthz", health::check), get("/readyz", health::check), get("/ws", ws::open)];
+pub static ROUTES: &[Route] = &[
+    get("/healthz", health::check),
+    get("/readyz", health::check),
+    get("/ws", ws::open),
+    get("/api/v1/rooms/{room}/messages", api::list_messages),
+    post("/api/v1/rooms/{room}/messages", api::send_message),
+    get("/api/v1/rooms/{room}/messages/{seq}", api::get_message),
+    post("/r/{room}", api::send_by_hand),
+    get("/r/{room}/json", api::follow_as_json),
+    get("/r/{room}/sse", api::follow_as_events),
+    get("/r/{room}/raw", api::follow_as_text),
+];
 
 /// What answers at a path that none of [`ROUTES`] has, and a file of the page has.
 pub static FILE: Route = get("/{*}", assets::serve);

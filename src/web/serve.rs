@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::answer::{Response, secure};
+use super::api::Kept;
 use super::problem::Problem;
 use super::socket::Socket;
 use super::{Site, call, forwarded, ws};
@@ -48,6 +49,8 @@ pub struct Visitor {
     pub is_trusted_proxy: bool,
     /// Whether the connection is inside TLS.
     pub is_tls: bool,
+    /// What requests of the API on this connection leave for the next one.
+    pub kept: Arc<Kept>,
 }
 
 impl Site {
@@ -167,6 +170,7 @@ async fn requests<F: Future<Output = Response> + Send>(
 ) -> io::Result<Option<Left>> {
     let is_last = Arc::new(AtomicBool::new(false));
     let socket = Socket::new(read, write, visitor.hub.figures.clone(), is_last.clone());
+    visitor.kept.set_line(socket.line());
     let opened = Arc::new(Mutex::new(None));
     let service = service_fn(|request| {
         let (answered, opened) = (answer(request), opened.clone());
@@ -196,7 +200,7 @@ async fn requests<F: Future<Output = Response> + Send>(
     if let (Ok(()), Some(opened)) = (&ended, opened) {
         return Ok(Some(Left { socket, begun: parts.read_buf.into(), opened }));
     }
-    let Socket { mut read, mut write, .. } = socket;
+    let (mut read, mut write) = socket.halves()?;
     // If it failed, hyper has written why.
     connection::linger(&mut read, &mut write).await?;
     ended.map(|()| None).map_err(io::Error::other)

@@ -65,3 +65,5 @@ mod tokens;
 mod walls;
 #[cfg(feature = "web")]
 mod web;
+#[cfg(feature = "web")]
+mod web_api;

@@ -104,6 +104,15 @@ impl ReadHalf {
         }
     }
 
+    /// Waits until something has arrived, which stays unread, or the peer has stopped sending (0). `buffer` may be of one byte.
+    pub fn poll_peek(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+        match self {
+            ReadHalf::Plain(half) => half.poll_peek(context, buffer),
+            #[cfg(feature = "tls")]
+            ReadHalf::Tls(stream) => lock(stream).get_mut().0.poll_peek(context, buffer),
+        }
+    }
+
     /// Reads what has arrived, without waiting; returns 0 if there is nothing (more).
     pub fn read_now(&mut self, buffer: &mut [u8]) -> usize {
         match self {

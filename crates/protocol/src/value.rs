@@ -1,6 +1,10 @@
 //! Values in commands besides rooms, clients and seqs: where to begin, since when, where to move, how long to keep.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
+
+use crate::units;
 
 /// Where the cursor of a new member or group begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +36,17 @@ pub enum Since {
     At(u64),
     /// This many milliseconds ago.
     Ago(u64),
+}
+
+impl Since {
+    /// A time in the form that `MSG` shows, or how long ago: `90m`.
+    pub fn parse(text: &str) -> Option<Since> {
+        if let Ok(at) = humantime::parse_rfc3339(text) {
+            // There is nothing before 1970.
+            return Some(Since::At(at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, units::ms)));
+        }
+        units::duration(text).map(units::ms).map(Since::Ago).ok()
+    }
 }
 
 /// Where to move a cursor.

@@ -147,10 +147,11 @@ pub(super) async fn serve(
     let mut inbox = Inbox::new(message_max(limits.body_max_bytes));
     inbox.take(&mut begun);
     drop(begun);
-    let outbox = Outbox::new(socket.write, hub.figures.clone(), SILENCE_MAX);
+    let (socket, write) = socket.halves()?;
+    let outbox = Outbox::new(write, hub.figures.clone(), SILENCE_MAX);
     let framing = framing::messages(limits.body_max_bytes);
     let mut connection = Connection {
-        socket: socket.read,
+        socket,
         wire: Wire { inbox, framing, outbox, hub: hub.clone(), closing: None },
         pipeline: Pipeline::new(hub, deadline),
         heard: Instant::now(),
@@ -178,7 +179,7 @@ pub(super) async fn serve(
 /// # Errors
 /// The socket failed.
 pub(super) async fn turn_away(socket: Socket, refusal: Refusal, hub: &Hub) -> io::Result<()> {
-    let Socket { mut read, write, .. } = socket;
+    let (mut read, write) = socket.halves()?;
     let mut outbox = Outbox::new(write, hub.figures.clone(), SILENCE_MAX);
     let text = refusal.text.clone();
     outbox.closing(&*framing::messages(0), refusal);

@@ -1,12 +1,10 @@
 //! Reading a room's messages, and moving the cursor.
 
-use std::time::SystemTime;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Ask, Command, Request, Work, Write};
 use crate::line::{About, Line, Rest, Verb, Wrong, number, time};
-use crate::{Since, units, value};
+use crate::{Since, value};
 
 /// Returns messages after the cursor, without moving it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -253,13 +251,8 @@ impl Request for Seek {
     }
 }
 
-/// A time in the form that `MSG` shows, or how long ago: `90m`.
 fn since(text: &str) -> Result<Since, Wrong> {
-    if let Ok(at) = humantime::parse_rfc3339(text) {
-        // There is nothing before 1970.
-        return Ok(Since::At(at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, units::ms)));
-    }
-    units::duration(text).map(units::ms).map(Since::Ago).map_err(|_| {
+    Since::parse(text).ok_or_else(|| {
         Wrong::Value("since=", "takes a time like 2026-11-21T09:30:00Z, or how long ago, like 90m".to_owned())
     })
 }
