@@ -69,10 +69,11 @@ export class Chat {
     url: string,
   ) {
     this.#ticker = new Ticker(() => {
+      const log = this.log()
+      log?.window.beforeDraw(log.timeline)
       this.version.value++
       triggerRef(this.version)
       this.alerts.count(this.rooms.unread())
-      const log = this.log()
       if (log?.loaded) this.outbox?.logged(log.room, log.timeline.end)
       this.#keepRooms()
     })
@@ -170,7 +171,7 @@ export class Chat {
     if (state.is === 'up') void this.#connected(state.hello)
     else {
       this.outbox?.stop()
-      this.#followed = null
+      this.#setFollowed(null)
       this.#numbers.clear()
     }
     if (state.is === 'refused') {
@@ -285,7 +286,7 @@ export class Chat {
         this.#roomGone(item.room)
         break
       case 'ended':
-        if (this.#followed === item.room) this.#followed = null
+        if (this.#followed === item.room) this.#setFollowed(null)
         setTimeout(() => void this.#follow().catch(() => undefined), 2_000)
         break
       default:
@@ -325,7 +326,7 @@ export class Chat {
     this.rooms.remove(name)
     this.#logs.delete(name)
     this.#numbers.delete(name)
-    if (this.#followed === name) this.#followed = null
+    if (this.#followed === name) this.#setFollowed(null)
     if (open) this.say(t('roomGone', { room: name }), true)
     // It may still be there for others to see: a room that this client was removed from.
     clearTimeout(this.#refreshTimer)
@@ -392,6 +393,14 @@ export class Chat {
     return log
   }
 
+  #setFollowed(name: string | null): void {
+    const before = this.log(this.#followed)
+    if (before) before.followed = false
+    this.#followed = name
+    const log = this.log(name)
+    if (log) log.followed = true
+  }
+
   /** Has the open room pushed, unless too much of it would come at once. */
   async #follow(): Promise<void> {
     const name = this.state.open
@@ -399,9 +408,9 @@ export class Chat {
     const room = this.rooms.get(name)
     if (!room || room.cursor === null) return
     if (this.#followed !== null) this.#ask('unfollow', { room: this.#followed }).catch(() => undefined)
-    this.#followed = null
+    this.#setFollowed(null)
     if (room.last - room.cursor > BACKLOG_MAX) return
-    this.#followed = name
+    this.#setFollowed(name)
     try {
       const { end } = await this.#ask('follow', { room: name })
       const before = this.#logs.get(name)?.number
@@ -411,7 +420,7 @@ export class Chat {
         await this.#resume(name)
       }
     } catch (error) {
-      if (this.#followed === name) this.#followed = null
+      if (this.#followed === name) this.#setFollowed(null)
       throw error
     }
   }

@@ -23,6 +23,8 @@ export class RoomLog {
   /** The line: everything after this seq was unread when the room was opened, or when the person looked away. */
   unreadAfter: number | null = null
   loaded = false
+  /** New messages are pushed on this connection. */
+  followed = false
   busy: 'older' | 'newer' | 'open' | null = null
   failure: unknown = null
   target: Target | null = null
@@ -112,8 +114,9 @@ export class RoomLog {
     this.changed()
   }
 
-  /** The room has messages up to here, says the daemon. */
+  /** The room has messages up to here, says the list of rooms. If they are pushed, they are on their way. */
   async reached(last: number): Promise<void> {
+    if (this.followed) return
     if (last > this.timeline.last) this.timeline.last = last
     if (this.loaded && this.window.following && !this.timeline.atEnd) await this.#fill()
   }

@@ -3,14 +3,18 @@
 import type { Timeline } from './timeline'
 
 /** Elements in the log are at most these, plus a line for each day and one for the unread. */
-export const WINDOW_MAX = 160
-export const STEP = 60
-const TAIL = 100
+export const WINDOW_MAX = 120
+export const STEP = 30
+const TAIL = 60
+/** When more than this is new at once, only the last of it is drawn: nobody reads ten thousand messages as they fly by. */
+const RUSH = 40
 
 export class Window {
   /** Indexes into the timeline's entries; `to` is exclusive. They are kept as seqs, since indexes shift. */
   #first = 0
   #last = 0
+  /** The end of the timeline when it was last drawn. */
+  #drawn = 0
   /** Grows with new entries at the end of the room. */
   following = true
 
@@ -26,6 +30,13 @@ export class Window {
     const count = timeline.entries.length
     this.#set(timeline, Math.max(0, count - TAIL), count)
     this.following = timeline.atEnd
+  }
+
+  /** Called before each drawing: in a rush, lets go of what has scrolled out of sight anyway. */
+  beforeDraw(timeline: Timeline): void {
+    const count = timeline.entries.length
+    if (this.following && count - timeline.index(this.#drawn + 1) > RUSH && this.#drawn > 0) this.#set(timeline, Math.max(0, count - RUSH), count)
+    this.#drawn = timeline.end
   }
 
   /** Shows the surroundings of a seq. */

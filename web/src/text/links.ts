@@ -13,6 +13,11 @@ const HANGUL = /\p{Script=Hangul}/u
 /** Characters that reorder text: shown, so that nobody is misled by them. */
 const REORDER = /[\u202a-\u202e\u2066-\u2069]/
 
+/** Whether the text is short, and needs nothing but to be shown: most messages are like that. */
+export function isPlain(text: string): boolean {
+  return text.length < 500 && !/:\/\/|www\.|[\n\u202a-\u202e\u2066-\u2069\u2600-\u27bf\ud800-\udfff]/i.test(text)
+}
+
 export function parts(text: string): Part[] {
   const found: Part[] = []
   let at = 0

@@ -23,12 +23,19 @@ export function useScroll(
   scroller: Readonly<Ref<HTMLElement | null>>,
   current: () => RoomLog,
   chat: Chat,
+  /** Whether the end of the room is drawn. */
+  showsEnd: () => boolean,
   flash: (seq: number) => void,
 ): Scroll {
   const below = ref<number | null>(null)
   let atEnd = true
   let anchors: { element: Element; top: number }[] = []
   let seen = 0
+  let size = [0, 0]
+  let top = 0
+  let asking = false
+  /** The version of what is known that is not drawn yet. */
+  let undrawn = -1
 
   function rows(box: HTMLElement): HTMLCollection {
     return box.firstElementChild!.children
@@ -72,8 +79,11 @@ export function useScroll(
       else aim(box, target.seq, target.at)
       if ('flash' in target && target.flash) flash(target.seq)
     }
+    const [height, room] = size
+    size = [box.scrollHeight, box.clientHeight]
     if (atEnd) {
-      box.scrollTop = box.scrollHeight
+      // Not if nothing has moved: somebody may just be scrolling away.
+      if (target || height !== size[0] || room !== size[1]) box.scrollTop = box.scrollHeight
     } else {
       const anchor = anchors.find(({ element }) => element.isConnected)
       const row = anchor?.element as HTMLElement | undefined
@@ -107,15 +117,27 @@ export function useScroll(
     if (!log.loaded) return
     const left = box.scrollHeight - box.scrollTop - box.clientHeight
     const { timeline, window } = log
-    const shownToEnd = timeline.atEnd && window.range(timeline)[1] === timeline.entries.length
-    atEnd = left < END_PX && shownToEnd
+    // Scrolling up leaves the end at once; coming back, it needs not be hit exactly.
+    const away = box.scrollTop < top - 1 && box.scrollHeight === size[0]
+    top = box.scrollTop
+    atEnd = left < (away ? 2 : END_PX) && showsEnd()
     if (atEnd) window.following = true
-    else if (left >= END_PX) window.hold(timeline)
+    else window.hold(timeline)
     look(box)
     below.value = atEnd ? null : Math.max(seen, lastSeen(box))
     if (log.busy !== null || log.failure !== null) return
-    if (box.scrollTop < EDGE_PX) void log.older()
-    if (left < EDGE_PX && !shownToEnd) void log.newer()
+    if (box.scrollTop < EDGE_PX) more(() => log.older())
+    if (left < EDGE_PX && !showsEnd()) more(() => log.newer())
+  }
+
+  /** Asks for more to show, and not again before it is drawn. */
+  function more(load: () => Promise<void>): void {
+    if (asking || chat.version.value === undrawn) return
+    asking = true
+    void load().finally(() => {
+      asking = false
+      undrawn = chat.version.value
+    })
   }
 
   function lastSeen(box: HTMLElement): number {
