@@ -53,9 +53,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
-    minify: 'terser',
-    terserOptions: { module: true, compress: { passes: 3, ecma: 2020 }, format: { comments: false } },
-    rollupOptions: {
+    rolldownOptions: {
       input: { index: 'index.html', sw: 'src/sw.ts' },
       output: {
         entryFileNames: (chunk) => (chunk.name === 'sw' ? 'sw.js' : 'assets/[name]-[hash].js'),
