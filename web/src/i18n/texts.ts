@@ -47,7 +47,7 @@ export const texts = {
   findRoom: ['Find a room', '방 찾기'],
   moreRooms: ['{n} more: find them by name|{n} more: find it by name', '그 밖에 {n}개: 이름으로 찾으세요'],
   newRoom: ['New room', '새 방'],
-  unreadOf: ['{n} unread', '안 읽은 메시지 {n}개'],
+  unreadOf: ['unread', '안 읽은 메시지'],
   privateRoom: ['private', '비공개'],
   openRoom: ['Open a room on the left, or create one.', '왼쪽에서 방을 고르거나 새로 만드세요.'],
   nothingFound: ['No room of this name.', '그런 이름의 방이 없습니다.'],

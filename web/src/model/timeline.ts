@@ -6,6 +6,8 @@ export type Entry = { kind: 'message'; seq: number; message: Message } | { kind:
 
 /** How many entries are kept; beyond that the far end is dropped, and loaded again when somebody scrolls there. */
 export const KEEP_MAX = 2_000
+/** It is dropped in portions of at least this, since dropping copies the rest. */
+const PORTION = 200
 
 export class Timeline {
   entries: Entry[] = []
@@ -55,7 +57,7 @@ export class Timeline {
   /** Keeps memory bounded: drops from one end when there is too much. */
   trim(from: 'start' | 'end', max = KEEP_MAX): void {
     const excess = this.entries.length - max
-    if (excess <= 0) return
+    if (excess < PORTION) return
     if (from === 'start') {
       this.entries = this.entries.slice(excess)
       this.start = firstOf(this.entries[0]!)
