@@ -40,8 +40,8 @@ Avatar.props = ['client', 'nick', 'here']
 /** A nick is never an identity: who it is stands beside it. */
 export const Name: FunctionalComponent<{ client: string; nick: string }> = ({ client, nick }): VNode => {
   const shown = oneLine(nick, 32) || person(client)
-  const parts = [h('bdi', { class: 'nick' }, shown)]
-  if (shown !== person(client)) parts.push(h('bdi', { class: 'client' }, client))
+  const parts: (VNode | string)[] = [h('bdi', { class: 'nick' }, shown)]
+  if (shown !== person(client)) parts.push(' ', h('bdi', { class: 'client' }, client))
   return h('span', { class: 'name' }, parts)
 }
 Name.props = ['client', 'nick']
