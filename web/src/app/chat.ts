@@ -401,27 +401,27 @@ export class Chat {
     if (log) log.followed = true
   }
 
-  /** Has the open room pushed, unless too much of it would come at once. */
+  /** Has the open room pushed, from where its log ends; what lies further back is fetched when somebody scrolls there. */
   async #follow(): Promise<void> {
     const name = this.state.open
     if (name === null || this.#followed === name || this.state.wire.is !== 'up') return
     const room = this.rooms.get(name)
     if (!room || room.cursor === null) return
     if (this.#followed !== null) this.#ask('unfollow', { room: this.#followed }).catch(() => undefined)
-    this.#setFollowed(null)
-    if (room.last - room.cursor > BACKLOG_MAX) return
     this.#setFollowed(name)
+    const log = this.log(name)
+    const after = log?.loaded && room.last - log.timeline.end <= BACKLOG_MAX ? log.timeline.end : room.last
     try {
-      const { end } = await this.#ask('follow', { room: name })
-      const before = this.#logs.get(name)?.number
+      const { end } = await this.#ask('follow', { room: name, after })
+      const before = log?.number
       const now = this.#numbered(name, end as Ok)
-      if (before != null && now !== before) {
-        this.say(t('roomGone', { room: name }), true)
-        await this.#resume(name)
-      }
+      if (before == null || now === before) return
+      this.say(t('roomGone', { room: name }), true)
+      await this.#resume(name)
     } catch (error) {
       if (this.#followed === name) this.#setFollowed(null)
-      throw error
+      if (!(error instanceof Refusal) || error.code !== 'set-back') throw error
+      this.#setBack(name)
     }
   }
 
@@ -463,7 +463,6 @@ export class Chat {
       const { end } = await this.#ask('ack', { room, seq })
       this.rooms.acked(room, (end as Ok).cursor ?? (end as Ok).seq ?? seq)
       this.bump()
-      if (room === this.state.open && this.#followed === null) await this.#follow()
     } catch (error) {
       if (error instanceof Refusal && error.code === 'set-back') this.#setBack(room)
     }
