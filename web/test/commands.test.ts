@@ -77,8 +77,8 @@ describe('the languages', () => {
   })
 
   it('count', () => {
-    expect(t('members', { n: 1 })).toBe('1 member')
-    expect(t('members', { n: 2 })).toBe('2 members')
+    expect(t('newBelow', { n: 1 })).toBe('1 new message')
+    expect(t('newBelow', { n: 2 })).toBe('2 new messages')
     expect(t('said', { name: '{text}', text: 'x' })).toBe('{text}: x')
   })
 })

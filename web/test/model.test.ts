@@ -133,6 +133,20 @@ describe('the timeline', () => {
     expect(timeline.append(message(KEEP_MAX + 900))).toBe(false)
   })
 
+  it('keeps less of long messages, but always some', () => {
+    const timeline = new Timeline()
+    timeline.reset(0, 1_000)
+    const text = 'x'.repeat(60_000)
+    for (let seq = 1; seq <= 1_000; seq++) {
+      timeline.append(message(seq, { text }))
+      timeline.trim('start')
+      expect(timeline.entries.length).toBeLessThan(300)
+      expect(timeline.end).toBe(seq)
+    }
+    expect(timeline.entries.length).toBeGreaterThanOrEqual(100)
+    expect(timeline.start).toBe(timeline.entries[0]!.seq)
+  })
+
   it('finds messages by seq', () => {
     const timeline = new Timeline()
     timeline.reset(0, 9)

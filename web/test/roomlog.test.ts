@@ -239,6 +239,16 @@ describe('what the log shows', () => {
     expect(rows(room, null)).not.toContain('unread')
   })
 
+  it('notes who came and went where it happened', () => {
+    const room = new FakeRoom(3)
+    const entries = room.messages.map((message) => ({ kind: 'message' as const, seq: message.seq, message }))
+    const note = (id: number, after: number) => ({ id, after, client: 'bob', nick: 'bob', what: 'joined' as const })
+    const context = { own: 'alice', unreadAfter: null, cursors: [], notes: [note(1, 1), note(2, 3), note(3, 3), note(4, 7)] }
+    const keys = (from: number): string[] => rowsOf(entries.slice(from), entries[from - 1], context).map((row) => row.key)
+    expect(keys(0).slice(1)).toEqual(['m1', 'n1', 'm2', 'm3', 'n2', 'n3'])
+    expect(keys(2)).not.toContain('n1')
+  })
+
   it('does not show what records a redaction, and gives a reply its heading', () => {
     const room = new FakeRoom(2)
     room.say('', { redacts: 1 })

@@ -27,7 +27,7 @@ const WHO_MANY = 500
 
 export type Panel = 'people' | null
 export type DialogName =
-  | 'switcher' | 'create' | 'topic' | 'invite' | 'delete' | 'access' | 'date' | 'settings' | 'help' | 'redact' | null
+  | 'switcher' | 'create' | 'topic' | 'invite' | 'delete' | 'date' | 'settings' | 'help' | 'redact' | null
 
 export class Chat {
   readonly state = shallowReactive({
@@ -128,6 +128,7 @@ export class Chat {
 
   signOut(): void {
     forget()
+    this.storage.forget(this.client).catch(() => undefined)
     this.#wire.stop()
     this.#leaveSession()
     this.state.login = null
@@ -278,7 +279,9 @@ export class Chat {
         this.#roomChanged(item)
         break
       case 'event': {
-        const note = this.#logs.get(item.room)?.members.event(item, Date.now())
+        const log = this.#logs.get(item.room)
+        const note = log?.members.event(item, Date.now())
+        if (log && note) log.note(note)
         if (note && note.what !== 'nick') this.scheduleWho(WHO_FAST_MS)
         break
       }

@@ -1,15 +1,18 @@
 /** A room's log as the page shows it: what is loaded of it, which part is shown, and where its unread messages begin. */
 
-import { Members } from '../model/members'
+import { Members, type Note } from '../model/members'
 import { Timeline } from '../model/timeline'
 import { Window } from '../model/window'
 import type { Answer, End, Fields, Gap, Item, Message } from '../wire/types'
 
 const PAGE = 100
+const NOTES_MAX = 50
 /** More unread messages than this are loaded page by page as they are read, and not pushed. */
 export const BACKLOG_MAX = 500
 
 export type Ask = (verb: string, fields: Fields) => Promise<{ items: Item[]; end: Answer }>
+
+export type LogNote = Note & { after: number; id: number }
 
 /** Where the log scrolls to once this version is drawn. */
 export type Target = { seq: number; at: 'top' | 'middle'; flash: boolean } | { end: true }
@@ -25,6 +28,8 @@ export class RoomLog {
   loaded = false
   /** New messages are pushed on this connection. */
   followed = false
+  /** Who came, went or took another nick, and after which message; while the page is open. */
+  notes: LogNote[] = []
   busy: 'older' | 'newer' | 'open' | null = null
   failure: unknown = null
   target: Target | null = null
@@ -111,6 +116,12 @@ export class RoomLog {
     const taken = this.timeline.append(item)
     if (this.window.following) this.timeline.trim('start')
     if (!taken && this.window.following) void this.#fill()
+    this.changed()
+  }
+
+  note(note: Note): void {
+    const id = (this.notes.at(-1)?.id ?? 0) + 1
+    this.notes = [...this.notes.slice(1 - NOTES_MAX), { ...note, after: this.timeline.last, id }]
     this.changed()
   }
 

@@ -15,7 +15,7 @@ export type Person = {
   since: string | null
 }
 
-export type Note = { client: string; nick: string; what: 'joined' | 'left' | 'nick' }
+export type Note = { client: string; nick: string; what: 'joined' | 'left' | 'nick'; now?: string }
 
 export class Members {
   #all = new Map<string, Member>()
@@ -58,11 +58,13 @@ export class Members {
         this.#update(client, { connections: event.event === 'online' ? 1 : 0, since: event.time })
         if (event.event === 'offline') this.#typingUntil.delete(person(client))
         return null
-      case 'nick':
+      case 'nick': {
+        const renamed: Note = { ...note('nick'), now: event.nick ?? person(client) }
         for (const other of [...this.#all.keys()]) {
           if (person(other) === person(client)) this.#update(other, { nick: event.nick ?? person(client) })
         }
-        return note('nick')
+        return renamed
+      }
       case 'typing':
         this.#typingUntil.set(person(client), nowMs + TYPING_MS)
         return null

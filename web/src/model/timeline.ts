@@ -8,6 +8,8 @@ export type Entry = { kind: 'message'; seq: number; message: Message } | { kind:
 export const KEEP_MAX = 2_000
 /** It is dropped in portions of at least this, since dropping copies the rest. */
 const PORTION = 200
+/** The same for their text, in characters: messages may be long. */
+export const CHARS_MAX = 4_000_000
 
 export class Timeline {
   entries: Entry[] = []
@@ -18,6 +20,7 @@ export class Timeline {
   atStart = false
   /** The room's last seq, as far as is known. */
   last = 0
+  #chars = 0
 
   get atEnd(): boolean {
     return this.end >= this.last
@@ -26,6 +29,7 @@ export class Timeline {
   /** Begins anew, just after a seq. */
   reset(after: number, last: number): void {
     this.entries = []
+    this.#chars = 0
     this.start = after + 1
     this.end = after
     this.atStart = after === 0
@@ -39,7 +43,9 @@ export class Timeline {
     if (to > this.last) this.last = to
     if (to <= this.end) return true
     if (from > this.end + 1) return false
-    this.entries.push(entryOf(item))
+    const entry = entryOf(item)
+    this.entries.push(entry)
+    this.#chars += lengthOf(entry)
     this.end = to
     if (item.type === 'message') this.#apply(item)
     return true
@@ -49,6 +55,7 @@ export class Timeline {
   prepend(items: readonly (Message | Gap)[], oldest: number): void {
     const entries = items.map(entryOf).filter((entry) => entry.seq < this.start)
     this.entries = [...entries, ...this.entries]
+    for (const entry of entries) this.#chars += lengthOf(entry)
     if (entries[0]) this.start = firstOf(entries[0])
     if (entries.length === 0 || this.start <= oldest) this.atStart = true
     for (const entry of entries) if (entry.kind === 'message') this.#apply(entry.message)
@@ -56,15 +63,24 @@ export class Timeline {
 
   /** Keeps memory bounded: drops from one end when there is too much. */
   trim(from: 'start' | 'end', max = KEEP_MAX): void {
-    const excess = this.entries.length - max
-    if (excess < PORTION) return
+    if (this.entries.length < max + PORTION && this.#chars <= CHARS_MAX) return
+    const ordered = from === 'start' ? this.entries.toReversed() : this.entries
+    let chars = 0
+    let keep = 0
+    // What is at the other end stays, however long it is.
+    for (; keep < Math.min(max, ordered.length); keep++) {
+      chars += lengthOf(ordered[keep]!)
+      if (chars > CHARS_MAX / 2 && keep >= PORTION) break
+    }
+    this.#chars = ordered.slice(0, keep).reduce((sum, entry) => sum + lengthOf(entry), 0)
+    if (keep === ordered.length) return
     if (from === 'start') {
-      this.entries = this.entries.slice(excess)
+      this.entries = this.entries.slice(-keep)
       this.start = firstOf(this.entries[0]!)
       this.atStart = false
     } else {
-      this.entries = this.entries.slice(0, max)
-      this.end = this.entries[max - 1]!.seq
+      this.entries = this.entries.slice(0, keep)
+      this.end = this.entries[keep - 1]!.seq
     }
   }
 
@@ -94,6 +110,10 @@ export class Timeline {
     const { text: _text, base64: _base64, ...rest } = entry.message
     this.entries[at] = { ...entry, message: { ...rest, redacted: by } }
   }
+}
+
+function lengthOf(entry: Entry): number {
+  return entry.kind === 'message' ? (entry.message.text ?? entry.message.base64 ?? '').length : 0
 }
 
 function entryOf(item: Message | Gap): Entry {

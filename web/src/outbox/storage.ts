@@ -35,6 +35,8 @@ export interface Storage {
   /** The rooms as they were last seen, to begin with while there is no connection. */
   rooms(client: string): Promise<Room[]>
   setRooms(client: string, rooms: readonly Room[]): Promise<void>
+  /** Forgets everything of a client but what waits to be sent. */
+  forget(client: string): Promise<void>
 }
 
 interface Schema extends DBSchema {
@@ -98,6 +100,12 @@ class Disk implements Storage {
   async setRooms(client: string, rooms: readonly Room[]): Promise<void> {
     await this.database.put('rooms', rooms, client)
   }
+
+  async forget(client: string): Promise<void> {
+    const change = this.database.transaction(['drafts', 'rooms'], 'readwrite')
+    const drafts = IDBKeyRange.bound([client], [client, []])
+    await Promise.all([change.objectStore('drafts').delete(drafts), change.objectStore('rooms').delete(client), change.done])
+  }
 }
 
 export class Memory implements Storage {
@@ -138,4 +146,8 @@ export class Memory implements Storage {
   }
 
   async setRooms(): Promise<void> {}
+
+  async forget(): Promise<void> {
+    this.#drafts.clear()
+  }
 }

@@ -1,6 +1,7 @@
 /** What the log shows, line by line. */
 
 import { dayLine, dayOf } from '../i18n'
+import type { LogNote } from '../app/roomlog'
 import { person } from '../model/names'
 import type { Entry } from '../model/timeline'
 import { readBy } from '../model/members'
@@ -13,16 +14,25 @@ export type Row =
   | { key: string; is: 'day'; text: string; time: string }
   | { key: string; is: 'unread' }
   | { key: string; is: 'gap'; from: number; to: number }
+  | { key: string; is: 'note'; note: LogNote }
   | { key: string; is: 'message'; seq: number; message: Message; head: boolean; own: boolean; reads: number }
 
-export type Context = { own: string; unreadAfter: number | null; cursors: readonly number[] }
+export type Context = { own: string; unreadAfter: number | null; cursors: readonly number[]; notes?: readonly LogNote[] }
 
-export function rowsOf(entries: readonly Entry[], before: Entry | undefined, { own, unreadAfter, cursors }: Context): Row[] {
+export function rowsOf(entries: readonly Entry[], before: Entry | undefined, { own, unreadAfter, cursors, notes = [] }: Context): Row[] {
   const rows: Row[] = []
+  const due = notes.filter((note) => note.after >= (before?.seq ?? 0))
+  const noted = (until: number): void => {
+    while (due[0] && due[0].after < until) {
+      const note = due.shift()!
+      rows.push({ key: `n${note.id}`, is: 'note', note })
+    }
+  }
   let previous = before?.kind === 'message' ? before.message : null
   // The line stands before the first unread message of somebody else, once.
   let lineDue = unreadAfter !== null && (before === undefined || before.seq <= unreadAfter)
   for (const entry of entries) {
+    noted(entry.seq)
     if (entry.kind === 'gap') {
       rows.push({ key: `g${entry.to}`, is: 'gap', from: entry.from, to: entry.to })
       previous = null
@@ -44,6 +54,8 @@ export function rowsOf(entries: readonly Entry[], before: Entry | undefined, { o
     rows.push({ key: `m${seq}`, is: 'message', seq, message, head, own: mine, reads: mine ? readBy(cursors, seq) : 0 })
     previous = message
   }
+  const last = entries.at(-1)
+  noted(last ? last.seq + 1 : Infinity)
   return rows
 }
 
