@@ -87,6 +87,9 @@ fn it_has_a_length_of_its_own_and_its_body_the_same_as_ever() {
     let padded = |length: usize| format!("{{{}\"do\":\"ping\"}}", " ".repeat(length - r#"{"do":"ping"}"#.len()));
     assert_eq!(after(&padded(line_max)), ["ok", "ok"]);
     assert_eq!(after(&padded(line_max + 1)), ["too-long", "ok"]);
+    // The first line, behind a byte order mark, is no shorter for that.
+    let marked = format!("\u{feff}{}\n", padded(line_max - 3));
+    assert_eq!(brief(&decoded(&[marked.as_bytes()])), ["ok"]);
     // Refused as soon as it is too long, and skipped up to its end.
     let mut half = padded(2 * line_max).into_bytes();
     half.truncate(line_max + 1);
