@@ -12,7 +12,7 @@ use serde_json::Value;
 /// Each crate, and those of the workspace that it may use. Tests may use others besides.
 const MAY_USE: [(&str, &[&str]); 10] = [
     ("dantok", &["dantok-net", "dantok-protocol", "dantok-store", "dantok-supervise"]),
-    ("dantok-bench", &[]),
+    ("dantok-bench", &["dantok-protocol"]),
     ("dantok-chat", &["dantok-client", "dantok-protocol"]),
     ("dantok-client", &["dantok-net", "dantok-protocol", "dantok-supervise"]),
     ("dantok-net", &[]),
