@@ -1,4 +1,4 @@
-//! The HTTP API: one more edge of the [pipeline]. A request becomes commands, and their answers the response.
+//! The HTTP API: one more edge of the [pipeline](crate::pipeline). A request becomes commands, and their answers the response.
 //!
 //! Every connection has at most one session at a time, which the next request takes over if the same client sends it with the same
 //! token. So limits, permissions and commits are those of all other connections.
