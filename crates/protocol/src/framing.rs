@@ -272,3 +272,37 @@ impl Framing for Frames {
         frame::encode_server(&ServerFrame::Closing { refusal }, out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Command;
+
+    #[test]
+    fn a_message_is_one_request_whatever_is_in_it() {
+        let mut framing = messages(10);
+        let mut decode = |message: &[u8]| {
+            let mut bytes = BytesMut::from(message);
+            let found = framing.decode(&mut bytes).unwrap();
+            assert!(bytes.is_empty(), "it is consumed whole");
+            found
+        };
+        let ping = Some(Incoming::Request { tag: Tag::Id(1), command: Command::Ping });
+        assert_eq!(decode(b"{\"do\":\"ping\",\"tag\":1}"), ping);
+        assert_eq!(decode(b"{\n  \"do\": \"ping\",\n  \"tag\": 1\n}\n"), ping);
+        assert_eq!(decode(b""), None);
+        for (message, code) in [
+            (&b"{\"do\":\"ping\"}\n{\"do\":\"ping\"}"[..], ErrorCode::BadCommand),
+            (b"PING", ErrorCode::BadCommand),
+            (b"\n", ErrorCode::BadCommand),
+            (b"{\"do\":\"p\xff\"}", ErrorCode::NotUtf8),
+            (b"{\"do\":\"send\",\"room\":\"r\",\"text\":\"12345678901\"}", ErrorCode::TooLong),
+        ] {
+            let found = decode(message);
+            let is_it = matches!(&found, Some(Incoming::Refused { refusal, .. }) if refusal.code == code);
+            assert!(is_it, "{}: {found:?}", message.escape_ascii());
+        }
+        assert_eq!(framing.set_format(false).unwrap_err().code, ErrorCode::BadArgument);
+        assert_eq!(framing.encoding(), Encoding::Json);
+    }
+}

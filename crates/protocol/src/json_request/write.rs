@@ -8,7 +8,8 @@ use crate::json::Object;
 use crate::line::{Line, verb};
 use crate::{Command, Tag};
 
-/// Appends a request as an object that [`parse`](super::parse) reads as the same request, and a line end.
+/// Appends a request as an object that [`parse`](super::parse) reads as the same request, and a line end. A tag that is a
+/// number is at most [`TAG_NUMBER_MAX`](super::TAG_NUMBER_MAX).
 pub fn encode_request(tag: &Tag, command: &Command, out: &mut Vec<u8>) {
     let mut line = Line::default();
     command.write(&mut line);
