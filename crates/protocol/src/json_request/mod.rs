@@ -2,7 +2,7 @@
 //! one; where messages have bounds of their own, so is each message.
 //!
 //! `do` is the verb, `tag` the tag. The other members are the verb's arguments, named as in its usage, and become the same
-//! [`Arguments`] that a line does, so that each command has one reader for both.
+//! `Arguments` that a line does, so that each command has one reader for both.
 
 mod members;
 mod object;
