@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, AUTHORIZATION, CONNECTION, HeaderValue, LOCATION, TRANSFER_ENCODING};
 use hyper::{HeaderMap, Method, Request, StatusCode};
@@ -15,7 +16,7 @@ use super::api::Kept;
 use super::problem::Problem;
 use super::routes::{FILE, ROUTES, Route, fit};
 use super::serve::Visitor;
-use super::{Site, assets, guard};
+use super::{Site, assets, body, guard};
 use crate::addresses::AddressSlot;
 use crate::hub::Hub;
 use dantok_protocol::ErrorCode;
@@ -61,6 +62,15 @@ impl Call {
     /// There is nothing at this path.
     pub fn not_found(&self) -> Problem {
         not_found()
+    }
+
+    /// The request's body, of at most `max` bytes.
+    ///
+    /// # Errors
+    /// As [`body::read`].
+    pub async fn body(&mut self, max: usize) -> Result<Bytes, Problem> {
+        let pause = self.hub.settings.get().limits.hello_timeout;
+        body::read(self.request.body_mut(), max, pause).await
     }
 
     /// The token in `Authorization: Bearer`, if there is one.

@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod api;
 mod assets;
+pub mod body;
 pub mod call;
 mod forwarded;
 mod guard;
