@@ -6,6 +6,8 @@ mod close;
 mod frames;
 mod handshake;
 mod outbox;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::pin::Pin;
