@@ -121,6 +121,7 @@ pub async fn answer(visitor: Arc<Visitor>, request: Request<Incoming>) -> Respon
 }
 
 async fn checked(visitor: Arc<Visitor>, request: Request<Incoming>, host: &guard::Host) -> Result<Response, Problem> {
+    guard::origin(&request, host)?;
     let path = request.uri().path();
     let below = path.strip_prefix(visitor.site.settings.path.as_str());
     let (route, segments) = match below {
@@ -129,7 +130,6 @@ async fn checked(visitor: Arc<Visitor>, request: Request<Incoming>, host: &guard
         Some(below) => find(request.method(), below)?,
         None => return Err(not_found()),
     };
-    guard::origin(&request, host)?;
     let (slot, address) = visitor.admit(request.headers())?;
     let segments = segments.into_iter().map(str::to_owned).collect();
     let call = Call {

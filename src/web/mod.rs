@@ -1,7 +1,7 @@
 //! The web: the chat page, WebSockets and the HTTP API, on listeners of their own.
 //!
 //! Every connection runs in one task, like any other connection of the daemon, and counts in the same limits. HTTP requests pass, in this
-//! order: the Host check, the [table of routes](routes), the check of where the request comes from, and the limits; whatever answers, the
+//! order: the Host check, the check of which page they come from, the [table of routes](routes), and the limits; whatever answers, the
 //! response gets the same security headers. A WebSocket leaves HTTP behind and becomes an edge of the
 //! [pipeline](crate::pipeline).
 

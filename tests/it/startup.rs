@@ -347,6 +347,18 @@ fn errors_that_only_the_operator_can_fix_exit_with_2() {
         &["--listen", "none"],
         &["--listen", "0.0.0.0:0"],
         &["--metrics", "9420"],
+        #[cfg(feature = "web")]
+        &["--web", "7480"],
+        #[cfg(feature = "web")]
+        &["--web", "0.0.0.0:0"],
+        #[cfg(feature = "web")]
+        &["--web", free, "--web-host", "chat.example.org:80"],
+        #[cfg(feature = "web")]
+        &["--web", free, "--web-path", "chat"],
+        #[cfg(feature = "web")]
+        &["--web", free, "--web-trusted-proxy", "proxy"],
+        #[cfg(all(feature = "web", feature = "tls"))]
+        &["--web-tls", free],
         &["--log", "warning"],
         &["--log", "verbose"],
         &["--log", ""],
@@ -456,6 +468,8 @@ fn each_address_is_bound_once() {
         (&["--listen", &loopback, "--listen", &loopback][..], "are the same address"),
         (&["--listen", &format!("{loopback},{loopback}")], "are the same address"),
         (&["--listen", &loopback, "--metrics", &loopback], "are the same address"),
+        #[cfg(feature = "web")]
+        (&["--listen", &loopback, "--web", &loopback], "are the same address"),
         (&["--listen", &format!("localhost:{port}"), "--listen", &loopback], "are the same address"),
         (&["--listen", &format!("[::ffff:127.0.0.1]:{port}"), "--listen", &loopback], "are the same address"),
         (&["--listen", &all, "--listen", &loopback], "covers all addresses"),

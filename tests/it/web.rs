@@ -1,4 +1,7 @@
 //! The web, through real sockets: HTTP's edge cases as raw bytes, and WebSockets by a client that somebody else made.
 
 mod http;
+mod limits;
+mod proxy;
+mod serving;
 mod websocket;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 
 use super::connect;
 
@@ -20,7 +20,11 @@ pub fn get(address: SocketAddr, path: &str) -> Answer {
 
 /// Sends a request as it is; the answer ends with the connection.
 pub fn ask(address: SocketAddr, request: &str) -> Answer {
-    let mut stream = connect(address);
+    request_on(&mut connect(address), request)
+}
+
+/// The same on a connection that is there.
+pub fn request_on(stream: &mut TcpStream, request: &str) -> Answer {
     stream.write_all(request.as_bytes()).unwrap();
     let mut text = Vec::new();
     // What was sent and not read may make an error of the end.
@@ -58,7 +62,7 @@ fn unchunked(mut rest: &str) -> String {
 
 /// Whether the other side has closed a connection, on which nothing waits to be read.
 #[cfg(feature = "web")]
-pub fn is_over(stream: &std::net::TcpStream) -> bool {
+pub fn is_over(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     let peeked = stream.peek(&mut [0]);
     stream.set_nonblocking(false).unwrap();

@@ -187,7 +187,11 @@ fn requests_of_other_pages_are_refused() {
         ("[::1]:7480", "http://[::1]:7480"),
     ] {
         assert_eq!(unsafe_request(host, origin), 405, "{host} {origin}");
+        assert_eq!(unsafe_request(host, "http://evil.example"), 403, "{host}");
     }
+    assert_eq!(web.ask("POST /nothing", &["Host: localhost", "Sec-Fetch-Site: cross-site"]).status, 403);
+    // A page of another origin may read nothing, but a link may lead here.
+    assert_eq!(web.ask("GET /", &["Host: localhost", "Sec-Fetch-Site: cross-site"]).status, 200);
 }
 
 #[test]
