@@ -10,9 +10,13 @@ use crate::rooms::Room;
 use dantok_protocol::{Item, Refusal, Reply, RoomInfo};
 
 impl Session {
-    /// Lists the rooms, the most recently active first.
-    pub(super) async fn rooms(&mut self, out: &mut impl Out) -> io::Result<Reply> {
-        let mut rooms = self.hub.rooms.all();
+    /// Lists the rooms, the most recently active first; or only one.
+    pub(super) async fn rooms(&mut self, only: Option<&str>, out: &mut impl Out) -> io::Result<Reply> {
+        let mut rooms = match only.map(|name| self.permitted(name, Permission::See)).transpose() {
+            Ok(Some(room)) => vec![room],
+            Ok(None) => self.hub.rooms.all(),
+            Err(refusal) => return Ok(Reply::Error(refusal)),
+        };
         rooms.retain(|room| self.sees(room));
         rooms.sort_by_key(|room| std::cmp::Reverse(room.active_ms()));
         let mut count = 0;

@@ -229,7 +229,7 @@ impl Session {
             Ask::Read(commands::Read { room, max }) => return self.read(&room, max, out).await,
             Ask::Follow(commands::Follow { room, after }) => self.follow(&room, after),
             Ask::Unfollow(commands::Unfollow { room }) => self.unfollow(&room),
-            Ask::Rooms => return self.rooms(out).await,
+            Ask::Rooms(commands::Rooms { room }) => return self.rooms(room.as_deref(), out).await,
             Ask::Watch => Ok(self.watch()),
             Ask::Unwatch => Ok(self.unwatch()),
             Ask::Who(commands::Who { room }) => return self.who(&room, out).await,

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::answer::{Response, full, secure, value};
 use super::api::Kept;
 use super::problem::Problem;
-use super::routes::{FILE, ROUTES, Route, fit};
+use super::routes::{FILE, Route, all, fit};
 use super::serve::Visitor;
 use super::{Site, assets, body, guard};
 use crate::addresses::AddressSlot;
@@ -159,7 +159,7 @@ fn to_the_slash(path: &str) -> Response {
 fn find<'a>(method: &Method, path: &'a str) -> Result<(&'static Route, Vec<&'a str>), Problem> {
     let wanted = if *method == Method::HEAD { &Method::GET } else { method };
     let file = assets::has(path).then_some(&FILE);
-    let fitting = || ROUTES.iter().chain(file).filter_map(|route| Some((route, fit(route.path, path)?)));
+    let fitting = || all().chain(file).filter_map(|route| Some((route, fit(route.path, path)?)));
     if let Some(found) = fitting().find(|(route, _)| route.method == *wanted) {
         return Ok(found);
     }

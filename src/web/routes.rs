@@ -16,30 +16,24 @@ pub struct Route {
     pub handler: Handler,
 }
 
-const fn get(path: &'static str, handler: Handler) -> Route {
-    Route { method: Method::GET, path, handler }
+/// A route.
+pub const fn route(method: Method, path: &'static str, handler: Handler) -> Route {
+    Route { method, path, handler }
 }
 
-const fn post(path: &'static str, handler: Handler) -> Route {
-    Route { method: Method::POST, path, handler }
-}
-
-/// All routes. The first whose path fits and whose method is that of the request answers it.
-pub static ROUTES: &[Route] = &[
-    get("/healthz", health::check),
-    get("/readyz", health::check),
-    get("/ws", ws::open),
-    get("/api/v1/rooms/{room}/messages", api::list_messages),
-    post("/api/v1/rooms/{room}/messages", api::send_message),
-    get("/api/v1/rooms/{room}/messages/{seq}", api::get_message),
-    post("/r/{room}", api::send_by_hand),
-    get("/r/{room}/json", api::follow_as_json),
-    get("/r/{room}/sse", api::follow_as_events),
-    get("/r/{room}/raw", api::follow_as_text),
+static OWN: &[Route] = &[
+    route(Method::GET, "/healthz", health::check),
+    route(Method::GET, "/readyz", health::check),
+    route(Method::GET, "/ws", ws::open),
 ];
 
-/// What answers at a path that none of [`ROUTES`] has, and a file of the page has.
-pub static FILE: Route = get("/{*}", assets::serve);
+/// All routes. The first whose path fits and whose method is that of the request answers it.
+pub fn all() -> impl Iterator<Item = &'static Route> {
+    OWN.iter().chain(api::ROUTES)
+}
+
+/// What answers at a path that none of [these](all) has, and a file of the page has.
+pub static FILE: Route = route(Method::GET, "/{*}", assets::serve);
 
 /// What the braces of a route's path stand for in a request's path; `None` if it does not fit. The path is still percent-encoded, so
 /// that an encoded slash separates nothing.
@@ -90,8 +84,9 @@ mod tests {
 
     #[test]
     fn no_route_hides_one_behind_it() {
-        for (at, route) in ROUTES.iter().enumerate() {
-            for later in &ROUTES[at + 1..] {
+        let routes: Vec<&Route> = all().collect();
+        for (at, route) in routes.iter().enumerate() {
+            for later in &routes[at + 1..] {
                 let is_hidden = later.method == route.method && fit(route.path, later.path).is_some();
                 assert!(!is_hidden, "{} {} hides {}", route.method, route.path, later.path);
             }

@@ -319,7 +319,7 @@ fn literal_lines() {
         ),
         (
             "too much",
-            b"PING x\nJOIN a b\nROOMS 1\n".to_vec(),
+            b"PING x\nJOIN a b\nWATCH 1\n".to_vec(),
             (0..3).map(|_| refused(ErrorCode::BadArgument)).collect(),
         ),
         ("a cut line", b"PING\nPIN".to_vec(), vec![ask(Command::Ping)]),

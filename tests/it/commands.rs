@@ -344,7 +344,7 @@ fn other_protocols_are_answered_with_an_error_and_closed() {
     assert_eq!(frames.closing().code, ErrorCode::BadFrame);
     assert!(frames.frame().is_none());
     let mut frames = Frames::connect(daemon.address());
-    let (_, reply) = frames.ask(Command::Rooms);
+    let (_, reply) = frames.ask(Command::Rooms(commands::Rooms::default()));
     assert!(matches!(reply, Reply::Error(refusal) if refusal.code == ErrorCode::HelloFirst));
 }
 

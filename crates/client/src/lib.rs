@@ -296,7 +296,7 @@ impl Client {
     /// # Errors
     /// As every call; see [`Error`].
     pub async fn rooms(&self) -> Result<Vec<RoomInfo>, Error> {
-        let (items, _) = self.ask(Command::Rooms).await?;
+        let (items, _) = self.ask(commands::Rooms::default().into()).await?;
         let rooms = items.into_iter().map(|item| match item {
             Item::Room(room) => Ok(room),
             _ => Err(Error::Unexpected),

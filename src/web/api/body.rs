@@ -1,53 +1,44 @@
-//! Reading a request's body: bounded in length and in time.
+//! What a request's body is.
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
+use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::body::Body as _;
-use hyper::header::{CONNECTION, CONTENT_TYPE};
-use tokio::time::timeout;
+use hyper::header::CONTENT_TYPE;
+use serde::de::DeserializeOwned;
 
 use super::bad;
 use super::input::header;
-use crate::web::answer::value;
+use crate::web::body;
 use crate::web::call::Call;
 use crate::web::problem::Problem;
 use dantok_protocol::ErrorCode;
-
-fn too_long(max: usize) -> Problem {
-    let text = format!("a body has at most {max} bytes here");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::TooLong, text)
-}
 
 /// Reads the whole body of at most `max` bytes.
 ///
 /// # Errors
 /// It is longer, incomplete, or takes too long to arrive.
 pub(super) async fn read(call: &mut Call, max: usize) -> Result<Bytes, Problem> {
-    let body = call.request.body_mut();
-    if body.size_hint().lower() > max as u64 {
-        return Err(too_long(max));
+    let pause = call.hub.settings.get().limits.hello_timeout;
+    body::read(call.request.body_mut(), max, pause).await
+}
+
+/// The most bytes of a body that is an object of settings.
+const OBJECT_MAX_BYTES: usize = 16 * 1024;
+
+/// Reads a body of JSON; none is as an empty object.
+///
+/// # Errors
+/// It is something else.
+pub(super) async fn json<T: DeserializeOwned + Default>(call: &mut Call) -> Result<T, Problem> {
+    let media = media_type(call)?;
+    let bytes = read(call, OBJECT_MAX_BYTES).await?;
+    if bytes.is_empty() {
+        return Ok(T::default());
     }
-    let within = call.hub.settings.get().limits.hello_timeout;
-    let collected = async {
-        let mut bytes = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| bad("the body is incomplete"))?;
-            // Trailers say nothing here.
-            let Ok(data) = frame.into_data() else { continue };
-            if bytes.len() + data.len() > max {
-                return Err(too_long(max));
-            }
-            bytes.extend_from_slice(&data);
-        }
-        Ok(bytes.freeze())
-    };
-    timeout(within, collected).await.unwrap_or_else(|_| {
-        let text = format!("the body has not arrived within {} s", within.as_secs_f64());
-        let mut problem = Problem::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::Limit, text);
-        problem.headers.push((CONNECTION, value("close")));
-        Err(problem)
-    })
+    if media.is_none_or(|(essence, _)| essence != "application/json") {
+        let text = "the body is JSON here: Content-Type: application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::BadArgument, text));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| bad(format!("the body can't be understood: {error}")))
 }
 
 /// The media type of the body, in small letters, and its `charset`.

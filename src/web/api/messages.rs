@@ -203,6 +203,27 @@ fn seq(call: &Call) -> Result<u64, Problem> {
     seq.and_then(|digits| digits.parse().ok()).filter(|seq| *seq > 0).ok_or_else(|| bad("a seq is a number from 1"))
 }
 
+/// `DELETE …/messages/{seq}`: erases a message's text.
+pub(in crate::web) fn redact(call: Call) -> Answered {
+    Box::pin(async move {
+        let mut query = Query::of(&call)?;
+        let who = Who::of(&call, &mut query)?;
+        query.end()?;
+        let (room, seq) = (call.segment(0)?, seq(&call)?);
+        let mut caller = Caller::of(&call, who).await?;
+        let redacted = caller.ask(commands::Redact { room: room.clone(), seq }).await;
+        caller.leave_to(&call.kept);
+        match redacted {
+            Ok(Reply::Sent { seq, dup }) => Ok(object(&json!({"seq": seq, "dup": dup}))),
+            Ok(_) => Err(unexpected().into()),
+            Err(refusal) if refusal.code == ErrorCode::SetBack => {
+                Err(Problem { status: StatusCode::NOT_FOUND, ..Problem::from(refusal) })
+            }
+            Err(refusal) => Err(refused(refusal, &room)),
+        }
+    })
+}
+
 /// A page of messages.
 struct Page {
     form: Form,
@@ -221,22 +242,22 @@ impl Job for Page {
         let limit = self.history.max.unwrap_or(LIMIT_MAX);
         let is_object = self.form == Form::Object;
         if is_object {
-            caller.wire.items.put("{\"messages\":[\n");
+            caller.items().put("{\"messages\":[\n");
         }
         let Reply::End { room, handed, oldest, last } = caller.ask(self.history).await? else {
             return Err(unexpected());
         };
         let (mut next, mut last) = (handed, last);
-        if caller.wire.items.count() == 0 && !self.wait.is_zero() && limit > 0 {
+        if caller.items().count() == 0 && !self.wait.is_zero() && limit > 0 {
             let deadline = Instant::now() + self.wait;
-            caller.wire.items.limit(limit);
+            caller.items().limit(limit);
             caller.ask(commands::Follow { room: room.to_string(), after: Some(handed) }).await?;
             caller.pushed(0, Some(deadline)).await?;
             caller.stop_following(&room).await;
-            next = next.max(caller.wire.items.reached());
+            next = next.max(caller.items().reached());
             last = last.max(next);
         }
-        let items = &mut caller.wire.items;
+        let items = caller.items();
         if !is_object {
             let end = json!({"type": "end", "room": room, "handed": next, "oldest": oldest, "last": last});
             items.object("end", None, &end);
@@ -274,9 +295,7 @@ impl Job for One {
         };
         match caller.ask(history).await? {
             Reply::End { last, .. } if last < seq => Err(set_back(last)),
-            Reply::End { .. } if caller.wire.items.count() == 0 => {
-                Err(Refusal::bad_argument("this message has expired"))
-            }
+            Reply::End { .. } if caller.items().count() == 0 => Err(Refusal::bad_argument("this message has expired")),
             _ => Ok(()),
         }
     }

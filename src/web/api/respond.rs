@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use hyper::StatusCode;
 use hyper::body::{Body, Frame};
 use hyper::header::{CONTENT_TYPE, HeaderName};
 use tokio::sync::mpsc;
@@ -16,7 +17,7 @@ use super::caller::{Caller, Kept};
 use super::items::Form;
 use crate::addresses::AddressSlot;
 use crate::web::answer::{Response, full, value};
-use dantok_protocol::{ErrorCode, Refusal};
+use dantok_protocol::{Command, ErrorCode, Refusal};
 
 const NOT_BUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -49,10 +50,10 @@ pub(super) async fn respond(
 ) -> Result<Response, Refusal> {
     let form = job.form();
     let (sender, mut parts) = mpsc::channel(1);
-    caller.wire.items.begin(form, sender);
+    caller.items().begin(form, sender);
     let mut running: Running = Box::pin(async move {
         let result = job.run(&mut caller).await;
-        let items = &mut caller.wire.items;
+        let items = caller.items();
         // A response that has begun says why it ends early, if its form can.
         let result = result.or_else(|refusal| if items.fail(&refusal) { Ok(()) } else { Err(refusal) });
         let rest = items.end();
@@ -142,6 +143,33 @@ impl Body for Live {
             None => Poll::Ready(None),
         }
     }
+}
+
+/// A list: the items of a command's answer, in an object.
+pub(super) struct List {
+    pub(super) command: Command,
+    /// The name of the list in the object.
+    pub(super) name: &'static str,
+}
+
+impl Job for List {
+    fn form(&self) -> Form {
+        Form::Object
+    }
+
+    async fn run(self, caller: &mut Caller) -> Result<(), Refusal> {
+        caller.items().put(&format!("{{\"{}\":[\n", self.name));
+        caller.ask(self.command).await?;
+        caller.items().put("]}\n");
+        Ok(())
+    }
+}
+
+/// A response that has nothing to say but that it is done.
+pub(super) fn done() -> Response {
+    let mut response = full("");
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 /// A response of one JSON object.

@@ -7,10 +7,11 @@ use hyper::{HeaderMap, Method};
 use tokio::time::Instant;
 
 use super::bad;
-use super::caller::{Caller, Over};
+use super::caller::Caller;
 use super::input::{Query, header};
 use super::items::Form;
 use super::respond::{Job, unexpected};
+use super::session::Over;
 use crate::web::call::Call;
 use crate::web::problem::Problem;
 use dantok_protocol::{ErrorCode, Refusal, Reply, Since, commands};
@@ -80,11 +81,11 @@ impl Job for Stream {
         let Stream { room, begin, epoch, is_head, .. } = self;
         caller.check_epoch(epoch).await?;
         follow(caller, &room, begin).await?;
-        while !is_head && !caller.wire.items.has_ended() {
-            let count = caller.wire.items.count();
+        while !is_head && !caller.items().has_ended() {
+            let count = caller.items().count();
             match caller.pushed(count, Some(Instant::now() + BEAT_EVERY)).await? {
                 Over::Pushed => {}
-                Over::Time => caller.wire.items.beat(),
+                Over::Time => caller.items().beat(),
                 Over::End => break,
             }
         }
@@ -111,11 +112,11 @@ async fn follow(caller: &mut Caller, room: &str, begin: Begin) -> Result<(), Ref
         },
     };
     let command = |after| commands::Follow { room: room.to_owned(), after: Some(after) };
-    caller.wire.items.open_with(set_back);
+    caller.items().open_with(set_back);
     match caller.ask(command(after)).await {
         // A browser would never ask again after an error.
         Err(refusal) if refusal.code == ErrorCode::SetBack && is_resumed => {
-            caller.wire.items.open_with(Some(refusal));
+            caller.items().open_with(Some(refusal));
             caller.ask(command(0)).await.map(drop)
         }
         reply => reply.map(drop),

@@ -67,7 +67,7 @@ fn answer(id: u64, command: Command, evil: &str) -> Vec<ServerFrame> {
             epoch: evil.into(),
         }))],
         Command::Watch => vec![reply(Reply::Done), ServerFrame::Push { item: room() }],
-        Command::Rooms => vec![part(room()), reply(Reply::Count(1))],
+        Command::Rooms(_) => vec![part(room()), reply(Reply::Count(1))],
         Command::Who(commands::Who { .. }) => {
             let (room, client, nick) = (evil.into(), evil.into(), evil.into());
             let member = MemberInfo { room, client, connections: 1, cursor: Some(0), nick, since_ms: None };

@@ -90,16 +90,10 @@ pub fn command() -> impl Strategy<Value = Command> {
         name().prop_map(|room| Command::Unfollow(commands::Unfollow { room })),
         (name(), proptest::option::of(any::<u64>()))
             .prop_map(|(room, number)| Command::Delete(commands::Delete { room, number })),
+        proptest::option::of(name()).prop_map(|room| Command::Rooms(commands::Rooms { room })),
         name().prop_map(|room| Command::Who(commands::Who { room })),
         proptest::option::of("[a-z]{1,9}").prop_map(|verb| Command::Help(commands::Help { verb })),
-        prop::sample::select(vec![
-            Command::Rooms,
-            Command::Watch,
-            Command::Unwatch,
-            Command::Stats,
-            Command::Ping,
-            Command::Quit
-        ]),
+        prop::sample::select(vec![Command::Watch, Command::Unwatch, Command::Stats, Command::Ping, Command::Quit]),
     ]
 }
 

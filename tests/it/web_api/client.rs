@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use serde_json::Value;
 
+use super::description;
 use crate::common::connect;
 
 #[derive(Debug)]
@@ -93,7 +94,10 @@ impl Http {
 
     pub fn ask(&mut self, request: &str, headers: &[&str], body: Option<&[u8]>) -> Answer {
         self.send(request, headers, body);
-        self.answer(request.starts_with("HEAD "))
+        let answer = self.answer(request.starts_with("HEAD "));
+        let content = answer.headers.get("content-type").map(String::as_str);
+        description::check(request, answer.status, content, &answer.body);
+        answer
     }
 
     /// A whole response.

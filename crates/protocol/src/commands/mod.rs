@@ -237,7 +237,7 @@ commands! {
     Ack(Ack),
     Follow(Follow),
     Unfollow(Unfollow),
-    Rooms,
+    Rooms(Rooms),
     Watch,
     Unwatch,
     Who(Who),

@@ -62,33 +62,46 @@ impl Request for Create {
     }
 }
 
-/// Lists the rooms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rooms;
+/// Lists the rooms, or one of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rooms {
+    /// Only this one.
+    pub room: Option<String>,
+}
 
 impl Request for Rooms {
     const VERB: Verb = Verb {
         name: "ROOMS",
-        usage: "ROOMS",
-        purpose: "list the rooms",
+        usage: "ROOMS [<room>]",
+        purpose: "list the rooms, or one of them",
         about: About::Rooms,
         more: &[
             "answer: ROOM <room> <members> <last> <unread> <time> <access> [<topic>]",
             "for each, most recently active first, then OK <how many>",
         ],
         options: &[],
-        words: (0, 0),
-        names: &[],
+        words: (0, 1),
+        names: &["room"],
         rest: Rest::Nothing,
-        read: |_| Ok(Command::Rooms),
+        read: |of| Ok(Command::Rooms(Rooms { room: of.word(0).map(str::to_owned) })),
     };
 
-    fn write(&self, _: &mut Line) {}
+    fn write(&self, line: &mut Line) {
+        if let Some(room) = &self.room {
+            line.word(room);
+        }
+    }
 
-    named!();
+    fn check(&self) -> Result<(), Refusal> {
+        self.room.as_deref().map_or(Ok(()), check_room)
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        Names { room: self.room.as_mut(), ..Names::default() }
+    }
 
     fn work(self) -> Work {
-        Work::Ask(Ask::Rooms)
+        Work::Ask(Ask::Rooms(self))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::{
     Access, Ban, Create, Delete, Done, Events, Fetch, Follow, Format, Group, Groups, Hello, Help, History, Invite,
-    Join, Kick, Leave, Nick, Pending, Read, Redact, Retain, Seek, Send, Take, Typing, Unban, Unfollow, Ungroup, Who,
+    Join, Kick, Leave, Nick, Pending, Read, Redact, Retain, Rooms, Seek, Send, Take, Typing, Unban, Unfollow, Ungroup,
+    Who,
 };
 
 /// A command, sorted by who carries it out.
@@ -93,7 +94,7 @@ pub enum Ask {
     /// UNFOLLOW.
     Unfollow(Unfollow),
     /// ROOMS.
-    Rooms,
+    Rooms(Rooms),
     /// WATCH.
     Watch,
     /// UNWATCH.
