@@ -63,7 +63,8 @@ fn quality(ranges: &[(String, u16)], media: &str) -> Option<(u8, u16)> {
 fn range(text: &str) -> Option<(String, u16)> {
     let mut parts = text.split(';').map(str::trim);
     let range = parts.next()?.to_ascii_lowercase();
-    if range.split('/').count() != 2 {
+    let (kind, subtype) = range.split_once('/')?;
+    if kind.is_empty() || subtype.is_empty() || subtype.contains('/') {
         return None;
     }
     let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
