@@ -6,8 +6,16 @@ const GREEN = [11, 110, 99]
 const WHITE = [255, 255, 255]
 // In a square of 64: the tile, a speech bubble with its tail, and the tick that means "on disk".
 const BUBBLE = { x: 12, y: 13, w: 40, h: 31, r: 9 }
-const TAIL = [[20, 40], [20, 54], [33, 43]]
-const TICK = [[22.5, 28.5], [29.5, 35.5], [42, 22]]
+const TAIL = [
+  [20, 40],
+  [20, 54],
+  [33, 43],
+]
+const TICK = [
+  [22.5, 28.5],
+  [29.5, 35.5],
+  [42, 22],
+]
 const TICK_WIDTH = 4.6
 
 const path = (points) => points.map(([x, y], at) => `${at === 0 ? 'M' : 'L'}${x} ${y}`).join('')
@@ -25,7 +33,10 @@ const inTriangle = (px, py, [a, b, c]) => {
   return sides.every((s) => s >= 0) || sides.every((s) => s <= 0)
 }
 const distance = (px, py, [ax, ay], [bx, by]) => {
-  const t = Math.max(0, Math.min(1, ((px - ax) * (bx - ax) + (py - ay) * (by - ay)) / ((bx - ax) ** 2 + (by - ay) ** 2)))
+  const t = Math.max(
+    0,
+    Math.min(1, ((px - ax) * (bx - ax) + (py - ay) * (by - ay)) / ((bx - ax) ** 2 + (by - ay) ** 2)),
+  )
   return Math.hypot(px - ax - t * (bx - ax), py - ay - t * (by - ay))
 }
 
@@ -33,7 +44,8 @@ const distance = (px, py, [ax, ay], [bx, by]) => {
 function colour(px, py, maskable) {
   const scale = maskable ? 0.8 : 1
   const [ux, uy] = [32 + (px - 32) / scale, 32 + (py - 32) / scale]
-  const tick = distance(ux, uy, TICK[0], TICK[1]) <= TICK_WIDTH / 2 || distance(ux, uy, TICK[1], TICK[2]) <= TICK_WIDTH / 2
+  const tick =
+    distance(ux, uy, TICK[0], TICK[1]) <= TICK_WIDTH / 2 || distance(ux, uy, TICK[1], TICK[2]) <= TICK_WIDTH / 2
   if (tick) return [...GREEN, 1]
   if (inRounded(ux, uy, BUBBLE) || inTriangle(ux, uy, TAIL)) return [...WHITE, 1]
   return [...GREEN, maskable || inRounded(px, py, { x: 0, y: 0, w: 64, h: 64, r: 15 }) ? 1 : 0]
@@ -55,7 +67,8 @@ function png(size, maskable = false) {
         sum[3] += alpha
       }
       const at = row * (1 + size * 4) + 1 + column * 4
-      for (let channel = 0; channel < 3; channel++) rows[at + channel] = sum[3] === 0 ? 0 : Math.round(sum[channel] / sum[3])
+      for (let channel = 0; channel < 3; channel++)
+        rows[at + channel] = sum[3] === 0 ? 0 : Math.round(sum[channel] / sum[3])
       rows[at + 3] = Math.round((sum[3] / (SAMPLES * SAMPLES)) * 255)
     }
   }
@@ -71,7 +84,12 @@ function png(size, maskable = false) {
     return Buffer.concat([length, body, sum])
   }
   const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
-  return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', deflateSync(rows, { level: 9 })), chunk('IEND', Buffer.alloc(0))])
+  return Buffer.concat([
+    signature,
+    chunk('IHDR', header),
+    chunk('IDAT', deflateSync(rows, { level: 9 })),
+    chunk('IEND', Buffer.alloc(0)),
+  ])
 }
 
 const folder = new URL('../public/icons/', import.meta.url)

@@ -105,5 +105,7 @@ function option(text: string): boolean {
 
 /** Whether this could be the name of a room or a person; the daemon knows the finer rules. */
 export function isName(text: string): boolean {
-  return text !== '' && !/[\s=\p{Cc}]/u.test(text) && !text.startsWith('-') && new TextEncoder().encode(text).length <= 64
+  return (
+    text !== '' && !/[\s=\p{Cc}]/u.test(text) && !text.startsWith('-') && new TextEncoder().encode(text).length <= 64
+  )
 }

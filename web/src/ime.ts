@@ -77,7 +77,8 @@ export class Enter {
   }
 
   keyUp(event: Key): void {
-    if (event.key === 'Enter' || event.code === 'Enter' || event.code === 'NumpadEnter') this.#sent = this.#spent = false
+    if (event.key === 'Enter' || event.code === 'Enter' || event.code === 'NumpadEnter')
+      this.#sent = this.#spent = false
   }
 
   /**

@@ -27,6 +27,8 @@ function region(by: number): void {
   const all = [...document.querySelectorAll<HTMLElement>('[data-region]')].filter((one) => one.offsetParent !== null)
   const at = all.findIndex((one) => one.contains(document.activeElement))
   const next = all[(at + by + all.length) % all.length]
-  const target = next?.matches('[tabindex]') ? next : next?.querySelector<HTMLElement>('textarea, [tabindex="0"], [tabindex="-1"], button')
+  const target = next?.matches('[tabindex]')
+    ? next
+    : next?.querySelector<HTMLElement>('textarea, [tabindex="0"], [tabindex="-1"], button')
   target?.focus()
 }

@@ -73,7 +73,8 @@ describe('the languages', () => {
 
   it('have the same places to fill in', () => {
     const places = (text: string): string[] => [...new Set(text.match(/\{\w+\}/g))].sort()
-    for (const [en, ko] of Object.values(texts)) for (const form of en.split('|')) expect(places(form)).toEqual(places(ko))
+    for (const [en, ko] of Object.values(texts))
+      for (const form of en.split('|')) expect(places(form)).toEqual(places(ko))
   })
 
   it('count', () => {
@@ -85,7 +86,11 @@ describe('the languages', () => {
 
 describe('signing in', () => {
   it('by the address', () => {
-    expect(fromHash('#token=abc&client=alice%2Fphone&room=lobby')).toEqual({ token: 'abc', client: 'alice/phone', room: 'lobby' })
+    expect(fromHash('#token=abc&client=alice%2Fphone&room=lobby')).toEqual({
+      token: 'abc',
+      client: 'alice/phone',
+      room: 'lobby',
+    })
     expect(fromHash('#token=abc')).toEqual({ token: 'abc', client: '', room: '' })
     expect(fromHash('#/lobby')).toBeNull()
     expect(fromHash('')).toBeNull()

@@ -2,7 +2,16 @@ import { describe, expect, it } from 'vitest'
 import { endsInHangul, Enter, type Key } from '../src/ime'
 
 const key = (more: Partial<Key> = {}): Key => ({
-  key: 'Enter', code: 'Enter', keyCode: 13, isComposing: false, shiftKey: false, ctrlKey: false, altKey: false, metaKey: false, repeat: false, ...more,
+  key: 'Enter',
+  code: 'Enter',
+  keyCode: 13,
+  isComposing: false,
+  shiftKey: false,
+  ctrlKey: false,
+  altKey: false,
+  metaKey: false,
+  repeat: false,
+  ...more,
 })
 
 describe('Enter', () => {

@@ -8,18 +8,46 @@ import { Window, WINDOW_MAX } from '../src/model/window'
 import type { Event, Gap, Member, Message, Room } from '../src/wire/types'
 
 const message = (seq: number, more: Partial<Message> = {}): Message => ({
-  type: 'message', room: 'r', seq, time: '2026-11-21T00:30:00.000Z', client: 'bob', text: `m${seq}`, ...more,
+  type: 'message',
+  room: 'r',
+  seq,
+  time: '2026-11-21T00:30:00.000Z',
+  client: 'bob',
+  text: `m${seq}`,
+  ...more,
 })
-const messages = (from: number, to: number): Message[] => Array.from({ length: to - from + 1 }, (_, at) => message(from + at))
+const messages = (from: number, to: number): Message[] =>
+  Array.from({ length: to - from + 1 }, (_, at) => message(from + at))
 const gap = (from: number, to: number): Gap => ({ type: 'gap', room: 'r', from, to, reason: 'expired' })
 const room = (name: string, more: Partial<Room> = {}): Room => ({
-  type: 'room', room: name, members: 1, last: 1, unread: 0, active: '2026-11-21T00:30:00.000Z', topic: '', private: false, cursor: 1, ...more,
+  type: 'room',
+  room: name,
+  members: 1,
+  last: 1,
+  unread: 0,
+  active: '2026-11-21T00:30:00.000Z',
+  topic: '',
+  private: false,
+  cursor: 1,
+  ...more,
 })
 const member = (client: string, more: Partial<Member> = {}): Member => ({
-  type: 'member', room: 'r', client, connections: 1, cursor: 0, nick: person(client), since: null, ...more,
+  type: 'member',
+  room: 'r',
+  client,
+  connections: 1,
+  cursor: 0,
+  nick: person(client),
+  since: null,
+  ...more,
 })
 const event = (client: string, what: string, more: Partial<Event> = {}): Event => ({
-  type: 'event', room: 'r', time: '2026-11-21T00:31:00.000Z', client, event: what, ...more,
+  type: 'event',
+  room: 'r',
+  time: '2026-11-21T00:31:00.000Z',
+  client,
+  event: what,
+  ...more,
 })
 
 describe('names', () => {
@@ -36,7 +64,11 @@ describe('names', () => {
 describe('rooms', () => {
   it('stand by activity, those of one’s own apart from others', () => {
     const rooms = new Rooms()
-    rooms.replace([room('old'), room('new', { active: '2026-11-22T00:00:00.000Z' }), room('other', { cursor: null, unread: null })])
+    rooms.replace([
+      room('old'),
+      room('new', { active: '2026-11-22T00:00:00.000Z' }),
+      room('other', { cursor: null, unread: null }),
+    ])
     expect(rooms.joined().map((one) => one.room)).toEqual(['new', 'old'])
     expect(rooms.others().map((one) => one.room)).toEqual(['other'])
     rooms.set(room('old', { active: '2026-11-23T00:00:00.000Z', unread: 4 }))
@@ -261,8 +293,17 @@ describe('the window', () => {
 describe('members', () => {
   it('are people, once for all devices, with whoever is here first', () => {
     const members = new Members()
-    members.replace([member('zoe'), member('alice', { connections: 0 }), member('alice/web', { since: '2026-11-21T00:00:00.000Z' }), member('bob', { connections: 0 })])
-    expect(members.people().map((one) => [one.name, one.here, one.devices.length])).toEqual([['alice', true, 2], ['zoe', true, 1], ['bob', false, 1]])
+    members.replace([
+      member('zoe'),
+      member('alice', { connections: 0 }),
+      member('alice/web', { since: '2026-11-21T00:00:00.000Z' }),
+      member('bob', { connections: 0 }),
+    ])
+    expect(members.people().map((one) => [one.name, one.here, one.devices.length])).toEqual([
+      ['alice', true, 2],
+      ['zoe', true, 1],
+      ['bob', false, 1],
+    ])
     expect(members.people()[0]!.since).toBe('2026-11-21T00:00:00.000Z')
   })
 
@@ -295,7 +336,11 @@ describe('members', () => {
   it('have read as far as their furthest device', () => {
     const members = new Members()
     members.replace([
-      member('alice/web', { cursor: 9 }), member('bob', { cursor: 2 }), member('bob/phone', { cursor: 6 }), member('carol', { cursor: 4 }), member('cron', { cursor: null }),
+      member('alice/web', { cursor: 9 }),
+      member('bob', { cursor: 2 }),
+      member('bob/phone', { cursor: 6 }),
+      member('carol', { cursor: 4 }),
+      member('cron', { cursor: null }),
     ])
     const cursors = members.cursors('alice/web')
     expect(cursors).toEqual([4, 6])

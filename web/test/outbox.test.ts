@@ -47,12 +47,26 @@ class Daemon implements Sender {
   }
 }
 
-const tab = (own: string, gone: string[] = []): Tabs => ({ own, gone: async (tabs) => new Set(tabs.filter((one) => gone.includes(one))) })
+const tab = (own: string, gone: string[] = []): Tabs => ({
+  own,
+  gone: async (tabs) => new Set(tabs.filter((one) => gone.includes(one))),
+})
 
-async function setUp({ storage, daemon = new Daemon(), tabs = tab('t1') }: { storage?: Storage; daemon?: Daemon; tabs?: Tabs } = {}) {
+async function setUp({
+  storage,
+  daemon = new Daemon(),
+  tabs = tab('t1'),
+}: { storage?: Storage; daemon?: Daemon; tabs?: Tabs } = {}) {
   const disk = storage ?? (await openStorage())
   const waits: number[] = []
-  const outbox = new Outbox(disk, tabs, 'alice/web', daemon, () => undefined, async (ms) => void waits.push(ms))
+  const outbox = new Outbox(
+    disk,
+    tabs,
+    'alice/web',
+    daemon,
+    () => undefined,
+    async (ms) => void waits.push(ms),
+  )
   await outbox.adopt()
   return { outbox, daemon, storage: disk, waits }
 }
@@ -125,7 +139,11 @@ describe('the outbox', () => {
 
   it('waits as long as the daemon says, and tries again while it cannot write', async () => {
     const { outbox, daemon, waits } = await setUp()
-    daemon.refusals = [new Refusal('limit', 'slowly', 213), new Refusal('storage', 'full'), new Refusal('storage', 'full')]
+    daemon.refusals = [
+      new Refusal('limit', 'slowly', 213),
+      new Refusal('storage', 'full'),
+      new Refusal('storage', 'full'),
+    ]
     await outbox.add('r', 'one')
     await outbox.add('r', 'two')
     outbox.start()

@@ -33,14 +33,23 @@ class FakeRoom {
     if (verb === 'fetch') {
       const after = Number(fields.after)
       const found = stored.filter((message) => message.seq > after).slice(0, max)
-      items = after + 1 < this.oldest ? [{ type: 'gap', room: 'r', from: after + 1, to: this.oldest - 1, reason: 'expired' }, ...found] : found
+      items =
+        after + 1 < this.oldest
+          ? [{ type: 'gap', room: 'r', from: after + 1, to: this.oldest - 1, reason: 'expired' }, ...found]
+          : found
     } else if (fields.since !== undefined) {
       items = stored.filter((message) => message.time >= String(fields.since)).slice(0, max)
     } else {
       items = stored.filter((message) => message.seq < Number(fields.before ?? Infinity)).slice(-max)
     }
     const handed = items.at(-1)
-    const end: End = { type: 'end', room: 'r', handed: handed?.type === 'message' ? handed.seq : 0, oldest: this.oldest, last: this.last }
+    const end: End = {
+      type: 'end',
+      room: 'r',
+      handed: handed?.type === 'message' ? handed.seq : 0,
+      oldest: this.oldest,
+      last: this.last,
+    }
     return { items, end }
   }
 }
@@ -205,7 +214,10 @@ describe('a room’s log', () => {
   it('does not mix two loads', async () => {
     const room = new FakeRoom(5_000)
     const log = await open(room, 5_000)
-    const older = log.older().then(() => log.older()).then(() => log.older())
+    const older = log
+      .older()
+      .then(() => log.older())
+      .then(() => log.older())
     const jump = log.around(100, false)
     await Promise.all([older, jump])
     contiguous(log)
@@ -219,7 +231,9 @@ describe('what the log shows', () => {
       room.messages.map((message) => ({ kind: 'message' as const, seq: message.seq, message })),
       undefined,
       { own, unreadAfter, cursors: [1, 3] },
-    ).map((row) => (row.is === 'message' ? `${row.head ? '*' : ''}${row.seq}${row.own ? `:${row.reads}` : ''}` : row.is))
+    ).map((row) =>
+      row.is === 'message' ? `${row.head ? '*' : ''}${row.seq}${row.own ? `:${row.reads}` : ''}` : row.is,
+    )
 
   it('has a line for each day, a heading for each person, and a line where the unread begins', () => {
     const room = new FakeRoom(2)
@@ -243,8 +257,14 @@ describe('what the log shows', () => {
     const room = new FakeRoom(3)
     const entries = room.messages.map((message) => ({ kind: 'message' as const, seq: message.seq, message }))
     const note = (id: number, after: number) => ({ id, after, client: 'bob', nick: 'bob', what: 'joined' as const })
-    const context = { own: 'alice', unreadAfter: null, cursors: [], notes: [note(1, 1), note(2, 3), note(3, 3), note(4, 7)] }
-    const keys = (from: number): string[] => rowsOf(entries.slice(from), entries[from - 1], context).map((row) => row.key)
+    const context = {
+      own: 'alice',
+      unreadAfter: null,
+      cursors: [],
+      notes: [note(1, 1), note(2, 3), note(3, 3), note(4, 7)],
+    }
+    const keys = (from: number): string[] =>
+      rowsOf(entries.slice(from), entries[from - 1], context).map((row) => row.key)
     expect(keys(0).slice(1)).toEqual(['m1', 'n1', 'm2', 'm3', 'n2', 'n3'])
     expect(keys(2)).not.toContain('n1')
   })

@@ -8,7 +8,11 @@ describe('links', () => {
   it('are found in text, and nothing is lost around them', () => {
     const text = 'see https://example.org/a?b=c#d, and http://localhost:8080 or www.dantok.kr.'
     expect(links(text)).toEqual(['https://example.org/a?b=c#d', 'http://localhost:8080', 'www.dantok.kr'])
-    expect(parts(text).map((part) => part.text).join('')).toBe(text)
+    expect(
+      parts(text)
+        .map((part) => part.text)
+        .join(''),
+    ).toBe(text)
     expect(parts('www.dantok.kr')[0]!.href).toBe('https://www.dantok.kr/')
   })
 
@@ -28,8 +32,15 @@ describe('links', () => {
   })
 
   it.each([
-    'javascript:alert(1)', 'data:text/html,x', 'file:///etc/passwd', 'https://', 'https://x', 'http://user:secret@example.org/',
-    'vbscript:x', 'xhttps://nothing', 'https://exa mple',
+    'javascript:alert(1)',
+    'data:text/html,x',
+    'file:///etc/passwd',
+    'https://',
+    'https://x',
+    'http://user:secret@example.org/',
+    'vbscript:x',
+    'xhttps://nothing',
+    'https://exa mple',
   ])('are only of the web, to a host, without a password: %s', (text) => {
     expect(parts(text).every((part) => part.href === undefined || /^https?:\/\/exa/.test(part.href))).toBe(true)
     expect(links(text).filter((link) => link.includes('@') || !link.startsWith('http'))).toEqual([])
@@ -42,14 +53,29 @@ describe('links', () => {
 
   it('are bounded, and found in linear time', () => {
     expect(links('https://example.org '.repeat(500))).toHaveLength(100)
-    const hostile = ['https://'.repeat(8_000), `https://${'('.repeat(60_000)}`, `https://a.b/${'.'.repeat(60_000)}`, 'www.'.repeat(16_000)]
-    for (const text of hostile) expect(parts(text).map((part) => part.text).join('')).toBe(text)
+    const hostile = [
+      'https://'.repeat(8_000),
+      `https://${'('.repeat(60_000)}`,
+      `https://a.b/${'.'.repeat(60_000)}`,
+      'www.'.repeat(16_000),
+    ]
+    for (const text of hostile)
+      expect(
+        parts(text)
+          .map((part) => part.text)
+          .join(''),
+      ).toBe(text)
   })
 })
 
 describe('text', () => {
   it('shows characters that reorder it', () => {
-    expect(parts('a\u202eb\u2069')).toEqual([{ text: 'a' }, { text: 'U+202E', mark: true }, { text: 'b' }, { text: 'U+2069', mark: true }])
+    expect(parts('a\u202eb\u2069')).toEqual([
+      { text: 'a' },
+      { text: 'U+202E', mark: true },
+      { text: 'b' },
+      { text: 'U+2069', mark: true },
+    ])
   })
 
   it('is never markup', () => {
@@ -58,7 +84,8 @@ describe('text', () => {
 
   it('is plain if nothing in it needs care', () => {
     for (const text of ['hello', '안녕하세요', 'a < b & c', '日本語', 'مرحبا']) expect(isPlain(text)).toBe(true)
-    for (const text of ['https://x.org', 'a\nb', '👍', 'WWW.x.org', 'a\u202eb', 'x'.repeat(600)]) expect(isPlain(text)).toBe(false)
+    for (const text of ['https://x.org', 'a\nb', '👍', 'WWW.x.org', 'a\u202eb', 'x'.repeat(600)])
+      expect(isPlain(text)).toBe(false)
   })
 
   it('fits on one line, for labels', () => {

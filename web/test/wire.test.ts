@@ -85,7 +85,12 @@ describe('the connection', () => {
     const who = wire.ask('who', { room: 'r' })
     const send = wire.ok('send', { room: 'r', text: '안녕\nline' })
     const [whoTag, sendTag] = socket.sent.slice(-2).map((request) => request.tag)
-    socket.pushes({ type: 'member', client: 'bob', tag: whoTag }, { type: 'gone', room: 'x' }, { type: 'ok', count: 1, tag: whoTag }, { type: 'ok', seq: 7, dup: false, tag: sendTag })
+    socket.pushes(
+      { type: 'member', client: 'bob', tag: whoTag },
+      { type: 'gone', room: 'x' },
+      { type: 'ok', count: 1, tag: whoTag },
+      { type: 'ok', seq: 7, dup: false, tag: sendTag },
+    )
     expect((await who).items).toHaveLength(1)
     expect((await send).seq).toBe(7)
     expect(pushed).toEqual([{ type: 'gone', room: 'x' }])
@@ -244,7 +249,11 @@ describe('the connection', () => {
 describe('lines', () => {
   it('skips what is not an object with a type', () => {
     const heard: Incoming[] = []
-    const lines = new Lines({ now: () => 0, later: () => undefined }, (incoming) => heard.push(incoming), () => undefined)
+    const lines = new Lines(
+      { now: () => 0, later: () => undefined },
+      (incoming) => heard.push(incoming),
+      () => undefined,
+    )
     lines.push('{"type":"ok"}\n\nnot json\n[1]\n"x"\nnull\n{"no":"type"}\n{"type":"gone","room":"a"}')
     expect(heard.map((incoming) => incoming.type)).toEqual(['ok', 'gone'])
   })

@@ -61,7 +61,10 @@ export class Alerts {
     const more = (room.unread ?? 0) > 1 ? `\n${t('notifyMore', { n: room.unread ?? 0, room: room.room })}` : ''
     const title = `${message.client} · ${room.room}`
     const options: NotificationOptions = {
-      body: text + more, tag: `dantok:${room.room}`, icon: './icons/icon-192.png', data: { room: room.room },
+      body: text + more,
+      tag: `dantok:${room.room}`,
+      icon: './icons/icon-192.png',
+      data: { room: room.room },
     }
     try {
       const notification = new Notification(title, options)

@@ -9,25 +9,23 @@ import type { Storage, Waiting } from '../outbox/storage'
 import type { Tabs } from '../outbox/tabs'
 import { Lost, Refusal, type Fields, type Item, type Member, type Ok, type Room } from '../wire/types'
 import { SUBPROTOCOL, Wire, type State } from '../wire/wire'
+import { Acks } from './acks'
 import { Alerts } from './alerts'
+import { explain } from './explain'
 import { keep, forget, type Login } from './login'
+import { Logs } from './logs'
+import { Polling } from './polling'
 import { recall, remember } from './prefs'
-import { BACKLOG_MAX, RoomLog } from './roomlog'
+import { BACKLOG_MAX, type RoomLog } from './roomlog'
 import { Ticker } from './ticker'
 
-const LOGS_MAX = 8
-const ACK_DELAY_MS = 250
 const ROOMS_KEPT = 200
 const KEEP_ROOMS_MS = 2_000
 const TYPING_EVERY_MS = 3_000
-const WHO_FAST_MS = 2_500
-const WHO_SLOW_MS = 20_000
-/** In a room with more members than this, who has read what is asked for rarely. */
-const WHO_MANY = 500
 
 export type Panel = 'people' | null
 export type DialogName =
-  | 'switcher' | 'create' | 'topic' | 'invite' | 'delete' | 'date' | 'settings' | 'help' | 'redact' | null
+  'switcher' | 'create' | 'topic' | 'invite' | 'delete' | 'date' | 'settings' | 'help' | 'redact' | null
 
 export class Chat {
   readonly state = shallowReactive({
@@ -52,12 +50,10 @@ export class Chat {
   outbox: Outbox | null = null
   readonly #wire: Wire
   readonly #ticker: Ticker
-  #logs = new Map<string, RoomLog>()
-  #numbers = new Map<string, number>()
+  readonly #logs: Logs
+  readonly #acks = new Acks((room, seq) => void this.#acknowledge(room, seq))
   #followed: string | null = null
-  #acks = new Map<string, number>()
-  #ackTimer: ReturnType<typeof setTimeout> | undefined
-  #whoTimer: ReturnType<typeof setTimeout> | undefined
+  readonly who = new Polling(() => this.#who())
   #noticeTimer: ReturnType<typeof setTimeout> | undefined
   #refreshTimer: ReturnType<typeof setTimeout> | undefined
   #keepTimer: ReturnType<typeof setTimeout> | undefined
@@ -77,6 +73,7 @@ export class Chat {
       if (log?.loaded) this.outbox?.logged(log.room, log.timeline.end)
       this.#keepRooms()
     })
+    this.#logs = new Logs((verb, fields) => this.#ask(verb, fields), this.bump)
     this.alerts = new Alerts((room) => this.openRoom(room))
     this.#wire = new Wire(
       {
@@ -114,11 +111,17 @@ export class Chat {
     this.state.login = login
     this.state.refusal = null
     this.state.greeted = false
-    this.outbox = new Outbox(this.storage, this.tabs, login.client, {
-      send: (message) => this.#deliver(message),
-      number: (room) => this.#number(room),
-      epoch: () => this.hello?.epoch ?? null,
-    }, this.bump)
+    this.outbox = new Outbox(
+      this.storage,
+      this.tabs,
+      login.client,
+      {
+        send: (message) => this.#deliver(message),
+        number: (room) => this.#number(room),
+        epoch: () => this.hello?.epoch ?? null,
+      },
+      this.bump,
+    )
     this.outbox.adopt().catch((error: unknown) => this.tell(error))
     void this.#recallRooms(login.client)
     const { client, token } = login
@@ -154,7 +157,8 @@ export class Chat {
     if (!this.state.greeted) return
     this.#keepTimer ??= setTimeout(() => {
       this.#keepTimer = undefined
-      if (this.client !== '') this.storage.setRooms(this.client, this.rooms.joined().slice(0, ROOMS_KEPT)).catch(() => undefined)
+      if (this.client !== '')
+        this.storage.setRooms(this.client, this.rooms.joined().slice(0, ROOMS_KEPT)).catch(() => undefined)
     }, KEEP_ROOMS_MS)
   }
 
@@ -173,7 +177,7 @@ export class Chat {
     else {
       this.outbox?.stop()
       this.#setFollowed(null)
-      this.#numbers.clear()
+      this.#logs.forgetNumbers()
     }
     if (state.is === 'refused') {
       this.state.refusal = { code: state.code, text: state.text }
@@ -204,7 +208,6 @@ export class Chat {
 
   #epochChanged(): void {
     this.#logs.clear()
-    this.#numbers.clear()
     remember(`epoch:${this.client}`, null)
     this.state.warning = t('epoch')
     this.bump()
@@ -245,20 +248,12 @@ export class Chat {
   }
 
   async #number(room: string): Promise<number | null> {
-    const known = this.#numbers.get(room)
+    const known = this.#logs.number(room)
     if (known !== undefined) return known
     if (!this.rooms.isMember(room)) return null
     const { end } = await this.#ask('join', { room })
-    return this.#numbered(room, end as Ok)
-  }
-
-  /** Notes a room's number. If it is another room than before, nothing remembered of the old one holds. */
-  #numbered(room: string, { number }: Ok): number | null {
-    if (number === undefined) return null
-    this.#numbers.set(room, number)
-    const log = this.#logs.get(room)
-    if (log && log.number !== null && log.number !== number) this.#logs.delete(room)
-    else if (log) log.number = number
+    const { number = null } = end as Ok
+    if (number !== null) this.#logs.numbered(room, number)
     return number
   }
 
@@ -282,7 +277,7 @@ export class Chat {
         const log = this.#logs.get(item.room)
         const note = log?.members.event(item, Date.now())
         if (log && note) log.note(note)
-        if (note && note.what !== 'nick') this.scheduleWho(WHO_FAST_MS)
+        if (note && note.what !== 'nick') this.who.soon()
         break
       }
       case 'gone':
@@ -327,8 +322,7 @@ export class Chat {
   #roomGone(name: string): void {
     const open = this.state.open === name
     this.rooms.remove(name)
-    this.#logs.delete(name)
-    this.#numbers.delete(name)
+    this.#logs.forget(name)
     if (this.#followed === name) this.#setFollowed(null)
     if (open) this.say(t('roomGone', { room: name }), true)
     // It may still be there for others to see: a room that this client was removed from.
@@ -349,7 +343,7 @@ export class Chat {
     if (this.state.open === name && this.#logs.get(name)?.loaded) return
     this.state.open = name
     this.state.replyTo = this.state.selected = null
-    if (!this.#logs.has(name)) this.#newLog(name)
+    this.#logs.open(name)
     this.bump()
     void this.#resume(name).catch((error: unknown) => {
       if (!(error instanceof Lost)) this.tell(error)
@@ -370,7 +364,7 @@ export class Chat {
       this.say(t('roomMissing', { room: name }), true)
       return this.closeRoom()
     }
-    const log = this.#logs.get(name) ?? this.#newLog(name)
+    const log = this.#logs.get(name) ?? this.#logs.open(name)
     if (room.cursor !== null) {
       if (!log.loaded || room.last - log.timeline.end > BACKLOG_MAX) {
         log.number = null
@@ -382,18 +376,7 @@ export class Chat {
       if (this.state.open !== name) return
       await this.#follow()
     }
-    await this.#who()
-  }
-
-  #newLog(name: string): RoomLog {
-    const log = new RoomLog(name, (verb, fields) => this.#ask(verb, fields), this.bump)
-    this.#logs.delete(name)
-    this.#logs.set(name, log)
-    for (const old of this.#logs.keys()) {
-      if (this.#logs.size <= LOGS_MAX) break
-      if (old !== this.state.open) this.#logs.delete(old)
-    }
-    return log
+    await this.who.now()
   }
 
   #setFollowed(name: string | null): void {
@@ -416,9 +399,7 @@ export class Chat {
     const after = log?.loaded && room.last - log.timeline.end <= BACKLOG_MAX ? log.timeline.end : room.last
     try {
       const { end } = await this.#ask('follow', { room: name, after })
-      const before = log?.number
-      const now = this.#numbered(name, end as Ok)
-      if (before == null || now === before) return
+      if (this.#logs.numbered(name, (end as Ok).number ?? 0)) return
       this.say(t('roomGone', { room: name }), true)
       await this.#resume(name)
     } catch (error) {
@@ -431,7 +412,7 @@ export class Chat {
   async join(name: string): Promise<void> {
     try {
       const { end } = await this.#ask('join', { room: name })
-      this.#numbered(name, end as Ok)
+      this.#logs.numbered(name, (end as Ok).number ?? 0)
       await this.#refresh()
       this.openRoom(name)
     } catch (error) {
@@ -451,14 +432,7 @@ export class Chat {
   /** The person has seen everything up to this seq. */
   seen(name: string, seq: number): void {
     const room = this.rooms.get(name)
-    if (!room || room.cursor === null || seq <= room.cursor || seq <= (this.#acks.get(name) ?? 0)) return
-    this.#acks.set(name, seq)
-    this.#ackTimer ??= setTimeout(() => {
-      this.#ackTimer = undefined
-      const acks = this.#acks
-      this.#acks = new Map()
-      for (const [room, seq] of acks) void this.#acknowledge(room, seq)
-    }, ACK_DELAY_MS)
+    if (room && room.cursor !== null && seq > room.cursor) this.#acks.seen(name, seq)
   }
 
   async #acknowledge(room: string, seq: number): Promise<void> {
@@ -472,39 +446,20 @@ export class Chat {
   }
 
   #setBack(room: string): void {
-    this.#logs.delete(room)
+    this.#logs.forget(room)
     this.state.warning = t('setBack')
     this.#refresh()
       .then(() => (room === this.state.open ? this.#resume(room) : undefined))
       .catch(() => undefined)
   }
 
-  async #who(): Promise<void> {
-    const name = this.state.open
+  /** Asks who is in the open room and how far they have read. Returns whether that may change soon. */
+  async #who(): Promise<boolean> {
     const log = this.log()
-    if (name === null || !log || this.state.wire.is !== 'up') return
-    const members = await this.list<Member>('who', { room: name })
-    log.members.replace(members)
+    if (!log || this.state.wire.is !== 'up') return false
+    log.members.replace(await this.list<Member>('who', { room: log.room }))
     this.bump()
-    this.scheduleWho(this.#expectsReaders(log) ? WHO_FAST_MS : WHO_SLOW_MS)
-  }
-
-  /** Whether somebody may soon have read a message of this client that they have not read yet. */
-  #expectsReaders(log: RoomLog): boolean {
-    if (log.members.count > WHO_MANY) return false
-    const last = log.timeline.entries.findLast(
-      (entry) => entry.kind === 'message' && person(entry.message.client) === person(this.client),
-    )
-    const cursors = log.members.cursors(this.client)
-    return last !== undefined && cursors.length > 0 && cursors[0]! < last.seq
-  }
-
-  scheduleWho(ms: number): void {
-    clearTimeout(this.#whoTimer)
-    this.#whoTimer = setTimeout(() => {
-      if (document.visibilityState === 'visible') this.#who().catch(() => undefined)
-      else this.scheduleWho(WHO_SLOW_MS)
-    }, ms)
+    return log.expectsReaders(person(this.client))
   }
 
   // Writing
@@ -513,11 +468,15 @@ export class Chat {
     if (!this.outbox) return false
     try {
       const log = this.#logs.get(room)
-      const number = log?.number ?? this.#numbers.get(room) ?? null
-      const sending = this.outbox.add(room, text, { reply, number, ...(log?.loaded ? { after: log.timeline.last } : {}) })
+      const number = log?.number ?? this.#logs.number(room) ?? null
+      const sending = this.outbox.add(room, text, {
+        reply,
+        number,
+        ...(log?.loaded ? { after: log.timeline.last } : {}),
+      })
       log?.toEnd().catch(() => undefined)
       await sending
-      this.scheduleWho(WHO_FAST_MS)
+      this.who.soon()
       return true
     } catch (error) {
       this.say(t('notStored', { text: error instanceof Error ? error.message : String(error) }), true)
@@ -543,17 +502,4 @@ export class Chat {
   tell(error: unknown, key: Key = 'failed'): void {
     this.say(t(key, { text: explain(error) }), true)
   }
-}
-
-export function explain(error: unknown): string {
-  if (error instanceof Lost) return t('notConnected')
-  if (!(error instanceof Refusal)) return error instanceof Error ? error.message : String(error)
-  const key = `e_${error.code.replace('-', '_')}`
-  return isKey(key) ? t(key) : error.message
-}
-
-const EXPLAINED = new Set(['e_denied', 'e_not_joined', 'e_no_room', 'e_room_exists', 'e_storage', 'e_stopping', 'e_too_long', 'e_another_room'])
-
-function isKey(key: string): key is Key {
-  return EXPLAINED.has(key)
 }

@@ -16,7 +16,7 @@ export function fromHash(hash: string): Link | null {
 
 /** A person's name becomes this device of theirs; a name with a device stays as it is. */
 export function clientOf(name: string): string {
-  const trimmed = name.trim()
+  const trimmed = name.trim().normalize('NFC')
   return trimmed === '' || trimmed.includes('/') ? trimmed : `${trimmed}/web`
 }
 

@@ -7,6 +7,8 @@ import type { Answer, End, Fields, Gap, Item, Message } from '../wire/types'
 
 const PAGE = 100
 const NOTES_MAX = 50
+/** In a room with more members than this, who has read what is asked for rarely. */
+const READERS_MANY = 500
 /** More unread messages than this are loaded page by page as they are read, and not pushed. */
 export const BACKLOG_MAX = 500
 
@@ -148,6 +150,14 @@ export class RoomLog {
       () => this.#quotes.delete(seq),
     )
     return null
+  }
+
+  /** Whether somebody may soon have read the last message of this person that they have not read yet. */
+  expectsReaders(own: string): boolean {
+    if (this.members.count > READERS_MANY) return false
+    const last = this.timeline.entries.findLast((entry) => entry.kind === 'message' && entry.message.client === own)
+    const [slowest] = this.members.cursors(own)
+    return last !== undefined && slowest !== undefined && slowest < last.seq
   }
 
   /** Draws the line here if something new comes: the person has looked away. */

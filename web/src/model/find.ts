@@ -23,5 +23,8 @@ export function find(rooms: readonly Room[], wanted: string, max: number): Room[
     const at = consonants ? Math.max(name.indexOf(query), initials(name).indexOf(query)) : name.indexOf(query)
     if (at >= 0) ranked.push({ room, at: at === 0 ? 0 : 1 })
   }
-  return ranked.sort((a, b) => a.at - b.at).slice(0, max).map(({ room }) => room)
+  return ranked
+    .sort((a, b) => a.at - b.at)
+    .slice(0, max)
+    .map(({ room }) => room)
 }

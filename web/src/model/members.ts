@@ -44,7 +44,13 @@ export class Members {
     switch (event.event) {
       case 'joined':
         this.#all.set(client, {
-          type: 'member', room: event.room, client, connections: 1, cursor: 0, nick: this.nick(client), since: event.time,
+          type: 'member',
+          room: event.room,
+          client,
+          connections: 1,
+          cursor: 0,
+          nick: this.nick(client),
+          since: event.time,
         })
         return note('joined')
       case 'left': {

@@ -2,7 +2,8 @@
 
 import type { Gap, Message } from '../wire/types'
 
-export type Entry = { kind: 'message'; seq: number; message: Message } | { kind: 'gap'; seq: number; from: number; to: number }
+export type Entry =
+  { kind: 'message'; seq: number; message: Message } | { kind: 'gap'; seq: number; from: number; to: number }
 
 /** How many entries are kept; beyond that the far end is dropped, and loaded again when somebody scrolls there. */
 export const KEEP_MAX = 2_000

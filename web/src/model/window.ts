@@ -35,7 +35,8 @@ export class Window {
   /** Called before each drawing: in a rush, lets go of what has scrolled out of sight anyway. */
   beforeDraw(timeline: Timeline): void {
     const count = timeline.entries.length
-    if (this.following && count - timeline.index(this.#drawn + 1) > RUSH && this.#drawn > 0) this.#set(timeline, Math.max(0, count - RUSH), count)
+    if (this.following && count - timeline.index(this.#drawn + 1) > RUSH && this.#drawn > 0)
+      this.#set(timeline, Math.max(0, count - RUSH), count)
     this.#drawn = timeline.end
   }
 

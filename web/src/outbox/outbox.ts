@@ -68,8 +68,15 @@ export class Outbox {
     { reply = null, number = null, after }: { reply?: number | null; number?: number | null; after?: number } = {},
   ): Promise<void> {
     const fields = {
-      id: newId(), client: this.client, room, number, epoch: this.sender.epoch(), text, reply,
-      time: Date.now(), tab: this.tabs.own,
+      id: newId(),
+      client: this.client,
+      room,
+      number,
+      epoch: this.sender.epoch(),
+      text,
+      reply,
+      time: Date.now(),
+      tab: this.tabs.own,
     }
     // Shown at once, under a key after all others until the storage gives it its own.
     const shown: Shown = { ...fields, key: Infinity, ...(after === undefined ? {} : { after }) }

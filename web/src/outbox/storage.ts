@@ -104,7 +104,11 @@ class Disk implements Storage {
   async forget(client: string): Promise<void> {
     const change = this.database.transaction(['drafts', 'rooms'], 'readwrite')
     const drafts = IDBKeyRange.bound([client], [client, []])
-    await Promise.all([change.objectStore('drafts').delete(drafts), change.objectStore('rooms').delete(client), change.done])
+    await Promise.all([
+      change.objectStore('drafts').delete(drafts),
+      change.objectStore('rooms').delete(client),
+      change.done,
+    ])
   }
 }
 

@@ -11,7 +11,8 @@ const paths = {
   search: 'M10.5 17a6.5 6.5 0 1 1 0-13 6.5 6.5 0 0 1 0 13zM15.5 15.5 20 20',
   gear: 'M4 7h9M17 7h3M4 17h3M11 17h9M15 5v4M9 15v4',
   help: 'M9 9a3 3 0 1 1 4 2.8c-.7.3-1 .9-1 1.7v.5M12 17.5v.01',
-  people: 'M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3 20c0-4 2.500-6 6-6s6 2 6 6M16 4.500a3.500 3.500 0 0 1 0 6.500M17.500 14c2.300.6 3.500 2.600 3.500 6',
+  people:
+    'M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3 20c0-4 2.500-6 6-6s6 2 6 6M16 4.500a3.500 3.500 0 0 1 0 6.500M17.500 14c2.300.6 3.500 2.600 3.500 6',
   date: 'M5 6h14v14H5zM5 10h14M9 4v4M15 4v4',
   more: 'M12 6v.01M12 12v.01M12 18v.01',
   back: 'M15 5l-7 7 7 7',
@@ -33,8 +34,11 @@ export const Icon: FunctionalComponent<{ name: IconName }> = ({ name }): VNode =
   h('svg', { class: 'icon', viewBox: '0 0 24 24', 'aria-hidden': true }, h('path', { d: paths[name] }))
 Icon.props = ['name']
 
-export const Avatar: FunctionalComponent<{ client: string; nick: string; here?: boolean | undefined }> = ({ client, nick, here }): VNode =>
-  h('span', { class: ['avatar', `hue${hue(client, 10)}`, { here }], 'aria-hidden': true }, initial(nick))
+export const Avatar: FunctionalComponent<{ client: string; nick: string; here?: boolean | undefined }> = ({
+  client,
+  nick,
+  here,
+}): VNode => h('span', { class: ['avatar', `hue${hue(client, 10)}`, { here }], 'aria-hidden': true }, initial(nick))
 Avatar.props = ['client', 'nick', 'here']
 
 /** A nick is never an identity: who it is stands beside it. */

@@ -17,9 +17,18 @@ export type Row =
   | { key: string; is: 'note'; note: LogNote }
   | { key: string; is: 'message'; seq: number; message: Message; head: boolean; own: boolean; reads: number }
 
-export type Context = { own: string; unreadAfter: number | null; cursors: readonly number[]; notes?: readonly LogNote[] }
+export type Context = {
+  own: string
+  unreadAfter: number | null
+  cursors: readonly number[]
+  notes?: readonly LogNote[]
+}
 
-export function rowsOf(entries: readonly Entry[], before: Entry | undefined, { own, unreadAfter, cursors, notes = [] }: Context): Row[] {
+export function rowsOf(
+  entries: readonly Entry[],
+  before: Entry | undefined,
+  { own, unreadAfter, cursors, notes = [] }: Context,
+): Row[] {
   const rows: Row[] = []
   const due = notes.filter((note) => note.after >= (before?.seq ?? 0))
   const noted = (until: number): void => {

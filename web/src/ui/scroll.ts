@@ -144,7 +144,9 @@ export function useScroll(
     const log = current()
     if (atEnd) return log.timeline.end
     const bottom = box.scrollTop + box.clientHeight
-    const inside = visible(box).filter((row) => row.dataset.seq !== undefined && row.offsetTop + Math.min(row.offsetHeight, 60) <= bottom)
+    const inside = visible(box).filter(
+      (row) => row.dataset.seq !== undefined && row.offsetTop + Math.min(row.offsetHeight, 60) <= bottom,
+    )
     return Number(inside.at(-1)?.dataset.seq ?? 0)
   }
 
@@ -168,7 +170,9 @@ export function useScroll(
   }
 
   function toEnd(): void {
-    current().toEnd().catch((error: unknown) => chat.tell(error, 'loadFailed'))
+    current()
+      .toEnd()
+      .catch((error: unknown) => chat.tell(error, 'loadFailed'))
   }
 
   return { below, onScroll, toEnd, beforeUpdate, updated, attention }

@@ -73,7 +73,11 @@ export class Wire {
     private readonly environment: Environment,
     private readonly handlers: Handlers,
   ) {
-    this.#lines = new Lines(environment.schedule, (incoming) => this.#handle(incoming), () => this.handlers.idle?.())
+    this.#lines = new Lines(
+      environment.schedule,
+      (incoming) => this.#handle(incoming),
+      () => this.handlers.idle?.(),
+    )
   }
 
   /** Connects, and stays connected until `stop`. */
