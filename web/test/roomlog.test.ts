@@ -211,6 +211,16 @@ describe('a room’s log', () => {
     expect(log.failure).toBeNull()
   })
 
+  it('shows the end of what is loaded when there is no connection', async () => {
+    const room = new FakeRoom(5_000)
+    const log = await open(room, 1_000)
+    room.up = false
+    await expect(log.toEnd()).rejects.toBeInstanceOf(Lost)
+    expect(shown(log).at(-1)).toBe(log.timeline.end)
+    expect(log.target).toEqual({ end: true })
+    expect(log.window.following).toBe(false)
+  })
+
   it('does not mix two loads', async () => {
     const room = new FakeRoom(5_000)
     const log = await open(room, 5_000)

@@ -365,6 +365,7 @@ export class Chat {
       return this.closeRoom()
     }
     const log = this.#logs.get(name) ?? this.#logs.open(name)
+    log.failure = null
     if (room.cursor !== null) {
       if (!log.loaded || room.last - log.timeline.end > BACKLOG_MAX) {
         log.number = null

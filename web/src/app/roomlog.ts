@@ -76,11 +76,14 @@ export class RoomLog {
     return true
   }
 
-  /** Shows the end of the room. */
+  /** Shows the end of the room; without a connection, the end of what is loaded. */
   async toEnd(): Promise<void> {
-    if (!this.timeline.atEnd) await this.#load(this.timeline.last + 1, this.timeline.last, null)
-    this.window.toEnd(this.timeline)
-    this.#aim({ end: true })
+    try {
+      if (!this.timeline.atEnd) await this.#load(this.timeline.last + 1, this.timeline.last, null)
+    } finally {
+      this.window.toEnd(this.timeline)
+      this.#aim({ end: true })
+    }
   }
 
   /** Shows older messages; loads them if need be. */
