@@ -71,6 +71,21 @@ pub const KEEPALIVE: Keepalive = Keepalive { idle: Duration::from_secs(60), ever
 pub const KEEPALIVE_TAKING: Keepalive =
     Keepalive { idle: Duration::from_secs(15), every: Duration::from_secs(5), probes: 3 };
 
+/// A WebSocket that was silent for so long is asked whether it is there …
+pub const PING_EVERY: Duration = Duration::from_secs(30);
+/// … and one that is silent for so long, or reads nothing of what waits for it, is given up: a browser's machine may have gone to sleep.
+pub const SILENCE_MAX: Duration = Duration::from_secs(75);
+/// Small frames of a WebSocket, such as pings: a few belong to any connection, but handling a flood costs more than sending it …
+pub const SMALL_FRAMES_MAX: u32 = 256;
+/// … within this time.
+pub const SMALL_FRAMES_WITHIN: Duration = Duration::from_secs(10);
+/// The most bytes of an HTTP request's head, and of what is read ahead of a connection for HTTP …
+pub const HTTP_HEAD_MAX_BYTES: usize = 16 * 1024;
+/// … and its most fields.
+pub const HTTP_FIELDS_MAX: usize = 64;
+/// How long a peer may leave an HTTP response unread.
+pub const HTTP_STALL_MAX: Duration = Duration::from_secs(60);
+
 /// Deleted rooms whose names are kept for clients that WATCH. A connection that falls behind by this many is closed, because its list
 /// would be wrong for good.
 pub const DELETED_KEPT: usize = 10_000;

@@ -8,12 +8,8 @@ use hyper::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
 
+use crate::limits::{HTTP_FIELDS_MAX, HTTP_HEAD_MAX_BYTES};
 pub use watched::Watched;
-
-/// The most bytes of a request's head, and of what is read ahead of a connection.
-pub const HEAD_MAX_BYTES: usize = 16 * 1024;
-/// The most fields of a request's head.
-pub const FIELDS_MAX: usize = 64;
 
 /// How connections are served: a head must arrive within this time. A peer that has stopped sending still gets its answers.
 pub(crate) fn builder(head_timeout: Duration) -> http1::Builder {
@@ -21,9 +17,9 @@ pub(crate) fn builder(head_timeout: Duration) -> http1::Builder {
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
-        .max_buf_size(HEAD_MAX_BYTES)
-        .max_header_size(HEAD_MAX_BYTES)
-        .max_headers(FIELDS_MAX)
+        .max_buf_size(HTTP_HEAD_MAX_BYTES)
+        .max_header_size(HTTP_HEAD_MAX_BYTES)
+        .max_headers(HTTP_FIELDS_MAX)
         .half_close(true);
     builder
 }

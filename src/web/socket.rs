@@ -11,11 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::figures::Figures;
+use crate::limits::HTTP_STALL_MAX;
 use crate::pipeline;
 use dantok_net::{Peer, ReadHalf, WriteHalf};
-
-/// How long a peer may leave a response unread before the connection is given up.
-const STALL: Duration = Duration::from_secs(60);
 
 /// How often to look for the peer's end behind a request that has already arrived.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -105,7 +103,7 @@ impl Socket {
             self.stall = None;
             return polled;
         }
-        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + STALL)));
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + HTTP_STALL_MAX)));
         ready!(stall.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its response")))
     }

@@ -171,6 +171,10 @@ fn every_limit_has_its_row() {
         ("highest value of `--max-body`", format!("{} bytes", dantok_protocol::limits::BODY_MAX_BYTES)),
         ("line, or frame from a client", format!("body limit and {} bytes", dantok_protocol::limits::ENVELOPE_BYTES)),
         ("request in JSON", format!("{} times as long as a line", dantok_protocol::limits::JSON_FACTOR)),
+        (
+            "head of an HTTP request",
+            format!("{} bytes in {} fields", limits::HTTP_HEAD_MAX_BYTES, limits::HTTP_FIELDS_MAX),
+        ),
         ("frame from the daemon", format!("{} bytes", dantok_protocol::limits::FRAME_CEILING_BYTES - 1)),
         ("commands of one connection waiting for their commit", limits::PIPELINE_MAX_REQUESTS.to_string()),
         ("people invited to a room by its members", limits::INVITED_MAX.to_string()),

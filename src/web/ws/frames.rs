@@ -4,23 +4,19 @@
 //! by its length alone. Control frames leave nothing behind but the payload of the last ping.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 
 use super::close::Code;
 use crate::connection::Input;
+use crate::limits::{SMALL_FRAMES_MAX, SMALL_FRAMES_WITHIN};
 use dantok_protocol::{ErrorCode, Refusal};
 
 /// The most bytes that a control frame carries.
 const CONTROL_MAX_BYTES: usize = 125;
-/// Frames that carry little or nothing: a few belong to any connection, and a flood costs more than it says.
+/// A frame with less than this is small.
 const SMALL_BYTES: u64 = 128;
-/// So many small frames …
-const SMALL_MAX: u32 = 256;
-/// … are taken within this time, and no more.
-const SMALL_WITHIN: Duration = Duration::from_secs(10);
-
 const CONTINUATION: u8 = 0;
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
@@ -186,8 +182,10 @@ impl Inbox {
             return self.fail(Code::TooBig, ErrorCode::TooLong, text);
         }
         if (is_control || self.is_continued || !is_final) && left < SMALL_BYTES && self.is_flood() {
-            let text =
-                format!("more than {SMALL_MAX} control frames or small fragments within {} s", SMALL_WITHIN.as_secs());
+            let text = format!(
+                "more than {SMALL_FRAMES_MAX} control frames or small fragments within {} s",
+                SMALL_FRAMES_WITHIN.as_secs()
+            );
             return self.fail(Code::Policy, ErrorCode::Limit, text);
         }
         self.frame = Some(Frame { opcode, is_final, mask, left });
@@ -195,11 +193,11 @@ impl Inbox {
 
     fn is_flood(&mut self) -> bool {
         let (since, count) = &mut self.small;
-        if since.elapsed() > SMALL_WITHIN {
+        if since.elapsed() > SMALL_FRAMES_WITHIN {
             (*since, *count) = (Instant::now(), 0);
         }
         *count += 1;
-        *count > SMALL_MAX
+        *count > SMALL_FRAMES_MAX
     }
 
     /// Takes in some of a frame's payload. Returns how many of the bytes belong to it.
@@ -436,7 +434,7 @@ mod tests {
     fn a_flood_of_small_frames_ends_it() {
         for flood in [frame(0x89, b"ping"), frame(0x8a, b""), frame(0x00, b"")] {
             let mut inbox = inbox(&frame(0x01, b"begun"));
-            for _ in 0..SMALL_MAX - 1 {
+            for _ in 0..SMALL_FRAMES_MAX - 1 {
                 inbox.take(&mut flood.clone());
             }
             assert_eq!(inbox.end(), None);
@@ -448,7 +446,7 @@ mod tests {
         }
         // Fragments of a useful size are not small, however many they are.
         let mut inbox = inbox(&frame(0x01, &[b'x'; 200]));
-        for _ in 0..4 * SMALL_MAX {
+        for _ in 0..4 * SMALL_FRAMES_MAX {
             inbox.take(&mut frame(0x00, &[b'x'; 200]));
         }
         assert_eq!(inbox.end(), None);

@@ -22,6 +22,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::socket::Socket;
 use crate::connection::{Input, Items, Sink, linger, peer, read_last};
 use crate::hub::Hub;
+use crate::limits::{PING_EVERY, SILENCE_MAX};
 use crate::pipeline::{self, Edge as _, Pipeline, Step};
 use crate::rooms::Handed;
 use close::Code;
@@ -32,11 +33,6 @@ use dantok_supervise::Caught;
 use frames::{End, Inbox};
 pub(super) use handshake::{Opened, handshake, open};
 use outbox::Outbox;
-
-/// A peer that was silent for so long is asked whether it is there …
-const PING_EVERY: Duration = Duration::from_secs(30);
-/// … and one that has not answered after this is given up. A browser answers by itself.
-const SILENCE_MAX: Duration = Duration::from_secs(75);
 
 /// The longest message for bodies of at most so many bytes.
 fn message_max(body_max: usize) -> usize {

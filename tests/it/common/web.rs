@@ -76,7 +76,7 @@ pub struct Closed {
 pub struct Socket {
     runtime: Runtime,
     stream: WebSocketStream<TcpStream>,
-    lines: VecDeque<Value>,
+    lines: VecDeque<String>,
     next_tag: u64,
     /// Pushes that came while an answer was waited for.
     pub pushes: VecDeque<Value>,
@@ -129,6 +129,11 @@ impl Socket {
 
     /// The next object; none once the WebSocket is closed or broken.
     pub fn next(&mut self) -> Option<Value> {
+        self.next_line().map(|line| serde_json::from_str(&line).expect(&line))
+    }
+
+    /// The same as it was sent.
+    pub fn next_line(&mut self) -> Option<String> {
         while self.lines.is_empty() {
             let message = self.runtime.block_on(async {
                 tokio::time::timeout(DEADLINE, self.stream.next()).await.expect("a message in time")
@@ -138,7 +143,7 @@ impl Socket {
                 self.closed.get_or_insert(Closed { code: code.into(), reason: reason.to_owned() });
             }
             if let Some(text) = message.as_text() {
-                self.lines.extend(text.split('\n').map(|line| serde_json::from_str::<Value>(line).expect(line)));
+                self.lines.extend(text.split('\n').map(str::to_owned));
             }
         }
         self.lines.pop_front()

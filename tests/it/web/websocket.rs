@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_websockets::Message;
 
+use super::document::close_codes;
 use crate::common::web::{Closed, PROTOCOL, Socket, Web};
 use crate::common::{connect, wait_until};
 
@@ -62,9 +63,11 @@ fn raw(web: &Web, frames: &[u8]) -> Vec<(u8, Vec<u8>)> {
     frames
 }
 
-/// The code of a close frame.
+/// The code of a close frame, which protocol.md has.
 fn code(frame: &(u8, Vec<u8>)) -> Option<u16> {
-    (frame.0 == 0x88).then(|| u16::from_be_bytes(frame.1[..2].try_into().unwrap()))
+    let code = (frame.0 == 0x88).then(|| u16::from_be_bytes(frame.1[..2].try_into().unwrap()))?;
+    assert!(close_codes().contains(&code), "{code} is in no row of protocol.md");
+    Some(code)
 }
 
 fn objects(frames: &[(u8, Vec<u8>)]) -> Vec<Value> {
