@@ -36,3 +36,15 @@ fn sessions_handle_the_corpus() {
 fn requests_in_json() {
     each("json_request", fuzz::json_request);
 }
+
+#[cfg(feature = "web")]
+#[test]
+fn http_handles_the_corpus() {
+    each("http", fuzz::http);
+}
+
+#[cfg(feature = "web")]
+#[test]
+fn websockets_handle_the_corpus() {
+    each("websocket", fuzz::websocket);
+}

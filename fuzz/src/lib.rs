@@ -1,6 +1,9 @@
 //! The fuzz targets: arbitrary bytes for the decoders and for a whole session. A panic or a failed assertion is a finding.
 //!
-//! `cargo fuzz run line` (or `frame`, `json_request`, `session`) searches for inputs; the project's `cargo test` runs those in `corpus/`.
+//! `cargo fuzz run line` (or `frame`, `json_request`, `session`, `http`, `websocket`) searches for inputs; the project's `cargo test` runs those in `corpus/`.
+
+#[cfg(feature = "web")]
+mod web;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -16,6 +19,8 @@ use dantok_protocol::limits::{ENVELOPE_BYTES, JSON_FACTOR};
 use dantok_protocol::line::{self, LineDecoder};
 use dantok_protocol::{Incoming, Tag};
 use tokio_util::codec::Decoder;
+#[cfg(feature = "web")]
+pub use web::{http, websocket};
 
 const BODY_MAX: usize = 200;
 /// The most that a decoder may hold while it waits for more: a whole request and the rest of one read.
@@ -115,16 +120,34 @@ pub fn frame(bytes: &[u8]) {
     }
 }
 
+/// Where a daemon in this process listens.
+#[derive(Clone, Copy)]
+struct Daemon {
+    protocol: SocketAddr,
+    #[cfg(feature = "web")]
+    web: SocketAddr,
+}
+
 /// A daemon in this process, with a short retention.
-fn daemon() -> SocketAddr {
-    static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
-    *ADDRESS.get_or_init(|| {
+fn daemon() -> Daemon {
+    static DAEMON: OnceLock<Daemon> = OnceLock::new();
+    *DAEMON.get_or_init(|| {
         let memory = std::path::Path::new("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let dir = dir.unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
+        let bind = || {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.set_nonblocking(true).unwrap();
+            listener
+        };
+        let protocol = bind();
+        #[cfg(feature = "web")]
+        let web = bind();
+        let daemon = Daemon {
+            protocol: protocol.local_addr().unwrap(),
+            #[cfg(feature = "web")]
+            web: web.local_addr().unwrap(),
+        };
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             let options = dantok::server::Options {
@@ -136,12 +159,41 @@ fn daemon() -> SocketAddr {
                 },
             };
             let served = runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                dantok::server::run(vec![listener.into()], options, std::future::pending()).await
+                let listeners = vec![
+                    tokio::net::TcpListener::from_std(protocol).unwrap().into(),
+                    #[cfg(feature = "web")]
+                    web::listener(tokio::net::TcpListener::from_std(web).unwrap()),
+                ];
+                dantok::server::run(listeners, options, std::future::pending()).await
             });
             panic!("the daemon ended: {served:?}");
         });
-        address
+        daemon
+    })
+}
+
+/// Sends the bytes and no more; returns what comes back up to the end.
+fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut writing = stream.try_clone().unwrap();
+    std::thread::scope(|scope| {
+        // The daemon may close before it has read everything.
+        scope.spawn(move || {
+            let _ = writing.write_all(bytes);
+            let _ = writing.shutdown(Shutdown::Write);
+        });
+        let mut answers = Vec::new();
+        let mut piece = [0; 16 * 1024];
+        loop {
+            match stream.read(&mut piece) {
+                Ok(0) => return answers,
+                Ok(read) => answers.extend_from_slice(&piece[..read]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return answers,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => panic!("the session does not end: {error}"),
+            }
+        }
     })
 }
 
@@ -159,28 +211,7 @@ fn without_telnet(answers: &[u8]) -> Vec<u8> {
 
 /// A whole session: it ends, no command gets two answers, and the daemon keeps running.
 pub fn session(bytes: &[u8]) {
-    let address = daemon();
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let mut writing = stream.try_clone().unwrap();
-    let answers = std::thread::scope(|scope| {
-        // The daemon may close before it has read everything.
-        scope.spawn(move || {
-            let _ = writing.write_all(bytes);
-            let _ = writing.shutdown(Shutdown::Write);
-        });
-        let mut answers = Vec::new();
-        let mut piece = [0; 16 * 1024];
-        loop {
-            match stream.read(&mut piece) {
-                Ok(0) => return answers,
-                Ok(read) => answers.extend_from_slice(&piece[..read]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return answers,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => panic!("the session does not end: {error}"),
-            }
-        }
-    });
+    let answers = exchange(daemon().protocol, bytes);
     if bytes.first() == Some(&0) {
         let mut buffer = BytesMut::from(&answers[..]);
         while ClientCodec.decode(&mut buffer).unwrap().is_some() {}
