@@ -36,7 +36,7 @@ fn systemd_accepts_the_units_without_a_warning() {
     }
     let dir = tempfile::tempdir().unwrap();
     let units = units(dir.path());
-    assert_eq!(units.len(), 4, "{units:?}");
+    assert_eq!(units.len(), 5, "{units:?}");
     // Other units of this machine are not looked at, nor are manual pages.
     let (is_valid, printed) = analyze(&["verify", "--man=no", "--recursive-errors=no"], &units);
     assert!(is_valid && printed.is_empty(), "{printed}");

@@ -256,7 +256,7 @@ impl tokio_util::codec::Encoder<RequestFrame> for ClientCodec {
 mod tests {
     use super::*;
     use crate::Message;
-    use crate::commands::{Follow, History};
+    use crate::commands::{Follow, History, Rooms};
 
     #[test]
     fn a_frame_may_end_before_an_optional_last_field_and_nowhere_else() {
@@ -265,6 +265,7 @@ mod tests {
         for command in [
             Command::Follow(Follow { room: old("general"), after }),
             Command::History(History { room: old("general"), before, since, max, after }),
+            Command::Rooms(Rooms::default()),
             Command::send("general", None, "hi"),
         ] {
             let mut whole = Vec::new();
