@@ -41,7 +41,7 @@ export class Chat {
     dialog: null as DialogName,
     replyTo: null as number | null,
     selected: null as number | null,
-    refusal: null as { code: string; text: string } | null,
+    refusal: null as { code: string; text: string; tried: Login | null } | null,
   })
   /** Changes when anything below does; computed values depend on it. */
   readonly version = shallowRef(0)
@@ -180,7 +180,7 @@ export class Chat {
       this.#logs.forgetNumbers()
     }
     if (state.is === 'refused') {
-      this.state.refusal = { code: state.code, text: state.text }
+      this.state.refusal = { code: state.code, text: state.text, tried: this.state.login }
       this.#leaveSession()
       this.state.login = null
     }
@@ -424,6 +424,8 @@ export class Chat {
   async create(room: string, topic: string, secret: boolean): Promise<boolean> {
     const fields = { room, ...(topic === '' ? {} : { topic }), ...(secret ? { private: true } : {}) }
     if (!(await this.act('create', fields))) return false
+    // A dialog gives the focus back when it closes; the room's composer takes it after that.
+    this.state.dialog = null
     await this.join(room)
     return true
   }
