@@ -31,7 +31,7 @@ test('the daemon is killed while somebody types, again and again', async ({ ente
     await daemon.start()
   }
   await entering
-  await eventually(() => alice.isSettled()).toBe(true)
+  await eventually(() => alice.unsettled()).toEqual([])
   const judge = await Lines.connect(daemon, 'judge')
   expect(await judge.texts('general')).toEqual(wanted)
   judge.close()
@@ -43,7 +43,7 @@ test('what was entered without a connection survives a reload, and so does what 
   const alice = await enter('alice')
   await alice.createRoom('general')
   await alice.say('m1')
-  await eventually(() => alice.isSettled()).toBe(true)
+  await eventually(() => alice.unsettled()).toEqual([])
   // The service worker has the page by now, so that it opens without the daemon.
   await alice.page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined))
 
@@ -63,7 +63,7 @@ test('what was entered without a connection survives a reload, and so does what 
   await daemon.restart()
   await cable.plug()
   await eventually(() => alice.texts()).toEqual(['m1', 'm2', 'm3', 'm4'])
-  await eventually(() => alice.isSettled()).toBe(true)
+  await eventually(() => alice.unsettled()).toEqual([])
   const judge = await Lines.connect(daemon, 'judge')
   expect(await judge.texts('general')).toEqual(['m1', 'm2', 'm3', 'm4'])
   judge.close()
@@ -80,7 +80,7 @@ test('answers that are lost with the connection double nothing', async ({ enter,
     await eventually(() => judge.texts('general')).toContain(text)
     await cable.pull()
     await cable.plug()
-    await eventually(() => alice.isSettled()).toBe(true)
+    await eventually(() => alice.unsettled()).toEqual([])
   }
   expect(await judge.texts('general')).toEqual(numbered(1, 6))
   expect(await alice.texts()).toEqual(numbered(1, 6))
@@ -96,7 +96,7 @@ test('a line that goes dead is noticed, and what waited is sent', async ({ enter
   await alice.say('m2')
   // As when a laptop is opened: the page looks at once whether the connection is still alive.
   await alice.page.evaluate(() => window.dispatchEvent(new Event('online')))
-  await eventually(() => alice.isSettled()).toBe(true)
+  await eventually(() => alice.unsettled()).toEqual([])
   expect(await judge.texts('general')).toEqual(['m1', 'm2'])
 })
 
@@ -107,7 +107,7 @@ test('the browser says that it is offline, and online again', async ({ enter, ju
   await alice.context.setOffline(true)
   await sayAll(alice, ['m1', 'm2'])
   await alice.context.setOffline(false)
-  await eventually(() => alice.isSettled()).toBe(true)
+  await eventually(() => alice.unsettled()).toEqual([])
   expect(await judge.texts('general')).toEqual(['m1', 'm2'])
 })
 
@@ -146,7 +146,7 @@ test('the browser is killed with messages waiting, and the next one sends them',
   await first.person.signIn()
   await first.person.createRoom('general')
   await first.person.say('m1')
-  await eventually(() => first.person.isSettled()).toBe(true)
+  await eventually(() => first.person.unsettled()).toEqual([])
   await cable.pull()
   await sayAll(first.person, ['m2', 'm3'])
   await eventually(() => first.person.texts()).toEqual(['m1', 'm2', 'm3'])
@@ -196,6 +196,6 @@ test('what the daemon refuses stays until the person decides', async ({ enter, d
   await bob.button('join').click()
   await bob.page.getByRole('article').getByRole('button', { name: bob.label('retry') }).click()
   await eventually(() => judge.texts('general')).toEqual(['let me in'])
-  await eventually(() => bob.isSettled()).toBe(true)
+  await eventually(() => bob.unsettled()).toEqual([])
   owner.close()
 })

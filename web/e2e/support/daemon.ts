@@ -34,8 +34,8 @@ export class Daemon {
   /** One that demands tokens, if there is anybody to issue them to. */
   static async start(clients: readonly string[] = []): Promise<Daemon> {
     const daemon = new Daemon()
-    for (const client of clients) daemon.tokens[client] = daemon.run('token', 'issue', client)
     await daemon.start()
+    for (const client of clients) daemon.tokens[client] = daemon.run('token', 'issue', client)
     return daemon
   }
 

@@ -134,7 +134,7 @@ export class Person {
   }
 
   /** What the browser has stored for this page, by the name of the store. */
-  kept(store: 'waiting' | 'drafts'): Promise<unknown[]> {
+  kept(store: 'waiting' | 'drafts' | 'rooms'): Promise<unknown[]> {
     return this.page.evaluate(async (name) => {
       const opening = indexedDB.open('dantok')
       const database = await new Promise<IDBDatabase>((resolve, reject) => {
@@ -148,11 +148,10 @@ export class Person {
     }, store)
   }
 
-  /** Whether all that was entered is on the daemon's disk, and the page shows it and knows it. */
-  async isSettled(): Promise<boolean> {
-    const states = (await this.shown()).map(({ state }) => state)
-    if (states.length === 0 || states.includes(this.label('waiting')) || states.includes('refused')) return false
-    return (await this.kept('waiting')).length === 0
+  /** What is not yet known to be on the daemon's disk of all that was entered here: what is shown so, and what is stored. */
+  async unsettled(): Promise<unknown[]> {
+    const shown = (await this.shown()).filter(({ state }) => state === this.label('waiting') || state === 'refused')
+    return [...shown, ...(await this.kept('waiting'))]
   }
 
   violations(): Promise<string[]> {

@@ -14,6 +14,6 @@ export async function until(what: string, condition: () => boolean | Promise<boo
 }
 
 /** `expect` for what becomes true. */
-export function eventually<T>(value: () => T | Promise<T>): ReturnType<typeof expect.poll<T>> {
-  return expect.poll(value, { timeout: DEADLINE_MS, interval: 40 })
+export function eventually<T>(value: () => T | Promise<T>, message?: string): ReturnType<typeof expect.poll<T>> {
+  return expect.poll(value, { timeout: DEADLINE_MS, interval: 40, ...(message === undefined ? {} : { message }) })
 }
