@@ -73,6 +73,7 @@ test('answers that are lost with the connection double nothing', async ({ enter,
   faults.allowUnreachable = true
   const alice = await enter('alice')
   await alice.createRoom('general')
+  const vanished = await alice.watchTexts()
   for (const text of numbered(1, 6)) {
     // The daemon hears the message; the page never hears the answer.
     cable.muffle()
@@ -84,6 +85,7 @@ test('answers that are lost with the connection double nothing', async ({ enter,
   }
   expect(await judge.texts('general')).toEqual(numbered(1, 6))
   expect(await alice.texts()).toEqual(numbered(1, 6))
+  expect(await vanished()).toEqual([])
 })
 
 test('a line that goes dead is noticed, and what waited is sent', async ({ enter, judge, cable, faults }) => {

@@ -119,6 +119,23 @@ export class Person {
     return (await this.shown()).map(({ text }) => text)
   }
 
+  /** Notes from now on if a text that is shown vanishes, were it for a moment. */
+  async watchTexts(): Promise<() => Promise<string[]>> {
+    const handle = await this.page.evaluateHandle(() => {
+      const vanished: string[] = []
+      let before = new Set<string>()
+      const look = (): void => {
+        const now = new Set(Array.from(document.querySelectorAll('.log .text'), (text) => text.textContent ?? ''))
+        for (const text of before) if (!now.has(text)) vanished.push(text)
+        before = now
+      }
+      look()
+      new MutationObserver(look).observe(document.querySelector('.log')!, { childList: true, subtree: true })
+      return vanished
+    })
+    return () => handle.jsonValue()
+  }
+
   /** The announcement to screen readers. */
   announced(): Promise<string | null> {
     return this.page.locator('[data-announcements]').textContent()
