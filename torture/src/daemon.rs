@@ -29,6 +29,21 @@ pub struct Recipe {
     pub env: Vec<(String, String)>,
 }
 
+/// Where a daemon is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// By lines.
+    pub lines: SocketAddr,
+    /// By WebSockets and HTTP, if it listens for them.
+    pub web: Option<SocketAddr>,
+}
+
+impl From<SocketAddr> for Addresses {
+    fn from(lines: SocketAddr) -> Addresses {
+        Addresses { lines, web: None }
+    }
+}
+
 /// A dantok process; killed on drop.
 #[derive(Debug)]
 pub struct Daemon {
@@ -60,6 +75,12 @@ impl Recipe {
             flags: Vec::new(),
             env: Vec::new(),
         }
+    }
+
+    /// Has it listen for the web as well.
+    pub fn with_web(mut self) -> Recipe {
+        self.flags.extend(["--web", "127.0.0.1:0"].map(str::to_owned));
+        self
     }
 
     fn command(&self) -> Command {
@@ -125,11 +146,7 @@ impl Daemon {
                 return Err(NotUp::GivenUp);
             }
             let log = self.log();
-            if address.is_none() {
-                let listening =
-                    log.lines().find_map(|line| line.rsplit_once("listening address=")?.1.trim().parse().ok());
-                address = listening;
-            }
+            address = address.or_else(|| listening(&log, "listening address="));
             if let Some(address) = address.filter(|_| log.lines().any(|line| line.trim_end().ends_with(" ready"))) {
                 return Ok(address);
             }
@@ -138,6 +155,11 @@ impl Daemon {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Where it is reached, now that it is up at this address.
+    pub fn addresses(&self, lines: SocketAddr) -> Addresses {
+        Addresses { lines, web: listening(&self.log(), "listening for the web address=") }
     }
 
     /// Its exit status, once it has exited.
@@ -185,6 +207,11 @@ impl Daemon {
         };
         (field("VmRSS:"), field("VmHWM:"))
     }
+}
+
+/// The address that a log names after these words.
+fn listening(log: &str, words: &str) -> Option<SocketAddr> {
+    log.lines().find_map(|line| line.rsplit_once(words)?.1.trim().parse().ok())
 }
 
 impl Drop for Daemon {

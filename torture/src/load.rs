@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::daemon::DEADLINE;
-use crate::history::History;
+use crate::daemon::{Addresses, DEADLINE};
+use crate::history::{Figures, History, Sent};
+use crate::link::{Answer, Link, joined};
 use crate::text;
+use crate::web;
 use crate::wire::{Got, Item, Wire};
 
 /// The rooms that the load uses.
@@ -40,6 +42,8 @@ pub struct Shape {
     pub bodies: Bodies,
     /// The longest pause between two batches of a sender.
     pub pause: Duration,
+    /// More threads, which use the web.
+    pub web: web::Shape,
 }
 
 impl Shape {
@@ -51,7 +55,13 @@ impl Shape {
             readers: random.usize(1..=2),
             bodies: [Bodies::Lines, Bodies::Lines, Bodies::Mixed, Bodies::Large][random.usize(..4)],
             pause: Duration::from_millis([1, 2, 10][random.usize(..3)]),
+            web: web::Shape::default(),
         }
+    }
+
+    /// The same with clients on the web among it.
+    pub fn with_web(self, random: &mut fastrand::Rng) -> Shape {
+        Shape { web: web::Shape::random(random), ..self }
     }
 }
 
@@ -59,8 +69,8 @@ impl Shape {
 #[derive(Debug, Default)]
 pub struct Control {
     stop: AtomicBool,
-    /// The daemon's address, while the load may use it.
-    address: Mutex<Option<SocketAddr>>,
+    /// Where the daemon is, while the load may use it.
+    addresses: Mutex<Option<Addresses>>,
     /// Number of threads that have a connection.
     busy: AtomicUsize,
 }
@@ -76,22 +86,27 @@ pub struct Load {
 }
 
 impl Control {
-    fn address(&self) -> Option<SocketAddr> {
-        *self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    fn addresses(&self) -> Option<Addresses> {
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the load may still use the daemon.
     pub fn goes_on(&self) -> bool {
-        !self.stop.load(Ordering::Relaxed) && self.address().is_some()
+        !self.stop.load(Ordering::Relaxed) && self.addresses().is_some()
     }
 
-    /// Runs `work` on the daemon's address repeatedly, as long as there is one.
+    /// Runs `work` on the daemon's address for lines repeatedly, as long as there is one.
     pub fn while_up(&self, mut work: impl FnMut(SocketAddr) -> io::Result<()>) {
+        self.while_reached(|addresses| work(addresses.lines));
+    }
+
+    /// The same for work that uses other addresses of the daemon.
+    pub fn while_reached(&self, mut work: impl FnMut(Addresses) -> io::Result<()>) {
         while !self.stop.load(Ordering::Relaxed) {
             self.busy.fetch_add(1, Ordering::SeqCst);
-            if let Some(address) = self.address() {
+            if let Some(addresses) = self.addresses() {
                 // Broken connections are expected here; the next one carries on.
-                let _ = work(address);
+                let _ = work(addresses);
             }
             self.busy.fetch_sub(1, Ordering::SeqCst);
             std::thread::sleep(Duration::from_millis(2));
@@ -104,16 +119,23 @@ impl Load {
     pub fn start(history: &Arc<History>, shape: &Shape, random: &mut fastrand::Rng) -> Load {
         let mut works: Vec<(String, Work)> = Vec::new();
         let mut spawn = |name: String, work: Work| works.push((name, work));
-        for n in 0..shape.senders {
-            let shape = shape.clone();
-            let name = format!("sender{n}");
-            spawn(
-                name.clone(),
-                Box::new(move |control, history, random| {
-                    Sender { name, shape, random, unanswered: Vec::new(), done: Vec::new(), made: 0 }
-                        .run(control, history);
-                }),
-            );
+        let speakers = [
+            (shape.senders, "sender", Speaks::Lines),
+            (shape.web.sockets, "socket", Speaks::WebSocket),
+            (shape.web.posts, "post", Speaks::Http),
+        ];
+        for (count, kind, speaks) in speakers {
+            for n in 0..count {
+                let shape = shape.clone();
+                let name = format!("{kind}{n}");
+                spawn(
+                    name.clone(),
+                    Box::new(move |control, history, random| {
+                        Sender { name, speaks, shape, random, unanswered: Vec::new(), done: Vec::new(), made: 0 }
+                            .run(control, history);
+                    }),
+                );
+            }
         }
         for n in 0..shape.followers {
             let name = format!("follower/{n}");
@@ -132,6 +154,9 @@ impl Load {
                     control.while_up(|address| read(&name, address, control, history, &mut random));
                 }),
             );
+        }
+        for (name, work) in web::readers(&shape.web) {
+            spawn(name, work);
         }
         spawn(
             "amender".to_owned(),
@@ -161,13 +186,13 @@ impl Load {
     }
 
     /// Lets the load use the daemon.
-    pub fn resume(&self, address: SocketAddr) {
-        *self.control.address.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+    pub fn resume(&self, addresses: impl Into<Addresses>) {
+        *self.control.addresses.lock().unwrap_or_else(PoisonError::into_inner) = Some(addresses.into());
     }
 
     /// Makes the load leave the daemon once every answer has been read, and waits until it has.
     pub fn pause(&self) {
-        *self.control.address.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.control.addresses.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let start = Instant::now();
         // Each thread reads the address only after counting itself in.
         while self.control.busy.load(Ordering::SeqCst) > 0 {
@@ -187,8 +212,17 @@ impl Load {
     }
 }
 
+/// What a sender speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    Lines,
+    WebSocket,
+    Http,
+}
+
 struct Sender {
     name: String,
+    speaks: Speaks,
     shape: Shape,
     random: fastrand::Rng,
     /// Messages with an id that were sent but not answered OK.
@@ -200,39 +234,51 @@ struct Sender {
 
 impl Sender {
     fn run(mut self, control: &Control, history: &History) {
-        control.while_up(|address| self.send(address, control, history));
+        control.while_reached(|addresses| self.send(addresses, control, history));
     }
 
-    fn send(&mut self, address: SocketAddr, control: &Control, history: &History) -> io::Result<()> {
-        let mut wire = Wire::hello(address, &self.name)?;
-        for room in ROOMS {
-            let answer = wire.ask(&format!("JOIN {room}"))?;
-            if !answer.starts_with("OK ") {
-                return Err(io::Error::other(answer));
+    fn link(&mut self, addresses: Addresses) -> io::Result<Box<dyn Link>> {
+        let web = addresses.web.ok_or(io::ErrorKind::AddrNotAvailable);
+        Ok(match self.speaks {
+            Speaks::Lines => Box::new(joined(addresses.lines, &self.name)?),
+            Speaks::WebSocket => Box::new(web::Socket::joined(web?, &self.name)?),
+            Speaks::Http => {
+                // HTTP has no JOIN.
+                joined(addresses.lines, &self.name)?;
+                Box::new(web::Http::connect(web?, &self.name)?)
             }
-        }
+        })
+    }
+
+    fn send(&mut self, addresses: Addresses, control: &Control, history: &History) -> io::Result<()> {
+        let mut link = self.link(addresses)?;
         while control.goes_on() {
             if self.random.u8(..20) == 0 {
-                self.create(&mut wire, history)?;
+                self.create(&mut *link, history)?;
             }
             let batch = self.batch(history);
-            let mut bytes = Vec::new();
-            for &number in &batch {
-                encode(&history.sent(number), &mut self.random, &mut bytes);
-            }
-            wire.send(&bytes)?;
-            let mut last: HashMap<String, u64> = HashMap::new();
-            for &number in &batch {
-                let answer = wire.line()?;
-                let Some((seq, repeated)) = ok(&answer) else {
-                    if !answer.starts_with("ERR ") {
-                        history.violation(format!("{}'s SEND was answered: {answer}", self.name));
+            let messages: Vec<Sent> = batch.iter().map(|&number| history.sent(number)).collect();
+            link.send(&messages, &mut self.random)?;
+            let mut last: HashMap<&str, u64> = HashMap::new();
+            for (&number, sent) in batch.iter().zip(&messages) {
+                let (seq, repeated) = match link.answer()? {
+                    Answer::Ok { seq, repeated } => (seq, repeated),
+                    Answer::Refused => {
+                        history.refused();
+                        continue;
                     }
-                    history.refused();
-                    continue;
+                    Answer::Other(answer) => {
+                        history.violation(format!("{}'s SEND was answered: {answer}", self.name));
+                        continue;
+                    }
                 };
                 history.acked(number, seq, repeated);
-                let before = last.entry(history.sent(number).room).or_default();
+                history.count(Figures {
+                    over_socket: u64::from(self.speaks == Speaks::WebSocket),
+                    over_http: u64::from(self.speaks == Speaks::Http),
+                    ..Figures::default()
+                });
+                let before = last.entry(&sent.room).or_default();
                 if !repeated && seq <= std::mem::replace(before, seq) {
                     history.violation(format!("message {number} overtook an earlier one on the same connection"));
                 }
@@ -272,28 +318,14 @@ impl Sender {
         batch
     }
 
-    fn create(&mut self, wire: &mut Wire, history: &History) -> io::Result<()> {
+    fn create(&mut self, link: &mut dyn Link, history: &History) -> io::Result<()> {
         self.made += 1;
         let (room, topic) = (format!("{}-made-{}", self.name, self.made), format!("topic {}", self.made));
-        let answer = wire.ask(&format!("CREATE {room} {topic}"))?;
-        if answer.starts_with("OK") || answer.starts_with("ERR room-exists ") {
+        if link.create(&room, &topic)? {
             history.created(&room, &topic);
         }
         Ok(())
     }
-}
-
-/// A SEND, or a SENDB if the body needs it, and sometimes at random.
-pub fn encode(sent: &crate::history::Sent, random: &mut fastrand::Rng, out: &mut Vec<u8>) {
-    let id = sent.id.as_ref().map(|id| format!("id={id} ")).unwrap_or_default();
-    let text = std::str::from_utf8(&sent.body).is_ok() && !sent.body.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
-    if text && random.u8(..8) > 0 {
-        out.extend_from_slice(format!("SEND {id}{} ", sent.room).as_bytes());
-    } else {
-        out.extend_from_slice(format!("SENDB {id}{} {}\n", sent.room, sent.body.len()).as_bytes());
-    }
-    out.extend_from_slice(&sent.body);
-    out.push(b'\n');
 }
 
 /// The seq in an OK, and whether the OK repeats an earlier one.

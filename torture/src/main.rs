@@ -12,12 +12,14 @@ mod amends;
 mod daemon;
 mod disk;
 mod history;
+mod link;
 mod load;
 mod proxy;
 mod reborn;
 mod schedules;
 mod soak;
 mod text;
+mod web;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -146,6 +148,8 @@ impl Totals {
         for (times, what) in [
             (figures.sent, "messages sent"),
             (figures.acked, "answered OK"),
+            (figures.over_socket, "of them over a WebSocket"),
+            (figures.over_http, "of them over HTTP"),
             (figures.repeated, "repeats answered with the first OK"),
             (figures.refused, "answered with an error"),
             (figures.read, "messages handed to readers"),

@@ -111,7 +111,11 @@ impl Wire {
     }
 
     /// Waits until the input begins with a complete item, whose length `whole` returns, and takes it.
-    fn piece_within(&mut self, most: Duration, whole: impl Fn(&[u8]) -> Option<usize>) -> io::Result<Option<Vec<u8>>> {
+    pub fn piece_within(
+        &mut self,
+        most: Duration,
+        whole: impl Fn(&[u8]) -> Option<usize>,
+    ) -> io::Result<Option<Vec<u8>>> {
         let start = Instant::now();
         loop {
             if let Some(length) = whole(&self.input[self.at..]) {
@@ -136,6 +140,12 @@ impl Wire {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Waits for such an item as long as for any answer.
+    pub fn piece(&mut self, whole: impl Fn(&[u8]) -> Option<usize>) -> io::Result<Vec<u8>> {
+        let piece = self.piece_within(PATIENCE, whole)?;
+        piece.ok_or_else(|| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {PATIENCE:?}")))
     }
 
     /// The next line.

@@ -61,6 +61,10 @@ pub struct Figures {
     pub sent: u64,
     /// Those answered OK.
     pub acked: u64,
+    /// OKs that came over a WebSocket, repeats included.
+    pub over_socket: u64,
+    /// OKs that came over HTTP, repeats included.
+    pub over_http: u64,
     /// OKs that repeated an earlier one.
     pub repeated: u64,
     /// Answered with an error.
@@ -77,6 +81,8 @@ impl std::ops::AddAssign for Figures {
     fn add_assign(&mut self, other: Figures) {
         self.sent += other.sent;
         self.acked += other.acked;
+        self.over_socket += other.over_socket;
+        self.over_http += other.over_http;
         self.repeated += other.repeated;
         self.refused += other.refused;
         self.read += other.read;

@@ -14,8 +14,8 @@ pub(super) const SCHEDULE: Schedule = Schedule {
 };
 
 fn run(run: &mut Run) {
-    let recipe = run.recipe();
-    let shape = Shape::random(&mut run.random);
+    let recipe = run.recipe().with_web();
+    let shape = Shape::random(&mut run.random).with_web(&mut run.random);
     let load = Load::start(&run.history, &shape, &mut run.random);
     for _ in 0..run.cycles {
         if run.random.u8(..3) == 0 {
@@ -27,7 +27,7 @@ fn run(run: &mut Run) {
         }
         let Some((mut daemon, address)) = run.must_start(&recipe, "SIGKILL") else { break };
         run.audit(address);
-        load.resume(address);
+        load.resume(daemon.addresses(address));
         std::thread::sleep(Duration::from_micros(run.random.u64(5_000..500_000)));
         if run.random.u8(..8) == 0 {
             run.must_end(daemon);

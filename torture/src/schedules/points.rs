@@ -21,6 +21,7 @@ use crate::daemon::{Daemon, Recipe};
 use crate::disk::{Disk, KEEPS, Keeps, Kind, Mount, Point, Wait};
 use crate::history::History;
 use crate::load::{Bodies, Load, Shape};
+use crate::web;
 
 pub(super) const SCHEDULE: Schedule = Schedule {
     name: "points",
@@ -65,7 +66,14 @@ fn run(run: &mut Run) {
 
 /// Does everything once. Returns what was known at the time of the backup.
 fn everything(run: &mut Run, mount: &Mount, recipe: &Recipe) -> Option<Arc<History>> {
-    let shape = |bodies| Shape { senders: 2, followers: 1, readers: 1, bodies, pause: Duration::from_millis(4) };
+    let shape = |bodies| Shape {
+        senders: 2,
+        followers: 1,
+        readers: 1,
+        bodies,
+        pause: Duration::from_millis(4),
+        web: web::Shape::default(),
+    };
     let small = Load::start(&run.history, &shape(Bodies::Mixed), &mut run.random);
     let large = Load::start(&run.history, &shape(Bodies::Large), &mut run.random);
     let known = phases(run, mount, recipe, &small, &large);

@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 fn run(run: &mut Run) {
     let Some((mount, recipe)) = mounted(run, "disk", 1 << 40) else { return };
-    let shape = Shape::random(&mut run.random);
+    let recipe = recipe.with_web();
+    let shape = Shape::random(&mut run.random).with_web(&mut run.random);
     let load = Load::start(&run.history, &shape, &mut run.random);
     for _ in 0..run.cycles {
         mount.set_slow(Duration::from_micros([0, 500, 4000][run.random.usize(..3)]));
@@ -35,7 +36,7 @@ fn run(run: &mut Run) {
                 // A cut in the middle of an audit would only make the audit hang.
                 mount.disk(|disk| disk.cut_after(u64::MAX / 2));
                 run.audit(address);
-                load.resume(address);
+                load.resume(daemon.addresses(address));
                 if run.random.u8(..3) == 0 {
                     // What it wrote but did not sync is there for the next start, and may be lost by the cut.
                     std::thread::sleep(Duration::from_micros(run.random.u64(5_000..200_000)));
