@@ -28,7 +28,7 @@ export interface Key {
 export type Verdict = 'send' | 'ignore' | 'pass'
 
 export class Enter {
-  #composing = false
+  composing = false
   /** An Enter came while composing: whether to send is decided when the composition ends. */
   #pending = false
   /** The message went out with this press of the key; what else the press brings is not wanted. */
@@ -40,13 +40,13 @@ export class Enter {
   #unnamed = false
 
   compositionStart(): void {
-    this.#composing = true
+    this.composing = true
     this.#pending = this.#sent = this.#spent = false
   }
 
   /** The composition is over, with this text; `value` is what the element holds now. Returns whether to send it. */
   compositionEnd(data: string, value: string): boolean {
-    this.#composing = false
+    this.composing = false
     this.#composed = data || value
     const send = this.#pending && endsInHangul(this.#composed)
     this.#sent = send
@@ -65,7 +65,7 @@ export class Enter {
       return 'pass'
     }
     if (event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return 'pass'
-    if (this.#composing || event.isComposing) {
+    if (this.composing || event.isComposing) {
       this.#pending = true
       return 'pass'
     }
@@ -88,6 +88,6 @@ export class Enter {
   lineBreak(): Verdict | 'end' {
     if (this.#sent || this.#spent) return 'ignore'
     if (this.#pending) return 'end'
-    return this.#unnamed && !this.#composing ? 'send' : 'pass'
+    return this.#unnamed && !this.composing ? 'send' : 'pass'
   }
 }

@@ -159,6 +159,19 @@ describe('a room’s log', () => {
     expect(shown(log)).toEqual(before)
   })
 
+  it('stays bounded while somebody reads further up, and goes on when they come down', async () => {
+    const room = new FakeRoom(1000)
+    const log = await open(room, 1000)
+    for (let n = 0; n < 5; n++) await log.older()
+    for (let n = 0; n < 5_000; n++) log.push(room.say('new'))
+    expect(log.timeline.entries.length).toBeLessThan(2_400)
+    expect(log.timeline.last).toBe(6_000)
+    while (shown(log).at(-1) !== 6_000) {
+      await log.newer()
+      contiguous(log)
+    }
+  })
+
   it('says what is past retention', async () => {
     const room = new FakeRoom(100)
     room.oldest = 61

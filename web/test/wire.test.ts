@@ -83,7 +83,7 @@ describe('the connection', () => {
     wire.start({ client: 'alice/web' })
     const socket = await up()
     const who = wire.ask('who', { room: 'r' })
-    const send = wire.ok('send', { room: 'r', text: '안녕\nline' })
+    const send = wire.ask('send', { room: 'r', text: '안녕\nline' })
     const [whoTag, sendTag] = socket.sent.slice(-2).map((request) => request.tag)
     socket.pushes(
       { type: 'member', client: 'bob', tag: whoTag },
@@ -92,7 +92,7 @@ describe('the connection', () => {
       { type: 'ok', seq: 7, dup: false, tag: sendTag },
     )
     expect((await who).items).toHaveLength(1)
-    expect((await send).seq).toBe(7)
+    expect((await send).end).toMatchObject({ seq: 7, dup: false })
     expect(pushed).toEqual([{ type: 'gone', room: 'x' }])
     expect(socket.sent.at(-1)).toMatchObject({ do: 'send', text: '안녕\nline' })
   })
@@ -249,11 +249,7 @@ describe('the connection', () => {
 describe('lines', () => {
   it('skips what is not an object with a type', () => {
     const heard: Incoming[] = []
-    const lines = new Lines(
-      { now: () => 0, later: () => undefined },
-      (incoming) => heard.push(incoming),
-      () => undefined,
-    )
+    const lines = new Lines({ now: () => 0, later: () => undefined }, (incoming) => heard.push(incoming))
     lines.push('{"type":"ok"}\n\nnot json\n[1]\n"x"\nnull\n{"no":"type"}\n{"type":"gone","room":"a"}')
     expect(heard.map((incoming) => incoming.type)).toEqual(['ok', 'gone'])
   })
@@ -262,14 +258,10 @@ describe('lines', () => {
     let clock = 0
     const later: (() => void)[] = []
     const heard: number[] = []
-    const lines = new Lines(
-      { now: () => clock, later: (run) => later.push(run) },
-      (incoming) => {
-        clock += 1
-        heard.push((incoming as { seq: number }).seq)
-      },
-      () => undefined,
-    )
+    const lines = new Lines({ now: () => clock, later: (run) => later.push(run) }, (incoming) => {
+      clock += 1
+      heard.push((incoming as { seq: number }).seq)
+    })
     const text = (from: number, to: number): string =>
       Array.from({ length: to - from }, (_, at) => JSON.stringify({ type: 'ok', seq: from + at })).join('\n')
     lines.push(text(0, 100))

@@ -141,10 +141,6 @@ export class Chat {
     this.#wire.wake()
   }
 
-  retryNow(): void {
-    this.#wire.wake()
-  }
-
   /** Begins with the rooms as they were last seen; soon the daemon says how they are. */
   async #recallRooms(client: string): Promise<void> {
     const rooms = await this.storage.rooms(client).catch(() => [])

@@ -118,9 +118,15 @@ export class RoomLog {
   push(item: Message | Gap): void {
     if (!this.loaded) return
     if (item.type === 'message') this.members.spoke(item.client)
-    const taken = this.timeline.append(item)
-    if (this.window.following) this.timeline.trim('start')
-    if (!taken && this.window.following) void this.#fill()
+    const { following } = this.window
+    if (!following && this.timeline.full) {
+      // Somebody reads further up. The rest is fetched when they come down.
+      this.timeline.last = Math.max(this.timeline.last, item.type === 'gap' ? item.to : item.seq)
+    } else {
+      const taken = this.timeline.append(item)
+      if (following) this.timeline.trim('start')
+      if (!taken && following) void this.#fill()
+    }
     this.changed()
   }
 

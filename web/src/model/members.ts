@@ -20,9 +20,13 @@ export type Note = { client: string; nick: string; what: 'joined' | 'left' | 'ni
 export class Members {
   #all = new Map<string, Member>()
   #typingUntil = new Map<string, number>()
+  /** What is asked for with every drawing, until something changes: rooms may have thousands of members. */
+  #nicks: Map<string, string> | null = null
+  #cursors: number[] | null = null
 
   replace(members: readonly Member[]): void {
     this.#all = new Map(members.map((member) => [member.client, member]))
+    this.#nicks = this.#cursors = null
   }
 
   get count(): number {
@@ -30,11 +34,8 @@ export class Members {
   }
 
   nick(client: string): string {
-    const exact = this.#all.get(client)
-    if (exact) return exact.nick
-    const name = person(client)
-    for (const member of this.#all.values()) if (person(member.client) === name) return member.nick
-    return name
+    this.#nicks ??= new Map(Array.from(this.#all.values(), (member) => [person(member.client), member.nick]))
+    return this.#nicks.get(person(client)) ?? person(client)
   }
 
   /** Applies an event. Returns the note to show for it, if any. */
@@ -42,7 +43,8 @@ export class Members {
     const { client } = event
     const note = (what: Note['what']): Note => ({ client, nick: this.nick(client), what })
     switch (event.event) {
-      case 'joined':
+      case 'joined': {
+        const joined = note('joined')
         this.#all.set(client, {
           type: 'member',
           room: event.room,
@@ -52,10 +54,13 @@ export class Members {
           nick: this.nick(client),
           since: event.time,
         })
-        return note('joined')
+        this.#nicks = this.#cursors = null
+        return joined
+      }
       case 'left': {
         const left = note('left')
         this.#all.delete(client)
+        this.#nicks = this.#cursors = null
         this.#typingUntil.delete(person(client))
         return left
       }
@@ -114,18 +119,20 @@ export class Members {
 
   /** How far each other person has read, on whichever device they are furthest, in ascending order. */
   cursors(own: string): number[] {
+    if (this.#cursors) return this.#cursors
     const furthest = new Map<string, number>()
     for (const member of this.#all.values()) {
       const name = person(member.client)
       if (name === person(own) || member.cursor === null) continue
       furthest.set(name, Math.max(furthest.get(name) ?? 0, member.cursor))
     }
-    return [...furthest.values()].sort((a, b) => a - b)
+    return (this.#cursors = [...furthest.values()].sort((a, b) => a - b))
   }
 
   #update(client: string, change: Partial<Member>): void {
     const member = this.#all.get(client)
     if (member) this.#all.set(client, { ...member, ...change })
+    this.#nicks = null
   }
 }
 

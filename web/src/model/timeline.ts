@@ -27,6 +27,11 @@ export class Timeline {
     return this.end >= this.last
   }
 
+  /** More than this is not kept. */
+  get full(): boolean {
+    return this.entries.length >= KEEP_MAX + PORTION || this.#chars > CHARS_MAX
+  }
+
   /** Begins anew, just after a seq. */
   reset(after: number, last: number): void {
     this.entries = []
@@ -63,13 +68,13 @@ export class Timeline {
   }
 
   /** Keeps memory bounded: drops from one end when there is too much. */
-  trim(from: 'start' | 'end', max = KEEP_MAX): void {
-    if (this.entries.length < max + PORTION && this.#chars <= CHARS_MAX) return
+  trim(from: 'start' | 'end'): void {
+    if (!this.full) return
     const ordered = from === 'start' ? this.entries.toReversed() : this.entries
     let chars = 0
     let keep = 0
     // What is at the other end stays, however long it is.
-    for (; keep < Math.min(max, ordered.length); keep++) {
+    for (; keep < Math.min(KEEP_MAX, ordered.length); keep++) {
       chars += lengthOf(ordered[keep]!)
       if (chars > CHARS_MAX / 2 && keep >= PORTION) break
     }

@@ -20,7 +20,6 @@ export class Lines {
   constructor(
     private readonly schedule: Schedule,
     private readonly handle: (incoming: Incoming) => void,
-    private readonly idle: () => void,
   ) {}
 
   push(text: string): void {
@@ -57,7 +56,6 @@ export class Lines {
     } else {
       this.clear()
     }
-    this.idle()
   }
 }
 

@@ -40,8 +40,6 @@ export interface Handlers {
   push(item: Item): void
   /** The rooms were restored from a backup: everything remembered of them no longer holds. */
   epochChanged(): void
-  /** A turn of handling what has arrived is over. */
-  idle?(): void
 }
 
 type Pending = { items: Item[]; resolve(answer: { items: Item[]; end: Answer }): void; reject(error: Error): void }
@@ -73,11 +71,7 @@ export class Wire {
     private readonly environment: Environment,
     private readonly handlers: Handlers,
   ) {
-    this.#lines = new Lines(
-      environment.schedule,
-      (incoming) => this.#handle(incoming),
-      () => this.handlers.idle?.(),
-    )
+    this.#lines = new Lines(environment.schedule, (incoming) => this.#handle(incoming))
   }
 
   /** Connects, and stays connected until `stop`. */
@@ -112,11 +106,6 @@ export class Wire {
   ask(verb: string, fields: Fields = {}): Promise<{ items: Item[]; end: Answer }> {
     if (this.state.is !== 'up') return Promise.reject(new Lost())
     return this.#transmit(verb, fields)
-  }
-
-  /** As `ask`, for answers that are one `ok`. */
-  async ok(verb: string, fields: Fields = {}): Promise<Ok> {
-    return (await this.ask(verb, fields)).end as Ok
   }
 
   #transmit(verb: string, fields: Fields): Promise<{ items: Item[]; end: Answer }> {
