@@ -16,7 +16,7 @@ export type Command =
   | { do: 'unknown'; verb: string; text: string }
 
 /** Every command with its usage, for the help and for completion. */
-export const USAGE: Record<string, string> = {
+export const USAGE = {
   reply: '/reply [SEQ] TEXT',
   redact: '/redact [SEQ]',
   join: '/join ROOM',
@@ -34,7 +34,7 @@ export const USAGE: Record<string, string> = {
   rooms: '/rooms',
   help: '/help',
   quit: '/quit',
-}
+} as const
 
 /** What a line asks for. `//text` is the message `/text`. */
 export function parse(line: string): Command {
@@ -46,8 +46,8 @@ export function parse(line: string): Command {
 }
 
 function command(verb: string, rest: string): Command | null {
+  if (!isVerb(verb)) return null
   const usage = USAGE[verb]
-  if (usage === undefined) return null
   const wrong: Command = { do: 'wrong', usage }
   switch (verb) {
     case 'reply': {
@@ -82,9 +82,11 @@ function command(verb: string, rest: string): Command | null {
     case 'quit':
     case 'date':
       return rest === '' ? { do: verb } : wrong
-    default:
-      return null
   }
+}
+
+function isVerb(verb: string): verb is keyof typeof USAGE {
+  return Object.hasOwn(USAGE, verb)
 }
 
 function create(rest: string): Command | null {

@@ -1,7 +1,7 @@
 /** A person at a browser: what they see, and what they do with keys and pointer. */
 
 import type { BrowserContext, Locator, Page } from 'playwright-core'
-import { texts } from '../../src/i18n/texts'
+import { texts } from '../../test/texts'
 import type { Violations } from './browser'
 import { eventually } from './wait'
 

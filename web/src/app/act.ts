@@ -1,6 +1,7 @@
 /** Carries out what was entered in the composer. */
 
 import { t } from '../i18n'
+import * as texts from '../i18n/texts'
 import { person } from '../model/names'
 import type { Message } from '../wire/types'
 import type { Chat } from './chat'
@@ -16,7 +17,7 @@ export async function enter(chat: Chat, line: string): Promise<boolean> {
     case 'create':
       return chat.create(command.room, command.topic, command.private)
     case 'nick':
-      return chat.act('nick', { name: command.nick }, t('nickSet', { nick: command.nick }))
+      return chat.act('nick', { name: command.nick }, t(texts.nickSet, { nick: command.nick }))
     case 'rooms':
       chat.state.dialog = 'switcher'
       return true
@@ -27,14 +28,14 @@ export async function enter(chat: Chat, line: string): Promise<boolean> {
       chat.signOut()
       return true
     case 'wrong':
-      chat.say(t('usage', { usage: command.usage }), true)
+      chat.say(t(texts.usage, { usage: command.usage }), true)
       return false
     case 'unknown':
-      chat.say(t('unknownCommand', { verb: command.verb }), true)
+      chat.say(t(texts.unknownCommand, { verb: command.verb }), true)
       return false
     default:
       if (room !== null) return inRoom(chat, room, command)
-      chat.say(t('noRoomOpen'), true)
+      chat.say(texts.noRoomOpen, true)
       return false
   }
 }
@@ -52,7 +53,7 @@ async function inRoom(chat: Chat, room: string, command: Command): Promise<boole
     case 'reply': {
       const seq = command.seq ?? chat.state.selected ?? last(chat, false)?.seq
       if (seq !== undefined && seq > 0) return send(chat, room, command.text, seq)
-      chat.say(t('nothingToReply'), true)
+      chat.say(texts.nothingToReply, true)
       return false
     }
     case 'redact':
@@ -61,14 +62,14 @@ async function inRoom(chat: Chat, room: string, command: Command): Promise<boole
       return chat.act('leave', { room: command.room ?? room })
     case 'delete':
       if (command.room === room) return chat.act('delete', deletion(chat, room))
-      chat.say(t('deleteOther', { room: command.room }), true)
+      chat.say(t(texts.deleteOther, { room: command.room }), true)
       return false
     case 'topic':
       if (command.topic !== null) return setTopic(chat, room, command.topic)
-      chat.say(chat.rooms.get(room)?.topic || t('noTopic'))
+      chat.say(chat.rooms.get(room)?.topic || texts.noTopic)
       return true
     case 'invite':
-      return chat.act('invite', { room, client: command.client }, t('invited', { name: command.client }))
+      return chat.act('invite', { room, client: command.client }, t(texts.invited, { name: command.client }))
     case 'kick':
     case 'ban':
     case 'unban':
@@ -86,7 +87,7 @@ async function inRoom(chat: Chat, room: string, command: Command): Promise<boole
 
 async function send(chat: Chat, room: string, text: string, reply: number | null): Promise<boolean> {
   if (!chat.rooms.isMember(room) && chat.state.wire.is === 'up') {
-    chat.say(t('notJoined'), true)
+    chat.say(texts.notJoined, true)
     return false
   }
   chat.state.replyTo = chat.state.selected = null
@@ -97,12 +98,12 @@ async function send(chat: Chat, room: string, text: string, reply: number | null
 export async function redact(chat: Chat, room: string, seq: number | null): Promise<boolean> {
   // "My last message" is the one typed last, not an earlier one just because the last is not stored yet.
   if (seq === null && chat.outbox?.of(room).some((message) => message.seq === undefined)) {
-    chat.say(t('notStoredYet'), true)
+    chat.say(texts.notStoredYet, true)
     return false
   }
   const which = seq ?? last(chat, true)?.seq
   if (which === undefined) {
-    chat.say(t('nothingToRedact'), true)
+    chat.say(texts.nothingToRedact, true)
     return false
   }
   chat.state.selected = null

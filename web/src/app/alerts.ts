@@ -1,6 +1,7 @@
 /** How the page calls for attention: the number in its title, and notifications. */
 
 import { t } from '../i18n'
+import * as texts from '../i18n/texts'
 import { body } from '../text/body'
 import { oneLine } from '../text/links'
 import type { Message, Room } from '../wire/types'
@@ -57,8 +58,8 @@ export class Alerts {
 
   show(room: Room, message: Message): void {
     const content = body(message)
-    const text = 'text' in content ? oneLine(content.text) : t('bytes', { n: content.bytes })
-    const more = (room.unread ?? 0) > 1 ? `\n${t('notifyMore', { n: room.unread ?? 0, room: room.room })}` : ''
+    const text = 'text' in content ? oneLine(content.text) : t(texts.bytes, { n: content.bytes })
+    const more = (room.unread ?? 0) > 1 ? `\n${t(texts.notifyMore, { n: room.unread ?? 0, room: room.room })}` : ''
     const title = `${message.client} · ${room.room}`
     const options: NotificationOptions = {
       body: text + more,

@@ -1,7 +1,8 @@
 /** Everything the page knows and does, between the connection and what is drawn. */
 
 import { shallowReactive, shallowRef, triggerRef } from 'vue'
-import { t, type Key } from '../i18n'
+import { t } from '../i18n'
+import * as texts from '../i18n/texts'
 import { person } from '../model/names'
 import { Rooms } from '../model/rooms'
 import { Outbox } from '../outbox/outbox'
@@ -205,7 +206,7 @@ export class Chat {
   #epochChanged(): void {
     this.#logs.clear()
     remember(`epoch:${this.client}`, null)
-    this.state.warning = t('epoch')
+    this.state.warning = texts.epoch
     this.bump()
   }
 
@@ -320,7 +321,7 @@ export class Chat {
     this.rooms.remove(name)
     this.#logs.forget(name)
     if (this.#followed === name) this.#setFollowed(null)
-    if (open) this.say(t('roomGone', { room: name }), true)
+    if (open) this.say(t(texts.roomGone, { room: name }), true)
     // It may still be there for others to see: a room that this client was removed from.
     clearTimeout(this.#refreshTimer)
     this.#refreshTimer = setTimeout(() => {
@@ -357,7 +358,7 @@ export class Chat {
     const room = this.rooms.get(name)
     if (this.state.wire.is !== 'up') return
     if (!room) {
-      this.say(t('roomMissing', { room: name }), true)
+      this.say(t(texts.roomMissing, { room: name }), true)
       return this.closeRoom()
     }
     const log = this.#logs.get(name) ?? this.#logs.open(name)
@@ -397,7 +398,7 @@ export class Chat {
     try {
       const { end } = await this.#ask('follow', { room: name, after })
       if (this.#logs.numbered(name, (end as Ok).number ?? 0)) return
-      this.say(t('roomGone', { room: name }), true)
+      this.say(t(texts.roomGone, { room: name }), true)
       await this.#resume(name)
     } catch (error) {
       if (this.#followed === name) this.#setFollowed(null)
@@ -413,7 +414,7 @@ export class Chat {
       await this.#refresh()
       this.openRoom(name)
     } catch (error) {
-      this.tell(error, 'joinFailed')
+      this.tell(error, texts.joinFailed)
     }
   }
 
@@ -446,7 +447,7 @@ export class Chat {
 
   #setBack(room: string): void {
     this.#logs.forget(room)
-    this.state.warning = t('setBack')
+    this.state.warning = texts.setBack
     this.#refresh()
       .then(() => (room === this.state.open ? this.#resume(room) : undefined))
       .catch(() => undefined)
@@ -478,7 +479,7 @@ export class Chat {
       this.who.soon()
       return true
     } catch (error) {
-      this.say(t('notStored', { text: error instanceof Error ? error.message : String(error) }), true)
+      this.say(t(texts.notStored, { text: error instanceof Error ? error.message : String(error) }), true)
       return false
     }
   }
@@ -498,7 +499,7 @@ export class Chat {
     this.#noticeTimer = setTimeout(() => (this.state.notice = null), error ? 8_000 : 4_000)
   }
 
-  tell(error: unknown, key: Key = 'failed'): void {
-    this.say(t(key, { text: explain(error) }), true)
+  tell(error: unknown, text = texts.failed): void {
+    this.say(t(text, { text: explain(error) }), true)
   }
 }

@@ -1,16 +1,9 @@
-import { texts } from './texts'
+import { language } from './language'
+import * as texts from './texts'
 
-export type Key = keyof typeof texts
-
-export const language: 'ko' | 'en' = pick(typeof navigator === 'undefined' ? 'en' : navigator.language)
-
-export function pick(tag: string): 'ko' | 'en' {
-  return /^ko\b/i.test(tag) ? 'ko' : 'en'
-}
-
-/** The text for a key, with `{name}` replaced. */
-export function t(key: Key, values: Record<string, string | number> = {}): string {
-  const [many = '', one = many] = texts[key][language === 'ko' ? 1 : 0].split('|')
+/** A text with `{name}` replaced; of two forms, the one for this number. */
+export function t(text: string, values: Record<string, string | number>): string {
+  const [many = '', one = many] = text.split('|')
   return (values.n === 1 ? one : many).replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ''))
 }
 
@@ -37,9 +30,9 @@ export function dayOf(time: string): number {
 
 export function dayLine(time: string, now = new Date()): string {
   const day = dayOf(time)
-  if (day === dayOf(now.toISOString())) return t('today')
+  if (day === dayOf(now.toISOString())) return texts.today
   const yesterday = new Date(now.getFullYear(), now.getMonth(), now.getDate() - 1)
-  if (day === dayOf(yesterday.toISOString())) return t('yesterday')
+  if (day === dayOf(yesterday.toISOString())) return texts.yesterday
   const date = new Date(time)
   return (date.getFullYear() === now.getFullYear() ? thisYear : otherYear).format(date)
 }

@@ -1,3 +1,4 @@
+import * as texts from '../i18n/texts'
 /** Keeps the log still while it changes around what is being read, and at its end while that is being watched. */
 
 import { ref, type Ref } from 'vue'
@@ -172,7 +173,7 @@ export function useScroll(
   function toEnd(): void {
     current()
       .toEnd()
-      .catch((error: unknown) => chat.tell(error, 'loadFailed'))
+      .catch((error: unknown) => chat.tell(error, texts.loadFailed))
   }
 
   return { below, onScroll, toEnd, beforeUpdate, updated, attention }
