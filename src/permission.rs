@@ -15,6 +15,8 @@ pub struct Author {
     pub client: Arc<str>,
     /// Whether the client is an admin.
     pub admin: bool,
+    /// Of an incoming hook: the number of the only room that it may send to.
+    pub hook: Option<u64>,
 }
 
 impl Author {
@@ -31,7 +33,9 @@ pub enum Permission {
     See,
     /// Become a member.
     Join,
-    /// Send, acknowledge, and whatever else only members do.
+    /// Send messages. Members may, and hooks of the room.
+    Send,
+    /// Acknowledge, and whatever else only members do.
     Participate,
     /// Look at its messages and lists. Members and admins may.
     Inspect,
@@ -43,6 +47,8 @@ pub enum Permission {
 
 /// A room, as far as permissions depend on it.
 pub trait Standing {
+    /// Its number.
+    fn number(&self) -> u64;
     /// Whether it is gone, for everybody.
     fn is_deleted(&self) -> bool;
     /// Whether only members and those who are invited may know of it.
@@ -56,6 +62,10 @@ pub trait Standing {
 }
 
 impl Standing for Room {
+    fn number(&self) -> u64 {
+        self.id
+    }
+
     fn is_deleted(&self) -> bool {
         Room::is_deleted(self)
     }
@@ -90,6 +100,9 @@ pub fn check(room: &impl Standing, name: &str, author: &Author, wanted: Permissi
     if room.is_deleted() {
         return Err(Refusal::no_room(name));
     }
+    if let Some(number) = author.hook {
+        return check_hook(room, name, author, wanted, number);
+    }
     let is_member = room.membership(&author.client).is_some();
     let is_manager = || is_manager(room, author);
     let access = || room.access(author.person());
@@ -97,7 +110,7 @@ pub fn check(room: &impl Standing, name: &str, author: &Author, wanted: Permissi
     let is_allowed = match wanted {
         Permission::See => true,
         Permission::Join => sees && (author.admin || access() != Some(Access::Banned)),
-        Permission::Participate => is_member,
+        Permission::Send | Permission::Participate => is_member,
         Permission::Inspect => is_member || author.admin,
         Permission::Contribute => is_member || is_manager(),
         Permission::Manage => is_manager(),
@@ -110,6 +123,23 @@ pub fn check(room: &impl Standing, name: &str, author: &Author, wanted: Permissi
         }
         (true, _) => Err(Refusal::not_joined(name)),
         (false, _) => Err(Refusal::no_room(name)),
+    }
+}
+
+/// The same for a hook, which is a member of no room.
+fn check_hook(
+    room: &impl Standing,
+    name: &str,
+    author: &Author,
+    wanted: Permission,
+    number: u64,
+) -> Result<(), Refusal> {
+    if room.number() != number || wanted != Permission::Send {
+        return Err(Refusal::no_room(name));
+    }
+    match room.access(author.person()) {
+        Some(Access::Banned) => Err(Refusal::denied(format!("hooks are banned from {name}; its owner can UNBAN hook"))),
+        _ => Ok(()),
     }
 }
 
@@ -127,6 +157,10 @@ mod tests {
     }
 
     impl Standing for Case {
+        fn number(&self) -> u64 {
+            7
+        }
+
         fn is_deleted(&self) -> bool {
             false
         }
@@ -149,11 +183,12 @@ mod tests {
     }
 
     /// The result for each permission, in the order of their declaration.
-    fn outcomes(room: Case, admin: bool) -> [Option<ErrorCode>; 6] {
-        let author = Author { client: "alice/phone".into(), admin };
+    fn outcomes(room: Case, admin: bool, hook: Option<u64>) -> [Option<ErrorCode>; 7] {
+        let author = Author { client: "alice/phone".into(), admin, hook };
         let all = [
             Permission::See,
             Permission::Join,
+            Permission::Send,
             Permission::Participate,
             Permission::Inspect,
             Permission::Contribute,
@@ -166,19 +201,41 @@ mod tests {
     fn each_has_the_permissions_that_the_protocol_says() {
         let (public, private) = (Case::default(), Case { is_private: true, ..Case::default() });
         let (invited, banned) = (Some(Access::Invited), Some(Access::Banned));
-        let member_only = [None, None, Some(NotJoined), Some(NotJoined), Some(NotJoined), Some(Denied)];
+        let member_only =
+            [None, None, Some(NotJoined), Some(NotJoined), Some(NotJoined), Some(NotJoined), Some(Denied)];
         for (room, admin, expected) in [
             (public, false, member_only),
             (Case { access: invited, ..private }, false, member_only),
             (Case { access: banned, ..public }, false, {
-                [None, Some(Denied), Some(NotJoined), Some(NotJoined), Some(NotJoined), Some(Denied)]
+                [None, Some(Denied), Some(NotJoined), Some(NotJoined), Some(NotJoined), Some(NotJoined), Some(Denied)]
             }),
-            (private, false, [Some(NoRoom), Some(Denied), Some(NoRoom), Some(NoRoom), Some(NoRoom), Some(NoRoom)]),
-            (Case { is_member: true, ..private }, false, [None, None, None, None, None, Some(Denied)]),
-            (Case { is_owner: true, ..private }, false, [None, None, Some(NotJoined), Some(NotJoined), None, None]),
-            (Case { access: banned, ..private }, true, [None, None, Some(NotJoined), None, None, None]),
+            (private, false, {
+                let no = Some(NoRoom);
+                [no, Some(Denied), no, no, no, no, no]
+            }),
+            (Case { is_member: true, ..private }, false, [None, None, None, None, None, None, Some(Denied)]),
+            (Case { is_owner: true, ..private }, false, {
+                [None, None, Some(NotJoined), Some(NotJoined), Some(NotJoined), None, None]
+            }),
+            (Case { access: banned, ..private }, true, {
+                [None, None, Some(NotJoined), Some(NotJoined), None, None, None]
+            }),
         ] {
-            assert_eq!(outcomes(room, admin), expected);
+            assert_eq!(outcomes(room, admin, None), expected);
+        }
+    }
+
+    #[test]
+    fn a_hook_sends_to_its_room_and_does_nothing_else() {
+        let no = Some(NoRoom);
+        for is_private in [false, true] {
+            for is_member in [false, true] {
+                let room = Case { is_private, is_member, ..Case::default() };
+                assert_eq!(outcomes(room, false, Some(7)), [no, no, None, no, no, no, no]);
+                assert_eq!(outcomes(room, true, Some(8)), [no; 7]);
+                let banned = Case { access: Some(Access::Banned), ..room };
+                assert_eq!(outcomes(banned, false, Some(7)), [no, no, Some(Denied), no, no, no, no]);
+            }
         }
     }
 }

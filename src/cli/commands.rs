@@ -246,9 +246,11 @@ fn hook() -> Command {
             named("add", "Create a hook and print the path of its URL; it is shown only once")
                 .after_long_help(
                     "\
-The path has a secret: whoever knows it may write into that room, and nothing else.
+The path has a secret: whoever knows it may write into that room, and nothing else. It takes plain text,
+what is sent to Slack, and what GitHub, GitLab, Alertmanager and Grafana send:
   $ dantok hook add general --name ci
-  /hook/0123456789abcdef0123456789abcdef01234567",
+  /hook/0123456789abcdef0123456789abcdef01234567
+  $ curl -d 'build 7 failed' http://127.0.0.1:7480/hook/0123456789abcdef0123456789abcdef01234567",
                 )
                 .arg(explained(
                     Arg::new("room").value_name("ROOM").required(true),

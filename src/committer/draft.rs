@@ -326,6 +326,10 @@ struct DraftedRoom<'a> {
 }
 
 impl Standing for DraftedRoom<'_> {
+    fn number(&self) -> u64 {
+        self.room
+    }
+
     fn is_deleted(&self) -> bool {
         false // It was found by its name.
     }

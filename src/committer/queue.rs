@@ -148,7 +148,7 @@ mod tests {
         person.in_flight.try_acquire_many(bytes).unwrap().forget();
         let all = Arc::new(Semaphore::new(1));
         let in_flight = InFlight { person: person.clone(), bytes, _permit: all.try_acquire_owned().unwrap() };
-        let author = Author { client: "a".into(), admin: false };
+        let author = Author { client: "a".into(), admin: false, hook: None };
         queue.push(Submission { author, writes: vec![write], answer: oneshot::channel().0, in_flight });
     }
 

@@ -8,8 +8,11 @@
 pub mod command;
 mod file;
 mod ledger;
+pub mod payload;
+mod strangers;
 
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +23,8 @@ use crate::secrets::{self, Stamp, hash, stamp};
 use file::Contents;
 pub use file::{Hook, Key, NAME};
 use ledger::Ledger;
+use strangers::Strangers;
+pub use strangers::TooMany;
 
 /// What the daemon knows of the file.
 #[derive(Debug)]
@@ -35,6 +40,7 @@ struct Known {
 pub struct Hooks {
     path: PathBuf,
     known: Mutex<Known>,
+    strangers: Strangers,
 }
 
 fn read(path: &Path) -> Result<Option<(Stamp, Vec<Hook>)>, Error> {
@@ -51,7 +57,7 @@ impl Hooks {
         let path = data_dir.join(NAME);
         let (stamp, hooks) = read(&path)?.unzip();
         let known = Known { hooks: hooks.unwrap_or_default(), stamp, complained: false };
-        Ok(Hooks { path, known: Mutex::new(known) })
+        Ok(Hooks { path, known: Mutex::new(known), strangers: Strangers::default() })
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -99,6 +105,11 @@ impl Hooks {
             }
         }
         found
+    }
+
+    /// Counts a request of this address for a hook that does not exist.
+    pub fn missed(&self, address: IpAddr) -> Option<TooMany> {
+        self.strangers.missed(address)
     }
 
     /// Binds a hook to the room of this number, for good. Returns it as it is bound; none if it was removed. Blocks.

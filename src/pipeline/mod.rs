@@ -173,15 +173,21 @@ struct End {
 impl Pipeline {
     /// A pipeline with a new session, which has to send HELLO before the deadline.
     pub fn new(hub: Arc<Hub>, deadline: Instant) -> Pipeline {
-        let changes = hub.settings.changes();
         let pace = Pace::new(&hub.settings.get().limits).map(Arc::new);
+        let hello_deadline = Some(Box::pin(sleep_until(deadline)));
+        Pipeline { pace, hello_deadline, ..Pipeline::over(Session::new(hub.clone()), hub) }
+    }
+
+    /// A pipeline with a session that needs no HELLO.
+    pub fn over(session: Session, hub: Arc<Hub>) -> Pipeline {
+        let changes = hub.settings.changes();
         Pipeline {
-            session: Session::new(hub.clone()),
+            session,
             hub,
             changes,
-            pace,
+            pace: None,
             patience: Patience::default(),
-            hello_deadline: Some(Box::pin(sleep_until(deadline))),
+            hello_deadline: None,
             batch: Default::default(),
             batch_bytes: 0,
             pending: VecDeque::new(),

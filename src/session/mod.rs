@@ -56,8 +56,10 @@ pub enum Run {
 struct Who {
     client: Arc<str>,
     grant: Grant,
+    /// Of an incoming hook: the number of its room.
+    hook: Option<u64>,
     person: Arc<Person>,
-    _presence: Presence,
+    _presence: Option<Presence>,
 }
 
 /// Where this connection is in a room.
@@ -156,6 +158,16 @@ impl Session {
         }
     }
 
+    /// A session of an incoming hook, which sends to the room of this number and does nothing else. It says no HELLO, is seen by
+    /// nobody, and has rate limits of its own.
+    pub fn of_hook(hub: Arc<Hub>, client: Arc<str>, room: u64) -> Session {
+        // No person has such a name.
+        let person = hub.people.get(&client, &hub.settings.get().limits);
+        let mut session = Session::new(hub);
+        session.who = Some(Who { client, grant: Grant::none(), hook: Some(room), person, _presence: None });
+        session
+    }
+
     /// Whether HELLO has succeeded.
     pub fn is_known(&self) -> bool {
         self.who.is_some()
@@ -178,6 +190,10 @@ impl Session {
             return Action::Refuse(Refusal::new(ErrorCode::HelloFirst, text));
         }
         match command.work() {
+            Work::Write(write @ Write::Send(_)) => Action::Write(write),
+            _ if self.who.as_ref().is_some_and(|who| who.hook.is_some()) => {
+                Action::Refuse(Refusal::denied("a hook only sends messages"))
+            }
             Work::Write(write) => self.write_action(write),
             // No DELETE is under way, so the position is that of the current room of this name.
             Work::Ask(Ask::Ack { room }) if !self.is_deleting => {
@@ -284,7 +300,8 @@ impl Session {
         if self.who.is_none() {
             let presence = self.hub.rooms.connect(client.clone(), &self.waker);
             let person = self.hub.people.get(person(&client), &settings.limits);
-            self.who = Some(Who { client: client.clone(), grant: grant.clone(), person, _presence: presence });
+            let (grant, _presence) = (grant.clone(), Some(presence));
+            self.who = Some(Who { client: client.clone(), grant, hook: None, person, _presence });
             self.recheck(); // The tokens may have changed before this connection was notified of changes.
         }
         Ok(Reply::Welcome(Welcome {
@@ -302,7 +319,9 @@ impl Session {
 
     /// Who the client is, once HELLO has succeeded.
     pub fn author(&self) -> Option<Author> {
-        self.who.as_ref().map(|who| Author { client: who.client.clone(), admin: who.grant.role == Role::Admin })
+        let author =
+            |who: &Who| Author { client: who.client.clone(), admin: who.grant.role == Role::Admin, hook: who.hook };
+        self.who.as_ref().map(author)
     }
 
     /// What the connection shares with the person's others, once HELLO has succeeded.
@@ -424,7 +443,7 @@ impl Session {
 
     /// Whether the client's token, if it needed one, is still valid.
     fn has_valid_token(&self) -> bool {
-        self.who.as_ref().is_none_or(|who| self.hub.tokens.hold(&who.grant))
+        self.who.as_ref().is_none_or(|who| who.hook.is_some() || self.hub.tokens.hold(&who.grant))
     }
 
     /// Why the connection has to be closed, if it does.

@@ -32,6 +32,11 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// What needs no token.
+    pub fn none() -> Grant {
+        Grant { sha256: None, role: Role::Member }
+    }
+
     /// Whether no token was needed.
     pub fn is_open(&self) -> bool {
         self.sha256.is_none()
@@ -185,7 +190,7 @@ impl Tokens {
     /// What a token grants this client; none if nothing.
     pub fn admit(&self, client: &str, token: Option<&str>) -> Option<Grant> {
         let known = self.known();
-        let Some(tokens) = &known.tokens else { return Some(Grant { sha256: None, role: Role::Member }) };
+        let Some(tokens) = &known.tokens else { return Some(Grant::none()) };
         // The same work without a token.
         let found = find(tokens, token.unwrap_or(PREFIX));
         let found =

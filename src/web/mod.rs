@@ -13,6 +13,7 @@ pub mod call;
 mod forwarded;
 mod guard;
 mod health;
+mod hooks;
 pub mod problem;
 pub mod routes;
 mod serve;

@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::call::Handler;
-use super::{api, assets, health, ws};
+use super::{api, assets, health, hooks, ws};
 
 /// What answers which requests.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ static OWN: &[Route] = &[
     route(Method::GET, "/healthz", health::check),
     route(Method::GET, "/readyz", health::check),
     route(Method::GET, "/ws", ws::open),
+    route(Method::POST, "/hook/{secret}", hooks::post),
 ];
 
 /// All routes. The first whose path fits and whose method is that of the request answers it.

@@ -55,7 +55,7 @@ impl Daemon {
     /// Submits all before it waits for the first answer, so that they may share a commit.
     fn write(&self, client: &str, writes: Vec<Command>) -> Vec<Reply> {
         self.runtime.block_on(async {
-            let author = || Author { client: client.into(), admin: false };
+            let author = || Author { client: client.into(), admin: false, hook: None };
             let mut answers = Vec::new();
             for write in writes {
                 let Work::Write(write) = write.work() else { panic!("it is not a write") };

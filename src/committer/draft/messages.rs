@@ -35,12 +35,12 @@ impl Draft<'_> {
         Ok((seq, found.map_or(active_ms, |message| message.time_ms)))
     }
 
-    /// The room of a member that sends.
+    /// The room of a member or hook that sends.
     fn sends_to(&mut self, author: &Author, name: &str) -> Result<&Sender, Refusal> {
         let client = &author.client;
         let same = |sender: &Sender| Arc::ptr_eq(&sender.client, client) && *sender.name == *name;
         if !self.sender.as_ref().is_some_and(same) {
-            let (room, _) = self.member(author, name)?;
+            let room = self.permitted(author, name, Permission::Send)?;
             let cap_bytes = self.record(room).cap_bytes;
             self.sender = Some(Sender { client: client.clone(), name: name.into(), room, cap_bytes });
         }

@@ -36,6 +36,11 @@ impl Kept {
         let _ = self.line.set(line);
     }
 
+    /// How to find out whether the peer is still there.
+    pub(super) fn line(&self) -> Option<Line> {
+        self.line.get().cloned()
+    }
+
     fn session(&self) -> MutexGuard<'_, Option<Box<Caller>>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,7 +107,7 @@ impl Caller {
             caller.clear();
             return Ok(caller);
         }
-        let Some(line) = call.kept.line.get().cloned() else { return Err(Problem::from(ended())) };
+        let Some(line) = call.kept.line() else { return Err(Problem::from(ended())) };
         let client = who.name(&call.hub);
         let hello = commands::Hello { version: VERSION, client, token: who.token.clone(), epoch: None };
         let mut session = Session::new(call.hub.clone(), line, call.stop.clone());

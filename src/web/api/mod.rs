@@ -18,6 +18,7 @@ mod session;
 mod stream;
 
 pub use caller::Kept;
+pub(super) use session::Session;
 
 use hyper::{Method, StatusCode};
 

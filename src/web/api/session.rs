@@ -10,6 +10,8 @@ use tokio::time::{Instant, sleep_until};
 use super::items::{Collect, Items};
 use crate::hub::Hub;
 use crate::pipeline::{Edge, Pipeline, Step};
+use crate::session;
+use crate::web::call::Call;
 use crate::web::socket::Line;
 use dantok_protocol::{Command, ErrorCode, Incoming, Refusal, Reply, Tag};
 
@@ -102,6 +104,20 @@ pub(super) fn ended() -> Refusal {
 impl Session {
     pub(super) fn new(hub: Arc<Hub>, line: Line, stop: watch::Receiver<bool>) -> Session {
         let pipeline = Pipeline::new(hub.clone(), Instant::now() + HELLO_WITHIN);
+        Session::over(pipeline, hub, line, stop)
+    }
+
+    /// The session of an incoming hook, which sends to the room of this number and does nothing else.
+    ///
+    /// # Errors
+    /// The connection ends.
+    pub(in crate::web) fn of_hook(call: &Call, client: Arc<str>, room: u64) -> Result<Session, Refusal> {
+        let (hub, line) = (call.hub.clone(), call.kept.line().ok_or_else(ended)?);
+        let pipeline = Pipeline::over(session::Session::of_hook(hub.clone(), client, room), hub.clone());
+        Ok(Session::over(pipeline, hub, line, call.stop.clone()))
+    }
+
+    fn over(pipeline: Pipeline, hub: Arc<Hub>, line: Line, stop: watch::Receiver<bool>) -> Session {
         let items = Items::new(hub.store.epoch().clone());
         let wire = Wire { next: None, reply: None, closing: None, items, hub };
         Session { pipeline, wire, line, stop }
@@ -137,7 +153,7 @@ impl Session {
     ///
     /// # Errors
     /// It was refused.
-    pub(super) async fn ask(&mut self, command: impl Into<Command>) -> Result<Reply, Refusal> {
+    pub(in crate::web) async fn ask(&mut self, command: impl Into<Command>) -> Result<Reply, Refusal> {
         self.wire.next = Some(Incoming::Request { tag: Tag::None, command: command.into() });
         loop {
             match self.turn(None, None).await? {

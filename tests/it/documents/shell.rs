@@ -1,8 +1,8 @@
 //! Runs the commands of a document in directories of their own, beside a daemon that runs.
 //!
 //! What stands in the documents is put in its place here: `/var/lib` and `/srv` are in a temporary directory, port 7420 is the
-//! daemon's, what cargo would build first is built already, and systemd and ssh are scripts. In `/var/lib/dantok` is a data
-//! directory that no daemon uses; in `./dantok-data` the one that the daemon has.
+//! daemon's, port 7480 that of its web, what cargo would build first is built already, and systemd and ssh are scripts. In
+//! `/var/lib/dantok` is a data directory that no daemon uses; in `./dantok-data` the one that the daemon has.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -10,8 +10,11 @@ use std::process::{Command, Stdio};
 
 use crate::common::{self, Daemon, copy_dir, has_tool};
 
+/// The address of the web in the documents.
+const WEB: &str = "127.0.0.1:7480";
+
 /// Programs that a block may need and a machine may lack.
-const TOOLS: &[&str] = &["openssl", "python3"];
+const TOOLS: &[&str] = &["curl", "openssl", "python3"];
 
 /// What follows this many words of a line.
 pub fn behind_words(line: &str, count: usize) -> &str {
@@ -29,7 +32,8 @@ pub struct Shell {
 impl Shell {
     /// With a room `general` in both data directories.
     pub fn start() -> Shell {
-        let mut daemon = Daemon::start();
+        let flags: &[&str] = if cfg!(feature = "web") { &["--web", "127.0.0.1:0"] } else { &[] };
+        let mut daemon = Daemon::start_with(flags);
         let mut alice = daemon.lines("alice");
         alice.ask("JOIN general");
         alice.ask("SEND general Hello, all!");
@@ -47,6 +51,8 @@ impl Shell {
         symlink(daemon.data_dir(), root.join("work/dantok-data")).unwrap();
         symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples"), root.join("work/examples")).unwrap();
         symlink(common::binary(), root.join("bin/dantok")).unwrap();
+        // An answer that is an error is a failure.
+        std::fs::write(root.join(".curlrc"), "fail\n").unwrap();
         program(&root.join("bin/systemctl"), "exit 0");
         program(&root.join("bin/ssh"), "exec sh -c \"$2\"");
         Shell { daemon, dir }
@@ -54,7 +60,9 @@ impl Shell {
 
     /// Runs a block, which must succeed; not where the machine lacks a tool.
     pub fn run(&mut self, document: &str, script: &str) -> bool {
-        if TOOLS.iter().any(|tool| script.contains(tool) && !has_tool(tool)) {
+        let needs_web = script.contains(WEB);
+        if TOOLS.iter().any(|tool| script.contains(tool) && !has_tool(tool)) || needs_web && cfg!(not(feature = "web"))
+        {
             return false;
         }
         let root = self.dir.path();
@@ -78,6 +86,10 @@ impl Shell {
         let address = self.daemon.address().to_string();
         let root = self.dir.path().to_str().unwrap();
         let mut script = script.replace("127.0.0.1:7420", &address);
+        #[cfg(feature = "web")]
+        if let Some(web) = common::web::listening(&self.daemon.log(), "the web") {
+            script = script.replace(WEB, &web.to_string());
+        }
         for dir in ["/var/lib/", "/srv/"] {
             script = script.replace(dir, &format!("{root}{dir}"));
         }
